@@ -1,0 +1,39 @@
+# make run     sets up, ingests the sample in data/raw into data/store, and prints its busiest hour
+# make test    sets up and runs the tests;  make test-filter FILTER=pattern  runs some of them
+# make lint    formatting, lint and types
+# make sample  makes data/raw anew
+PYTHON ?= python3
+BIN := .venv/bin
+FLOWLOG := $(BIN)/flowlog
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: run test test-filter lint sample clean
+
+run: .venv/.run
+	$(FLOWLOG) ingest data/raw --apps data/apps.csv
+	$(FLOWLOG) query --top 10 --hour $$($(FLOWLOG) query --hour 1 --until 1000000 --by hour --top 1 --format csv | tail -n 1 | cut -d , -f 1)
+
+test: .venv/.test
+	$(BIN)/python -m pytest -n auto
+
+test-filter: .venv/.test
+	$(BIN)/python -m pytest -k '$(FILTER)'
+
+lint: .venv/.lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+sample: .venv/.run
+	$(BIN)/python data/generate.py sample
+
+clean:
+	rm -rf .venv data/store
+
+.venv/.run .venv/.test .venv/.lint: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP_INSTALL) --editable '.$(EXTRA)'
+	touch $@
+
+.venv/.test: EXTRA := [test]
+.venv/.lint: EXTRA := [lint]
