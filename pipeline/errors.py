@@ -1,0 +1,204 @@
+"""Every exception that a user of flowlog can meet.
+
+    FlowlogError
+    ├── UsageError               a request that cannot be carried out as it stands      exit code 2
+    ├── SourceError              one raw file cannot be counted; the others go on       exit code 3
+    │   ├── UnknownFormat        its content is none of the formats that flowlog reads
+    │   ├── MissingColumns       its format is known, but columns that it needs are not there
+    │   ├── UnreadableSource     it cannot be read to its end
+    │   └── SourceChanged        it changed while it was being read
+    ├── RunStopped               the run was given up; nothing was committed            exit code 4
+    │   ├── StrictRunStopped     --strict met a rejected row or a failed source
+    │   ├── TooManyRejects       more rows were rejected than --max-reject-ratio allows
+    │   └── SumOverflow          a sum would not fit into 64 bits
+    └── StoreError               the store cannot be used                               exit code 5
+        ├── StoreLocked          another run holds it
+        ├── StoreDamaged         its files contradict its format or its ledger
+        ├── StoreUnwritable      the operating system refused a write; nothing was committed
+        └── StoreUnpublished     it refused one behind the commit; the next run goes on from there
+
+Each hands its fields to `Exception.__init__` and builds its sentence in `__str__`, so that it survives pickling.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "FlowlogError",
+    "MissingColumns",
+    "RunStopped",
+    "SourceChanged",
+    "SourceError",
+    "StoreDamaged",
+    "StoreError",
+    "StoreLocked",
+    "StoreUnpublished",
+    "StoreUnwritable",
+    "StrictRunStopped",
+    "SumOverflow",
+    "TooManyRejects",
+    "UnknownFormat",
+    "UnreadableSource",
+    "UsageError",
+]
+
+
+class FlowlogError(Exception):
+    """Base of all errors that are the input's or the caller's, not flowlog's."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(FlowlogError):
+    """A request that cannot be carried out as it stands; the sentence says what to change."""
+
+    exit_code = 2
+
+
+class SourceError(FlowlogError):
+    """One raw file cannot be counted. None of it is; the run goes on with the others."""
+
+    exit_code = 3
+
+
+class UnknownFormat(SourceError):
+    """The content is none of the formats that flowlog reads."""
+
+    def __init__(self, found: str, advice: str = "") -> None:
+        super().__init__(found, advice)
+        self.found = found
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"unknown format: {self.found}" + (f"; {self.advice}" if self.advice else "")
+
+
+class MissingColumns(SourceError):
+    """A known format, but columns that it needs are not there."""
+
+    def __init__(self, missing: list[str], found: list[str]) -> None:
+        super().__init__(missing, found)
+        self.missing = missing
+        self.found = found
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.found[:40]) + (", …" if len(self.found) > 40 else "")
+        return f"missing column{'s' * (len(self.missing) > 1)} {', '.join(self.missing)}; the file has: {shown}"
+
+
+class UnreadableSource(SourceError):
+    """The file cannot be read to its end; the sentence says where and why."""
+
+
+class SourceChanged(SourceError):
+    """The file changed while it was being read, so what was read is no state that it ever had."""
+
+    def __str__(self) -> str:
+        return "the file changed while it was being read; it will be tried again by the next run"
+
+
+class RunStopped(FlowlogError):
+    """The run was given up before its commit: the store is as it was."""
+
+    exit_code = 4
+
+
+class StrictRunStopped(RunStopped):
+    """`--strict` met a rejected row or a failed source."""
+
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(source, problem)
+        self.source = source
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"stopped by --strict, nothing was committed: {self.source}: {self.problem}"
+
+
+class TooManyRejects(RunStopped):
+    """More rows were rejected than `--max-reject-ratio` allows."""
+
+    def __init__(self, rejected: int, read: int, limit: float, example: str) -> None:
+        super().__init__(rejected, read, limit, example)
+        self.rejected = rejected
+        self.read = read
+        self.limit = limit
+        self.example = example
+
+    def __str__(self) -> str:
+        return (
+            f"stopped by --max-reject-ratio {self.limit:g}, nothing was committed: "
+            f"{self.rejected:,} of {self.read:,} rows were rejected ({self.rejected / self.read:.2%}); "
+            f"the first: {self.example}"
+        )
+
+
+class SumOverflow(RunStopped):
+    """A sum would pass the largest 64-bit integer."""
+
+    def __init__(self, column: str, key: str) -> None:
+        super().__init__(column, key)
+        self.column = column
+        self.key = key
+
+    def __str__(self) -> str:
+        return f"the sum of {self.column} for {self.key} does not fit into 64 bits, so it can be neither stored nor shown"
+
+
+class StoreError(FlowlogError):
+    """The store cannot be used as it is."""
+
+    exit_code = 5
+
+
+class StoreLocked(StoreError):
+    """Another run holds the store's lock."""
+
+    def __init__(self, store: str, holder: str) -> None:
+        super().__init__(store, holder)
+        self.store = store
+        self.holder = holder
+
+    def __str__(self) -> str:
+        return f"the store {self.store} is in use by {self.holder}; try again later, or wait for it with --wait SECONDS"
+
+
+class StoreDamaged(StoreError):
+    """A file of the store contradicts the store's format or its ledger."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"the store is damaged: {self.path}: {self.problem}"
+
+
+class StoreUnwritable(StoreError):
+    """The operating system refused a write (no space, no permission, an I/O error); nothing was committed."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"cannot write to the store: {self.path}: {self.problem}; nothing was committed, the store is as it was"
+
+
+class StoreUnpublished(StoreError):
+    """A run is committed, but its files could not all be moved into place yet."""
+
+    def __init__(self, run_id: str, path: str, problem: str) -> None:
+        super().__init__(run_id, path, problem)
+        self.run_id = run_id
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return (
+            f"the run {self.run_id} is committed, but cannot be published: {self.path}: {self.problem}; "
+            "once that is mended, any ingest into this store finishes it"
+        )

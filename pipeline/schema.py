@@ -1,0 +1,114 @@
+"""The flow record: its columns, and the one statement of the rules that each must keep.
+
+`FIELDS` is that statement. The Arrow schemas that travel between the modules, the schema of the store's files and
+the pandera schema that checks every row are all derived from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pandera.pandas as pandera
+
+ZeroBytes = Literal["accept", "reject"]
+
+INT64_MAX = 2**63 - 1
+#: The largest integer that a float64, and so JavaScript and most JSON tools, can hold exactly.
+MAX_RECORD_BYTES = 2**53 - 1
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of the flow record.
+
+    Attributes:
+        name: The column's name, in every format and in the store.
+        type: Its Arrow type. Text is UTF-8 by type.
+        minimum: The smallest value of an integer; for text, the smallest length.
+        maximum: The largest value of an integer, or None.
+        description: What it holds.
+    """
+
+    name: str
+    type: pa.DataType
+    minimum: int
+    maximum: int | None
+    description: str
+
+
+FIELDS = (
+    Field("hour", pa.int64(), 1, None, "hours since the Unix epoch, UTC; or the hour that the record itself names"),
+    Field("src_app", pa.string(), 1, None, "the app that opened the connection"),
+    Field("dest_app", pa.string(), 1, None, "the app that it talks to"),
+    Field("vpc_id", pa.string(), 1, None, "the virtual network in which they talk"),
+    Field("bytes_tx", pa.int64(), 0, MAX_RECORD_BYTES, "bytes from src_app to dest_app"),
+    Field("bytes_rx", pa.int64(), 0, MAX_RECORD_BYTES, "bytes from dest_app to src_app"),
+)
+
+COLUMNS = tuple(field.name for field in FIELDS)
+KEY = ("hour", "src_app", "dest_app", "vpc_id")
+SUMS = ("bytes_tx", "bytes_rx")
+COUNT = "flows"
+
+#: A flow record as the readers produce it: any cell may be null until `validation` has seen it.
+FLOW_SCHEMA = pa.schema([(field.name, field.type) for field in FIELDS])
+#: An hourly total: the key, the two sums, and the number of records that were summed.
+TOTALS_SCHEMA = FLOW_SCHEMA.append(pa.field(COUNT, pa.int64()))
+#: A row of `flows/hour=N/part-0.parquet`: the hour is in the folder's name, not in the file.
+PARTITION_SCHEMA = TOTALS_SCHEMA.remove(TOTALS_SCHEMA.get_field_index("hour"))
+#: The order of the rows in a partition.
+PARTITION_ORDER = KEY[1:]
+
+#: A row of `rejects/run=R/part-0.parquet`.
+REJECT_SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),  # the raw file's path
+        ("row", pa.int64()),  # line number in text, record number in Parquet and JSON arrays; both start at 1
+        ("field", pa.string()),  # the column that breaks a rule; "" if the row as a whole does
+        ("rule", pa.string()),
+        ("value", pa.string()),  # the offending cell
+        ("raw", pa.string()),  # the row as it stands in the file
+    ]
+)
+
+
+@cache
+def flow_schema(zero_bytes: ZeroBytes = "accept") -> pandera.DataFrameSchema:
+    """The rules of `FIELDS` as a pandera schema over Arrow-backed pandas columns.
+
+    Args:
+        zero_bytes: Whether a record may have 0 in `bytes_tx` or `bytes_rx`. Real logs are full of one-way flows, so
+            files accept it; the service that this project grew out of does not.
+
+    Returns:
+        A schema to be used with `lazy=True`; the text of each check is the rule that a user reads in `rejects`.
+    """
+    # Imported here, and not at the top, because pandas and pandera take half a second that a query need not pay.
+    import pandas as pd
+    import pandera.pandas as pandera
+
+    def checks(field: Field) -> list[Any]:
+        if pa.types.is_string(field.type):
+            return [pandera.Check.str_length(min_value=field.minimum, error="must not be empty")]
+        minimum = 1 if field.name in SUMS and zero_bytes == "reject" else field.minimum
+        lowest = pandera.Check.ge(minimum, error="must be positive" if minimum == 1 else f"must be at least {minimum}")
+        if field.maximum is None:
+            return [lowest]
+        return [lowest, pandera.Check.le(field.maximum, error=f"must be at most {field.maximum}")]
+
+    return pandera.DataFrameSchema(
+        {
+            field.name: pandera.Column(
+                pd.ArrowDtype(field.type), checks(field), nullable=False, description=field.description
+            )
+            for field in FIELDS
+        },
+        strict=True,
+        ordered=True,
+        name="flow record",
+    )
