@@ -1,0 +1,131 @@
+"""Text in blocks of whole lines, each with its place in the file.
+
+A block is big enough for Arrow's vectorised parsers and small enough for the processor's cache; memory does not
+depend on the size of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import UnknownFormat, UnreadableSource
+
+BLOCK_BYTES = 2 << 20
+#: No log line comes near it; a "line" that does is not one, and must not fill the memory.
+MAX_LINE_BYTES = 32 << 20
+#: A raw row is kept in `rejects` up to this length.
+MAX_RAW_CHARACTERS = 4096
+
+_BOM = b"\xef\xbb\xbf"
+_NEWLINE = ord("\n")
+
+Offsets = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TextBlock:
+    """Some consecutive whole lines of a file.
+
+    Attributes:
+        data: Their bytes. The last line of a file may lack its newline.
+        first_line: The number of the first line in its file; the file's first line is 1.
+    """
+
+    data: bytes
+    first_line: int
+
+    @cached_property
+    def line_count(self) -> int:
+        return self.data.count(b"\n") + bool(self.data and not self.data.endswith(b"\n"))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether lines end only where a newline stands: Arrow takes a carriage return alone for a line's end, too."""
+        return self.data.count(b"\r") == self.data.count(b"\r\n")
+
+    @cached_property
+    def line_ends(self) -> Offsets:
+        """Where each line ends: the offset behind its newline."""
+        ends = np.flatnonzero(np.frombuffer(self.data, np.uint8) == _NEWLINE) + 1
+        return ends if len(ends) == self.line_count else np.append(ends, len(self.data))
+
+    @cached_property
+    def line_starts(self) -> Offsets:
+        return np.concatenate(([0], self.line_ends[:-1]))
+
+    def rows(self) -> npt.NDArray[np.int64]:
+        """The numbers of the lines that are not blank, which no reader takes for records."""
+        numbers = np.arange(self.first_line, self.first_line + self.line_count)
+        if b"\n\n" in self.data or b"\n\r" in self.data or self.data[:1] in (b"\n", b"\r"):
+            lengths = self.line_ends - self.line_starts
+            blank = [
+                i
+                for i in np.flatnonzero(lengths <= len("\r\n"))
+                if not self.data[self.line_starts[i] : self.line_ends[i]].strip(b"\r\n")
+            ]
+            numbers = np.delete(numbers, blank)
+        return numbers
+
+    def line(self, number: int) -> bytes:
+        """The line of that number in the file, without its newline."""
+        i = number - self.first_line
+        return self.data[self.line_starts[i] : self.line_ends[i]].rstrip(b"\r\n")
+
+    def behind(self, number: int) -> TextBlock:
+        """The lines behind the one of that number in the file."""
+        return TextBlock(self.data[self.line_ends[number - self.first_line] :], number + 1)
+
+    def raw_of(self, number: int) -> str:
+        """The line of that number as text to be shown."""
+        return raw_text(self.line(number))
+
+
+def raw_text(raw: bytes) -> str:
+    """A raw row as text: what is not UTF-8 is escaped, and a very long row is cut with a note of its length."""
+    if len(raw) <= MAX_RAW_CHARACTERS:
+        return raw.decode("utf-8", "backslashreplace")
+    return raw[:MAX_RAW_CHARACTERS].decode("utf-8", "backslashreplace") + f"… ({len(raw):,} bytes)"
+
+
+def text_blocks(
+    stream: BinaryIO,
+    cut: Callable[[bytes], int] = lambda data: data.rfind(b"\n") + 1,
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[TextBlock]:
+    """Reads a stream in blocks of whole lines.
+
+    Args:
+        stream: Decompressed text.
+        cut: Where in some bytes the last whole record ends: the offset behind it, 0 if none does.
+        block_bytes: About how many bytes a block has.
+
+    Raises:
+        UnknownFormat: The text is UTF-16 or UTF-32.
+        UnreadableSource: A line is longer than `MAX_LINE_BYTES`.
+    """
+    rest = b""
+    line = 1
+    start = True
+    while chunk := stream.read(block_bytes):
+        if start:
+            if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise UnknownFormat("UTF-16 or UTF-32 text", "convert it to UTF-8")
+            chunk = chunk.removeprefix(_BOM)
+            start = False
+        data = rest + chunk
+        end = cut(data)
+        if end:
+            block = TextBlock(data[:end], line)
+            yield block
+            line += block.line_count
+        rest = data[end:]
+        if len(rest) > MAX_LINE_BYTES:
+            raise UnreadableSource(f"line {line} is longer than {MAX_LINE_BYTES >> 20} MiB; this is no flow log")
+    if rest:
+        yield TextBlock(rest, line)

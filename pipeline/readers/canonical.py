@@ -1,0 +1,52 @@
+"""Canonical flow records: files that have the six fields of the flow record under their own names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from pipeline.readers.detection import Head
+from pipeline.readers.interface import Batch, Container, Format, ReadOptions
+from pipeline.readers.syntax.cells import Column, Kind
+from pipeline.readers.syntax.delimited import read_csv
+from pipeline.readers.syntax.jsonarray import read_json_array
+from pipeline.readers.syntax.jsonlines import read_json_lines
+from pipeline.readers.syntax.parquet import read_parquet
+from pipeline.schema import COLUMNS, FIELDS
+
+_COLUMNS = [Column(field.name, Kind.TEXT if pa.types.is_string(field.type) else Kind.INTEGER) for field in FIELDS]
+
+
+def _names_fields(names: Sequence[str]) -> bool:
+    """Whether some names are a flow record's. A few of them do: which are missing is a better message than "unknown"."""
+    return len(set(COLUMNS) & set(names)) >= len(COLUMNS) // 2
+
+
+@dataclass(frozen=True)
+class _Canonical:
+    name: str
+    option: str
+    container: Container
+    recognises: Callable[[Head], bool]
+    syntax: Callable[[BinaryIO, Sequence[Column]], Iterator[Batch]]
+
+    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
+        del options  # the records name their apps and VPCs themselves
+        return self.syntax(stream, _COLUMNS)
+
+
+FORMATS: tuple[Format, ...] = (
+    _Canonical("CSV", "csv", Container.TEXT, lambda head: _names_fields(head.split_first_line(",")), read_csv),
+    _Canonical("JSON Lines", "json", Container.JSON_LINES, lambda head: _names_fields(head.json_keys), read_json_lines),
+    _Canonical(
+        "JSON array",
+        "json",
+        Container.JSON_ARRAY,
+        lambda head: _names_fields(head.json_keys) or head.text.split() in (["[]"], ["[", "]"]),
+        read_json_array,
+    ),
+    _Canonical("Parquet", "parquet", Container.PARQUET, lambda head: _names_fields(head.parquet_columns), read_parquet),
+)

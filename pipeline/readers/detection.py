@@ -1,0 +1,160 @@
+"""Which format a file is of, told from its first bytes, never from its name."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import BinaryIO
+
+from pipeline.errors import UnknownFormat
+from pipeline.readers.compression import decompressed
+from pipeline.readers.interface import Container, Format
+from pipeline.readers.syntax.parquet import parquet_schema
+
+_HEAD_BYTES = 64 << 10
+_JSON_RECORDS = 50  # how many records are looked at; the first may be unfit
+_GAP = re.compile(r"[ \t\r\n,]*")
+_KEY = re.compile(r'"([^"\\]+)"\s*:')
+
+
+@dataclass(frozen=True)
+class Head:
+    """The start of a raw file, decompressed, and what can be told from it.
+
+    Attributes:
+        name: The file's name, for the few formats that differ in nothing else.
+        data: Its first bytes, up to 64 KiB.
+        parquet_columns: The names of its columns if it is a Parquet file; else empty.
+    """
+
+    name: str
+    data: bytes
+    parquet_columns: tuple[str, ...] = ()
+
+    @cached_property
+    def text(self) -> str:
+        return self.data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+
+    @cached_property
+    def container(self) -> Container:
+        """How the file is written, whatever it says."""
+        if self.data.startswith(b"PAR1"):
+            return Container.PARQUET
+        return {"{": Container.JSON_LINES, "[": Container.JSON_ARRAY}.get(self.text.lstrip()[:1], Container.TEXT)
+
+    @cached_property
+    def first_line(self) -> str:
+        """The first line that is not blank."""
+        return next((line for line in self.text.splitlines() if line.strip()), "")
+
+    def split_first_line(self, delimiter: str | None) -> list[str]:
+        """The first line's cells; their quotes and surrounding blanks are taken off."""
+        return [cell.strip().strip('"') for cell in self.first_line.split(delimiter)]
+
+    @cached_property
+    def json_records(self) -> list[dict[str, object]]:
+        """The first objects of JSON Lines or of a JSON array, as far as they are whole."""
+        decoder = json.JSONDecoder(parse_int=str)
+        records: list[dict[str, object]] = []
+        position = len(self.text) - len(self.text.lstrip(" \t\r\n["))
+        while len(records) < _JSON_RECORDS:
+            try:
+                value, position = decoder.raw_decode(self.text, position)
+            except (ValueError, RecursionError):
+                if self.container is Container.JSON_ARRAY or (newline := self.text.find("\n", position)) < 0:
+                    return records
+                position = newline  # this line is unfit; the next may not be
+            else:
+                if isinstance(value, dict):
+                    records.append(value)
+            position = _GAP.match(self.text, position).end()  # type: ignore[union-attr]  # it matches the empty string
+        return records
+
+    @cached_property
+    def json_keys(self) -> list[str]:
+        """The keys of the first objects; where none is whole, whatever looks like a key."""
+        keys = [key for record in self.json_records for key in record]
+        return list(dict.fromkeys(keys or _KEY.findall(self.text)))
+
+
+def read_head(raw: BinaryIO, name: str) -> Head:
+    """Reads the start of a raw file, and leaves it at its start again.
+
+    Raises:
+        SourceError: It is not even readable.
+    """
+    data = decompressed(raw).read(_HEAD_BYTES)
+    columns: tuple[str, ...] = ()
+    raw.seek(0)
+    if data.startswith(b"PAR1"):
+        columns = tuple(parquet_schema(decompressed(raw)).names)
+        raw.seek(0)
+    return Head(name, data, columns)
+
+
+def detect(head: Head, formats: Sequence[Format], forced: bool = False) -> Format:
+    """The format of a file that starts so.
+
+    Args:
+        head: The file's start.
+        formats: Those that come into question.
+        forced: The user says that it is one of these: where none recognises it, take the one that is written so.
+
+    Raises:
+        UnknownFormat: It is none of these; the message names what it is, where that can be told.
+    """
+    candidates = [known for known in formats if known.container is head.container]
+    for known in candidates:
+        if known.recognises(head):
+            return known
+    if forced and candidates:
+        return candidates[0]
+    for foreign, (is_it, advice) in _FOREIGN.items():
+        if is_it(head):
+            raise UnknownFormat(foreign, advice)
+    raise UnknownFormat(_described(head), "name the format with --format if you know it to be one that flowlog reads")
+
+
+def _described(head: Head) -> str:
+    if head.parquet_columns:
+        return f"a Parquet file with the columns {', '.join(head.parquet_columns[:20])}"
+    if head.json_keys:
+        return f"JSON with the keys {', '.join(head.json_keys[:20])}"
+    if b"\0" in head.data:
+        return "binary data"
+    if not head.first_line:
+        return "blank lines only"
+    return f"text that starts with {head.first_line[:80]!r}"
+
+
+def _has_keys(*keys: str) -> Callable[[Head], bool]:
+    return lambda head: set(keys) <= set(head.json_keys)
+
+
+def _starts(*signatures: bytes) -> Callable[[Head], bool]:
+    return lambda head: head.data.startswith(signatures)
+
+
+#: What people try that flowlog does not read: how it is told, and what to do instead.
+_FOREIGN: dict[str, tuple[Callable[[Head], bool], str]] = {
+    "a Hubble flow export": (_has_keys("flow", "node_name"), "flowlog does not read it yet"),
+    "a CloudWatch Logs subscription envelope": (
+        _has_keys("messageType", "logEvents"),
+        "deliver the flow log to S3, or write out the messages, one a line",
+    ),
+    "a Google Cloud log export": (_has_keys("jsonPayload", "insertId"), "flowlog does not read it yet"),
+    "a NetObserv or GoFlow flow export": (_has_keys("SrcAddr", "DstAddr"), "flowlog does not read it yet"),
+    "a Suricata EVE log": (_has_keys("event_type", "flow_id"), "flowlog does not read it"),
+    "an Azure flow log": (_has_keys("records"), "flowlog does not read it yet"),
+    "a packet capture": (
+        _starts(b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x0a\x0d\x0d\x0a", b"\x4d\x3c\xb2\xa1"),
+        "let Zeek make a conn.log of it",
+    ),
+    "an Avro file": (_starts(b"Obj\x01"), "convert it to Parquet"),
+    "an ORC file": (_starts(b"ORC"), "convert it to Parquet"),
+    "an Arrow file": (_starts(b"ARROW1"), "convert it to Parquet"),
+    "a SQLite database": (_starts(b"SQLite format 3\0"), "export a table as CSV or Parquet"),
+}

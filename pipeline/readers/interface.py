@@ -1,0 +1,176 @@
+"""What a reader gives: batches of records, each with its way back to the raw row.
+
+A batch moves through the program and keeps its promise at every step: `read` = rows still in it + rejected + ignored.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from pipeline.readers.addresses import AppMap
+    from pipeline.readers.detection import Head
+
+RowNumbers = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+#: The rule that a null breaks.
+MISSING = "must not be missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that cannot be counted, and why.
+
+    Attributes:
+        row: Its number in the file (see `Batch.rows`).
+        field: The column that breaks a rule; "" if the row as a whole does.
+        rule: The rule that it breaks, as in "must be an integer".
+        value: The offending cell as text; "" if there is none.
+        raw: The row as it stands in the file.
+    """
+
+    row: int
+    field: str
+    rule: str
+    value: str
+    raw: str
+
+    def __str__(self) -> str:
+        where = f"row {self.row}: " + (f"{self.field} " if self.field else "")
+        return f"{where}{self.rule}" + (f", not {self.value!r}" if self.value else "")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Cells that break a rule.
+
+    Attributes:
+        column: The column that they are in, under the name that the file gives it.
+        rule: The rule, as a user will read it.
+        bad: Marks them, one for each row of a batch.
+        cells: The column, to show them; bytes or values.
+    """
+
+    column: str
+    rule: str
+    bad: Mask
+    cells: pa.Array | pa.ChunkedArray
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some consecutive records of one source.
+
+    Attributes:
+        table: Their columns. What they are depends on the stage: a format's own columns first, then the flow record's.
+        rows: One row number for each row of `table`: the line on which the record starts in a text file, its number in
+            Parquet and in a JSON array; both count from 1.
+        raw_of: Gives the raw text of a row, from its row number.
+        rejects: The records that were found unfit so far.
+        ignored: How many records were left out on purpose, by reason (as AWS's NODATA).
+    """
+
+    table: pa.Table
+    rows: RowNumbers
+    raw_of: Callable[[int], str]
+    rejects: Sequence[Reject] = ()
+    ignored: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def read(self) -> int:
+        """The number of records that the batch started with."""
+        return self.table.num_rows + len(self.rejects) + self.ignored.total()
+
+    def with_table(self, table: pa.Table) -> Batch:
+        """The same rows with other columns."""
+        return replace(self, table=table)
+
+    def ignore(self, unwanted: Mask, reason: str) -> Batch:
+        """Leaves the marked rows out, counted under a reason."""
+        if not unwanted.any():
+            return self
+        return self._without(unwanted, ignored=self.ignored + Counter({reason: int(unwanted.sum())}))
+
+    def reject(self, *faults: Fault) -> Batch:
+        """Rejects the rows that the faults mark, each once, for the first of its faults."""
+        bad = np.zeros(self.table.num_rows, dtype=bool)
+        rejects: list[Reject] = []
+        for fault in faults:
+            rejects += [self._reject(fault, int(i)) for i in np.flatnonzero(fault.bad & ~bad)]
+            bad |= fault.bad
+        return self._without(bad, rejects=[*self.rejects, *rejects]) if rejects else self
+
+    def _reject(self, fault: Fault, position: int) -> Reject:
+        row = int(self.rows[position])
+        value = fault.cells[position].as_py()
+        shown = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+        rule, shown = (MISSING, "") if value is None else (fault.rule, shown)
+        return Reject(row, fault.column, rule, shown, self.raw_of(row))
+
+    def _without(self, mask: Mask, **changes: object) -> Batch:
+        kept = ~mask
+        return replace(self, table=self.table.filter(pa.array(kept)), rows=self.rows[kept], **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a reader may need to know beside the file.
+
+    Attributes:
+        apps: Names the app of an address, for formats that have no apps.
+        vpc_id: The VPC of records whose format or row has none.
+        aws_fields: The field names of AWS text without a header line; None for AWS's default order.
+    """
+
+    apps: AppMap
+    vpc_id: str | None = None
+    aws_fields: tuple[str, ...] | None = None
+
+
+class Container(Enum):
+    """How a file is written, whatever it says."""
+
+    TEXT = "lines of text"
+    JSON_LINES = "JSON objects, one a line"
+    JSON_ARRAY = "a JSON array"
+    PARQUET = "Parquet"
+
+
+class Format(Protocol):
+    """One raw format. `readers.FORMATS` lists them; a new one is a module that has an object of this shape.
+
+    Attributes:
+        name: What summaries call it, as in "Zeek conn.log, TSV".
+        option: The value of `--format` that selects it; several formats may share one.
+        container: How its files are written.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def option(self) -> str: ...
+    @property
+    def container(self) -> Container: ...
+
+    def recognises(self, head: Head) -> bool:
+        """Whether a file that is written so, and starts like this, is of this format.
+
+        Raises:
+            UnknownFormat: It is a near relation that must not be half-read, as a Zeek log of another kind.
+        """
+
+    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
+        """Reads a decompressed stream to its end, as batches of flow records (`schema.FLOW_SCHEMA`, unvalidated).
+
+        Raises:
+            SourceError: The file as a whole cannot be counted.
+        """

@@ -1,0 +1,274 @@
+"""Delimited text: CSV with its quotes (RFC 4180), and logs whose fields are split by a space or a tab.
+
+Each block is parsed by Arrow straight into typed columns. Where it refuses, some cell is unfit: the block is parsed
+again into bytes, and `cells` finds the unfit cells, vectorised. Blocks that Arrow would read differently from
+RFC 4180 (stray quotes, lone carriage returns) go record by record through Python's csv module.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from pipeline.errors import UnreadableSource
+from pipeline.readers.blocks import MAX_LINE_BYTES, Offsets, TextBlock, text_blocks
+from pipeline.readers.interface import Batch, Reject, RowNumbers
+from pipeline.readers.syntax.cells import Column, complete, parse_cells, present_columns
+
+_QUOTE = ord('"')
+# One CSV record. Possessive quantifiers: a long block must neither backtrack nor recurse.
+_FIELD = rb'(?:"(?:[^"]++|"")*+"[^,\n]*+|[^",\n][^,\n]*+|)'
+_RECORD = re.compile(rb"%b(?:,%b)*+\n" % (_FIELD, _FIELD))
+
+csv.field_size_limit(MAX_LINE_BYTES)  # Arrow has no limit of its own, and the two must agree
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a kind of delimited text is written.
+
+    Attributes:
+        delimiter: Between two cells.
+        quoted: Whether cells may be quoted, and then hold delimiters and newlines.
+        null: What stands for "no value"; None where nothing does.
+    """
+
+    delimiter: str
+    quoted: bool = False
+    null: str | None = None
+
+
+CSV = Dialect(",", quoted=True)
+
+
+class DelimitedParser:
+    """Parses blocks of delimited text whose header is known.
+
+    Args:
+        header: The names of all columns, in the file's order.
+        columns: Those that are wanted.
+        dialect: How the text is written.
+
+    Raises:
+        MissingColumns: A required column is not in the header.
+        UnreadableSource: A wanted column is there twice.
+    """
+
+    def __init__(self, header: Sequence[str], columns: Sequence[Column], dialect: Dialect) -> None:
+        self._columns = columns
+        self._present = present_columns(columns, header)
+        self._positions = [header.index(column.name) for column in self._present]
+        self._width = len(header)
+        self._dialect = dialect
+
+    def parse(self, block: TextBlock) -> Batch:
+        """One batch with all the block's records, typed."""
+        rows = block.rows()
+        if not len(rows):
+            return Batch(complete(pa.table({}), self._columns), rows, block.raw_of)
+        batch = self._parse_typed(block, rows) or parse_cells(self._parse_bytes(block, rows), self._present)
+        return batch.with_table(complete(batch.table, self._columns))
+
+    def _parse_typed(self, block: TextBlock, rows: RowNumbers) -> Batch | None:
+        """The fast path; None where some cell is unfit, or might be read otherwise than the exact path reads it."""
+        if not block.is_plain or b"0x" in block.data or b"0X" in block.data:  # Arrow takes 0x10 for the integer 16
+            return None
+        types = {column.name: column.kind.value for column in self._present}
+        try:
+            return self._parse_arrow(block, rows, types)
+        except pa.ArrowInvalid:
+            return None
+
+    def _parse_bytes(self, block: TextBlock, rows: RowNumbers) -> Batch:
+        if block.is_plain:
+            batch = self._parse_arrow(block, rows, {column.name: pa.binary() for column in self._present})
+            if batch is not None:
+                return batch
+        return self._parse_records(block, rows)
+
+    def _parse_arrow(self, block: TextBlock, rows: RowNumbers, types: dict[str, pa.DataType]) -> Batch | None:
+        """Parses with Arrow; None where it sees other records than `rows` says, which must not happen unnoticed."""
+        dialect, misshapen = self._dialect, []
+
+        def skip(row: pa_csv.InvalidRow) -> str:
+            misshapen.append((row.number - 1, row.actual_columns))
+            return "skip"
+
+        names = [f"{position}" for position in range(self._width)]
+        table = pa_csv.read_csv(
+            pa.BufferReader(block.data),
+            read_options=pa_csv.ReadOptions(column_names=names, use_threads=False, block_size=len(block.data) + 1),
+            parse_options=pa_csv.ParseOptions(
+                delimiter=dialect.delimiter,
+                quote_char='"' if dialect.quoted else False,
+                newlines_in_values=dialect.quoted,
+                invalid_row_handler=skip,
+            ),
+            convert_options=pa_csv.ConvertOptions(
+                include_columns=[names[position] for position in self._positions],
+                column_types={names[p]: types[c.name] for p, c in zip(self._positions, self._present, strict=True)},
+                null_values=[] if dialect.null is None else [dialect.null],
+                strings_can_be_null=dialect.null is not None,
+                quoted_strings_can_be_null=False,
+            ),
+        ).rename_columns([column.name for column in self._present])
+        if table.num_rows + len(misshapen) != len(rows):
+            return None
+        rejects = [self._misshapen(int(rows[i]), count, block) for i, count in misshapen]
+        return Batch(table, np.delete(rows, [i for i, _ in misshapen]), block.raw_of, rejects)
+
+    def _parse_records(self, block: TextBlock, rows: RowNumbers) -> Batch:
+        """The slow path: record by record, into columns of bytes."""
+        null = None if self._dialect.null is None else self._dialect.null.encode()
+        records: list[list[bytes | None]] = []
+        kept: list[int] = []
+        rejects: list[Reject] = []
+        for row in rows.tolist():
+            try:
+                cells = self._split(block.line(row))
+            except csv.Error as error:
+                rejects.append(Reject(row, "", f"must be well-formed CSV ({error})", "", block.raw_of(row)))
+                continue
+            if len(cells) != self._width:
+                rejects.append(self._misshapen(row, len(cells), block))
+                continue
+            records.append([None if cells[p] == null else cells[p] for p in self._positions])
+            kept.append(row)
+        columns = list(zip(*records, strict=True)) if records else [()] * len(self._present)
+        table = pa.table({c.name: pa.array(cells, pa.binary()) for c, cells in zip(self._present, columns, strict=True)})
+        return Batch(table, np.array(kept, np.int64), block.raw_of, rejects)
+
+    def _split(self, record: bytes) -> list[bytes]:
+        if not self._dialect.quoted:
+            return record.split(self._dialect.delimiter.encode())
+        text = record.decode("utf-8", "surrogateescape")
+        cells = next(csv.reader([text], delimiter=self._dialect.delimiter, strict=True))
+        return [cell.encode("utf-8", "surrogateescape") for cell in cells]
+
+    def _misshapen(self, row: int, count: int, block: TextBlock) -> Reject:
+        return Reject(row, "", f"must have {self._width} fields", str(count), block.raw_of(row))
+
+
+# --- CSV: where records end --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CsvBlock(TextBlock):
+    """Whole CSV records. A record may span lines; it has the number of its first line."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether Arrow reads the block as RFC 4180 has it."""
+        return super().is_plain and (b'"' not in self.data or _quotes_are_regular(self.data))
+
+    @cached_property
+    def record_ends(self) -> Offsets:
+        ends = csv_record_ends(self.data)
+        if len(ends) and ends[-1] == len(self.data):
+            return ends
+        tail = self.data[ends[-1] if len(ends) else 0 :]  # the file's last record, without a newline
+        if not len(csv_record_ends(tail + b"\n")):
+            line = self.first_line + self.data.count(b"\n", 0, len(self.data) - len(tail))
+            raise UnreadableSource(f"line {line}: a quote is opened that is never closed; is the file cut off?")
+        return np.append(ends, len(self.data))
+
+    @cached_property
+    def _record_starts(self) -> Offsets:
+        return np.concatenate(([0], self.record_ends[:-1]))
+
+    @cached_property
+    def _record_lines(self) -> RowNumbers:
+        """The number of the line on which each record starts."""
+        return self.first_line + np.searchsorted(self.line_ends, self._record_starts, side="right")
+
+    def rows(self) -> RowNumbers:
+        if b'"' not in self.data:
+            return super().rows()
+        blank = [
+            not self.data[start:end].strip(b"\r\n")
+            for start, end in zip(self._record_starts.tolist(), self.record_ends.tolist(), strict=True)
+        ]
+        return self._record_lines[~np.array(blank)]
+
+    def line(self, number: int) -> bytes:
+        if b'"' not in self.data:
+            return super().line(number)
+        i = int(np.searchsorted(self._record_lines, number))
+        return self.data[self._record_starts[i] : self.record_ends[i]].rstrip(b"\r\n")
+
+    def behind(self, number: int) -> CsvBlock:
+        """The records behind the one that starts on that line."""
+        end = int(self.record_ends[np.searchsorted(self._record_lines, number)])
+        return CsvBlock(self.data[end:], self.first_line + self.data.count(b"\n", 0, end))
+
+
+def csv_record_ends(data: bytes) -> Offsets:
+    """Where each whole record ends in some CSV that starts with a record: the offsets behind their newlines."""
+    if b'"' in data and not _quotes_are_regular(data):
+        return _irregular_record_ends(data)
+    buffer = np.frombuffer(data, np.uint8)
+    newlines = np.flatnonzero(buffer == ord("\n"))
+    quotes = np.flatnonzero(buffer == _QUOTE)
+    return newlines[np.searchsorted(quotes, newlines) % 2 == 0] + 1  # an even number of quotes before: outside of all
+
+
+def _quotes_are_regular(data: bytes) -> bool:
+    """Whether each quote opens a cell, closes one, or is one of a doubled pair inside, as RFC 4180 has it."""
+    buffer = np.frombuffer(data, np.uint8)
+    quotes = np.flatnonzero(buffer == _QUOTE)
+    doubled = np.diff(quotes) == 1
+    opening, closing = quotes[0::2], quotes[1::2]
+    before = np.where(opening > 0, buffer[opening - 1], ord("\n"))
+    after = np.where(closing + 1 < len(buffer), buffer[np.minimum(closing + 1, len(buffer) - 1)], ord("\n"))
+    reopens = np.concatenate(([False], doubled[1::2]))[: len(opening)]
+    recloses = np.append(doubled[1::2], False)[: len(closing)]
+    opens = np.isin(before, (ord(","), ord("\n"))) | reopens
+    closes = np.isin(after, (ord(","), ord("\n"), ord("\r"))) | recloses
+    return bool(opens.all() and closes.all())
+
+
+def _irregular_record_ends(data: bytes) -> Offsets:
+    ends, position = [], 0
+    while match := _RECORD.match(data, position):
+        position = match.end()
+        ends.append(position)
+    return np.array(ends, np.int64)
+
+
+def read_csv(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Batch]:
+    """Reads CSV whose first line that is not blank is the header.
+
+    Raises:
+        MissingColumns: A required column is not in the header.
+        UnreadableSource: The file cannot be read to its end.
+    """
+    parser: DelimitedParser | None = None
+
+    def last_record_end(data: bytes) -> int:
+        ends = csv_record_ends(data)
+        return int(ends[-1]) if len(ends) else 0
+
+    for block in text_blocks(stream, cut=last_record_end):
+        records = CsvBlock(block.data, block.first_line)
+        if parser is None:
+            rows = records.rows()
+            if not len(rows):
+                continue
+            parser = DelimitedParser(_header(records.line(int(rows[0]))), columns, CSV)
+            records = records.behind(int(rows[0]))
+        yield parser.parse(records)
+
+
+def _header(line: bytes) -> list[str]:
+    try:
+        return [name.strip() for name in next(csv.reader([line.decode()], strict=True))]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UnreadableSource(f"the header line cannot be read: {error}") from None

@@ -1,0 +1,142 @@
+"""A JSON array of objects, read element by element so that memory does not depend on its size."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from pipeline.errors import UnreadableSource
+from pipeline.readers.blocks import BLOCK_BYTES, MAX_LINE_BYTES, raw_text
+from pipeline.readers.interface import Batch, Reject
+from pipeline.readers.syntax.cells import Column
+from pipeline.readers.syntax.jsonlines import DECODER, json_problem, json_record, records_table
+
+#: Finds the end of a value that `DECODER` refuses.
+_LENIENT = json.JSONDecoder(parse_int=str)
+_WHITESPACE = " \t\n\r"
+_BATCH_RECORDS = 16_384
+
+
+def read_json_array(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Batch]:
+    """Reads a JSON array of records. A record's row number is its place in the array, from 1.
+
+    Raises:
+        UnreadableSource: The text is not one whole JSON array.
+    """
+    records: list[list[Any]] = []
+    raws: dict[int, str] = {}
+    rejects: list[Reject] = []
+    for row, (value, raw) in enumerate(_elements(_Window(stream)), start=1):
+        record = value if isinstance(value, _Unfit) else json_record(value, columns, row, raw)
+        if isinstance(record, _Unfit):
+            rejects.append(Reject(row, "", f"must be a JSON object ({record})", "", _shown(raw)))
+        elif isinstance(record, Reject):
+            rejects.append(record)
+        else:
+            records.append(record)
+            raws[row] = raw
+        if len(records) + len(rejects) >= _BATCH_RECORDS:
+            yield _batch(records, raws, rejects, columns)
+            records, raws, rejects = [], {}, []
+    yield _batch(records, raws, rejects, columns)
+
+
+def _batch(records: list[list[Any]], raws: dict[int, str], rejects: list[Reject], columns: Sequence[Column]) -> Batch:
+    rows = np.fromiter(raws, np.int64, len(raws))
+    return Batch(records_table(records, columns), rows, lambda row: _shown(raws[row]), rejects)
+
+
+def _shown(raw: str) -> str:
+    return raw_text(raw.encode("utf-8", "surrogateescape"))
+
+
+class _Unfit(str):
+    """An element that is JSON as far as its end can be found, but no value: why."""
+
+    __slots__ = ()
+
+
+class _Window:
+    """The part of the text that is being decoded, refilled from the stream."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self.text = ""
+        self.position = 0
+        self.at_end = False
+
+    def refill(self) -> None:
+        chunk = self._stream.read(BLOCK_BYTES)
+        self.at_end = not chunk
+        self.text = self.text[self.position :] + self._decoder.decode(chunk, final=self.at_end)
+        self.position = 0
+
+    def peek(self) -> str:
+        """The next character that is not white space; "" at the end of the text."""
+        while True:
+            while self.position < len(self.text) and self.text[self.position] in _WHITESPACE:
+                self.position += 1
+            if self.position < len(self.text):
+                return self.text[self.position]
+            if self.at_end:
+                return ""
+            self.refill()
+
+    def take(self, row: int) -> tuple[Any, str]:
+        """Decodes the value at the position: it and its text.
+
+        Raises:
+            UnreadableSource: There is no whole value.
+        """
+        while True:
+            try:
+                value, end = _decode(self.text, self.position)
+                if end < len(self.text) or self.at_end:  # else it may go on behind the window's edge, as a number can
+                    break
+            except RecursionError:
+                raise UnreadableSource(f"element {row} of the array is too deeply nested") from None
+            except json.JSONDecodeError as error:
+                if self.at_end or len(self.text) - self.position > MAX_LINE_BYTES:
+                    problem = f"{error.msg}, {error.pos - self.position} characters into it"
+                    raise UnreadableSource(f"element {row} of the array is not whole JSON ({problem})") from None
+            self.refill()
+        raw = self.text[self.position : end]
+        self.position = end
+        return value, raw
+
+
+def _decode(text: str, position: int) -> tuple[Any, int]:
+    try:
+        return DECODER.raw_decode(text, position)
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:  # well-formed, but a key twice or a number of thousands of digits
+        return _Unfit(json_problem(error)), _LENIENT.raw_decode(text, position)[1]
+
+
+def _elements(window: _Window) -> Iterator[tuple[Any, str]]:
+    """The array's elements, each with its text."""
+    if window.peek() == "\ufeff":  # a byte order mark
+        window.position += 1
+    if window.peek() != "[":
+        raise UnreadableSource("the text is not a JSON array: it does not start with [")
+    window.position += 1
+    row = 1
+    if window.peek() != "]":
+        yield window.take(row)
+        while window.peek() == ",":
+            window.position += 1
+            window.peek()
+            row += 1
+            yield window.take(row)
+        if window.peek() != "]":
+            found = window.peek()
+            raise UnreadableSource(f"the array {f'has {found!r}' if found else 'stops short'} behind element {row}")
+    window.position += 1
+    if window.peek():
+        raise UnreadableSource(f"there is more text behind the array's end ({window.peek()!r})")

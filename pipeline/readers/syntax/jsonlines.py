@@ -1,0 +1,146 @@
+"""JSON Lines: one object a line.
+
+Each block is parsed by Arrow straight into typed columns. Where it refuses, some line is unfit: the block is halved
+until the unfit lines stand alone among a few, and those few go one by one through Python's json module.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.json as pa_json
+
+from pipeline.readers.blocks import TextBlock, text_blocks
+from pipeline.readers.interface import Batch, Reject, RowNumbers
+from pipeline.readers.syntax.cells import Column, arrow_schema, json_cell
+
+#: Below this many lines, parsing them one by one costs less than another call of Arrow.
+_FEW_LINES = 32
+
+
+class DuplicateKey(ValueError):
+    """An object names a key twice, so that its value is ambiguous."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    decoded = dict(pairs)
+    if len(decoded) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise DuplicateKey(f"the key {next(key for key in keys if keys.count(key) > 1)!r} twice in one object")
+    return decoded
+
+
+#: Reads one JSON value as Arrow does, but into Python.
+DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
+def read_json_lines(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Batch]:
+    """Reads JSON Lines; lines that are blank are no records."""
+    for block in text_blocks(stream):
+        yield parse_json_lines(block, columns)
+
+
+def parse_json_lines(block: TextBlock, columns: Sequence[Column]) -> Batch:
+    """One batch with all the block's records, typed."""
+    rejects: list[Reject] = []
+    pieces = list(_parse(block, columns, rejects))
+    table = pa.concat_tables([table for table, _ in pieces] or [arrow_schema(columns).empty_table()])
+    rows = np.concatenate([rows for _, rows in pieces] or [np.empty(0, np.int64)])
+    return Batch(table.combine_chunks(), rows, block.raw_of, rejects)
+
+
+def _parse(block: TextBlock, columns: Sequence[Column], rejects: list[Reject]) -> Iterator[tuple[pa.Table, RowNumbers]]:
+    rows = block.rows()
+    table = _parse_arrow(block, columns)
+    if table is not None and table.num_rows == len(rows):
+        yield table, rows
+    elif block.line_count <= _FEW_LINES:
+        yield _parse_lines(block, rows, columns, rejects)
+    else:
+        for half in _halves(block):
+            yield from _parse(half, columns, rejects)
+
+
+def _halves(block: TextBlock) -> tuple[TextBlock, TextBlock]:
+    middle = block.line_count // 2
+    offset = int(block.line_ends[middle - 1])
+    return TextBlock(block.data[:offset], block.first_line), TextBlock(block.data[offset:], block.first_line + middle)
+
+
+def _parse_arrow(block: TextBlock, columns: Sequence[Column]) -> pa.Table | None:
+    if not _has_one_object_a_line(block):
+        return None
+    schema = arrow_schema(columns)
+    try:
+        table = pa_json.read_json(
+            pa.BufferReader(block.data),
+            read_options=pa_json.ReadOptions(use_threads=False, block_size=len(block.data) + 1),
+            parse_options=pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+        )
+        table.validate(full=True)  # Arrow's JSON parser takes bytes that are not UTF-8 for text
+    except pa.ArrowInvalid:
+        return None
+    return table
+
+
+def _has_one_object_a_line(block: TextBlock) -> bool:
+    """Whether each line starts and ends with a brace. Between two lines of JSON that do, no value can go on, so that
+    Arrow, which does not care about lines, sees one object in each.
+    """
+    data = block.data.rstrip(b"\r\n")
+    breaks = data.count(b"\n")
+    return data.startswith(b"{") and data.endswith(b"}") and data.count(b"}\n{") + data.count(b"}\r\n{") == breaks
+
+
+def _parse_lines(
+    block: TextBlock, rows: RowNumbers, columns: Sequence[Column], rejects: list[Reject]
+) -> tuple[pa.Table, RowNumbers]:
+    records, kept = [], []
+    for row in rows.tolist():
+        try:
+            value = DECODER.decode(block.line(row).decode("utf-8", "surrogateescape"))
+        except (ValueError, RecursionError) as error:
+            rejects.append(Reject(row, "", f"must be a JSON object ({json_problem(error)})", "", block.raw_of(row)))
+            continue
+        record = json_record(value, columns, row, block.raw_of(row))
+        if isinstance(record, Reject):
+            rejects.append(record)
+        else:
+            records.append(record)
+            kept.append(row)
+    return records_table(records, columns), np.array(kept, np.int64)
+
+
+def json_problem(error: Exception) -> str:
+    """Why a text is not JSON, in a few words."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at character {error.pos + 1}"
+    if isinstance(error, RecursionError):
+        return "too deeply nested"
+    return str(error) if isinstance(error, DuplicateKey) else "a number too long to read"
+
+
+def json_record(value: Any, columns: Sequence[Column], row: int, raw: str) -> list[Any] | Reject:
+    """The cells of one record, or why it is none."""
+    if not isinstance(value, dict):
+        return Reject(row, "", "must be a JSON object", json.dumps(value)[:100], raw)
+    record = []
+    for column in columns:
+        cell, broken = json_cell(value.get(column.name), column.kind)
+        if broken:
+            return Reject(row, column.name, broken, json.dumps(value[column.name])[:100], raw)
+        record.append(cell)
+    return record
+
+
+def records_table(records: Sequence[Sequence[Any]], columns: Sequence[Column]) -> pa.Table:
+    """The records that `json_record` gave, as a table."""
+    cells = zip(*records, strict=True) if records else [()] * len(columns)
+    return pa.table(
+        [pa.array(list(column_cells), column.kind.value) for column, column_cells in zip(columns, cells, strict=True)],
+        schema=arrow_schema(columns),
+    )

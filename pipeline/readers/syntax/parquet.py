@@ -1,0 +1,139 @@
+"""Parquet files, read row group by row group."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.errors import UnreadableSource
+from pipeline.readers.blocks import raw_text
+from pipeline.readers.interface import Batch, Fault
+from pipeline.readers.syntax.cells import (
+    TOO_LARGE,
+    Broken,
+    Column,
+    Kind,
+    arrow_schema,
+    complete,
+    parse_column,
+    present_columns,
+)
+
+_BATCH_ROWS = 131_072
+_SPOOL_BYTES = 64 << 20
+
+
+def read_parquet(stream: BinaryIO, columns: Sequence[Column], null_texts: Sequence[str] | None = None) -> Iterator[Batch]:
+    """Reads the columns of a Parquet file. A row's number is its place in the file, from 1.
+
+    Args:
+        stream: The file; where it cannot seek (Parquet packed once more, as `.parquet.gz`), a temporary copy is made.
+        columns: What is wanted.
+        null_texts: Where given, a column may also be written in another type than its kind: numbers as text, with
+            these texts for "no value", and text as numbers. Some tools write AWS's fields so.
+
+    Raises:
+        MissingColumns: A required column is not there.
+        UnreadableSource: The file is damaged, or a column has a type that cannot hold what it must.
+    """
+    try:
+        file = pq.ParquetFile(_seekable(stream), page_checksum_verification=True)
+        wanted = present_columns(columns, file.schema_arrow.names)
+        for column in wanted:
+            _check_type(column, file.schema_arrow.field(column.name).type, null_texts)
+        first = 1
+        for record_batch in file.iter_batches(_BATCH_ROWS, columns=[column.name for column in wanted]):
+            table = pa.table(record_batch)
+            batch = _batch(table, first, wanted, null_texts)
+            yield batch.with_table(complete(batch.table, columns))
+            first += table.num_rows
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise UnreadableSource(f"the Parquet file cannot be read to its end: {error}") from None
+
+
+def parquet_schema(stream: BinaryIO) -> pa.Schema:
+    """The schema in a Parquet file's footer.
+
+    Raises:
+        UnreadableSource: There is none: the file is damaged or cut off.
+    """
+    try:
+        return pq.read_schema(_seekable(stream))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise UnreadableSource(f"the Parquet file has no readable footer; is it cut off? ({error})") from None
+
+
+def _seekable(stream: BinaryIO) -> BinaryIO:
+    if stream.seekable():
+        return stream
+    copy = tempfile.SpooledTemporaryFile(_SPOOL_BYTES)  # noqa: SIM115 - it lives as long as the ParquetFile that reads it
+    shutil.copyfileobj(stream, copy, _BATCH_ROWS)
+    copy.seek(0)
+    return cast("BinaryIO", copy)
+
+
+def _check_type(column: Column, found: pa.DataType, null_texts: Sequence[str] | None) -> None:
+    """Refuses a column whose type cannot hold what it must: its every row would be rejected, for one reason."""
+    if _holds(column.kind, found) or (null_texts is not None and (_is_text(found) or pa.types.is_integer(found))):
+        return
+    kind = {Kind.INTEGER: "an integer", Kind.TEXT: "a text", Kind.SECONDS: "a number"}[column.kind]
+    raise UnreadableSource(f"the column {column.name} has the type {found}; it must have {kind} type")
+
+
+def _holds(kind: Kind, found: pa.DataType) -> bool:
+    if kind is Kind.TEXT:
+        return _is_text(found)
+    return pa.types.is_integer(found) or (kind is Kind.SECONDS and pa.types.is_floating(found))
+
+
+def _is_text(found: pa.DataType) -> bool:
+    """Text, also as a dictionary, or as bytes: some writers do not mark their text as UTF-8."""
+    plain = found.value_type if pa.types.is_dictionary(found) else found
+    tests = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_string_view,
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+    )
+    return any(test(plain) for test in tests)
+
+
+def _batch(table: pa.Table, first: int, columns: Sequence[Column], null_texts: Sequence[str] | None) -> Batch:
+    def raw_of(row: int) -> str:
+        return raw_text(json.dumps(table.slice(row - first, 1).to_pylist()[0], default=_json_bytes).encode())
+
+    typed: list[pa.Array] = []
+    faults: list[Fault] = []
+    for column in columns:
+        cells = table.column(column.name).combine_chunks()
+        values, broken = _parse(cells, column.kind, null_texts)
+        typed.append(values)
+        faults += [Fault(column.name, rule, bad, cells) for rule, bad in broken.items()]
+    rows = np.arange(first, first + table.num_rows)
+    return Batch(pa.table(typed, schema=arrow_schema(columns)), rows, raw_of).reject(*faults)
+
+
+def _json_bytes(value: object) -> str:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def _parse(cells: pa.Array, kind: Kind, null_texts: Sequence[str] | None) -> tuple[pa.Array, Broken]:
+    if _holds(kind, cells.type) and kind is not Kind.TEXT:
+        if cells.type != pa.uint64():
+            return cells.cast(kind.value), {}
+        too_large = pc.greater(cells, pa.scalar(2**63 - 1, pa.uint64())).fill_null(False)
+        return pc.if_else(too_large, None, cells).cast(kind.value), {TOO_LARGE: too_large.to_numpy(zero_copy_only=False)}
+    text = cells.cast(pa.string()) if not _is_text(cells.type) else cells.cast(pa.binary())
+    raw = text.cast(pa.binary())
+    if null_texts is not None:
+        raw = pc.if_else(pc.is_in(raw, pa.array([text.encode() for text in null_texts])), None, raw)
+    return parse_column(raw, kind)

@@ -1,0 +1,184 @@
+"""Zeek's conn.log, as tab-separated text and as JSON Lines.
+
+Facts from the Zeek documentation, "Zeek Log Formats" and `Conn::Info`: TSV starts with `#` lines that give the
+separator, the text for "unset" and the names of the fields, and may end with `#close`; `ts` is the time of the first
+packet; `orig_ip_bytes` and `resp_ip_bytes` are bytes on the wire, IP headers included, `orig_bytes` and `resp_bytes`
+are payload. A record covers both directions. The originator opened the connection.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import UnknownFormat, UnreadableSource
+from pipeline.hours import SECONDS_PER_HOUR
+from pipeline.readers.blocks import TextBlock, text_blocks
+from pipeline.readers.detection import Head
+from pipeline.readers.interface import Batch, Container, Fault, Format, ReadOptions
+from pipeline.readers.records import NOT_ADDRESS, column_of, missing
+from pipeline.readers.syntax.cells import RULES, Column, Kind
+from pipeline.readers.syntax.delimited import DelimitedParser, Dialect
+from pipeline.readers.syntax.jsonlines import read_json_lines
+from pipeline.schema import FLOW_SCHEMA
+
+_PATH = "conn"
+_COLUMNS = [
+    Column("ts", Kind.SECONDS),
+    Column("id.orig_h", Kind.TEXT),
+    Column("id.resp_h", Kind.TEXT),
+    Column("orig_ip_bytes", Kind.INTEGER, required=False),
+    Column("resp_ip_bytes", Kind.INTEGER, required=False),
+    Column("orig_bytes", Kind.INTEGER, required=False),
+    Column("resp_bytes", Kind.INTEGER, required=False),
+]
+_TIMES_BELOW = 1e11  # seconds: the year 5138; beyond it the time is in another unit
+
+
+def _require_conn(path: object) -> None:
+    """Refuses Zeek's other logs. An `open_conn.log` repeats, with growing totals, what conn.log will have in the end."""
+    if path not in (None, _PATH):
+        raise UnknownFormat(f"a Zeek {path} log", "flowlog reads conn.log only")
+
+
+class _Tsv:
+    name = "Zeek conn.log, TSV"
+    option = "zeek"
+    container = Container.TEXT
+
+    def recognises(self, head: Head) -> bool:
+        if not head.first_line.startswith(("#separator", "#fields\t", "#path\t")):
+            return False
+        path = re.search(r"^#path\s+(\S+)", head.text, re.MULTILINE)
+        _require_conn(path[1] if path else None)
+        return True
+
+    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
+        header = _Header()
+        parser: DelimitedParser | None = None
+        for block in text_blocks(stream):
+            for piece in _pieces(block):
+                if piece.data.startswith(b"#"):
+                    if header.take(piece.line(piece.first_line)):
+                        parser = DelimitedParser(header.fields, _COLUMNS, header.dialect)
+                elif parser is not None:
+                    yield _flows(parser.parse(piece), options)
+                elif piece.data.strip():
+                    raise UnreadableSource(
+                        f"line {piece.first_line}: a record before the #fields line that names its columns"
+                    )
+
+
+@dataclass
+class _Header:
+    """What the `#` lines say."""
+
+    separator: str = "\t"
+    unset: str = "-"
+    fields: list[str] = field(default_factory=list)
+
+    @property
+    def dialect(self) -> Dialect:
+        return Dialect(self.separator, null=self.unset)
+
+    def take(self, line: bytes) -> bool:
+        """Reads one `#` line. Returns whether it names the columns of the records that follow."""
+        text = line.decode("utf-8", "replace")
+        if text.startswith("#separator"):
+            escaped = text.removeprefix("#separator").strip(" \t") or self.separator
+            self.separator = re.sub(r"\\x([0-9a-fA-F]{2})", lambda match: chr(int(match[1], 16)), escaped)
+            if len(self.separator) != 1 or not self.separator.isascii():
+                raise UnreadableSource(f"the separator {escaped!r} is not a single character")
+            return False
+        name, *values = text.split(self.separator)
+        if name == "#unset_field" and values:
+            self.unset = values[0]
+        elif name == "#path":
+            _require_conn(values[0] if values else None)
+        elif name == "#fields":
+            self.fields = values
+        return name == "#fields"
+
+
+def _pieces(block: TextBlock) -> Iterator[TextBlock]:
+    """The block cut at its `#` lines: each such line alone, and the records between them."""
+    start, line = 0, block.first_line
+    for match in re.finditer(rb"^#[^\n]*\n?", block.data, re.MULTILINE):
+        for begin, end in ((start, match.start()), match.span()):
+            if begin < end:
+                piece = TextBlock(block.data[begin:end], line)
+                yield piece
+                line += piece.line_count
+        start = match.end()
+    if start < len(block.data):
+        yield TextBlock(block.data[start:], line)
+
+
+class _Json:
+    name = "Zeek conn.log, JSON"
+    option = "zeek"
+    container = Container.JSON_LINES
+
+    def recognises(self, head: Head) -> bool:
+        keys = set(head.json_keys)
+        if "ts" not in keys or not ({"id.orig_h", "id.resp_h"} <= keys or {"id_orig_h", "id_resp_h"} <= keys):
+            return False
+        first = head.json_records[0] if head.json_records else {}
+        # Shippers add the log's name; where none did, only the file's name can tell an open_conn.log from a conn.log.
+        named = re.match(r"open_conn|conn_long", PurePath(head.name).name)
+        _require_conn(first.get("_path", first.get("@stream", named[0] if named else None)))
+        if "conn_state" not in keys and not keys & {"orig_bytes", "orig_ip_bytes"}:
+            raise UnknownFormat("a Zeek log other than conn.log", "flowlog reads conn.log only")
+        return True
+
+    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
+        # Some shippers write id_orig_h for id.orig_h, as dots trouble their databases.
+        underscored = [Column(c.name.replace(".", "_"), c.kind) for c in _COLUMNS if "." in c.name]
+        for batch in read_json_lines(stream, [*_COLUMNS, *underscored]):
+            table = batch.table
+            for column in underscored:
+                dotted = column.name.replace("_", ".", 1)
+                cells = pc.coalesce(table.column(dotted), table.column(column.name))
+                table = table.set_column(table.column_names.index(dotted), dotted, cells)
+            yield _flows(batch.with_table(table.select([column.name for column in _COLUMNS])), options)
+
+
+FORMATS: tuple[Format, ...] = (_Tsv(), _Json())
+
+
+def _flows(batch: Batch, options: ReadOptions) -> Batch:
+    """Turns conn.log records into flow records."""
+    batch = batch.reject(*missing(batch, "ts", "id.orig_h", "id.resp_h"))
+    seconds = _seconds(batch)
+    batch = batch.reject(Fault("ts", RULES[Kind.SECONDS], ~(np.abs(seconds) < _TIMES_BELOW), column_of(batch, "ts")))
+    count = batch.table.num_rows
+    vpc_ids = pa.array([options.vpc_id or "-"], pa.string()).take(pa.array(np.zeros(count, np.int64)))
+    src_apps, bad_src = options.apps.apps_of(column_of(batch, "id.orig_h"), vpc_ids)
+    dest_apps, bad_dest = options.apps.apps_of(column_of(batch, "id.resp_h"), vpc_ids)
+    flows = pa.table(
+        [
+            pa.array(np.floor(_seconds(batch) / SECONDS_PER_HOUR).astype(np.int64)),
+            src_apps,
+            dest_apps,
+            vpc_ids,
+            pc.coalesce(column_of(batch, "orig_ip_bytes"), column_of(batch, "orig_bytes")),
+            pc.coalesce(column_of(batch, "resp_ip_bytes"), column_of(batch, "resp_bytes")),
+        ],
+        schema=FLOW_SCHEMA,
+    )
+    return batch.with_table(flows).reject(
+        Fault("id.orig_h", NOT_ADDRESS, bad_src, column_of(batch, "id.orig_h")),
+        Fault("id.resp_h", NOT_ADDRESS, bad_dest, column_of(batch, "id.resp_h")),
+    )
+
+
+def _seconds(batch: Batch) -> npt.NDArray[np.float64]:
+    return column_of(batch, "ts").to_numpy(zero_copy_only=False)
