@@ -1,0 +1,195 @@
+"""Sums by hour, source app, destination app and VPC, which never wrap, and merging of sums.
+
+`aggregate` sums records, `merge` sums of sums; `HourlyTotals` gathers them over a whole run within a fixed budget of
+memory. The result does not depend on how the records were split or in which order they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import SumOverflow
+from pipeline.schema import COUNT, INT64_MAX, KEY, SUMS, TOTALS_SCHEMA
+
+
+def aggregate(flows: pa.Table) -> pa.Table:
+    """Sums flow records by their key.
+
+    Args:
+        flows: Valid records, `schema.FLOW_SCHEMA`.
+
+    Returns:
+        One row for each key, `schema.TOTALS_SCHEMA`, in no particular order.
+
+    Raises:
+        SumOverflow: A sum does not fit into int64.
+    """
+    return merge([flows.append_column(COUNT, pa.array(np.ones(flows.num_rows, np.int64)))])
+
+
+def merge(totals: Iterable[pa.Table], by: Sequence[str] = KEY) -> pa.Table:
+    """Sums totals by their key. Associative and commutative.
+
+    Args:
+        totals: Tables with `schema.TOTALS_SCHEMA`.
+        by: The columns of the key that are kept; the sums run over the others.
+
+    Returns:
+        One row for each distinct `by`: those columns, and the sums.
+
+    Raises:
+        SumOverflow: A sum does not fit into int64.
+    """
+    summed = (*SUMS, COUNT)
+    schema = pa.schema([TOTALS_SCHEMA.field(name) for name in (*by, *summed)])
+    table = pa.concat_tables([schema.empty_table(), *(table.select(schema.names) for table in totals)])
+    if all(_cannot_wrap(table.column(name)) for name in summed):
+        return _group(table, by, summed).cast(schema)
+    # Arrow's sum of integers wraps silently; its sum of decimals has room for 2**63 sums of int64.
+    for name in summed:
+        wide = table.column(name).cast(pa.decimal128(38))
+        table = table.set_column(table.column_names.index(name), name, wide)
+    grouped = _group(table, by, summed)
+    for name in summed:
+        _refuse_overflow(grouped, by, name)
+    return grouped.cast(schema)
+
+
+def _group(table: pa.Table, by: Sequence[str], summed: Sequence[str]) -> pa.Table:
+    # Threads are used over sources, not within: the sums of small blocks are not worth handing around.
+    grouped = table.group_by(list(by), use_threads=False).aggregate([(name, "sum") for name in summed])
+    return grouped.rename_columns({f"{name}_sum": name for name in summed}).select([*by, *summed])
+
+
+def _cannot_wrap(column: pa.ChunkedArray) -> bool:
+    """Whether the sum of the whole column, and so of any group, stays far below int64's end.
+
+    No value is negative. A float's rounding (one part in 2**53) is nothing beside the margin.
+    """
+    total = pc.sum(column.cast(pa.float64(), safe=False)).as_py() or 0.0
+    return bool(total < INT64_MAX // 2)
+
+
+def _refuse_overflow(grouped: pa.Table, by: Sequence[str], name: str) -> None:
+    over = pc.greater(grouped.column(name), pa.scalar(INT64_MAX).cast(pa.decimal128(38)))
+    if pc.any(over).as_py():
+        row = grouped.filter(over).slice(0, 1).to_pylist()[0]
+        raise SumOverflow(name, ", ".join(f"{key} {row[key]!r}" for key in by))
+
+
+def sums_of(totals: pa.Table) -> dict[str, int]:
+    """The sums over all rows of `bytes_tx`, `bytes_rx` and `flows`, exactly, however large."""
+    return {name: int(pc.sum(totals.column(name).cast(pa.decimal128(38))).as_py() or 0) for name in (*SUMS, COUNT)}
+
+
+def sort_totals(totals: pa.Table, by: Sequence[str] = KEY) -> pa.Table:
+    """The rows sorted by their key, text by its UTF-8 bytes: the store's order."""
+    return totals.sort_by([(name, "ascending") for name in by]).combine_chunks()
+
+
+#: How much of a run's totals is held in memory before it goes to disk.
+BUDGET_BYTES = 512 << 20
+#: Totals are merged when this many rows have come in since the last time, or as many as there were then.
+_MERGE_ROWS = 1 << 18
+
+
+@dataclass
+class HourlyTotals:
+    """The totals of a source, or of a run, as they come in.
+
+    Once they outgrow the budget they are written to disk, sorted by hour; each hour is then read back on its own. So
+    memory depends on the budget and on the keys of the largest hour, not on the input.
+
+    Attributes:
+        spill_folder: Where to write; it must exist when the budget is first passed.
+        budget_bytes: How much to hold in memory.
+    """
+
+    spill_folder: Path
+    budget_bytes: int = BUDGET_BYTES
+    _merged: pa.Table = field(default_factory=TOTALS_SCHEMA.empty_table)
+    _incoming: list[pa.Table] = field(default_factory=list)
+    _incoming_rows: int = 0
+    _spills: list[_Spill] = field(default_factory=list)
+
+    def add(self, totals: pa.Table) -> None:
+        """Takes totals in (`schema.TOTALS_SCHEMA`).
+
+        Raises:
+            SumOverflow: A sum does not fit into int64.
+        """
+        self._incoming.append(totals)
+        self._incoming_rows += totals.num_rows
+        if self._incoming_rows > max(_MERGE_ROWS, self._merged.num_rows):
+            self._merge()
+
+    def absorb(self, other: HourlyTotals) -> None:
+        """Takes in all that another has gathered; the other must not be used any more."""
+        other._merge()
+        self._spills += other._spills
+        self.add(other._merged)
+
+    def hours(self) -> list[int]:
+        """The hours for which there are totals, in order."""
+        self._merge()
+        found = set(pc.unique(self._merged.column("hour")).to_pylist()).union(*self._spills)
+        return sorted(found)
+
+    def each_hour(self) -> Iterator[tuple[int, pa.Table]]:
+        """Each hour and its totals, in the store's order.
+
+        Raises:
+            SumOverflow: A sum does not fit into int64.
+        """
+        self._merge()
+        in_memory = _by_hour(sort_totals(self._merged))
+        for hour in self.hours():
+            pieces = [in_memory[hour]] if hour in in_memory else []
+            spilled = [spill.read(hour) for spill in self._spills if hour in spill]
+            yield hour, sort_totals(merge(pieces + spilled)) if spilled else pieces[0]
+
+    def _merge(self) -> None:
+        if self._incoming:
+            self._merged = merge([self._merged, *self._incoming])
+            self._incoming, self._incoming_rows = [], 0
+        if self._merged.nbytes > self.budget_bytes:
+            path = self.spill_folder / f"totals-{id(self):x}-{len(self._spills)}.arrow"
+            self._spills.append(_Spill(path, _by_hour(sort_totals(self._merged))))
+            self._merged = TOTALS_SCHEMA.empty_table()
+
+
+def _by_hour(totals: pa.Table) -> dict[int, pa.Table]:
+    """Totals in the store's order, cut where the hour changes."""
+    hours, starts = np.unique(totals.column("hour").to_numpy(), return_index=True)
+    ends = [*starts[1:].tolist(), totals.num_rows]
+    return {
+        hour: totals.slice(start, end - start)
+        for hour, start, end in zip(hours.tolist(), starts.tolist(), ends, strict=True)
+    }
+
+
+class _Spill:
+    """Totals on disk: an Arrow file with one batch for each hour."""
+
+    def __init__(self, path: Path, totals_by_hour: dict[int, pa.Table]) -> None:
+        self._path = path
+        self._batch_of = {hour: index for index, hour in enumerate(totals_by_hour)}
+        with pa.ipc.new_file(str(path), TOTALS_SCHEMA) as writer:
+            for totals in totals_by_hour.values():
+                writer.write_batch(totals.combine_chunks().to_batches()[0])
+
+    def __contains__(self, hour: int) -> bool:
+        return hour in self._batch_of
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._batch_of)
+
+    def read(self, hour: int) -> pa.Table:
+        with pa.OSFile(str(self._path)) as file:
+            return pa.table(pa.ipc.open_file(file).get_batch(self._batch_of[hour]))
