@@ -1,0 +1,188 @@
+"""The ledger: what has been counted, so that nothing is counted twice and everything can be proved.
+
+`runs/RUN.json`, one file for each committed run, is the truth. `ledger.sqlite` is an index of it that answers "is
+this source known" without reading years of JSON; it is brought up to date from `runs/` whenever it is opened, and
+made anew when it is missing, damaged or knows runs that are not there.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import StoreDamaged
+from pipeline.store.locations import Locations
+
+#: The version of the record's shape. A reader refuses versions that it does not know.
+RECORD_VERSION = 1
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """One raw file that was counted.
+
+    Attributes:
+        path: Where it was.
+        digest: XXH3-128 of its bytes, in hexadecimal: its identity.
+        size: Its size in bytes; mtime_ns: its time of modification, in nanoseconds since the epoch.
+        format: The name of its format.
+        read: Its records. read = valid + rejected + the sum of `ignored`.
+        ignored: The records that were left out on purpose, by reason.
+        bytes_tx: The sum over its valid records, in bytes; bytes_rx alike.
+    """
+
+    path: str
+    digest: str
+    size: int
+    mtime_ns: int
+    format: str
+    read: int
+    valid: int
+    rejected: int
+    ignored: dict[str, int]
+    bytes_tx: int
+    bytes_rx: int
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One committed run.
+
+    Attributes:
+        run_id: Its name, which sorts by time.
+        started: When it started, ISO 8601 in UTC; finished: when it committed.
+        sources: What it counted.
+        hours: What it added to each hour: `flows`, `bytes_tx` and `bytes_rx`.
+        version: The version of this shape.
+    """
+
+    run_id: str
+    started: str
+    finished: str
+    sources: list[SourceRecord]
+    hours: dict[int, dict[str, int]] = field(default_factory=dict)
+    version: int = RECORD_VERSION
+
+    def to_json(self) -> bytes:
+        return (json.dumps(asdict(self), indent=1) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> RunRecord:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError: It is not of that shape; KeyError and TypeError alike.
+        """
+        fields: dict[str, Any] = json.loads(text)
+        if fields["version"] != RECORD_VERSION:
+            raise ValueError(f"its version is {fields['version']}, and this flowlog knows {RECORD_VERSION}")
+        fields["sources"] = [SourceRecord(**source) for source in fields["sources"]]
+        fields["hours"] = {int(hour): added for hour, added in fields["hours"].items()}
+        return cls(**fields)
+
+    def total(self, name: str) -> int:
+        """The sum of one number over its sources, as `total("read")`."""
+        return sum(getattr(source, name) for source in self.sources)
+
+
+def read_run(store: Locations, run_id: str) -> RunRecord:
+    """Reads a committed run's record.
+
+    Raises:
+        StoreDamaged: It cannot be read.
+    """
+    path = store.record_of(run_id)
+    try:
+        return RunRecord.from_json(path.read_bytes())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreDamaged(str(path), f"not a run's record: {error}") from error
+
+
+def read_runs(store: Locations) -> Iterator[RunRecord]:
+    """The records of all committed runs, oldest first."""
+    return (read_run(store, run_id) for run_id in store.run_ids())
+
+
+class Index:
+    """Answers which sources are known. Only the holder of the store's lock may use it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def unchanged(self, path: str, size: int, mtime_ns: int) -> bool:
+        """Whether a source was counted from this path, when it had this size and time of modification."""
+        found = self._connection.execute("SELECT size, mtime_ns FROM sources WHERE path = ?", (path,))
+        return (size, mtime_ns) in found
+
+    def knows_path(self, path: str) -> bool:
+        """Whether a source was counted from this path."""
+        return self._connection.execute("SELECT 1 FROM sources WHERE path = ?", (path,)).fetchone() is not None
+
+    def paths_of(self, digest: str) -> list[str]:
+        """The paths from which this content was counted; none if it is new."""
+        found = self._connection.execute("SELECT path FROM sources WHERE digest = ? ORDER BY rowid", (digest,))
+        return [path for (path,) in found]
+
+
+@contextmanager
+def open_index(store: Locations) -> Iterator[Index]:
+    """Opens the index and brings it up to date. The store's lock must be held.
+
+    Raises:
+        StoreDamaged: A run's record cannot be read.
+    """
+    try:
+        connection = _open_up_to_date(store)
+    except sqlite3.DatabaseError:  # damaged: it is an index only, so make it anew
+        _remove(store.index)
+        connection = _open_up_to_date(store)
+    try:
+        yield Index(connection)
+    finally:
+        connection.close()
+
+
+def _open_up_to_date(store: Locations) -> sqlite3.Connection:
+    connection = sqlite3.connect(store.index)
+    try:
+        committed = store.run_ids()
+        if not _indexed_runs(connection) <= set(committed):  # it knows runs that are no more
+            connection.close()
+            _remove(store.index)
+            connection = sqlite3.connect(store.index)
+        missing = sorted(set(committed) - _indexed_runs(connection))
+        with connection:  # one transaction: a crash leaves the index as it was
+            for run_id in missing:
+                _add(connection, read_run(store, run_id))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _remove(index: Path) -> None:
+    for suffix in ("", "-journal"):
+        index.with_name(index.name + suffix).unlink(missing_ok=True)
+
+
+def _indexed_runs(connection: sqlite3.Connection) -> set[str]:
+    connection.executescript(
+        """
+        CREATE TABLE IF NOT EXISTS runs (run_id TEXT PRIMARY KEY) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS sources (path TEXT, digest TEXT, size INTEGER, mtime_ns INTEGER);
+        CREATE INDEX IF NOT EXISTS sources_by_path ON sources (path);
+        CREATE INDEX IF NOT EXISTS sources_by_digest ON sources (digest);
+        """
+    )
+    return {run_id for (run_id,) in connection.execute("SELECT run_id FROM runs")}
+
+
+def _add(connection: sqlite3.Connection, run: RunRecord) -> None:
+    connection.execute("INSERT INTO runs VALUES (?)", (run.run_id,))
+    rows = [(source.path, source.digest, source.size, source.mtime_ns) for source in run.sources]
+    connection.executemany("INSERT INTO sources VALUES (?, ?, ?, ?)", rows)

@@ -1,0 +1,214 @@
+"""Raw files: which there are, which of them are new, and what identifies each.
+
+A source is its bytes: the digest of its content identifies it, wherever it lies. Its path, size and time of
+modification only save reading what was read before.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import xxhash
+
+from pipeline.errors import SourceError, UnreadableSource, UsageError
+from pipeline.ledger import Index
+
+SameContent = Literal["skip", "count"]
+
+_HASH_BLOCK = 1 << 20
+#: Files that are still being written, or that are no logs, by the habits of those who write them.
+_LEFT_ALONE_PREFIXES = (".", "_")
+_LEFT_ALONE_SUFFIXES = (".tmp", ".part", ".partial", ".inprogress")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A raw file, as it was when it was looked at.
+
+    Attributes:
+        path: Where it is, absolute.
+        name: The path as text, as the ledger and the messages have it.
+        size: In bytes.
+        mtime_ns: Its time of modification, in nanoseconds since the epoch.
+        digest: XXH3-128 of its bytes, in hexadecimal; "" until it was read.
+    """
+
+    path: Path
+    name: str
+    size: int
+    mtime_ns: int
+    digest: str = ""
+
+    @classmethod
+    def at(cls, path: Path) -> Source:
+        """Looks at a file.
+
+        Raises:
+            OSError: There is none.
+        """
+        status = path.stat()
+        name = os.fsencode(path).decode("utf-8", "backslashreplace")
+        return cls(path, name, status.st_size, status.st_mtime_ns)
+
+    def is_unchanged(self, file: BinaryIO) -> bool:
+        """Whether an open file is still as it was when it was looked at."""
+        status = os.fstat(file.fileno())
+        return (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A source that could not be counted, and why."""
+
+    source: str
+    error: str
+
+
+@dataclass
+class Plan:
+    """What a run will do with each source, before it touches anything.
+
+    Attributes:
+        new: To be ingested, with their digests, in the order of their paths.
+        known: Skipped: counted before, from this path.
+        twins: Skipped: other paths with the same content as one that is counted, and that path.
+        empty: Skipped: without a byte. They are not remembered, as they may only just have been made.
+        left_alone: In a folder, but named like a file that is still being written.
+        changed: Counted before from this path with other content. Not ingested.
+        failed: Not readable.
+    """
+
+    new: list[Source] = field(default_factory=list)
+    known: list[Source] = field(default_factory=list)
+    twins: list[tuple[Source, str]] = field(default_factory=list)
+    empty: list[Source] = field(default_factory=list)
+    left_alone: list[str] = field(default_factory=list)
+    changed: list[Source] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+
+    @property
+    def skipped(self) -> int:
+        return len(self.known) + len(self.twins) + len(self.empty)
+
+
+def find(raw: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Finds raw files.
+
+    Args:
+        raw: Files, folders (searched to any depth) and glob patterns (`**` goes to any depth).
+
+    Returns:
+        The files, each once, sorted by path; and the names of the files in folders that were left alone.
+
+    Raises:
+        UsageError: A file or folder does not exist.
+    """
+    files: set[Path] = set()
+    left_alone: set[str] = set()
+    for name in raw:
+        path = Path(name)
+        if path.is_dir():
+            for found in _walk(path.resolve()):
+                if _is_left_alone(found.name):
+                    left_alone.add(str(found))
+                else:
+                    files.add(found)
+        elif path.exists():
+            files.add(path.parent.resolve() / path.name)
+        elif glob.has_magic(name):
+            files.update(Path(found).resolve() for found in glob.iglob(name, recursive=True) if Path(found).is_file())
+        else:
+            raise UsageError(f"there is no file or folder {name}")
+    return sorted(files), sorted(left_alone)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(_LEFT_ALONE_PREFIXES))
+        yield from (Path(parent, name) for name in names)
+
+
+def _is_left_alone(name: str) -> bool:
+    return name.startswith(_LEFT_ALONE_PREFIXES) or name.endswith(_LEFT_ALONE_SUFFIXES)
+
+
+def plan(
+    raw: Sequence[str],
+    index: Index,
+    same_content: SameContent,
+    map_sources: Callable[[Callable[[Source], str | SourceError], Iterable[Source]], Iterable[str | SourceError]] = map,
+) -> Plan:
+    """Decides what to do with each source.
+
+    Args:
+        raw: As for `find`.
+        index: What was counted before.
+        same_content: Whether a file is skipped, or counted, whose content was counted from another path.
+        map_sources: Applies a function to sources, perhaps in parallel; the results in their order.
+
+    Raises:
+        UsageError: A file or folder does not exist.
+    """
+    paths, left_alone = find(raw)
+    made = Plan(left_alone=left_alone)
+    unread: list[Source] = []
+    for path in paths:
+        try:
+            source = Source.at(path)
+        except OSError as error:
+            made.failed.append(Failure(str(path), f"cannot be read: {error.strerror}"))
+            continue
+        if source.size == 0:
+            made.empty.append(source)
+        elif index.unchanged(source.name, source.size, source.mtime_ns):
+            made.known.append(source)
+        else:
+            unread.append(source)
+    counted: dict[str, str] = {}  # digest -> the path from which this run counts it
+    for source, digest in zip(unread, map_sources(_digest_or_error, unread), strict=True):
+        if isinstance(digest, SourceError):
+            made.failed.append(Failure(source.name, str(digest)))
+            continue
+        identified = replace(source, digest=digest)
+        earlier = index.paths_of(digest)
+        if source.name in earlier:
+            made.known.append(identified)
+        elif same_content == "skip" and (earlier or digest in counted):
+            made.twins.append((identified, earlier[0] if earlier else counted[digest]))
+        elif index.knows_path(source.name):
+            made.changed.append(identified)
+        else:
+            counted.setdefault(digest, source.name)
+            made.new.append(identified)
+    return made
+
+
+def _digest_or_error(source: Source) -> str | SourceError:
+    try:
+        return digest_of(source)
+    except SourceError as error:
+        return error
+
+
+def digest_of(source: Source) -> str:
+    """The identity of a source: XXH3-128 of its bytes, in hexadecimal.
+
+    Raises:
+        UnreadableSource: It cannot be read.
+    """
+    digest = xxhash.xxh3_128()
+    try:
+        with source.path.open("rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise UnreadableSource("not a regular file")
+            while block := file.read(_HASH_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise UnreadableSource(f"cannot be read: {error.strerror}") from None
+    return digest.hexdigest()

@@ -1,0 +1,94 @@
+"""Durable file operations: after each, what it did survives a loss of power.
+
+POSIX makes a rename or a link atomic, but durable only once the folder that holds the name is synced too; a file's
+content is durable once the file is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.errors import StoreUnwritable
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Says in this project's words that the operating system refused a write below `path`.
+
+    Raises:
+        StoreUnwritable: No space, no permission, an I/O error.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnwritable(str(error.filename or path), error.strerror or str(error)) from error
+
+
+def sync(path: Path) -> None:
+    """Makes a file's content, or a folder's names, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it, where they are missing, durably."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Writes a new file and syncs it; its name is durable once its folder is synced."""
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_all(paths: Iterable[Path], below: Path) -> None:
+    """Makes new files durable, and their names, up to and including the folder `below`."""
+    folders = {below}
+    for path in paths:
+        sync(path)
+        folders.update(parent for parent in path.parents if parent.is_relative_to(below))
+    for folder in sorted(folders):
+        sync(folder)
+
+
+def link_exclusively(source: Path, target: Path) -> None:
+    """Gives a synced file a second name, durably.
+
+    Raises:
+        FileExistsError: The name is taken. (A rename would replace that file without a word.)
+    """
+    os.link(source, target)
+    sync(target.parent)
+
+
+def replace_all(moves: Mapping[Path, Path]) -> None:
+    """Moves synced files over others: who opens a target finds the old file or the new one, whole."""
+    folders = {target.parent for target in moves.values()}
+    for above in {folder.parent for folder in folders}:
+        make_folder(above)
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+    for above in {folder.parent for folder in folders}:
+        sync(above)
+    for source, target in moves.items():
+        source.replace(target)
+    for folder in folders:
+        sync(folder)
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a folder and all below it, if it is there."""
+    if path.exists():
+        shutil.rmtree(path)

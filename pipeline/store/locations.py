@@ -1,0 +1,91 @@
+"""Every path of a store. Nothing else joins path strings."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_HOUR = re.compile(r"hour=([1-9]\d*)")  # never zero-padded: readers would take hour=01 for a text
+_RUN = re.compile(r"run=([0-9A-Za-z-]+)")
+_PART = "part-0.parquet"
+
+
+@dataclass(frozen=True)
+class Locations:
+    """The paths of the store in the folder `root`."""
+
+    root: Path
+
+    def exist(self) -> bool:
+        """Whether there is a store."""
+        return any(path.exists() for path in (self.lock, self.runs, self.flows))
+
+    @property
+    def flows(self) -> Path:
+        return self.root / "flows"
+
+    @property
+    def rejects(self) -> Path:
+        return self.root / "rejects"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def staging(self) -> Path:
+        return self.root / "staging"
+
+    @property
+    def index(self) -> Path:
+        return self.root / "ledger.sqlite"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    def partition(self, hour: int) -> Path:
+        """The file with an hour's totals."""
+        return self.flows / f"hour={hour}" / _PART
+
+    def rejects_of(self, run_id: str) -> Path:
+        """The file with the rows that a run rejected."""
+        return self.rejects / f"run={run_id}" / _PART
+
+    def record_of(self, run_id: str) -> Path:
+        """A run's record in the ledger."""
+        return self.runs / f"{run_id}.json"
+
+    def staging_of(self, run_id: str) -> Path:
+        """A run's work before its commit. A staged file has there the path that it will have below `root`."""
+        return self.staging / run_id
+
+    def staged(self, run_id: str, final: Path) -> Path:
+        """Where a run stages the file that will be `final`."""
+        return self.staging_of(run_id) / final.relative_to(self.root)
+
+    def hours(self) -> list[int]:
+        """The hours that have a partition, in order."""
+        # A run that was cut off may have made the folder, but not yet put the file into it.
+        return sorted(hour for hour in map(int, _names(self.flows, _HOUR)) if self.partition(hour).exists())
+
+    def runs_with_rejects(self) -> list[str]:
+        """The runs that rejected rows, oldest first."""
+        return sorted(_names(self.rejects, _RUN))
+
+    def run_ids(self) -> list[str]:
+        """The committed runs, oldest first."""
+        return sorted(_names(self.runs, re.compile(r"([0-9A-Za-z-]+)\.json")))
+
+    def staged_runs(self) -> list[str]:
+        """The runs that have not cleared their staging folder, oldest first."""
+        return sorted(_names(self.staging, re.compile(r"([0-9A-Za-z-]+)")))
+
+
+def _names(folder: Path, pattern: re.Pattern[str]) -> list[str]:
+    """The captured part of each name in a folder that matches; none if there is no folder."""
+    try:
+        return [match[1] for path in folder.iterdir() if (match := pattern.fullmatch(path.name))]
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,128 @@
+"""The Parquet files of a store: an hour's totals, a run's rejects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.aggregation import sums_of
+from pipeline.errors import StoreDamaged
+from pipeline.schema import COUNT, PARTITION_ORDER, PARTITION_SCHEMA, REJECT_SCHEMA, SUMS, TOTALS_SCHEMA
+from pipeline.store.locations import Locations
+
+#: Rows in a row group: what a reader that wants one app may skip.
+_ROW_GROUP_ROWS = 131_072
+#: The key of the Parquet metadata that holds a partition's sums, so that listing the hours reads footers alone.
+_SUMMARY_KEYS = {name: f"flowlog.{name}".encode() for name in (*SUMS, COUNT)}
+_WRITE_OPTIONS: dict[str, Any] = {
+    "compression": "zstd",
+    "write_page_checksum": True,  # a flipped bit is found by whoever checks them, as `verify` does
+}
+
+
+@dataclass(frozen=True)
+class PartitionSummary:
+    """An hour in short.
+
+    Attributes:
+        hour: Hours since the epoch.
+        rows: Its number of keys.
+        flows: The records that were summed.
+        bytes_tx: Their sum, in bytes; bytes_rx alike.
+        file_bytes: The size of its file.
+    """
+
+    hour: int
+    rows: int
+    flows: int
+    bytes_tx: int
+    bytes_rx: int
+    file_bytes: int
+
+
+def write_partition(path: Path, totals: pa.Table) -> None:
+    """Writes an hour's totals.
+
+    The file's bytes depend on nothing but the totals, so that a run that was interrupted and repeated leaves the same.
+
+    Args:
+        path: A new file; its folder must be there.
+        totals: `schema.TOTALS_SCHEMA` or `schema.PARTITION_SCHEMA`, in the store's order.
+    """
+    summary = {_SUMMARY_KEYS[name]: str(total).encode() for name, total in sums_of(totals).items()}
+    table = totals.select(PARTITION_SCHEMA.names).combine_chunks().replace_schema_metadata(summary)
+    order = [pq.SortingColumn(table.column_names.index(name)) for name in PARTITION_ORDER]
+    pq.write_table(table, path, row_group_size=_ROW_GROUP_ROWS, sorting_columns=order, **_WRITE_OPTIONS)
+
+
+def read_partition(store: Locations, hour: int, filters: Any = None) -> pa.Table:
+    """Reads an hour's totals.
+
+    Args:
+        store: The store.
+        hour: Hours since the epoch.
+        filters: A pyarrow filter on the partition's columns.
+
+    Returns:
+        `schema.TOTALS_SCHEMA`, sorted by key; empty for an unknown hour.
+
+    Raises:
+        StoreDamaged: The file is no partition of a flowlog store, or a checksum fails.
+    """
+    path = store.partition(hour)
+    try:
+        with path.open("rb") as file:
+            table = pq.ParquetFile(file, page_checksum_verification=True).read()
+    except FileNotFoundError:
+        return TOTALS_SCHEMA.empty_table()
+    except (pa.ArrowException, OSError) as error:
+        raise StoreDamaged(str(path), str(error)) from error
+    if not table.schema.equals(PARTITION_SCHEMA):
+        raise StoreDamaged(str(path), f"its columns are {', '.join(map(str, table.schema))}")
+    if filters is not None:
+        table = table.filter(filters)
+    hours = pa.repeat(pa.scalar(hour, pa.int64()), table.num_rows)
+    return table.replace_schema_metadata(None).add_column(0, "hour", hours)
+
+
+def summarise_partition(store: Locations, hour: int) -> PartitionSummary:
+    """An hour in short, from its file's footer alone.
+
+    Raises:
+        StoreDamaged: The file is no partition of a flowlog store.
+    """
+    path = store.partition(hour)
+    try:
+        footer = pq.read_metadata(path)
+        sums = {name: int(footer.metadata[key]) for name, key in _SUMMARY_KEYS.items()}
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise StoreDamaged(str(path), f"not a partition of a flowlog store: {error}") from error
+    return PartitionSummary(hour=hour, rows=footer.num_rows, file_bytes=path.stat().st_size, **sums)
+
+
+def write_rejects(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
+    """Writes a run's rejects (`schema.REJECT_SCHEMA`) as they come, to a new file."""
+    with pq.ParquetWriter(path, REJECT_SCHEMA, **_WRITE_OPTIONS) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def read_rejects(store: Locations, run_id: str) -> pa.Table:
+    """The rows that a run rejected (`schema.REJECT_SCHEMA`), in the order of their sources and rows.
+
+    Raises:
+        StoreDamaged: The file cannot be read.
+    """
+    path = store.rejects_of(run_id)
+    try:
+        with path.open("rb") as file:
+            return pq.ParquetFile(file, page_checksum_verification=True).read()
+    except FileNotFoundError:
+        return REJECT_SCHEMA.empty_table()
+    except (pa.ArrowException, OSError) as error:
+        raise StoreDamaged(str(path), str(error)) from error
