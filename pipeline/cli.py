@@ -1,0 +1,389 @@
+"""The command line: parses, calls, prints. What it does stands in `ingest`, `query`, `verify` and their like.
+
+Nothing heavy is imported at the top: `flowlog --help` needs neither Arrow nor pandas, a query no pandas.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from pipeline.errors import FlowlogError
+from pipeline.hours import hour_to_text
+
+if TYPE_CHECKING:
+    from pipeline.flowstore import FlowStore
+    from pipeline.ingest import IngestSummary
+    from pipeline.verify import Verification
+
+app = typer.Typer(
+    name="flowlog",
+    help="Turns raw network flow logs into hourly totals that people trust.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+RawFormat = Literal["auto", "csv", "json", "parquet", "aws-vpc", "zeek"]  # a test holds these against the readers
+OutputFormat = Literal["table", "json", "jsonl", "csv", "parquet"]  # and these against the writers
+Grouping = Literal["run", "source", "reason"]  # and these against `rejects.GROUPINGS`
+
+StoreOption = Annotated[Path, typer.Option("--store", help="The store's folder.", envvar="FLOWLOG_STORE", metavar="DIR")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+DEFAULT_STORE = Path("data/store")
+DEFAULT_RAW = "data/raw"
+
+
+@app.command()
+def ingest(
+    raw: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"Files, folders or glob patterns.  [default: {DEFAULT_RAW}]", metavar="RAW..."),
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    raw_format: Annotated[
+        RawFormat, typer.Option("--format", help="The raw files' format; auto looks into each.", envvar="FLOWLOG_FORMAT")
+    ] = "auto",
+    apps: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file cidr,app[,vpc_id] that names the apps of addresses.", envvar="FLOWLOG_APPS", metavar="FILE"
+        ),
+    ] = None,
+    vpc_id: Annotated[
+        str | None, typer.Option(help="The VPC of records that name none.", envvar="FLOWLOG_VPC_ID", metavar="ID")
+    ] = None,
+    aws_fields: Annotated[
+        str | None,
+        typer.Option(
+            help="Fields of AWS text without a header line, in order, split by spaces.",
+            envvar="FLOWLOG_AWS_FIELDS",
+            metavar="FIELDS",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Files read at once.  [default: one a processor]", envvar="FLOWLOG_WORKERS", metavar="N"),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Stop at the first rejected row or failed file; commit nothing.", envvar="FLOWLOG_STRICT"
+        ),
+    ] = False,
+    max_reject_ratio: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Commit nothing if more than this part of the rows is rejected.",
+            envvar="FLOWLOG_MAX_REJECT_RATIO",
+            metavar="R",
+        ),
+    ] = None,
+    zero_bytes: Annotated[
+        Literal["accept", "reject"],
+        typer.Option(help="Whether a record may have 0 bytes in a direction.", envvar="FLOWLOG_ZERO_BYTES"),
+    ] = "accept",
+    wait: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds to wait for a run that holds the store.", envvar="FLOWLOG_WAIT", metavar="S"),
+    ] = 0,
+    same_content: Annotated[
+        Literal["skip", "count"],
+        typer.Option(help="A file whose content was counted from another path.", envvar="FLOWLOG_SAME_CONTENT"),
+    ] = "skip",
+    as_json: JsonOption = False,
+) -> None:
+    """Count raw flow logs, each exactly once, into hourly totals.
+
+    \b
+    Example:
+      flowlog ingest /var/log/flows '/mnt/s3/AWSLogs/**/*.log.gz' --apps apps.csv --json
+    """
+    from pipeline.flowstore import FlowStore
+    from pipeline.ingest import IngestOptions
+
+    options = IngestOptions(
+        format=raw_format,
+        apps=apps,
+        vpc_id=vpc_id,
+        aws_fields=None if aws_fields is None else tuple(aws_fields.split()),
+        workers=workers,
+        strict=strict,
+        max_reject_ratio=max_reject_ratio,
+        zero_bytes=zero_bytes,
+        wait_seconds=wait,
+        same_content=same_content,
+    )
+    opened = FlowStore(store, create=True)
+    if sys.stderr.isatty():
+        from pipeline.progress import ProgressBar
+
+        with ProgressBar() as progress:
+            summary = opened.ingest(raw or [DEFAULT_RAW], options, progress)
+    else:
+        summary = opened.ingest(raw or [DEFAULT_RAW], options)
+    _report_ingest(summary)
+    if as_json:
+        _print_json(summary.to_json())
+    raise typer.Exit(3 if summary.failures or summary.plan.changed else 0)
+
+
+@app.command()
+def query(
+    hour: Annotated[str, typer.Option(help="The hour: 498752, or in UTC 2026-11-24T08.", metavar="H")],
+    store: StoreOption = DEFAULT_STORE,
+    until: Annotated[
+        str | None, typer.Option(help="Makes it a range: the first hour that is left out.", metavar="H2")
+    ] = None,
+    src_app: Annotated[str | None, typer.Option(help="Only this source app.", metavar="A")] = None,
+    dest_app: Annotated[str | None, typer.Option(help="Only this destination app.", metavar="B")] = None,
+    vpc_id: Annotated[str | None, typer.Option(help="Only this VPC.", metavar="V")] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Sum over all but these columns, as src_app,dest_app.", metavar="COLS")
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(help="Sort by a column, or by bytes (both directions); sums the largest first.", metavar="COL"),
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option(help="The first N rows; without --sort those with the most bytes.", metavar="N")
+    ] = None,
+    output_format: Annotated[OutputFormat, typer.Option("--format", help="How to print.")] = "table",
+    output: Annotated[Path | None, typer.Option(help="Write to a file.", metavar="FILE")] = None,
+) -> None:
+    """Read the totals of an hour, or of a range of hours.
+
+    JSON has the six fields of the flow record; the other formats also have `flows`, the number of records summed.
+
+    \b
+    Example:
+      flowlog query --hour 2026-11-24T00 --until 2026-11-25T00 --by src_app,dest_app --top 10
+    """
+    from pipeline.output import write_rows
+
+    columns = None if by is None else [column.strip() for column in by.split(",")]
+    rows = _open(store).table(hour, until, src_app=src_app, dest_app=dest_app, vpc_id=vpc_id, by=columns, sort=sort, top=top)
+    write_rows(rows, output_format, output)
+
+
+@app.command()
+def hours(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """List the hours that have totals.
+
+    \b
+    Example:
+      flowlog hours --store /srv/flowlog
+    """
+    summaries = _open(store).hours()
+    _print_rows(
+        [
+            {
+                "hour": summary.hour,
+                "time": hour_to_text(summary.hour),
+                "rows": summary.rows,
+                "flows": summary.flows,
+                "bytes_tx": summary.bytes_tx,
+                "bytes_rx": summary.bytes_rx,
+                "file_bytes": summary.file_bytes,
+            }
+            for summary in summaries
+        ],
+        as_json,
+    )
+
+
+@app.command()
+def runs(
+    store: StoreOption = DEFAULT_STORE,
+    sources: Annotated[bool, typer.Option("--sources", help="List what each run counted, file by file.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the committed runs: what was counted.
+
+    \b
+    Example:
+      flowlog runs --sources
+    """
+    from dataclasses import asdict
+
+    records = _open(store).runs()
+    if as_json:
+        _print_json([asdict(record) for record in records])
+    elif sources:
+        names = ("format", "read", "valid", "rejected", "bytes_tx", "bytes_rx")
+        _print_rows(
+            [
+                {"run": record.run_id, "source": source.path, **{name: getattr(source, name) for name in names}}
+                for record in records
+                for source in record.sources
+            ]
+        )
+    else:
+        totals = ("read", "valid", "rejected", "bytes_tx", "bytes_rx")
+        _print_rows(
+            [
+                {
+                    "run": record.run_id,
+                    "finished": record.finished,
+                    "sources": len(record.sources),
+                    "hours": len(record.hours),
+                    **{name: record.total(name) for name in totals},
+                }
+                for record in records
+            ]
+        )
+
+
+@app.command()
+def rejects(
+    store: StoreOption = DEFAULT_STORE,
+    run: Annotated[str | None, typer.Option(help="Only of this run.", metavar="RUN")] = None,
+    source: Annotated[str | None, typer.Option(help="Only of files whose path contains this.", metavar="TEXT")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only if the field or the rule contains this.", metavar="TEXT")] = None,
+    by: Annotated[Grouping | None, typer.Option(help="Count them instead of listing them.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the rows that were rejected, and why.
+
+    \b
+    Example:
+      flowlog rejects --by reason
+    """
+    from pipeline.rejects import rejects_by
+
+    found = _open(store).rejects(run, source, reason)
+    _print_rows((rejects_by(found, by) if by else found).to_pylist(), as_json)
+
+
+@app.command()
+def verify(
+    store: StoreOption = DEFAULT_STORE,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a run that holds the store.", metavar="S")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove that the totals are what was counted.
+
+    \b
+    Example:
+      flowlog verify && echo sound
+    """
+    from dataclasses import asdict
+
+    result = _open(store).verify(wait)
+    if as_json:
+        _print_json(asdict(result))
+    _report_verification(result)
+    raise typer.Exit(5 if result.problems else 0)
+
+
+def _open(store: Path) -> FlowStore:
+    """Opens a store to read it."""
+    if "pandas" not in sys.modules:
+        sys.meta_path.insert(0, _WithoutPandas())
+    from pipeline.flowstore import FlowStore  # imports Arrow, which --help does not need
+
+    return FlowStore(store)
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Says that there is no pandas.
+
+    Arrow imports pandas when it first sees a Python value, to ask whether that is one of pandas's. The import takes as
+    long as all the rest of a query, in which nothing is pandas's.
+    """
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("a query does without pandas", name=fullname)
+
+
+def _print_rows(rows: list[dict[str, object]], as_json: bool = False) -> None:
+    import pyarrow as pa
+
+    from pipeline.output import text_table
+
+    if as_json:
+        _print_json(rows)
+    else:
+        sys.stdout.write(text_table(pa.Table.from_pylist(rows)) if rows else "none\n")
+
+
+def _print_json(value: object) -> None:
+    from pipeline.output import write_object
+
+    write_object(value)
+
+
+def _say(text: str) -> None:
+    from pipeline.output import printable
+
+    print(printable(text), file=sys.stderr)
+
+
+def _report_ingest(summary: IngestSummary) -> None:
+    plan = summary.plan
+    for line in (
+        *(f"finished the run {run_id}, which was cut off behind its commit" for run_id in summary.recovered),
+        *(f"skipped {source.name}: the same content as {twin}, which is counted" for source, twin in plan.twins),
+        *(f"skipped {source.name}: it is empty" for source in plan.empty),
+        *(f"left alone {name}: named like a file that is still being written" for name in plan.left_alone),
+        *(f"changed {source.name}: it was counted with other content, and is not counted again" for source in plan.changed),
+        *(f"failed {failure.source}: {failure.error}" for failure in summary.failures),
+    ):
+        _say(line)
+    counts = f"{summary.ingested:,} ingested, {plan.skipped:,} skipped"
+    _say(f"sources  {counts}, {len(plan.changed):,} changed, {len(summary.failures):,} failed")
+    if summary.run_id is None:
+        _say(f"nothing new to count ({summary.seconds:.1f} s)")
+    else:
+        _report_run(summary)
+
+
+def _report_run(summary: IngestSummary) -> None:
+    ignored = ", ".join(f"{count:,} {reason}" for reason, count in sorted(summary.ignored.items()))
+    _say(
+        f"rows     {summary.read:,} read = {summary.valid:,} valid + {summary.rejected:,} rejected"
+        f" + {summary.ignored.total():,} ignored" + (f" ({ignored})" if ignored else "")
+    )
+    _say(f"bytes    {summary.bytes_tx:,} sent, {summary.bytes_rx:,} received")
+    if summary.hours:
+        first, last = hour_to_text(summary.hours[0]), hour_to_text(summary.hours[-1])
+        _say(f"hours    {len(summary.hours):,}, from {first} to {last}")
+    if lost := summary.ignored["SKIPDATA"]:
+        _say(f"note     AWS lost records in {lost:,} intervals (SKIPDATA): the totals are too small there")
+    if summary.rejected:
+        _say(f"note     flowlog rejects --run {summary.run_id} shows what was rejected, and why")
+    _say(f"run      {summary.run_id} ({summary.seconds:.1f} s)")
+
+
+def _report_verification(result: Verification) -> None:
+    for problem in result.problems:
+        _say(f"wrong: {problem}")
+    counted = f"{result.runs:,} runs, {result.sources:,} sources, {result.hours:,} hours, {result.flows:,} flows"
+    state = f"{len(result.problems):,} problems" if result.problems else "sound: every total is what was counted"
+    _say(f"{state} ({counted}, {result.bytes_tx:,} bytes sent, {result.bytes_rx:,} received)")
+
+
+def main() -> None:
+    """Runs the command line. Errors that are the user's become a sentence and an exit code; others are bugs."""
+    try:
+        app()
+    except FlowlogError as error:
+        _say(f"flowlog: {error}")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # who reads standard output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        _say("flowlog: interrupted; nothing was committed")
+        sys.exit(130)

@@ -1,0 +1,120 @@
+"""The way back: what the totals of an hour, or of a range of hours, are.
+
+One `Query` value is what the command line, a notebook and the service fill; it is checked once, when it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.aggregation import merge, sort_totals
+from pipeline.errors import UsageError
+from pipeline.schema import COUNT, INT64_MAX, KEY, SUMS, TOTALS_SCHEMA
+from pipeline.store.locations import Locations
+from pipeline.store.partitions import read_partition
+
+#: What rows can be sorted by beside their columns: the bytes of both directions.
+TOTAL_BYTES = "bytes"
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which totals, and how.
+
+    Attributes:
+        hour: The hour, or the first of a range; hours since the epoch.
+        until: The hour behind the last of the range; None for one hour.
+        src_app: Only this source app; dest_app and vpc_id alike.
+        by: The columns of the key to keep; the sums run over the others.
+        sort: A column, or "bytes" for the bytes of both directions: sums sort the largest first, the others from the
+            smallest. None sorts by the key; with `top`, by "bytes".
+        top: How many rows at the most.
+
+    Raises:
+        UsageError: It cannot be answered; the message lists all that is wrong.
+    """
+
+    hour: int
+    until: int | None = None
+    src_app: str | None = None
+    dest_app: str | None = None
+    vpc_id: str | None = None
+    by: tuple[str, ...] = KEY
+    sort: str | None = None
+    top: int | None = None
+
+    def __post_init__(self) -> None:
+        if complaints := list(self._complaints()):
+            raise UsageError("; ".join(complaints))
+
+    def _complaints(self) -> Iterator[str]:
+        if not 0 < self.hour <= INT64_MAX:
+            yield f"the hour {self.hour} must be positive and fit into 64 bits"
+        if self.until is not None and self.until <= self.hour:
+            yield f"until ({self.until}) must be later than hour ({self.hour}); it is the first hour that is left out"
+        if unknown := [name for name in self.by if name not in KEY]:
+            yield f"cannot group by {', '.join(unknown)}; the columns are {', '.join(KEY)}"
+        if not self.by or len(set(self.by)) < len(self.by):
+            yield "the columns to group by must be one or more, each once"
+        if self.sort is not None and self.sort not in (sortable := (*self.by, *SUMS, COUNT, TOTAL_BYTES)):
+            yield f"cannot sort by {self.sort}; the columns are {', '.join(sortable)}"
+        if self.top is not None and self.top < 1:
+            yield f"top must be at least 1, not {self.top}"
+
+
+def run_query(store: Locations, query: Query) -> pa.Table:
+    """Answers a query.
+
+    Returns:
+        The columns `query.by`, then `bytes_tx`, `bytes_rx` and `flows`; sorted, and without rows where nothing is.
+
+    Raises:
+        StoreDamaged: A partition cannot be read.
+        SumOverflow: A sum over several rows does not fit into int64.
+    """
+    tables = (_filtered(read_partition(store, hour), query) for hour in _hours(store, query))
+    if query.by != KEY:
+        return _top(_merge_each(tables, query.by), query)
+    return _top(pa.concat_tables([TOTALS_SCHEMA.empty_table(), *tables]), query)  # hour by hour, each in its order
+
+
+def _hours(store: Locations, query: Query) -> Sequence[int]:
+    if query.until is None:
+        return [query.hour]
+    return [hour for hour in store.hours() if query.hour <= hour < query.until]
+
+
+def _filtered(totals: pa.Table, query: Query) -> pa.Table:
+    wanted = {"src_app": query.src_app, "dest_app": query.dest_app, "vpc_id": query.vpc_id}
+    tests = [pc.field(name) == value for name, value in wanted.items() if value is not None]
+    return totals.filter(reduce(and_, tests)) if tests else totals
+
+
+def _merge_each(tables: Iterator[pa.Table], by: tuple[str, ...]) -> pa.Table:
+    """Merges hour by hour, so that a long range needs no more memory than its answer."""
+    merged = merge([], by)
+    for table in tables:
+        merged = merge([merged, merge([table], by)], by)
+    return sort_totals(merged, by)
+
+
+def _top(totals: pa.Table, query: Query) -> pa.Table:
+    sort = query.sort or (TOTAL_BYTES if query.top is not None else None)
+    if sort is not None:
+        largest_first = sort in (*SUMS, COUNT, TOTAL_BYTES)
+        order = [("sort", "descending" if largest_first else "ascending"), *((name, "ascending") for name in query.by)]
+        column = _total_bytes(totals) if sort == TOTAL_BYTES else totals.column(sort)
+        totals = totals.append_column("sort", column).sort_by(order).drop_columns("sort")
+    return totals if query.top is None else totals.slice(0, query.top)
+
+
+def _total_bytes(totals: pa.Table) -> pa.ChunkedArray:
+    """Both directions together, in a type that has room for two sums of int64."""
+    tx, rx = (totals.column(name).cast(pa.decimal128(19)) for name in SUMS)
+    return pc.add(tx, rx)

@@ -1,0 +1,151 @@
+"""The proof: whether a store's totals are what its ledger says was counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.aggregation import sums_of
+from pipeline.errors import StoreDamaged
+from pipeline.ledger import RunRecord, read_run
+from pipeline.schema import COUNT, PARTITION_ORDER, SUMS
+from pipeline.store.locations import Locations
+from pipeline.store.lock import locked
+from pipeline.store.partitions import read_partition, read_rejects, summarise_partition
+
+
+@dataclass
+class Verification:
+    """What was looked at, and what is wrong.
+
+    Attributes:
+        problems: What is wrong, a sentence each; empty if the store is sound.
+        runs: The committed runs; hours and sources alike.
+        flows: The records that were summed, by the ledger.
+        bytes_tx: Their sum, in bytes; bytes_rx alike.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    runs: int = 0
+    sources: int = 0
+    hours: int = 0
+    flows: int = 0
+    bytes_tx: int = 0
+    bytes_rx: int = 0
+
+
+def verify(store: Locations, wait_seconds: float = 0) -> Verification:
+    """Recomputes a store's sums from its files and holds them against its ledger.
+
+    Args:
+        store: The store. Its lock is held, so that no run changes it meanwhile.
+        wait_seconds: How long to wait for a run that holds it.
+
+    Raises:
+        StoreLocked: A run is writing.
+    """
+    result = Verification()
+    expected: dict[int, Counter[str]] = {}
+    with locked(store, wait_seconds):
+        for run_id in store.staged_runs():
+            if store.record_of(run_id).exists():
+                result.problems.append(
+                    f"the run {run_id} is committed but was cut off; any ingest into this store finishes it"
+                )
+        for run_id in store.run_ids():
+            try:
+                run = read_run(store, run_id)
+            except StoreDamaged as error:
+                result.problems.append(str(error))
+                continue
+            result.problems += _run_problems(store, run)
+            result.runs += 1
+            result.sources += len(run.sources)
+            for hour, added in run.hours.items():
+                expected.setdefault(hour, Counter()).update(added)
+        present = store.hours()
+        for hour in sorted(expected.keys() | set(present)):
+            result.problems += _hour_problems(store, hour, expected.get(hour), hour in present)
+        result.problems += _stray_files(store)
+    result.hours = len(present)
+    total: Counter[str] = sum(expected.values(), Counter())
+    result.flows, result.bytes_tx, result.bytes_rx = total[COUNT], total["bytes_tx"], total["bytes_rx"]
+    return result
+
+
+def _run_problems(store: Locations, run: RunRecord) -> Iterator[str]:
+    where = f"{store.record_of(run.run_id)}"
+    for source in run.sources:
+        if source.read != source.valid + source.rejected + sum(source.ignored.values()):
+            yield f"{where}: {source.path}: {source.read} rows read are not valid + rejected + ignored"
+    for name, counted in (
+        (COUNT, run.total("valid")),
+        ("bytes_tx", run.total("bytes_tx")),
+        ("bytes_rx", run.total("bytes_rx")),
+    ):
+        added = sum(sums[name] for sums in run.hours.values())
+        if added != counted:
+            yield f"{where}: its sources have {name} {counted:,}, but {added:,} were added to its hours"
+    try:
+        rejected = read_rejects(store, run.run_id).num_rows
+    except StoreDamaged as error:
+        yield str(error)
+    else:
+        if rejected != run.total("rejected"):
+            yield f"{store.rejects_of(run.run_id)}: has {rejected:,} rows, but the run rejected {run.total('rejected'):,}"
+
+
+def _hour_problems(store: Locations, hour: int, expected: Counter[str] | None, is_present: bool) -> Iterator[str]:
+    where = f"{store.partition(hour)}"
+    if expected is None:
+        yield f"{where}: no run has counted anything in this hour"
+        return
+    if not is_present:
+        yield f"{where}: is missing; runs have counted {expected[COUNT]:,} flows in this hour"
+        return
+    try:
+        totals = read_partition(store, hour)
+        summary = summarise_partition(store, hour)
+    except StoreDamaged as error:
+        yield str(error)
+        return
+    if totals.num_rows == 0:
+        yield f"{where}: has no rows"
+        return
+    sums = sums_of(totals)
+    for name in (*SUMS, COUNT):
+        if sums[name] != expected[name]:
+            yield f"{where}: {name} is {sums[name]:,}, but the ledger has {expected[name]:,}"
+        if sums[name] != getattr(summary, name):
+            yield f"{where}: its footer says that {name} is {getattr(summary, name):,}, but it is {sums[name]:,}"
+    yield from (f"{where}: {problem}" for problem in _content_problems(totals))
+
+
+def _content_problems(totals: pa.Table) -> Iterator[str]:
+    if sum(column.null_count for column in totals.columns):
+        yield "has nulls"
+        return
+    for name in PARTITION_ORDER:
+        if pc.any(pc.equal(totals.column(name), "")).as_py():
+            yield f"has an empty {name}"
+    for name, lowest in {**dict.fromkeys(SUMS, 0), COUNT: 1}.items():
+        if (smallest := pc.min(totals.column(name)).as_py()) < lowest:
+            yield f"has {smallest} in {name}"
+    order = pc.sort_indices(totals, [(name, "ascending") for name in PARTITION_ORDER]).to_numpy()
+    if not (order == np.arange(len(order))).all():
+        yield "its rows are not sorted by their key"
+    if totals.group_by(list(PARTITION_ORDER), use_threads=False).aggregate([]).num_rows < totals.num_rows:
+        yield "a key stands in more than one row"
+
+
+def _stray_files(store: Locations) -> Iterator[str]:
+    """Whatever else lies in `flows/` is read as data by those who point a tool at the folder."""
+    partitions = {store.partition(hour) for hour in store.hours()}
+    for path in sorted(store.flows.rglob("*")):
+        if not path.is_dir() and path not in partitions:
+            yield f"{path}: is no file of the store; tools that read the folder may take it for data"
