@@ -1,0 +1,806 @@
+"""Makes raw flow logs, the same for the same seed: a small sample, and inputs of any size for benchmarks.
+
+    python data/generate.py sample
+    python data/generate.py flows bench/csv --rows 20000000 --files 8 --skew 1.1
+
+The sample is a morning of a little shop's traffic in each raw format, with the faults that real logs have.
+Its bytes depend on the seed alone, not on the machine or on Python's version: see `Draw` and `stored_gzip`.
+The inputs for benchmarks hold valid records only; numpy and Arrow make them, some rows at a time.
+
+What is said here about the formats is from
+    https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html (fields, tcp-flags, log-status),
+    https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-s3-path.html (the files in S3),
+    https://docs.zeek.org/en/v4.0.9/scripts/base/protocols/conn/main.zeek.html (fields, conn_state, history).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import blake2b
+from ipaddress import IPv4Address, ip_network
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import typer
+
+Integers = npt.NDArray[np.int64]
+T = TypeVar("T")
+Size = TypeVar("Size", int, Integers)
+
+FLOW_COLUMNS = ("hour", "src_app", "dest_app", "vpc_id", "bytes_tx", "bytes_rx")
+FIRST_HOUR = 498_750  # hours since the Unix epoch: 2026-11-24T06 UTC
+SECONDS_PER_HOUR = 3600
+MICROSECONDS = 1_000_000
+EPHEMERAL_PORTS = (32_768, 60_999)  # Linux's default range
+PAYLOAD_PER_PACKET = 1_400  # bytes, about what an Ethernet frame leaves
+HEADERS_PER_PACKET = 40  # bytes, IPv4 and TCP; near enough for the others
+
+ACCOUNT = "123456789010"
+VPC_SHOP = "vpc-0f3c5a91d2b7e4680"
+VPC_BACK = "vpc-04d8e2b6a19c7f350"
+
+# --- The little shop ----------------------------------------------------------------------------------------
+
+
+class Network(NamedTuple):
+    """Where an app's instances live: a row of apps.csv. An empty `vpc_id` means any VPC."""
+
+    cidr: str
+    app: str
+    vpc_id: str
+
+
+APPS = (
+    Network("10.20.1.0/24", "web", ""),
+    Network("fd80:20:0:1::/64", "web", ""),
+    Network("10.20.2.0/24", "cart", ""),
+    Network("10.20.3.0/24", "checkout", ""),
+    Network("10.20.4.0/24", "catalog", ""),
+    Network("fd80:20:0:4::/64", "catalog", ""),
+    Network("10.20.5.0/24", "payments", ""),
+    Network("10.20.6.0/24", "users", ""),
+    Network("10.20.7.0/24", "mailer", ""),
+    Network("10.20.53.0/24", "dns", ""),
+    # The longest prefix wins: the cache has a corner of the database's network.
+    Network("10.30.0.0/16", "orders-db", ""),
+    Network("10.30.7.0/24", "cache", ""),
+    Network("10.31.8.0/24", "queue", ""),
+    # Two VPCs that use the same addresses: only with the VPC does an address say which app it is.
+    Network("10.99.0.0/24", "search", VPC_SHOP),
+    Network("10.99.0.0/24", "metrics", VPC_BACK),
+)
+
+INTERNET = "internet"
+#: Customers, a payment provider, scanners: addresses for documentation (RFC 5737, 3849), not in apps.csv.
+OUTSIDE = (
+    Network("203.0.113.0/24", INTERNET, ""),
+    Network("198.51.100.0/24", INTERNET, ""),
+    Network("2001:db8::/32", INTERNET, ""),
+)
+INSTANCES = {4: 3, 6: 2}  # IP version -> instances in each network
+
+
+class Link(NamedTuple):
+    """One app that calls another.
+
+    Attributes:
+        vpc_id: Where it is seen.
+        request, response: Medians of a conversation's payload from the client and from the server, bytes.
+        weight: Its share of all conversations.
+    """
+
+    client: str
+    server: str
+    vpc_id: str
+    protocol: Literal["tcp", "udp", "icmp"]
+    port: int
+    request: int
+    response: int
+    weight: int
+
+
+LINKS = (
+    Link(INTERNET, "web", VPC_SHOP, "tcp", 443, 2_400, 46_000, 7),
+    Link("web", "catalog", VPC_SHOP, "tcp", 8080, 900, 18_000, 5),
+    Link("web", "cart", VPC_SHOP, "tcp", 8080, 700, 2_200, 3),
+    Link("web", "checkout", VPC_SHOP, "tcp", 8080, 1_500, 2_800, 2),
+    Link("web", "users", VPC_SHOP, "tcp", 8080, 600, 1_400, 3),
+    Link("web", "dns", VPC_SHOP, "udp", 53, 140, 260, 3),
+    Link("catalog", "search", VPC_SHOP, "tcp", 9200, 800, 24_000, 3),
+    Link("cart", "cache", VPC_SHOP, "tcp", 6379, 400, 900, 4),
+    Link("checkout", "payments", VPC_SHOP, "tcp", 443, 2_100, 1_300, 2),
+    Link("checkout", "orders-db", VPC_SHOP, "tcp", 5432, 3_200, 5_600, 3),
+    Link("checkout", "queue", VPC_SHOP, "tcp", 5672, 1_800, 240, 2),
+    Link("payments", INTERNET, VPC_SHOP, "tcp", 443, 2_600, 3_900, 1),
+    Link("mailer", "queue", VPC_SHOP, "tcp", 5672, 260, 1_700, 1),
+    Link("mailer", INTERNET, VPC_SHOP, "tcp", 587, 9_000, 700, 1),
+    Link("orders-db", "metrics", VPC_BACK, "udp", 8125, 450, 0, 2),  # statsd never answers
+    Link("queue", "metrics", VPC_BACK, "udp", 8125, 350, 0, 2),
+    Link("metrics", "orders-db", VPC_BACK, "icmp", 0, 560, 560, 1),
+)
+WEIGHTED_LINKS = tuple(link for link in LINKS for _ in range(link.weight))
+
+#: The morning of 2026-11-24: each hour as often as its share of the traffic asks.
+WEIGHTED_HOURS = tuple(FIRST_HOUR + i for i, load in enumerate((5, 8, 10, 12, 13, 11)) for _ in range(load))
+
+
+def instances(app: str, vpc_id: str) -> list[str]:
+    """The addresses of an app's instances that can be met in a VPC."""
+    networks = [ip_network(place.cidr) for place in APPS + OUTSIDE if place.app == app and place.vpc_id in ("", vpc_id)]
+    return [str(network[10 + i]) for network in networks for i in range(INSTANCES[network.version])]
+
+
+def endpoints(client: str, server: str, vpc_id: str) -> list[tuple[str, str]]:
+    """The pairs of addresses with which two apps can talk: both of one version of IP."""
+    addresses = product(instances(client, vpc_id), instances(server, vpc_id))
+    return [(source, target) for source, target in addresses if (":" in source) == (":" in target)]
+
+
+# --- The sample ---------------------------------------------------------------------------------------------
+
+
+class Draw:
+    """Draws for one file of the sample, the same on every machine.
+
+    Made of `Random.random()` and exact arithmetic: that is the only method whose sequence Python promises to
+    keep ("Notes on Reproducibility" in the documentation of `random`), and `log`, `exp` and powers may differ
+    in the last bit from one C library to the next. Each file has its own sequence, so that a change to one
+    leaves the others as they are.
+    """
+
+    def __init__(self, seed: int, file: str) -> None:
+        self._random = random.Random(f"{seed}/{file}").random
+
+    def integer(self, low: int, high: int) -> int:
+        """Any integer from `low` to `high`, both included."""
+        return low + int(self._random() * (high - low + 1))
+
+    def one_of(self, choices: Sequence[T]) -> T:
+        return choices[int(self._random() * len(choices))]
+
+    def around(self, median: int) -> int:
+        """A size with a long tail, as traffic has: from an eleventh to eleven times the median."""
+        share = self._random()
+        return int(median * (0.1 + share) / (1.1 - share))
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What one connection, or one exchange of datagrams, did.
+
+    Attributes:
+        start, end: Its first and its last packet, microseconds since the epoch.
+        request, response: Payload from the client and from the server, bytes.
+    """
+
+    link: Link
+    client: str
+    server: str
+    client_port: int
+    start: int
+    end: int
+    request: int
+    response: int
+
+
+#: Medians, microseconds.
+DURATION = {"tcp": 60 * MICROSECONDS, "udp": MICROSECONDS // 20, "icmp": 2 * MICROSECONDS}
+#: AWS writes a record at least every ten minutes, however long the connection lives.
+LONGEST = 600 * MICROSECONDS
+
+
+def conversation(draw: Draw, hour: int) -> Conversation:
+    """Draws a conversation that ends in the hour."""
+    link = draw.one_of(WEIGHTED_LINKS)
+    client, server = draw.one_of(endpoints(link.client, link.server, link.vpc_id))
+    request = draw.around(link.request)
+    end = hour * SECONDS_PER_HOUR * MICROSECONDS + draw.integer(0, SECONDS_PER_HOUR * MICROSECONDS - 1)
+    return Conversation(
+        link=link,
+        client=client,
+        server=server,
+        client_port=draw.integer(*EPHEMERAL_PORTS),
+        start=end - min(draw.around(DURATION[link.protocol]), LONGEST),
+        end=end,
+        request=request,
+        response=request if link.protocol == "icmp" else draw.around(link.response),  # an echo is as long
+    )
+
+
+def packets(payload: Size) -> Size:
+    return -(-payload // PAYLOAD_PER_PACKET)
+
+
+def bytes_on_wire(payload: Size) -> Size:
+    return payload + packets(payload) * HEADERS_PER_PACKET
+
+
+# Each bad line has one fault, and would be a valid record without it.
+CSV_FAULTS = {
+    "bytes_tx is no number": f"498751,web,cart,{VPC_SHOP},12x,2210",
+    "src_app is empty": f"498751,,catalog,{VPC_SHOP},870,17650",
+    "bytes_rx is negative": f"498752,cart,cache,{VPC_SHOP},415,-880",
+    "hour is 0": f"0,web,users,{VPC_SHOP},590,1385",
+    "a cell too few": f"498753,checkout,payments,{VPC_SHOP},2120",
+    "a cell too many": f"498754,web,checkout,{VPC_SHOP},1480,2790,0",
+    "bytes_rx is above 2**53 - 1": f"498755,internet,web,{VPC_SHOP},2390,{2**53}",
+}
+JSON_START = '{"hour": 498752, "src_app": "web", "dest_app": "cart"'
+JSON_FAULTS = {
+    "bytes_tx is a string": JSON_START + f', "vpc_id": "{VPC_SHOP}", "bytes_tx": "5", "bytes_rx": 2210}}',
+    "bytes_tx is a float": JSON_START + f', "vpc_id": "{VPC_SHOP}", "bytes_tx": 5.0, "bytes_rx": 2210}}',
+    "bytes_tx is a boolean": JSON_START + f', "vpc_id": "{VPC_SHOP}", "bytes_tx": true, "bytes_rx": 2210}}',
+    "vpc_id is missing": JSON_START + ', "bytes_tx": 705, "bytes_rx": 2210}',
+    "the line is cut": JSON_START + ', "vpc_id": "vpc-0f3c5a',
+}
+
+
+def flow_records(draw: Draw, count: int) -> list[tuple[int, str, str, str, int, int]]:
+    """Records that carry their hour and apps themselves (`FLOW_COLUMNS`), hour by hour."""
+
+    def record() -> tuple[int, str, str, str, int, int]:
+        hour, link = draw.one_of(WEIGHTED_HOURS), draw.one_of(WEIGHTED_LINKS)
+        sizes = draw.around(link.request), draw.around(link.response)
+        return hour, link.client, link.server, link.vpc_id, *sizes
+
+    return sorted((record() for _ in range(count)), key=lambda record: record[0])
+
+
+def scatter(draw: Draw, lines: list[str], faults: Iterable[str]) -> list[str]:
+    """The lines with the faults among them."""
+    scattered = list(lines)
+    for fault in faults:
+        scattered.insert(draw.integer(0, len(scattered)), fault)
+    return scattered
+
+
+def text(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def csv_sample(draw: Draw) -> bytes:
+    """About 600 flow records as CSV."""
+    lines = [",".join(map(str, record)) for record in flow_records(draw, 593)]
+    return text([",".join(FLOW_COLUMNS), *scatter(draw, lines, CSV_FAULTS.values())])
+
+
+def jsonl_sample(draw: Draw) -> bytes:
+    """About 400 flow records as JSON Lines."""
+    lines = [json.dumps(dict(zip(FLOW_COLUMNS, record, strict=True))) for record in flow_records(draw, 395)]
+    return text(scatter(draw, lines, JSON_FAULTS.values()))
+
+
+# A flow log has its fields in the order that its owner asked for; this one is not the default.
+AWS_HEADER = (
+    "version vpc-id interface-id account-id flow-direction action log-status srcaddr srcport dstaddr dstport "
+    "protocol tcp-flags packets bytes start end"
+)
+AWS_VERSION = 5  # the highest version among the fields: that of flow-direction
+AWS_PROTOCOL = {"icmp": 1, "tcp": 6, "udp": 17}  # IANA's numbers
+#: Of the client's and of the server's record: SYN and SYN-ACK; both with FIN; neither, for it began long ago.
+AWS_TCP_FLAGS = ((2, 18), (3, 19), (0, 0))
+SCANNED_PORTS = (22, 23, 3389, 5432)
+
+AwsRecord = dict[str, str | int]
+
+
+def aws_capture(vpc_id: str, address: str, start: int, end: int, status: str) -> AwsRecord:
+    """What even a record without traffic has: an interface, a window (epoch seconds), a status."""
+    interface = blake2b(f"{vpc_id}/{address}".encode(), digest_size=8).hexdigest()
+    return {
+        "version": AWS_VERSION,
+        "account-id": ACCOUNT,
+        "interface-id": f"eni-0{interface}",
+        "start": start,
+        "end": end,
+        "log-status": status,
+    }
+
+
+def aws_conversation(draw: Draw, talk: Conversation) -> Iterator[AwsRecord]:
+    """A conversation as the interface on our side sees it: a record for each direction that has traffic."""
+    link = talk.link
+    flags = draw.one_of(AWS_TCP_FLAGS) if link.protocol == "tcp" else (0, 0)
+    client = (talk.client, 0 if link.protocol == "icmp" else talk.client_port)
+    server = (talk.server, link.port)
+    here = server if link.client == INTERNET else client
+    start, end = talk.start // MICROSECONDS, talk.end // MICROSECONDS
+    for source, target, payload, flag in (
+        (client, server, talk.request, flags[0]),
+        (server, client, talk.response, flags[1]),
+    ):
+        if payload:
+            yield {
+                **aws_capture(link.vpc_id, here[0], start, end, "OK"),
+                "vpc-id": link.vpc_id,
+                "srcaddr": source[0],
+                "srcport": source[1],
+                "dstaddr": target[0],
+                "dstport": target[1],
+                "protocol": AWS_PROTOCOL[link.protocol],
+                "tcp-flags": flag,
+                "packets": packets(payload),
+                "bytes": bytes_on_wire(payload),
+                "flow-direction": "egress" if source == here else "ingress",
+                "action": "ACCEPT",
+            }
+
+
+def aws_scan(draw: Draw, hour: int) -> AwsRecord:
+    """A connection from outside that the security group refuses: SYNs, and no answer."""
+    scanner, target = draw.one_of(endpoints(INTERNET, "web", VPC_SHOP))
+    start = hour * SECONDS_PER_HOUR + draw.integer(0, SECONDS_PER_HOUR - 60)
+    tries = draw.integer(1, 3)
+    return {
+        **aws_capture(VPC_SHOP, target, start, start + draw.integer(0, 59), "OK"),
+        "vpc-id": VPC_SHOP,
+        "srcaddr": scanner,
+        "srcport": draw.integer(*EPHEMERAL_PORTS),
+        "dstaddr": target,
+        "dstport": draw.one_of(SCANNED_PORTS),
+        "protocol": AWS_PROTOCOL["tcp"],
+        "tcp-flags": 2,
+        "packets": tries,
+        "bytes": tries * HEADERS_PER_PACKET,
+        "flow-direction": "ingress",
+        "action": "REJECT",
+    }
+
+
+def aws_silence(draw: Draw, hour: int, status: Literal["NODATA", "SKIPDATA"]) -> AwsRecord:
+    """A window without traffic (NODATA), or one of which AWS lost records (SKIPDATA): most fields are `-`."""
+    address = draw.one_of(instances("mailer", VPC_SHOP))
+    start = hour * SECONDS_PER_HOUR + draw.integer(0, SECONDS_PER_HOUR - 60)
+    return aws_capture(VPC_SHOP, address, start, start + 59, status)
+
+
+def aws_sample(draw: Draw, hour: int) -> bytes:
+    """A file as AWS leaves it in S3, with the records that end in the hour; a few started in the hour before.
+
+    AWS cuts every five minutes; by the hour, two files are enough.
+    """
+    records = [record for _ in range(140) for record in aws_conversation(draw, conversation(draw, hour))]
+    records += [aws_scan(draw, hour) for _ in range(8)]
+    records += [aws_silence(draw, hour, "NODATA") for _ in range(5)]
+    records += [aws_silence(draw, hour, "SKIPDATA") for _ in range(2)]
+    records.sort(key=lambda record: record["end"])
+    lines = (" ".join(str(record.get(field, "-")) for field in AWS_HEADER.split()) for record in records)
+    return stored_gzip(text([AWS_HEADER, *lines]))
+
+
+def aws_name(hour: int) -> str:
+    moment = datetime.fromtimestamp(hour * SECONDS_PER_HOUR, UTC)
+    return f"aws/{ACCOUNT}_vpcflowlogs_us-east-1_fl-0a1b2c3d_{moment:%Y%m%dT%H%MZ}_1a2b3c4d.log.gz"
+
+
+def stored_gzip(content: bytes) -> bytes:
+    """A gzip file (RFC 1952) that stores its content as it is (RFC 1951, 3.2.4), without a name or a time.
+
+    What a compressor makes of the same content depends on the zlib that Python was built with.
+    """
+    header = b"\x1f\x8b\x08" + bytes(6) + b"\xff"  # gzip, deflate; no flags, time or level; unknown system
+    starts = range(0, len(content), 0xFFFF)  # the largest stored block
+    blocks = [content[start : start + 0xFFFF] for start in starts]
+    body = b"".join(
+        struct.pack("<BHH", number == len(blocks), len(block), len(block) ^ 0xFFFF) + block
+        for number, block in enumerate(blocks, start=1)
+    )
+    return header + body + struct.pack("<II", zlib.crc32(content), len(content))
+
+
+ZEEK_SCHEMA = (
+    "ts:time uid:string id.orig_h:addr id.orig_p:port id.resp_h:addr id.resp_p:port proto:enum "
+    "service:string duration:interval orig_bytes:count resp_bytes:count conn_state:string local_orig:bool "
+    "local_resp:bool missed_bytes:count history:string orig_pkts:count orig_ip_bytes:count resp_pkts:count "
+    "resp_ip_bytes:count tunnel_parents:set[string]"
+)
+ZEEK_FIELDS = dict(field.split(":") for field in ZEEK_SCHEMA.split())  # name -> type
+ZEEK_SERVICE = {53: "dns", 443: "ssl", 587: "smtp", 8080: "http"}
+#: How a conversation went, `conn_state` and `history`: with an answer, and without.
+ZEEK_ANSWERED = {"tcp": ("SF", "ShADadFf"), "udp": ("SF", "Dd"), "icmp": ("OTH", "-")}
+ZEEK_UNANSWERED = {"tcp": ("S0", "S"), "udp": ("S0", "D"), "icmp": ("OTH", "-")}
+ZEEK_ECHO_REQUEST = 8  # Zeek gives ICMP's type and code as the ports
+BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+ZEEK_HEADER = (
+    r"#separator \x09",
+    "#set_separator\t,",
+    "#empty_field\t(empty)",
+    "#unset_field\t-",
+    "#path\tconn",
+    "#open\t2026-11-24-06-00-00",
+    "\t".join(["#fields", *ZEEK_FIELDS]),
+    "\t".join(["#types", *ZEEK_FIELDS.values()]),
+)
+ZEEK_TRAILER = "#close\t2026-11-24-12-00-00"
+
+
+def zeek_seconds(microseconds: int) -> str:
+    return f"{microseconds // MICROSECONDS}.{microseconds % MICROSECONDS:06d}"
+
+
+def zeek_line(draw: Draw, talk: Conversation) -> str:
+    """A conversation as Zeek logs it, which gives a lone packet neither a duration nor payload."""
+    link = talk.link
+    lone = packets(talk.request) + packets(talk.response) == 1 or draw.integer(1, 16) == 1
+    state, history = (ZEEK_ANSWERED if talk.response and not lone else ZEEK_UNANSWERED)[link.protocol]
+    record = {
+        "ts": zeek_seconds(talk.start),
+        "uid": "C" + "".join(draw.one_of(BASE62) for _ in range(17)),
+        "id.orig_h": talk.client,
+        "id.orig_p": ZEEK_ECHO_REQUEST if link.protocol == "icmp" else talk.client_port,
+        "id.resp_h": talk.server,
+        "id.resp_p": link.port,
+        "proto": link.protocol,
+        "conn_state": state,
+        "local_orig": "F" if link.client == INTERNET else "T",
+        "local_resp": "F" if link.server == INTERNET else "T",
+        "missed_bytes": 0,
+        "history": history,
+    }
+    if lone:
+        payload = 0 if link.protocol == "tcp" else min(talk.request, PAYLOAD_PER_PACKET)  # a SYN has none
+        record |= {
+            "orig_pkts": 1,
+            "orig_ip_bytes": payload + HEADERS_PER_PACKET,
+            "resp_pkts": 0,
+            "resp_ip_bytes": 0,
+        }
+    else:
+        record |= {
+            "service": ZEEK_SERVICE.get(link.port, "-"),
+            "duration": zeek_seconds(talk.end - talk.start),
+            "orig_bytes": talk.request,
+            "resp_bytes": talk.response,
+            "orig_pkts": packets(talk.request),
+            "orig_ip_bytes": bytes_on_wire(talk.request),
+            "resp_pkts": packets(talk.response),
+            "resp_ip_bytes": bytes_on_wire(talk.response),
+        }
+    return "\t".join(str(record.get(field, "-")) for field in ZEEK_FIELDS)
+
+
+def zeek_sample(draw: Draw) -> bytes:
+    """A conn.log of 150 connections, in the order of their ends, for that is when Zeek writes them."""
+    talks = [conversation(draw, draw.one_of(WEIGHTED_HOURS)) for _ in range(150)]
+    talks.sort(key=lambda talk: talk.end)
+    return text([*ZEEK_HEADER, *(zeek_line(draw, talk) for talk in talks), ZEEK_TRAILER])
+
+
+def sample_files(seed: int) -> dict[str, bytes]:
+    """The sample: the content of each file, by its path from the folder of raw files."""
+    makers: dict[str, Callable[[Draw], bytes]] = {
+        "flows-2026-11-24.csv": csv_sample,
+        "flows-2026-11-24.jsonl": jsonl_sample,
+        **{aws_name(hour): partial(aws_sample, hour=hour) for hour in (FIRST_HOUR + 3, FIRST_HOUR + 4)},
+        "zeek/conn.log": zeek_sample,
+        # Beside that folder and not in it, because whatever is in it gets read as raw files.
+        "../apps.csv": lambda _: text(map(",".join, [Network._fields, *APPS])),
+    }
+    return {path: make(Draw(seed, path)) for path, make in makers.items()}
+
+
+# --- Inputs for benchmarks ----------------------------------------------------------------------------------
+
+Format = Literal["csv", "jsonl", "aws", "zeek", "parquet"]
+Columns = dict[str, Any]  # by name: numpy's integers or Arrow's strings, both of which `pa.array` takes
+
+CHUNK_ROWS = 1 << 18
+SERVER_PORTS = np.array([443, 5432, 6379, 8080])
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What `flows` is asked for; the command's options say what each means."""
+
+    format: Format
+    rows: int
+    files: int
+    apps: int
+    pairs: int
+    hours: int
+    skew: float
+    seed: int
+
+    @property
+    def vpcs(self) -> int:
+        """Zeek's records have no VPC. AWS's version 2 neither, but there an account stands for each."""
+        return 1 if self.format == "zeek" else 2
+
+    @property
+    def triples(self) -> int:
+        """How many (src, dest, vpc) there can be."""
+        return self.apps**2 * self.vpcs
+
+    def check(self) -> None:
+        """Refuses numbers that contradict each other.
+
+        Raises:
+            typer.BadParameter: They do.
+        """
+        if self.pairs > self.triples:
+            raise typer.BadParameter(f"{self.apps} apps make {self.triples} pairs at most, not {self.pairs}")
+        if self.rows < max(self.pairs, self.hours):
+            raise typer.BadParameter(f"{self.rows} rows cannot hold {self.pairs} pairs in {self.hours} hours")
+        if self.skew and not self.pairs:
+            raise typer.BadParameter("--skew needs --pairs to spread the rows over")
+
+
+class Pairs:
+    """The (src, dest, vpc) triples that rows are drawn from, each as one number below `Workload.triples`."""
+
+    def __init__(self, work: Workload) -> None:
+        self._work = work
+        self._triples = np.random.default_rng(work.seed).choice(work.triples, work.pairs, replace=False)
+        cumulated = np.cumsum(np.arange(1, work.pairs + 1, dtype=np.float64) ** -work.skew)
+        self._shares = cumulated / cumulated[-1:]  # of the first pair, of the first two, ... of all
+
+    def draw(self, rng: np.random.Generator, row: Integers) -> Integers:
+        """A triple for each row, given the rows' numbers in the whole workload."""
+        work = self._work
+        if not work.pairs:
+            return rng.integers(work.triples, size=len(row))
+        drawn = np.searchsorted(self._shares, rng.random(len(row)), side="right")
+        # Chance may pass a rare pair by, so every n-th row takes the next pair in turn.
+        turn, between = np.divmod(row, work.rows // work.pairs)
+        return self._triples[np.where((between == 0) & (turn < work.pairs), turn, drawn)]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some consecutive rows, as arrays of one length. An app or VPC is its position in a list of `Names`."""
+
+    row: Integers
+    hour: Integers
+    src: Integers
+    dest: Integers
+    vpc: Integers
+    bytes_tx: Integers
+    bytes_rx: Integers
+
+
+def draw_chunk(work: Workload, pairs: Pairs, rng: np.random.Generator, row: Integers) -> Chunk:
+    """The rows of those numbers. Rows are in the order of time, as collectors write them."""
+
+    def sizes() -> Integers:
+        # A median of 3 kB, and a long tail. Never 0, which flowlog can be told to reject.
+        return rng.lognormal(8, 2, len(row)).astype(np.int64) + 1
+
+    app_pair, vpc = np.divmod(pairs.draw(rng, row), work.vpcs)
+    src, dest = np.divmod(app_pair, work.apps)
+    return Chunk(row, FIRST_HOUR + row * work.hours // work.rows, src, dest, vpc, sizes(), sizes())
+
+
+class Names:
+    """What the positions in a `Chunk` stand for."""
+
+    def __init__(self, work: Workload) -> None:
+        self.apps = pa.array([f"app-{i:05d}" for i in range(work.apps)])
+        self.addresses = pa.array([str(IPv4Address("10.0.0.1") + i) for i in range(work.apps)])
+        self.interfaces = pa.array([f"eni-{i:017x}" for i in range(work.apps)])
+        self.vpcs = pa.array([VPC_SHOP, VPC_BACK])
+        self.accounts = pa.array([ACCOUNT, "123456789011"])
+
+
+def named(names: pa.StringArray, positions: Integers) -> pa.StringArray:
+    return names.take(pa.array(positions, pa.int64()))
+
+
+def flow_columns(chunk: Chunk, names: Names, _rng: np.random.Generator) -> Columns:
+    return {
+        "hour": chunk.hour,
+        "src_app": named(names.apps, chunk.src),
+        "dest_app": named(names.apps, chunk.dest),
+        "vpc_id": named(names.vpcs, chunk.vpc),
+        "bytes_tx": chunk.bytes_tx,
+        "bytes_rx": chunk.bytes_rx,
+    }
+
+
+def aws_columns(chunk: Chunk, names: Names, rng: np.random.Generator) -> Columns:
+    """One direction of a conversation in each row: the client's request, or as often the server's answer."""
+    count = len(chunk.row)
+    answer = rng.integers(2, size=count) == 1
+    client_port = rng.integers(*EPHEMERAL_PORTS, count)
+    server_port = SERVER_PORTS[chunk.dest % len(SERVER_PORTS)]
+    size = np.where(answer, chunk.bytes_rx, chunk.bytes_tx)
+    start = chunk.hour * SECONDS_PER_HOUR + rng.integers(SECONDS_PER_HOUR - 60, size=count)
+    return {
+        "account-id": named(names.accounts, chunk.vpc),
+        "interface-id": named(names.interfaces, chunk.src),
+        "srcaddr": named(names.addresses, np.where(answer, chunk.dest, chunk.src)),
+        "dstaddr": named(names.addresses, np.where(answer, chunk.src, chunk.dest)),
+        "srcport": np.where(answer, server_port, client_port),
+        "dstport": np.where(answer, client_port, server_port),
+        "packets": packets(size),
+        "bytes": size,
+        "start": start,
+        "end": start + rng.integers(60, size=count),
+    }
+
+
+def zeek_columns(chunk: Chunk, names: Names, rng: np.random.Generator) -> Columns:
+    count = len(chunk.row)
+    return {
+        "seconds": chunk.hour * SECONDS_PER_HOUR + rng.integers(SECONDS_PER_HOUR, size=count),
+        # Both stand behind a decimal point; six digits need no padding.
+        "micros": rng.integers(100_000, MICROSECONDS, count),
+        "duration": rng.integers(100_000, MICROSECONDS, count),
+        "uid": chunk.row + 10**16,
+        "orig_h": named(names.addresses, chunk.src),
+        "orig_p": rng.integers(*EPHEMERAL_PORTS, count),
+        "resp_h": named(names.addresses, chunk.dest),
+        "resp_p": SERVER_PORTS[chunk.dest % len(SERVER_PORTS)],
+        "orig_bytes": chunk.bytes_tx,
+        "resp_bytes": chunk.bytes_rx,
+        "orig_pkts": packets(chunk.bytes_tx),
+        "resp_pkts": packets(chunk.bytes_rx),
+        "orig_ip_bytes": bytes_on_wire(chunk.bytes_tx),
+        "resp_ip_bytes": bytes_on_wire(chunk.bytes_rx),
+    }
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a format is written. In `row`, `<name>` stands for the cell of that column; Parquet has no text."""
+
+    suffix: str
+    columns: Callable[[Chunk, Names, np.random.Generator], Columns]
+    header: str = ""
+    row: str = ""
+    trailer: str = ""
+
+
+LAYOUTS: dict[Format, Layout] = {
+    "csv": Layout(
+        ".csv",
+        flow_columns,
+        header=",".join(FLOW_COLUMNS) + "\n",
+        row="<hour>,<src_app>,<dest_app>,<vpc_id>,<bytes_tx>,<bytes_rx>\n",
+    ),
+    "jsonl": Layout(
+        ".jsonl",
+        flow_columns,
+        row='{"hour": <hour>, "src_app": "<src_app>", "dest_app": "<dest_app>", "vpc_id": "<vpc_id>", '
+        '"bytes_tx": <bytes_tx>, "bytes_rx": <bytes_rx>}\n',
+    ),
+    "aws": Layout(  # the default format, version 2
+        ".log.gz",
+        aws_columns,
+        header="version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes "
+        "start end action log-status\n",
+        row="2 <account-id> <interface-id> <srcaddr> <dstaddr> <srcport> <dstport> 6 <packets> <bytes> "
+        "<start> <end> ACCEPT OK\n",
+    ),
+    "zeek": Layout(
+        ".log",
+        zeek_columns,
+        header=text(ZEEK_HEADER).decode(),
+        row="<seconds>.<micros> C<uid> <orig_h> <orig_p> <resp_h> <resp_p> tcp - 0.<duration> <orig_bytes> "
+        "<resp_bytes> SF T T 0 ShADadFf <orig_pkts> <orig_ip_bytes> <resp_pkts> <resp_ip_bytes> -\n".replace(" ", "\t"),
+        trailer=f"{ZEEK_TRAILER}\n",
+    ),
+    "parquet": Layout(".parquet", flow_columns),
+}
+
+
+def rendered(row: str, columns: Columns) -> pa.Buffer:
+    """The text of some rows: `row` once for each, with the cells of `columns` in it."""
+    parts = re.split("<(.+?)>", row)  # what is between the cells, and in every second place a column's name
+    cells: list[Any] = [pa.array(columns[part]).cast(pa.string()) if i % 2 else part for i, part in enumerate(parts)]
+    lines: pa.StringArray = pc.binary_join_element_wise(*cells, "")
+    _validity, _offsets, characters = lines.buffers()
+    return cast("pa.Buffer", characters)  # an array's strings lie one behind the other: this is the file's text
+
+
+def write_text(path: Path, layout: Layout, chunks: Iterable[Columns]) -> None:
+    # gzip at its lowest level takes half of the time as it is.
+    packed = path.suffix == ".gz"
+    with gzip.GzipFile(path, "wb", compresslevel=1, mtime=0) if packed else path.open("wb") as file:
+        file.write(layout.header.encode())
+        for columns in chunks:
+            file.write(rendered(layout.row, columns))
+        file.write(layout.trailer.encode())
+
+
+def write_parquet(path: Path, chunks: Iterable[Columns]) -> None:
+    types = {"hour": pa.int64(), "bytes_tx": pa.int64(), "bytes_rx": pa.int64()}
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in FLOW_COLUMNS])
+    with pq.ParquetWriter(path, schema) as writer:
+        for columns in chunks:
+            writer.write_batch(pa.record_batch([pa.array(columns[name]) for name in FLOW_COLUMNS], schema=schema))
+
+
+def write_flows(out: Path, work: Workload) -> None:
+    """Writes a workload's files, each with an even share of the rows and a random sequence of its own."""
+    layout, pairs, names = LAYOUTS[work.format], Pairs(work), Names(work)
+
+    def chunks(file: int, rng: np.random.Generator) -> Iterator[Columns]:
+        first, end = (work.rows * i // work.files for i in (file, file + 1))
+        for start in range(first, end, CHUNK_ROWS):
+            row = np.arange(start, min(start + CHUNK_ROWS, end))
+            yield layout.columns(draw_chunk(work, pairs, rng, row), names, rng)
+
+    for file, rng in enumerate(np.random.default_rng(work.seed).spawn(work.files)):
+        path = out / f"flows-{file:05d}{layout.suffix}"
+        if work.format == "parquet":
+            write_parquet(path, chunks(file, rng))
+        else:
+            write_text(path, layout, chunks(file, rng))
+
+
+def write_apps(path: Path, work: Workload) -> None:
+    """Writes which app has which address, for the formats that know addresses only."""
+    names = Names(work)
+    rows = rendered("<address>/32,<app>,\n", {"address": names.addresses, "app": names.apps})
+    path.write_bytes(b"cidr,app,vpc_id\n" + rows.to_pybytes())
+
+
+# --- The commands -------------------------------------------------------------------------------------------
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Makes raw flow logs.")
+
+
+@cli.command()
+def sample(
+    out: Annotated[Path, typer.Option(help="Folder of raw files; apps.csv goes beside it.")] = Path("data/raw"),
+    seed: Annotated[int, typer.Option(help="Another seed gives another sample.")] = 7,
+) -> None:
+    """Write the sample that a first `flowlog ingest` reads.
+
+    Example: python data/generate.py sample
+    """
+    for name, content in sample_files(seed).items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+@cli.command()
+def flows(
+    out_dir: Annotated[Path, typer.Argument(help="A folder for the files; made if need be, and empty.")],
+    raw_format: Annotated[Format, typer.Option("--format", help="The raw format.")] = "csv",
+    rows: Annotated[int, typer.Option(min=1, help="Records in all files.")] = 1_000_000,
+    files: Annotated[int, typer.Option(min=1, help="Files that share the rows evenly.")] = 1,
+    apps: Annotated[int, typer.Option(min=1, max=2**24 - 2, help="Apps to draw from.")] = 200,
+    pairs: Annotated[int, typer.Option(min=0, help="Distinct (src, dest, vpc); with 0 each row draws its own.")] = 2_000,
+    hours: Annotated[int, typer.Option(min=1, help="Distinct hours.")] = 24,
+    skew: Annotated[
+        float,
+        typer.Option(min=0, help="Zipf's exponent: the k-th pair has k**-SKEW as many rows as the first."),
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same rows.")] = 7,
+    apps_file: Annotated[
+        Path | None, typer.Option(help="Where aws and zeek write whose address is whose [OUT_DIR.apps.csv].")
+    ] = None,
+) -> None:
+    """Write valid records of any number, for benchmarks.
+
+    Example: python data/generate.py flows bench/aws --format aws --rows 20000000 --files 8 --skew 1.1
+    """
+    work = Workload(raw_format, rows, files, apps, pairs, hours, skew, seed)
+    work.check()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    if any(out_dir.iterdir()):
+        raise typer.BadParameter(f"{out_dir} is not empty; what is in it would be read along")
+    write_flows(out_dir, work)
+    if raw_format in ("aws", "zeek"):
+        write_apps(apps_file or out_dir.with_name(f"{out_dir.name}.apps.csv"), work)
+
+
+if __name__ == "__main__":
+    cli()

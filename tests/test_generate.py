@@ -1,0 +1,317 @@
+"""The generator of raw flow logs, and the sample that it made."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import importlib.util
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner, Result
+
+DATA = Path(__file__).parents[1] / "data"
+FORMATS = ["csv", "jsonl", "aws", "zeek", "parquet"]
+
+Key = tuple[int, str, str, str]  # hour, source, destination, VPC
+
+
+def load_generator() -> ModuleType:
+    """The script as a module; `data/` is no package."""
+    spec = importlib.util.spec_from_file_location("generate", DATA / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["generate"] = module  # dataclasses look there for the module of their class
+    spec.loader.exec_module(module)
+    return module
+
+
+generate = load_generator()
+SAMPLE: dict[str, bytes] = generate.sample_files(seed=7)
+
+
+def sample(ending: str) -> list[str]:
+    """The lines of the one file of the sample whose path ends like this."""
+    (content,) = (content for path, content in SAMPLE.items() if path.endswith(ending))
+    return text_of(content).splitlines()
+
+
+def text_of(content: bytes) -> str:
+    return (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
+
+
+def aws_records(lines: list[str]) -> list[dict[str, str]]:
+    return [dict(zip(lines[0].split(" "), line.split(" "), strict=True)) for line in lines[1:]]
+
+
+def zeek_records(lines: list[str]) -> list[dict[str, str]]:
+    (fields,) = (line.split("\t")[1:] for line in lines if line.startswith("#fields"))
+    return [dict(zip(fields, line.split("\t"), strict=True)) for line in lines if not line.startswith("#")]
+
+
+# --- The sample ---------------------------------------------------------------------------------------------
+
+
+def test_the_committed_sample_is_what_the_default_seed_makes() -> None:
+    raw = DATA / "raw"
+    committed = {path.relative_to(raw).as_posix(): path.read_bytes() for path in raw.rglob("*") if path.is_file()}
+    assert committed | {"../apps.csv": (DATA / "apps.csv").read_bytes()} == SAMPLE
+
+
+def test_the_command_writes_the_sample_and_the_apps_beside_its_folder(tmp_path: Path) -> None:
+    assert run("sample", "--out", tmp_path / "raw").exit_code == 0
+    assert {path: (tmp_path / "raw" / path).read_bytes() for path in SAMPLE} == SAMPLE
+    assert (tmp_path / "apps.csv").exists()
+
+
+def test_the_same_seed_makes_the_same_sample_and_another_seed_another() -> None:
+    assert generate.sample_files(seed=7) == SAMPLE
+    other = generate.sample_files(seed=8)
+    assert [path for path in SAMPLE if other[path] == SAMPLE[path]] == ["../apps.csv"]
+
+
+def test_the_sample_is_small() -> None:
+    assert sum(map(len, SAMPLE.values())) < 300_000
+
+
+def test_the_csv_sample_has_each_fault_once_among_valid_rows() -> None:
+    header, *rows = csv.reader(sample("flows-2026-11-24.csv"))
+    assert header == ["hour", "src_app", "dest_app", "vpc_id", "bytes_tx", "bytes_rx"]
+    faults: dict[str, Callable[[list[str]], bool]] = {
+        "too few cells": lambda cells: len(cells) == 5,
+        "too many cells": lambda cells: len(cells) == 7,
+        "hour 0": lambda cells: cells[0] == "0",
+        "empty app": lambda cells: cells[1] == "",
+        "no number": lambda cells: cells[4:5] == ["12x"],
+        "negative": lambda cells: cells[5:] == ["-880"],
+        "above 2**53 - 1": lambda cells: cells[5:] == ["9007199254740992"],
+    }
+    assert {name: sum(map(fault, rows)) for name, fault in faults.items()} == dict.fromkeys(faults, 1)
+    valid = [row for row in rows if not any(fault(row) for fault in faults.values())]
+    assert len(valid) == 593
+    for hour, *names, bytes_tx, bytes_rx in valid:
+        assert 498_750 <= int(hour) < 498_756
+        assert all(names)
+        assert min(int(bytes_tx), int(bytes_rx)) >= 0
+
+
+def test_the_jsonl_sample_has_each_fault_once_among_valid_records() -> None:
+    lines = sample(".jsonl")
+    assert text_of(SAMPLE["flows-2026-11-24.jsonl"]).endswith("\n")
+    (cut,) = (line for line in lines if not line.endswith("}"))
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(cut)
+    records: list[dict[str, Any]] = [json.loads(line) for line in lines if line != cut]
+    assert [record["bytes_tx"] for record in records if type(record["bytes_tx"]) is str] == ["5"]
+    assert [record["bytes_tx"] for record in records if type(record["bytes_tx"]) is float] == [5.0]
+    assert [record["bytes_tx"] for record in records if type(record["bytes_tx"]) is bool] == [True]
+    assert sum("vpc_id" not in record for record in records) == 1
+    assert len(records) == 395 + 4
+
+
+@pytest.mark.parametrize(("ending", "hour"), [("0900Z_1a2b3c4d.log.gz", 498_753), ("1000Z_1a2b3c4d.log.gz", 498_754)])
+def test_an_aws_file_holds_what_ended_in_its_hour_and_a_little_that_started_before(ending: str, hour: int) -> None:
+    records = aws_records(sample(ending))
+    assert {int(record["end"]) // 3600 for record in records} == {hour}
+    assert 2 <= sum(int(record["start"]) // 3600 == hour - 1 for record in records) <= 20
+
+
+@pytest.mark.parametrize("ending", ["0900Z_1a2b3c4d.log.gz", "1000Z_1a2b3c4d.log.gz"])
+class TestAwsSample:
+    def test_it_has_lines_without_traffic_and_refused_connections(self, ending: str) -> None:
+        records = aws_records(sample(ending))
+        assert Counter(record["log-status"] for record in records) == {"OK": 280, "NODATA": 5, "SKIPDATA": 2}
+        assert Counter(record["action"] for record in records) == {"ACCEPT": 272, "REJECT": 8, "-": 7}
+        for record in records:
+            if record["log-status"] != "OK":
+                known = {field for field, value in record.items() if value != "-"}
+                assert known == {"version", "account-id", "interface-id", "start", "end", "log-status"}
+
+    def test_a_tcp_conversation_is_two_records_that_say_who_opened_it(self, ending: str) -> None:
+        flags = {
+            (record["srcaddr"], record["srcport"], record["dstaddr"], record["dstport"]): record["tcp-flags"]
+            for record in aws_records(sample(ending))
+            if record["action"] == "ACCEPT" and record["protocol"] == "6"
+        }
+        pairs = Counter((flags[key], flags[key[2:] + key[:2]]) for key in flags if int(key[1]) >= 32_768)
+        assert set(pairs) == {("2", "18"), ("3", "19"), ("0", "0")}
+        assert 2 * pairs.total() == len(flags)
+
+    def test_it_has_dns_pings_and_ipv6(self, ending: str) -> None:
+        records = aws_records(sample(ending))
+        assert any(record["protocol"] == "17" and record["dstport"] == "53" for record in records)
+        assert {(record["srcport"], record["dstport"]) for record in records if record["protocol"] == "1"} == {("0", "0")}
+        assert any(":" in record["srcaddr"] for record in records)
+
+    def test_its_gzip_header_has_no_name_and_no_time(self, ending: str) -> None:
+        (content,) = (content for path, content in SAMPLE.items() if path.endswith(ending))
+        assert content[:10] == b"\x1f\x8b\x08\x00" + bytes(4) + b"\x00\xff"
+
+
+def test_the_zeek_sample_is_a_whole_conn_log() -> None:
+    lines = sample("conn.log")
+    assert [line.split("\t")[0] for line in lines if line.startswith("#")] == [
+        r"#separator \x09",
+        "#set_separator",
+        "#empty_field",
+        "#unset_field",
+        "#path",
+        "#open",
+        "#fields",
+        "#types",
+        "#close",
+    ]
+    assert lines[-1].startswith("#close")
+    records = zeek_records(lines)
+    assert len(records) == 150
+    assert any(":" in record["id.orig_h"] for record in records)
+
+
+def test_zeek_knows_the_wire_bytes_of_a_packet_whose_payload_is_unset() -> None:
+    unset = [record for record in zeek_records(sample("conn.log")) if record["duration"] == "-"]
+    assert len(unset) >= 5
+    for record in unset:
+        assert (record["orig_bytes"], record["resp_bytes"]) == ("-", "-")
+        assert int(record["orig_ip_bytes"]) > 0
+
+
+def test_the_apps_name_most_addresses_but_not_those_outside() -> None:
+    header, *rows = csv.reader(sample("apps.csv"))
+    assert header == ["cidr", "app", "vpc_id"]
+    networks = [ip_network(cidr) for cidr, _, _ in rows]
+    assert {network.version for network in networks} == {4, 6}
+    addresses = {
+        ip_address(record[side])
+        for ending in ("0900Z_1a2b3c4d.log.gz", "1000Z_1a2b3c4d.log.gz")
+        for record in aws_records(sample(ending))
+        for side in ("srcaddr", "dstaddr")
+        if record[side] != "-"
+    }
+    outside = {address for address in addresses if not any(address in network for network in networks)}
+    assert 0 < len(outside) < len(addresses) / 2
+    for address in outside:
+        assert any(address in ip_network(cidr) for cidr in ("203.0.113.0/24", "198.51.100.0/24", "2001:db8::/32"))
+
+
+def test_the_apps_need_the_longest_prefix_and_the_vpc() -> None:
+    rows = list(csv.DictReader(sample("apps.csv")))
+    apps = {(row["cidr"], row["vpc_id"]): row["app"] for row in rows}
+    assert (apps["10.30.0.0/16", ""], apps["10.30.7.0/24", ""]) == ("orders-db", "cache")
+    shared = {row["vpc_id"]: row["app"] for row in rows if row["cidr"] == "10.99.0.0/24"}
+    assert sorted(shared.values()) == ["metrics", "search"]
+    assert all(shared)
+
+
+# --- Inputs for benchmarks ----------------------------------------------------------------------------------
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(generate.cli, [str(argument) for argument in arguments])
+
+
+def make(out: Path, raw_format: str, *options: object) -> list[list[Key]]:
+    """Runs `flows` and reads back the key of each record, file by file."""
+    result = run("flows", out, "--format", raw_format, *options)
+    assert result.exit_code == 0, result.output
+    return [keys(path, raw_format) for path in sorted(out.iterdir())]
+
+
+def keys(path: Path, raw_format: str) -> list[Key]:
+    if raw_format == "parquet":
+        return [flow_key(record) for record in pq.read_table(path).to_pylist()]
+    lines = text_of(path.read_bytes()).splitlines()
+    if raw_format == "csv":
+        return [flow_key(record) for record in csv.DictReader(lines)]
+    if raw_format == "jsonl":
+        return [flow_key(json.loads(line)) for line in lines]
+    if raw_format == "aws":
+        return [aws_key(record) for record in aws_records(lines)]
+    return [zeek_key(record) for record in zeek_records(lines)]
+
+
+def flow_key(record: dict[str, Any]) -> Key:
+    assert list(record) == ["hour", "src_app", "dest_app", "vpc_id", "bytes_tx", "bytes_rx"]
+    return int(record["hour"]), record["src_app"], record["dest_app"], record["vpc_id"]
+
+
+def aws_key(record: dict[str, str]) -> Key:
+    client, server = record["srcaddr"], record["dstaddr"]
+    if int(record["srcport"]) < int(record["dstport"]):  # the server's answer
+        client, server = server, client
+    return int(record["start"]) // 3600, client, server, record["account-id"]
+
+
+def zeek_key(record: dict[str, str]) -> Key:
+    return int(float(record["ts"])) // 3600, record["id.orig_h"], record["id.resp_h"], "-"
+
+
+@pytest.mark.parametrize("raw_format", FORMATS)
+class TestFlows:
+    def test_rows_files_hours_and_pairs_are_as_asked(self, tmp_path: Path, raw_format: str) -> None:
+        numbers = ("--rows", 1000, "--files", 3, "--apps", 30, "--pairs", 90, "--hours", 5, "--skew", 1.5)
+        files = make(tmp_path / "flows", raw_format, *numbers)
+        assert [len(file) for file in files] == [333, 333, 334]
+        records = [key for file in files for key in file]
+        assert {hour for hour, *_ in records} == set(range(498_750, 498_755))
+        assert len({key[1:] for key in records}) == 90
+
+    def test_the_same_seed_makes_the_same_files_and_another_seed_others(self, tmp_path: Path, raw_format: str) -> None:
+        for name, seed in (("first", 1), ("again", 1), ("other", 2)):
+            make(tmp_path / name, raw_format, "--rows", 100, "--pairs", 50, "--files", 2, "--seed", seed)
+        first, again, other = (
+            [path.read_bytes() for path in sorted((tmp_path / name).iterdir())] for name in ("first", "again", "other")
+        )
+        assert first == again
+        assert not set(first) & set(other)
+
+    def test_without_pairs_most_keys_are_distinct(self, tmp_path: Path, raw_format: str) -> None:
+        (records,) = make(tmp_path / "flows", raw_format, "--rows", 1000, "--apps", 1000, "--pairs", 0)
+        assert len(set(records)) > 990
+
+
+def test_a_skew_gives_the_first_pairs_most_rows(tmp_path: Path) -> None:
+    numbers = ("--rows", 2000, "--pairs", 20, "--hours", 1)
+    (even,) = make(tmp_path / "even", "csv", *numbers)
+    (skewed,) = make(tmp_path / "skewed", "csv", *numbers, "--skew", 2)
+    assert max(Counter(even).values()) < 200
+    assert max(Counter(skewed).values()) > 1000
+
+
+@pytest.mark.parametrize("raw_format", ["aws", "zeek"])
+def test_a_format_of_addresses_comes_with_the_apps_beside_its_folder(tmp_path: Path, raw_format: str) -> None:
+    (records,) = make(tmp_path / "flows", raw_format, "--rows", 500, "--apps", 10, "--pairs", 90)
+    lines = (tmp_path / "flows.apps.csv").read_text().splitlines()
+    apps = {row["cidr"]: row["app"] for row in csv.DictReader(lines)}
+    assert len(set(apps.values())) == 10
+    assert {f"{address}/32" for _, src, dest, _ in records for address in (src, dest)} == set(apps)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "problem"),
+    [
+        (("--apps", 2, "--pairs", 9), "2 apps make 8 pairs at most"),
+        (("--rows", 10, "--pairs", 11), "10 rows cannot hold 11 pairs"),
+        (("--rows", 10, "--pairs", 0, "--hours", 11), "10 rows cannot hold 0 pairs in 11 hours"),
+        (("--pairs", 0, "--skew", 1), "--skew needs --pairs"),
+    ],
+)
+def test_numbers_that_contradict_each_other_are_refused(tmp_path: Path, numbers: tuple[object, ...], problem: str) -> None:
+    result = run("flows", tmp_path / "flows", *numbers)
+    assert result.exit_code == 2
+    assert problem in result.output
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "old.csv").touch()
+    result = run("flows", tmp_path)
+    assert result.exit_code == 2
+    assert "not empty" in result.output
