@@ -6,6 +6,8 @@ memory. The result does not depend on how the records were split or in which ord
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,8 +95,6 @@ def sort_totals(totals: pa.Table, by: Sequence[str] = KEY) -> pa.Table:
     return totals.sort_by([(name, "ascending") for name in by]).combine_chunks()
 
 
-#: How much of a run's totals is held in memory before it goes to disk.
-BUDGET_BYTES = 512 << 20
 #: Totals are merged when this many rows have come in since the last time, or as many as there were then.
 _MERGE_ROWS = 1 << 18
 
@@ -112,7 +112,7 @@ class HourlyTotals:
     """
 
     spill_folder: Path
-    budget_bytes: int = BUDGET_BYTES
+    budget_bytes: int
     _merged: pa.Table = field(default_factory=TOTALS_SCHEMA.empty_table)
     _incoming: list[pa.Table] = field(default_factory=list)
     _incoming_rows: int = 0
@@ -159,15 +159,14 @@ class HourlyTotals:
             self._merged = merge([self._merged, *self._incoming])
             self._incoming, self._incoming_rows = [], 0
         if self._merged.nbytes > self.budget_bytes:
-            path = self.spill_folder / f"totals-{id(self):x}-{len(self._spills)}.arrow"
-            self._spills.append(_Spill(path, _by_hour(sort_totals(self._merged))))
+            self._spills.append(_Spill(self.spill_folder, _by_hour(sort_totals(self._merged))))
             self._merged = TOTALS_SCHEMA.empty_table()
 
 
 def _by_hour(totals: pa.Table) -> dict[int, pa.Table]:
     """Totals in the store's order, cut where the hour changes."""
     hours, starts = np.unique(totals.column("hour").to_numpy(), return_index=True)
-    ends = [*starts[1:].tolist(), totals.num_rows]
+    ends = np.append(starts, totals.num_rows)[1:].tolist()
     return {
         hour: totals.slice(start, end - start)
         for hour, start, end in zip(hours.tolist(), starts.tolist(), ends, strict=True)
@@ -177,10 +176,11 @@ def _by_hour(totals: pa.Table) -> dict[int, pa.Table]:
 class _Spill:
     """Totals on disk: an Arrow file with one batch for each hour."""
 
-    def __init__(self, path: Path, totals_by_hour: dict[int, pa.Table]) -> None:
-        self._path = path
+    def __init__(self, folder: Path, totals_by_hour: dict[int, pa.Table]) -> None:
+        descriptor, self._path = tempfile.mkstemp(".arrow", "totals-", folder)
+        os.close(descriptor)
         self._batch_of = {hour: index for index, hour in enumerate(totals_by_hour)}
-        with pa.ipc.new_file(str(path), TOTALS_SCHEMA) as writer:
+        with pa.ipc.new_file(self._path, TOTALS_SCHEMA) as writer:
             for totals in totals_by_hour.values():
                 writer.write_batch(totals.combine_chunks().to_batches()[0])
 
@@ -191,5 +191,5 @@ class _Spill:
         return iter(self._batch_of)
 
     def read(self, hour: int) -> pa.Table:
-        with pa.OSFile(str(self._path)) as file:
+        with pa.OSFile(self._path) as file:
             return pa.table(pa.ipc.open_file(file).get_batch(self._batch_of[hour]))

@@ -45,6 +45,7 @@ class IngestOptions:
         zero_bytes: Whether a record may have 0 bytes in a direction.
         wait_seconds: How long to wait for another run that holds the store.
         same_content: What to do with a file whose content was counted from another path.
+        totals_bytes: How much memory the totals may take before they go to disk.
     """
 
     format: str = "auto"
@@ -57,6 +58,7 @@ class IngestOptions:
     zero_bytes: ZeroBytes = "accept"
     wait_seconds: float = 0
     same_content: SameContent = "skip"
+    totals_bytes: int = 1 << 30
 
 
 @dataclass
@@ -197,26 +199,29 @@ class _Run:
         """Counts the plan's new sources, and completes the summary."""
         self._progress.start(sum(source.size for source in summary.plan.new))
         with Transaction(self._store, new_run_id()) as transaction:
-            totals = HourlyTotals(transaction.scratch)
-            spools: list[RejectSpool] = []
+            totals, rejects = self._totals(transaction.scratch), RejectSpool(transaction.scratch)
             records: list[SourceRecord] = []
             for source, counted in self._read_all(summary.plan.new, transaction.scratch):
                 if isinstance(counted, SourceError):
                     self._fail(summary, source, counted)
                     continue
                 totals.absorb(counted.totals)
-                spools.append(counted.rejects)
+                rejects.absorb(counted.rejects)
                 records.append(counted.record)
-            _check_reject_ratio(records, spools, self._options.max_reject_ratio)
+            _check_reject_ratio(records, rejects, self._options.max_reject_ratio)
             if not records:
                 return
             hours = dict(self._stage_hours(transaction, totals))
-            if any(spool.count for spool in spools):
-                batches = (batch for spool in spools for batch in spool.batches())
-                transaction.stage(self._store.rejects_of(transaction.run_id), partial(write_rejects, batches=batches))
+            if rejects.count:
+                write = partial(write_rejects, batches=rejects.batches())
+                transaction.stage(self._store.rejects_of(transaction.run_id), write)
             run = RunRecord(transaction.run_id, _iso(self._started), _iso(datetime.now(UTC)), records, hours)
             transaction.commit(run.to_json())
         _complete(summary, run)
+
+    def _totals(self, folder: Path) -> HourlyTotals:
+        """For the run, or for one of its sources, of which as many are in memory as there are workers."""
+        return HourlyTotals(folder, self._options.totals_bytes // (self._workers + 1))
 
     def _read_all(self, sources: list[Source], scratch: Path) -> Iterator[tuple[Source, _Counted | SourceError]]:
         """Reads the sources in parallel; gives the results in the order of the sources, few of them at a time."""
@@ -244,7 +249,7 @@ class _Run:
     def _read(self, source: Source, scratch: Path) -> _Counted:
         """Reads one source to its end. It counts whole, or not at all."""
         schema = flow_schema(self._options.zero_bytes)
-        totals, rejects = HourlyTotals(scratch), RejectSpool(source.name, scratch)
+        totals, rejects = self._totals(scratch), RejectSpool(scratch)
         read, ignored, sums = 0, Counter[str](), Counter[str]()
         try:
             with source.path.open("rb") as file:
@@ -258,7 +263,7 @@ class _Run:
                         raise StrictRunStopped(source.name, str(min(batch.rejects, key=lambda reject: reject.row)))
                     counted = aggregate(batch.table)
                     totals.add(counted)
-                    rejects.add(batch)
+                    rejects.add(source.name, batch.rejects)
                     sums.update(sums_of(counted))
                     ignored += batch.ignored
                     read += batch.read
@@ -297,10 +302,10 @@ class _Run:
             yield hour, sums_of(added)
 
 
-def _check_reject_ratio(records: list[SourceRecord], spools: list[RejectSpool], limit: float | None) -> None:
-    read, rejected = sum(record.read for record in records), sum(spool.count for spool in spools)
-    if limit is not None and rejected > limit * read:
-        raise TooManyRejects(rejected, read, limit, next(spool.first for spool in spools if spool.count))
+def _check_reject_ratio(records: list[SourceRecord], rejects: RejectSpool, limit: float | None) -> None:
+    read = sum(record.read for record in records)
+    if limit is not None and rejects.count > limit * read:
+        raise TooManyRejects(rejects.count, read, limit, rejects.first)
 
 
 def _complete(summary: IngestSummary, run: RunRecord) -> None:

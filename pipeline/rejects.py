@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UsageError
-from pipeline.readers.interface import Batch
+from pipeline.readers.interface import Reject
 from pipeline.schema import REJECT_SCHEMA
 from pipeline.store.locations import Locations
 from pipeline.store.partitions import read_rejects
@@ -23,46 +23,69 @@ GROUPINGS = {"run": ("run",), "source": ("source",), "reason": ("field", "rule")
 
 
 class RejectSpool:
-    """The rejects of one source, in memory as long as they are few, then on disk.
+    """Rejects of a source, or of a run, as they come in: in memory as long as they are few, then on disk.
 
-    A source counts whole or not at all, and so do its rejects: they wait here until it was read to its end.
+    A source counts whole or not at all, and so do its rejects: they wait in a spool of their own until it was read to
+    its end.
 
     Args:
-        source: The source's path.
-        folder: Where to put a temporary file.
+        folder: Where to write what is too much for the memory.
 
     Attributes:
         count: How many there are.
         first: The first of them, as a sentence; "" if there is none.
     """
 
-    def __init__(self, source: str, folder: Path) -> None:
-        self._source = source
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._file: IO[bytes] | None = None
-        self._writer: pa.ipc.RecordBatchStreamWriter | None = None
+        self._files: list[str] = []
+        self._in_memory: list[pa.RecordBatch] = []
+        self._bytes = 0
         self.count = 0
         self.first = ""
 
-    def add(self, batch: Batch) -> None:
-        """Takes in a batch's rejects."""
-        if not batch.rejects:
+    def add(self, source: str, rejects: Sequence[Reject]) -> None:
+        """Takes in some rejects of a source; the source's next ones come behind them."""
+        if not rejects:
             return
-        rejects = sorted(batch.rejects, key=lambda reject: reject.row)
-        self.first = self.first or f"{self._source}: {rejects[0]}"
-        self.count += len(rejects)
-        if self._writer is None:
-            self._file = tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=str(self._folder))  # noqa: SIM115 - until it is garbage
-            self._writer = pa.ipc.new_stream(self._file, REJECT_SCHEMA)
-        columns = zip(*((self._source, r.row, r.field, r.rule, r.value, r.raw) for r in rejects), strict=True)
-        self._writer.write_batch(pa.record_batch([pa.array(list(column)) for column in columns], schema=REJECT_SCHEMA))
+        ordered = sorted(rejects, key=lambda reject: reject.row)
+        self.first = self.first or f"{source}: {ordered[0]}"
+        self.count += len(ordered)
+        columns = zip(*((source, r.row, r.field, r.rule, r.value, r.raw) for r in ordered), strict=True)
+        batch = pa.record_batch([pa.array(list(column)) for column in columns], schema=REJECT_SCHEMA)
+        self._hold([batch], batch.nbytes)
+
+    def absorb(self, other: RejectSpool) -> None:
+        """Takes in all that another has gathered, behind its own; the other must not be used any more."""
+        self.first = self.first or other.first
+        self.count += other.count
+        if other._files:
+            self._to_disk()
+        self._files += other._files
+        self._hold(other._in_memory, other._bytes)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """All of them, in the order of their rows (`schema.REJECT_SCHEMA`). Nothing can be added behind this."""
-        if self._writer is not None and self._file is not None:
-            self._writer.close()
-            self._file.seek(0)
-            yield from pa.ipc.open_stream(self._file)
+        """All of them, in the order in which they came (`schema.REJECT_SCHEMA`)."""
+        for path in self._files:
+            with pa.OSFile(path) as file:
+                yield from pa.ipc.open_stream(file)
+        yield from self._in_memory
+
+    def _hold(self, batches: list[pa.RecordBatch], size: int) -> None:
+        self._in_memory += batches
+        self._bytes += size
+        if self._bytes > _SPOOL_BYTES:
+            self._to_disk()
+
+    def _to_disk(self) -> None:
+        if self._in_memory:
+            descriptor, path = tempfile.mkstemp(".arrow", "rejects-", self._folder)
+            os.close(descriptor)
+            with pa.ipc.new_stream(path, REJECT_SCHEMA) as writer:
+                for batch in self._in_memory:
+                    writer.write_batch(batch)
+            self._files.append(path)
+            self._in_memory, self._bytes = [], 0
 
 
 def find_rejects(store: Locations, run: str | None = None, source: str | None = None, reason: str | None = None) -> pa.Table:

@@ -50,16 +50,25 @@ class Source:
         """Looks at a file.
 
         Raises:
-            OSError: There is none.
+            UnreadableSource: There is none.
         """
-        status = path.stat()
-        name = os.fsencode(path).decode("utf-8", "backslashreplace")
-        return cls(path, name, status.st_size, status.st_mtime_ns)
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise UnreadableSource(f"cannot be read: {error.strerror}") from None
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for who writes to it
+            raise UnreadableSource("not a regular file")
+        return cls(path, _name(path), status.st_size, status.st_mtime_ns)
 
     def is_unchanged(self, file: BinaryIO) -> bool:
         """Whether an open file is still as it was when it was looked at."""
         status = os.fstat(file.fileno())
         return (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
+
+
+def _name(path: Path) -> str:
+    """A path as text. A name need not be UTF-8, but what is printed and stored must."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,7 @@ def find(raw: Sequence[str]) -> tuple[list[Path], list[str]]:
         if path.is_dir():
             for found in _walk(path.resolve()):
                 if _is_left_alone(found.name):
-                    left_alone.add(str(found))
+                    left_alone.add(_name(found))
                 else:
                     files.add(found)
         elif path.exists():
@@ -161,8 +170,8 @@ def plan(
     for path in paths:
         try:
             source = Source.at(path)
-        except OSError as error:
-            made.failed.append(Failure(str(path), f"cannot be read: {error.strerror}"))
+        except SourceError as error:
+            made.failed.append(Failure(_name(path), str(error)))
             continue
         if source.size == 0:
             made.empty.append(source)
@@ -205,8 +214,6 @@ def digest_of(source: Source) -> str:
     digest = xxhash.xxh3_128()
     try:
         with source.path.open("rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise UnreadableSource("not a regular file")
             while block := file.read(_HASH_BLOCK):
                 digest.update(block)
     except OSError as error:

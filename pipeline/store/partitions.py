@@ -83,7 +83,9 @@ def read_partition(store: Locations, hour: int, filters: Any = None) -> pa.Table
     except (pa.ArrowException, OSError) as error:
         raise StoreDamaged(str(path), str(error)) from error
     if not table.schema.equals(PARTITION_SCHEMA):
-        raise StoreDamaged(str(path), f"its columns are {', '.join(map(str, table.schema))}")
+        raise StoreDamaged(
+            str(path), f"its columns are {', '.join(f'{field.name}: {field.type}' for field in table.schema)}"
+        )
     if filters is not None:
         table = table.filter(filters)
     hours = pa.repeat(pa.scalar(hour, pa.int64()), table.num_rows)

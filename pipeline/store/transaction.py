@@ -23,7 +23,7 @@ from pipeline.store.locations import Locations
 
 def new_run_id() -> str:
     """A name for a run that sorts by the time when it started."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S-%f}-{secrets.token_hex(2)}"
 
 
 class Transaction:

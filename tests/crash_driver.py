@@ -1,0 +1,141 @@
+"""Kills a real ingest at every step on the file system, and holds what is left against a run that was never killed.
+
+Run by `test_crash.py` in a process of its own, because it forks: the imports are paid once, and each ingest still is
+a process that a SIGKILL ends without any clean-up.
+
+    python -m tests.crash_driver FOLDER [once|twice]
+
+prints how many steps there are, and each step behind which something was wrong.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import pandas  # noqa: F401 - see conftest.py
+import pyarrow.parquet as pq
+
+import pipeline.validation  # noqa: F401 - paid once, before the forks
+from pipeline.ingest import IngestOptions, ingest
+from pipeline.ledger import read_runs
+from pipeline.rejects import find_rejects
+from pipeline.schema import PARTITION_SCHEMA, flow_schema
+from pipeline.store.locations import Locations
+from pipeline.verify import verify
+
+#: The operations that change something on disk, or make it durable.
+STEPS = ("fsync", "link", "mkdir", "rename", "replace", "rmdir", "unlink")
+
+
+class Steps:
+    """Counts the steps of this process, and ends it right before one of them."""
+
+    def __init__(self, fatal=0):
+        self.count = 0
+        self.fatal = fatal
+
+    def step(self):
+        self.count += 1
+        if self.count == self.fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch(self):
+        for name in STEPS:
+            setattr(os, name, self._before(getattr(os, name)))
+        pq.write_table = self._half_way(pq.write_table)
+
+    def _before(self, operation):
+        def stepping(*args, **kwargs):
+            self.step()
+            return operation(*args, **kwargs)
+
+        return stepping
+
+    def _half_way(self, write_table):
+        def stepping(table, path, **options):
+            self.step()
+            write_table(table, path, **options)
+            whole = Path(path).read_bytes()
+            Path(path).write_bytes(whole[: len(whole) // 2])
+            self.step()
+            Path(path).write_bytes(whole)
+
+        return stepping
+
+
+def ingest_in_child(raw, store, fatal=0):
+    """Runs an ingest in a child that is killed right before that step; returns its steps, or None if it was killed."""
+    receive, send = os.pipe()
+    child = os.fork()
+    if child == 0:
+        steps = Steps(fatal)
+        steps.watch()
+        ingest([str(raw)], store, IngestOptions(workers=1))
+        os.write(send, str(steps.count).encode())
+        os._exit(0)
+    os.close(send)
+    _, status = os.waitpid(child, 0)
+    with os.fdopen(receive) as pipe:
+        count = pipe.read()
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return None
+    assert os.waitstatus_to_exitcode(status) == 0, "the ingest failed"
+    return int(count)
+
+
+def partitions(store):
+    return {hour: store.partition(hour).read_bytes() for hour in store.hours()}
+
+
+def state(store):
+    """All that a store says, but for the names and times of its runs."""
+    runs = [(run.sources, run.hours) for run in read_runs(store)]
+    return partitions(store), runs, find_rejects(store).drop_columns("run").to_pylist(), store.staged_runs()
+
+
+def faults(store, before, after):
+    """What a reader finds wrong who looks at the store right now."""
+    for hour, content in partitions(store).items():
+        if content not in (before.get(hour), after.get(hour)):
+            yield f"hour {hour} is neither its old file nor its new one"
+        if not pq.read_schema(store.partition(hour)).equals(PARTITION_SCHEMA):
+            yield f"hour {hour} is no partition"
+    for path in store.flows.rglob("*"):
+        if path.is_file() and path.name != "part-0.parquet":
+            yield f"{path} lies below the data"
+
+
+def main(folder, times):
+    flow_schema()
+    raw, base, reference, victim = (folder / name for name in ("raw", "base", "reference", "victim"))
+    shutil.copytree(base, reference)
+    steps = ingest_in_child(raw, Locations(reference))
+    expected = state(Locations(reference))
+    before, after = partitions(Locations(base)), expected[0]
+    found = []
+    tried = 0
+    for first in range(1, steps + 1):
+        # Or a second death, in the recovery from the first, at a step that differs from case to case.
+        second = 0 if times == "once" else 1 + first * 7 % 29
+        shutil.rmtree(victim, ignore_errors=True)
+        shutil.copytree(base, victim)
+        store = Locations(victim)
+        killed = ingest_in_child(raw, store, fatal=first)
+        wrong = list(faults(store, before, after)) + (["it was not killed"] if killed is not None else [])
+        if second:
+            ingest_in_child(raw, store, fatal=second)
+            wrong += faults(store, before, after)
+        ingest_in_child(raw, store)
+        wrong += ["the store differs from one that was never cut off"] if state(store) != expected else []
+        wrong += verify(store).problems
+        found += [f"step {first}, {second}: {problem}" for problem in wrong]
+        tried += 1
+    print(json.dumps({"steps": steps, "tried": tried, "wrong": found}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

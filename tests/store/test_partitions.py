@@ -1,0 +1,113 @@
+"""The Parquet files of a store."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.aggregation import sort_totals
+from pipeline.errors import StoreDamaged
+from pipeline.schema import PARTITION_SCHEMA, REJECT_SCHEMA, TOTALS_SCHEMA
+from pipeline.store.locations import Locations
+from pipeline.store.partitions import (
+    PartitionSummary,
+    read_partition,
+    read_rejects,
+    summarise_partition,
+    write_partition,
+    write_rejects,
+)
+
+ROW = {"hour": 5, "src_app": "a", "dest_app": "b", "vpc_id": "v", "bytes_tx": 1, "bytes_rx": 2, "flows": 3}
+
+names = st.text(min_size=1)
+sums = st.integers(0, 2**63 - 1)
+
+
+def totals_of(*rows):
+    return sort_totals(pa.Table.from_pylist([ROW | row for row in rows], schema=TOTALS_SCHEMA))
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Locations(tmp_path)
+    store.partition(5).parent.mkdir(parents=True)
+    return store
+
+
+@given(st.dictionaries(st.tuples(names, names, names), st.tuples(sums, sums, sums), min_size=1, max_size=10))
+def test_what_is_written_reads_back_equal(tmp_path_factory, content):
+    store = Locations(tmp_path_factory.mktemp("store"))
+    store.partition(5).parent.mkdir(parents=True)
+    rows = [dict(zip(TOTALS_SCHEMA.names, (5, *key, *values), strict=True)) for key, values in content.items()]
+    totals = totals_of(*rows)
+    write_partition(store.partition(5), totals)
+    assert read_partition(store, 5).equals(totals)
+
+
+def test_an_unknown_hour_has_no_rows(store):
+    assert read_partition(store, 6).equals(TOTALS_SCHEMA.empty_table())
+
+
+def test_the_file_has_the_columns_of_the_format_and_not_the_hour(store):
+    write_partition(store.partition(5), totals_of({}))
+    assert pq.read_schema(store.partition(5)).equals(PARTITION_SCHEMA)
+
+
+def test_the_bytes_of_the_file_depend_on_the_totals_alone(store):
+    totals = totals_of(*({"src_app": f"app-{i:03}"} for i in range(500)))
+    chunked = pa.concat_tables([totals.slice(0, 123), totals.slice(123)])
+    written = []
+    for table in (totals, chunked):
+        write_partition(store.partition(5), table)
+        written.append(store.partition(5).read_bytes())
+    assert written[0] == written[1]
+
+
+def test_the_footer_alone_tells_the_sums(store):
+    write_partition(store.partition(5), totals_of({}, {"src_app": "z", "bytes_tx": 2**63 - 1}))
+    size = store.partition(5).stat().st_size
+    assert summarise_partition(store, 5) == PartitionSummary(
+        hour=5, rows=2, flows=6, bytes_tx=2**63, bytes_rx=4, file_bytes=size
+    )
+
+
+def test_a_flipped_bit_in_a_page_is_found_by_its_checksum(store):
+    path = store.partition(5)
+    write_partition(path, totals_of(*({"src_app": f"app-{i:03}"} for i in range(500))))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StoreDamaged, match=r"hour=5/part-0\.parquet"):
+        read_partition(store, 5)
+
+
+def test_a_file_of_another_kind_is_damage_and_not_data(store):
+    pq.write_table(pa.table({"src_app": ["a"], "bytes_tx": [1]}), store.partition(5))
+    with pytest.raises(StoreDamaged, match="src_app: string, bytes_tx: int64"):
+        read_partition(store, 5)
+    with pytest.raises(StoreDamaged, match="not a partition"):
+        summarise_partition(store, 5)
+
+
+def test_rejects_are_written_as_they_come_and_read_back_in_order(store):
+    batches = [
+        pa.RecordBatch.from_pylist(
+            [{"source": "s", "row": row, "field": "f", "rule": "r", "value": "", "raw": "x"}], schema=REJECT_SCHEMA
+        )
+        for row in (3, 1, 2)
+    ]
+    path = store.rejects_of("run-1")
+    path.parent.mkdir(parents=True)
+    write_rejects(path, iter(batches))
+    assert read_rejects(store, "run-1").equals(pa.Table.from_batches(batches))
+    assert read_rejects(store, "run-2").num_rows == 0
+
+
+def test_only_whole_partitions_are_listed(store):
+    write_partition(store.partition(5), totals_of({}))
+    store.partition(4).parent.mkdir()  # a run was cut off before it moved the file
+    for name in ("hour=07", "hour=x", "other"):
+        (store.flows / name).mkdir()
+    assert store.hours() == [5]

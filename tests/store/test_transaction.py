@@ -1,0 +1,162 @@
+"""Staging, the one commit point, publishing, and recovery."""
+
+import os
+
+import pytest
+
+from pipeline.errors import StoreUnpublished, StoreUnwritable
+from pipeline.store import files
+from pipeline.store.locations import Locations
+from pipeline.store.transaction import Transaction, new_run_id, recover
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Locations(tmp_path)
+    store.partition(1).parent.mkdir(parents=True)
+    store.partition(1).write_text("old")
+    return store
+
+
+def content(store):
+    return {hour: store.partition(hour).read_text() for hour in store.hours()}
+
+
+def stage(transaction, store):
+    transaction.stage(store.partition(1), lambda path: path.write_text("new"))
+    transaction.stage(store.partition(2), lambda path: path.write_text("new"))
+
+
+def cut_off(store, committed):
+    """Leaves the store as a run leaves it that is killed right before or right behind its commit."""
+    transaction = Transaction(store, "run-1")
+    transaction.__enter__()
+    stage(transaction, store)
+    if committed:
+        files.make_folder(store.runs)
+        store.record_of("run-1").write_bytes(b"{}")
+
+
+def test_a_commit_publishes_all_files_and_leaves_nothing_staged(store):
+    with Transaction(store, "run-1") as transaction:
+        stage(transaction, store)
+        assert content(store) == {1: "old"}
+        transaction.commit(b"{}")
+    assert content(store) == {1: "new", 2: "new"}
+    assert store.record_of("run-1").read_bytes() == b"{}"
+    assert store.staged_runs() == []
+
+
+def test_without_a_commit_nothing_has_happened(store):
+    with Transaction(store, "run-1") as transaction:
+        stage(transaction, store)
+    assert content(store) == {1: "old"}
+    assert store.run_ids() == []
+    assert store.staged_runs() == []
+
+
+def test_an_error_before_the_commit_leaves_the_store_as_it_was(store):
+    with pytest.raises(ZeroDivisionError), Transaction(store, "run-1") as transaction:
+        stage(transaction, store)
+        raise ZeroDivisionError
+    assert content(store) == {1: "old"}
+    assert store.staged_runs() == []
+
+
+def test_what_is_put_aside_is_not_published(store):
+    with Transaction(store, "run-1") as transaction:
+        (transaction.scratch / "totals.arrow").write_text("scratch")
+        transaction.commit(b"{}")
+    assert content(store) == {1: "old"}
+    assert not list(store.root.rglob("totals.arrow"))
+
+
+def test_no_staged_file_lies_below_the_data_at_any_moment(store, monkeypatch):
+    seen = []
+
+    def look(*args):
+        seen.append(sorted(str(path.relative_to(store.flows)) for path in store.flows.rglob("*.parquet")))
+        return real(*args)
+
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", look)
+    with Transaction(store, "run-1") as transaction:
+        stage(transaction, store)
+        transaction.commit(b"{}")
+    assert {name for names in seen for name in names} == {"hour=1/part-0.parquet", "hour=2/part-0.parquet"}
+
+
+def test_a_run_that_was_cut_off_before_its_commit_is_cleared_away(store):
+    cut_off(store, committed=False)
+    assert recover(store) == []
+    assert content(store) == {1: "old"}
+    assert store.staged_runs() == []
+
+
+def test_a_run_that_was_cut_off_behind_its_commit_is_finished(store):
+    cut_off(store, committed=True)
+    assert recover(store) == ["run-1"]
+    assert content(store) == {1: "new", 2: "new"}
+    assert store.staged_runs() == []
+
+
+def test_a_run_that_was_cut_off_while_it_published_is_finished(store):
+    cut_off(store, committed=True)
+    store.staged("run-1", store.partition(1)).replace(store.partition(1))
+    assert recover(store) == ["run-1"]
+    assert content(store) == {1: "new", 2: "new"}
+
+
+def test_recovery_can_be_repeated(store):
+    cut_off(store, committed=True)
+    recover(store)
+    assert recover(store) == []
+
+
+def test_a_second_record_of_the_same_name_is_refused_not_replaced(store):
+    files.make_folder(store.runs)
+    store.record_of("run-1").write_bytes(b"first")
+    with pytest.raises(OSError, match="exists"):
+        files.link_exclusively(store.partition(1), store.record_of("run-1"))
+    assert store.record_of("run-1").read_bytes() == b"first"
+
+
+def refuse(monkeypatch, name, on_path):
+    """Makes an operation of the operating system fail for one path, as a full disk does."""
+    real = getattr(files, name)
+
+    def refusing(*args):
+        if on_path in str(args):
+            raise OSError(28, "No space left on device", on_path)
+        return real(*args)
+
+    monkeypatch.setattr(files, name, refusing)
+
+
+def test_a_refused_write_before_the_commit_commits_nothing(store, monkeypatch):
+    refuse(monkeypatch, "write", "record.json")
+    with (
+        pytest.raises(StoreUnwritable, match="No space left.*nothing was committed"),
+        Transaction(store, "r") as transaction,
+    ):
+        stage(transaction, store)
+        transaction.commit(b"{}")
+    assert content(store) == {1: "old"}
+    assert store.run_ids() == store.staged_runs() == []
+
+
+def test_a_refused_write_behind_the_commit_is_said_to_be_committed(store, monkeypatch):
+    refuse(monkeypatch, "replace_all", "part-0")
+    with pytest.raises(StoreUnpublished, match="run r is committed"), Transaction(store, "r") as transaction:
+        stage(transaction, store)
+        transaction.commit(b"{}")
+    monkeypatch.undo()
+    assert store.run_ids() == ["r"]
+    assert recover(store) == ["r"]
+    assert content(store) == {1: "new", 2: "new"}
+
+
+def test_run_ids_are_unique_and_sort_by_time():
+    first, second = new_run_id(), new_run_id()
+    assert first != second
+    assert first.rpartition("-") < second.rpartition("-")

@@ -1,0 +1,32 @@
+"""Killed at any step and run again, a run leaves what a run leaves that was never killed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.ingest import ingest
+from pipeline.store.locations import Locations
+
+ROOT = Path(__file__).parent.parent
+HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
+
+
+@pytest.mark.parametrize("times", ["once", "twice"])
+def test_a_run_that_is_killed_at_any_step_and_repeated_leaves_the_same_store(tmp_path, times):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "a.csv").write_text(HEADER + "1,a,b,v,1,1\n2,a,b,v,2,2\n0,bad,b,v,1,1\n")
+    ingest([str(raw)], Locations(tmp_path / "base"))
+    # New sources that add to hours that are there, make new ones, and bring rejects of their own.
+    (raw / "b.csv").write_text(HEADER + "1,a,b,v,10,10\n3,a,b,v,3,3\n1,bad,b,v,x,1\n")
+    (raw / "c.csv").write_text(HEADER + "2,c,d,v,5,5\n4,c,d,v,6,6\n")
+    command = [sys.executable, "-m", "tests.crash_driver", str(tmp_path), times]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["wrong"] == []
+    assert result["steps"] > 40
+    assert result["tried"] == result["steps"]

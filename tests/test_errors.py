@@ -1,0 +1,89 @@
+"""The errors that a user can meet: one tree, and sentences that survive a process boundary."""
+
+import pickle
+import re
+
+import pytest
+
+from pipeline import errors
+
+EXAMPLES = [
+    (errors.FlowlogError("it went wrong"), "it went wrong"),
+    (errors.UsageError("there is no store in x"), "there is no store in x"),
+    (errors.SourceError("row 1: torn"), "row 1: torn"),
+    (errors.UnknownFormat("binary data"), "unknown format: binary data"),
+    (errors.UnknownFormat("an ORC file", "convert it to Parquet"), "unknown format: an ORC file; convert it to Parquet"),
+    (errors.MissingColumns(["hour"], ["a", "b"]), "missing column hour; the file has: a, b"),
+    (errors.MissingColumns(["hour", "vpc_id"], ["a"]), "missing columns hour, vpc_id; the file has: a"),
+    (errors.UnreadableSource("line 7: cut off"), "line 7: cut off"),
+    (errors.SourceChanged(), "the file changed while it was being read; it will be tried again by the next run"),
+    (errors.RunStopped("stopped"), "stopped"),
+    (
+        errors.StrictRunStopped("a.csv", "row 3: hour must be positive"),
+        "stopped by --strict, nothing was committed: a.csv: row 3: hour must be positive",
+    ),
+    (
+        errors.TooManyRejects(1500, 3000, 0.25, "a.csv: row 3: torn"),
+        "stopped by --max-reject-ratio 0.25, nothing was committed: "
+        "1,500 of 3,000 rows were rejected (50.00%); the first: a.csv: row 3: torn",
+    ),
+    (
+        errors.SumOverflow("bytes_tx", "src_app 'a'"),
+        "the sum of bytes_tx for src_app 'a' does not fit into 64 bits, so it can be neither stored nor shown",
+    ),
+    (errors.StoreError("no"), "no"),
+    (
+        errors.StoreLocked("s", "process 7 on host"),
+        "the store s is in use by process 7 on host; try again later, or wait for it with --wait SECONDS",
+    ),
+    (errors.StoreDamaged("s/x", "torn"), "the store is damaged: s/x: torn"),
+    (
+        errors.StoreUnwritable("s/x", "No space left on device"),
+        "cannot write to the store: s/x: No space left on device; nothing was committed, the store is as it was",
+    ),
+    (
+        errors.StoreUnpublished("run-1", "s/x", "Input/output error"),
+        "the run run-1 is committed, but cannot be published: s/x: Input/output error; "
+        "once that is mended, any ingest into this store finishes it",
+    ),
+]
+
+
+def tree_below(error, depth=0):
+    """The names of an exception and of those below it, each with its depth."""
+    yield error.__name__, depth
+    for child in error.__subclasses__():
+        yield from tree_below(child, depth + 1)
+
+
+@pytest.mark.parametrize(("error", "sentence"), EXAMPLES, ids=lambda value: type(value).__name__)
+def test_an_error_is_a_sentence_and_survives_pickling(error, sentence):
+    assert str(error) == sentence
+    revived = pickle.loads(pickle.dumps(error))
+    assert type(revived) is type(error)
+    assert str(revived) == sentence
+    assert vars(revived) == vars(error)
+
+
+def test_every_error_has_its_example_here_and_is_exported():
+    names = {name for name, _ in tree_below(errors.FlowlogError)}
+    assert {type(error).__name__ for error, _ in EXAMPLES} == names
+    assert set(errors.__all__) == names
+
+
+def test_the_tree_drawn_at_the_top_is_the_tree():
+    drawn = re.findall(r"^    ((?:│   |    |├── |└── )*)([A-Z]\w+)", errors.__doc__, re.MULTILINE)
+    assert sorted((name, len(branch) // 4) for branch, name in drawn) == sorted(tree_below(errors.FlowlogError))
+
+
+def test_the_exit_codes_drawn_at_the_top_are_the_classes_own_and_those_below_them_inherit_them():
+    drawn = dict(re.findall(r"── (\w+) .*exit code (\d)", errors.__doc__))
+    assert drawn == {"UsageError": "2", "SourceError": "3", "RunStopped": "4", "StoreError": "5"}
+    for name, code in drawn.items():
+        error = getattr(errors, name)
+        assert {getattr(errors, below).exit_code for below, _ in tree_below(error)} == {int(code)}
+
+
+def test_a_file_with_hundreds_of_columns_is_not_listed_whole():
+    sentence = str(errors.MissingColumns(["hour"], [f"c{i}" for i in range(1, 501)]))
+    assert sentence.endswith(", c39, c40, …")

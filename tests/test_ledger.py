@@ -1,0 +1,126 @@
+"""What has been counted, and the index that knows it."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from pipeline.errors import StoreDamaged
+from pipeline.ledger import RunRecord, SourceRecord, open_index, read_run, read_runs
+from pipeline.store.locations import Locations
+
+SOURCE = SourceRecord(
+    path="/raw/a.csv",
+    digest="d1",
+    size=10,
+    mtime_ns=99,
+    format="CSV",
+    read=3,
+    valid=1,
+    rejected=1,
+    ignored={"NODATA": 1},
+    bytes_tx=5,
+    bytes_rx=2**63,
+)
+RUN = RunRecord("run-1", "2026", "2026", [SOURCE], {7: {"flows": 1, "bytes_tx": 5, "bytes_rx": 2**63}})
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Locations(tmp_path)
+    store.runs.mkdir()
+    return store
+
+
+def commit(store, run):
+    store.record_of(run.run_id).write_bytes(run.to_json())
+
+
+def knows(store, digest):
+    with open_index(store) as index:
+        return bool(index.paths_of(digest))
+
+
+def test_a_record_reads_back_equal(store):
+    commit(store, RUN)
+    assert read_run(store, "run-1") == RUN
+    assert list(read_runs(store)) == [RUN]
+
+
+def test_totals_run_over_the_sources():
+    run = replace(RUN, sources=[SOURCE, replace(SOURCE, read=4)])
+    assert (run.total("read"), run.total("bytes_rx")) == (7, 2**64)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", "{}", json.dumps({"version": 1}), RUN.to_json().decode().replace('"digest"', '"other"')],
+)
+def test_a_record_of_another_shape_is_damage(store, text):
+    store.record_of("run-1").write_text(text)
+    with pytest.raises(StoreDamaged, match=r"run-1\.json: not a run's record"):
+        read_run(store, "run-1")
+
+
+def test_a_record_of_a_later_version_is_refused(store):
+    commit(store, replace(RUN, version=99))
+    with pytest.raises(StoreDamaged, match="its version is 99"):
+        read_run(store, "run-1")
+
+
+def test_the_index_knows_paths_digests_and_how_files_looked(store):
+    commit(store, RUN)
+    with open_index(store) as index:
+        assert index.unchanged("/raw/a.csv", 10, 99)
+        assert not index.unchanged("/raw/a.csv", 10, 98)
+        assert not index.unchanged("/raw/b.csv", 10, 99)
+        assert index.knows_path("/raw/a.csv")
+        assert not index.knows_path("/raw/b.csv")
+        assert index.paths_of("d1") == ["/raw/a.csv"]
+        assert index.paths_of("d2") == []
+
+
+def test_the_index_takes_in_runs_as_they_come(store):
+    assert not knows(store, "d1")
+    commit(store, RUN)
+    assert knows(store, "d1")
+    commit(store, replace(RUN, run_id="run-2", sources=[replace(SOURCE, digest="d2")]))
+    assert knows(store, "d1")
+    assert knows(store, "d2")
+
+
+def test_the_index_reads_no_record_twice(store):
+    commit(store, RUN)
+    knows(store, "d1")
+    store.record_of("run-1").write_text("unreadable by now")
+    assert knows(store, "d1")
+
+
+def test_an_index_that_was_lost_is_made_anew(store):
+    commit(store, RUN)
+    knows(store, "d1")
+    store.index.unlink()
+    assert knows(store, "d1")
+
+
+@pytest.mark.parametrize("damage", [b"", b"no database", b"SQLite format 3\0" + bytes(200)])
+def test_an_index_that_is_damaged_is_made_anew(store, damage):
+    commit(store, RUN)
+    knows(store, "d1")
+    store.index.write_bytes(damage)
+    assert knows(store, "d1")
+
+
+def test_an_index_that_knows_runs_that_are_no_more_is_made_anew(store):
+    commit(store, RUN)
+    commit(store, replace(RUN, run_id="run-2", sources=[replace(SOURCE, digest="d2")]))
+    assert knows(store, "d2")
+    store.record_of("run-2").unlink()
+    assert not knows(store, "d2")
+    assert knows(store, "d1")
+
+
+def test_a_damaged_record_stops_the_index(store):
+    store.record_of("run-1").write_text("{")
+    with pytest.raises(StoreDamaged), open_index(store):
+        pass

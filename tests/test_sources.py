@@ -1,0 +1,139 @@
+"""Which raw files there are, and which of them are new."""
+
+import os
+
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.ledger import RunRecord, SourceRecord, open_index
+from pipeline.sources import Source, digest_of, find, plan
+from pipeline.store.locations import Locations
+
+
+@pytest.fixture
+def raw(tmp_path, monkeypatch):
+    """A folder of raw files, which is the current one."""
+    folder = tmp_path / "raw"
+    (folder / "deep" / "er").mkdir(parents=True)
+    for name in ("b.csv", "a.csv", "deep/c.csv", "deep/er/d.log.gz"):
+        (folder / name).write_text(name)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def names(paths, raw):
+    return [str(path.relative_to(raw)) for path in paths]
+
+
+def plan_of(tmp_path, *raw, counted=(), same_content="skip"):
+    """The plan for some raw paths in a store that has counted some sources."""
+    store = Locations(tmp_path / "store")
+    store.runs.mkdir(parents=True, exist_ok=True)
+    fields = dict.fromkeys(("read", "valid", "rejected", "bytes_tx", "bytes_rx"), 0)
+    sources = [SourceRecord(s.name, digest_of(s), s.size, s.mtime_ns, format="CSV", ignored={}, **fields) for s in counted]
+    run = RunRecord("run-1", "", "", sources)
+    store.record_of("run-1").write_bytes(run.to_json())
+    with open_index(store) as index:
+        return plan(raw, index, same_content)
+
+
+class TestFinding:
+    def test_a_folder_is_walked_in_the_order_of_paths(self, raw):
+        assert names(find(["."])[0], raw) == ["a.csv", "b.csv", "deep/c.csv", "deep/er/d.log.gz"]
+
+    def test_patterns_reach_any_depth(self, raw):
+        assert names(find(["**/*.csv"])[0], raw) == ["a.csv", "b.csv", "deep/c.csv"]
+        assert names(find(["deep/*"])[0], raw) == ["deep/c.csv"]
+
+    def test_a_file_named_twice_is_found_once(self, raw):
+        assert names(find(["a.csv", "*.csv", str(raw / "a.csv"), "deep/../a.csv"])[0], raw) == ["a.csv", "b.csv"]
+
+    def test_a_missing_path_is_an_error_but_a_pattern_may_match_nothing(self, raw):
+        assert find(["*.parquet"]) == ([], [])
+        with pytest.raises(UsageError, match=r"no file or folder nowhere\.csv"):
+            find(["nowhere.csv"])
+
+    def test_a_file_whose_name_looks_like_a_pattern_is_taken_as_it_is(self, raw):
+        (raw / "x[1].csv").write_text("x")
+        assert names(find(["x[1].csv"])[0], raw) == ["x[1].csv"]
+
+    @pytest.mark.parametrize("name", [".hidden", "_SUCCESS", "x.tmp", "x.part", "x.partial", "x.inprogress"])
+    def test_files_still_being_written_are_left_alone_in_folders_and_named(self, raw, name):
+        (raw / "deep" / name).write_text("half")
+        files, left_alone = find(["deep"])
+        assert names(files, raw) == ["deep/c.csv", "deep/er/d.log.gz"]
+        assert left_alone == [str(raw / "deep" / name)]
+        assert names(find([f"deep/{name}"])[0], raw) == [f"deep/{name}"]  # who names a file means it
+
+
+class TestPlanning:
+    def test_what_was_never_counted_is_new(self, raw, tmp_path):
+        made = plan_of(tmp_path, ".")
+        assert [source.path.name for source in made.new] == ["a.csv", "b.csv", "c.csv", "d.log.gz"]
+        assert all(len(source.digest) == 32 for source in made.new)
+
+    def test_what_was_counted_from_this_path_is_known(self, raw, tmp_path):
+        made = plan_of(tmp_path, "a.csv", counted=[Source.at(raw / "a.csv")])
+        assert [source.path.name for source in made.known] == ["a.csv"]
+        assert not made.new
+
+    def test_an_unchanged_known_file_is_not_read_again(self, raw, tmp_path):
+        counted = Source.at(raw / "a.csv")
+        (raw / "a.csv").write_text("A.csv")  # the same size; made to look untouched
+        os.utime(raw / "a.csv", ns=(counted.mtime_ns, counted.mtime_ns))
+        assert len(plan_of(tmp_path, "a.csv", counted=[counted]).known) == 1
+
+    def test_a_touched_known_file_is_read_and_recognised(self, raw, tmp_path):
+        counted = Source.at(raw / "a.csv")
+        os.utime(raw / "a.csv", ns=(1, 1))
+        assert len(plan_of(tmp_path, "a.csv", counted=[counted]).known) == 1
+
+    def test_a_renamed_copy_is_a_twin_and_is_named_with_what_it_copies(self, raw, tmp_path):
+        (raw / "copy.csv").write_text("a.csv")
+        made = plan_of(tmp_path, "copy.csv", counted=[Source.at(raw / "a.csv")])
+        assert [(source.path.name, twin) for source, twin in made.twins] == [("copy.csv", str(raw / "a.csv"))]
+
+    def test_of_two_new_files_with_the_same_content_the_first_counts(self, raw, tmp_path):
+        (raw / "copy.csv").write_text("a.csv")
+        made = plan_of(tmp_path, "copy.csv", "a.csv")
+        assert [source.path.name for source in made.new] == ["a.csv"]
+        assert [(source.path.name, twin) for source, twin in made.twins] == [("copy.csv", str(raw / "a.csv"))]
+
+    def test_files_with_the_same_content_count_each_where_the_user_says_so(self, raw, tmp_path):
+        (raw / "copy.csv").write_text("a.csv")
+        counted = Source.at(raw / "a.csv")
+        made = plan_of(tmp_path, "copy.csv", "a.csv", counted=[counted], same_content="count")
+        assert [source.path.name for source in made.new] == ["copy.csv"]
+        assert [source.path.name for source in made.known] == ["a.csv"]  # but no path counts twice
+
+    def test_other_content_at_a_known_path_is_changed(self, raw, tmp_path):
+        counted = plan_of(tmp_path, "a.csv").new
+        (raw / "a.csv").write_text("a.csv and more")
+        store = tmp_path / "store"
+        made = plan_of(tmp_path, "a.csv", counted=[])
+        assert [source.path.name for source in made.new] == ["a.csv"]
+        with open_index(Locations(store)) as index:
+            assert not index.knows_path(str(raw / "a.csv"))
+        assert counted
+
+    def test_an_empty_file_is_skipped_for_it_may_only_just_have_been_made(self, raw, tmp_path):
+        (raw / "new.csv").touch()
+        made = plan_of(tmp_path, "new.csv")
+        assert [source.path.name for source in made.empty] == ["new.csv"]
+        assert made.skipped == 1
+
+    def test_a_file_that_vanishes_or_cannot_be_opened_fails_alone(self, raw, tmp_path):
+        (raw / "gone.csv").symlink_to(raw / "nowhere")
+        made = plan_of(tmp_path, ".")
+        assert [(failure.source, len(made.new)) for failure in made.failed] == [(str(raw / "gone.csv"), 4)]
+
+    def test_a_named_pipe_is_no_raw_file(self, raw, tmp_path):
+        os.mkfifo(raw / "pipe")
+        (failure,) = plan_of(tmp_path, ".").failed
+        assert failure.error == "not a regular file"
+
+
+def test_a_digest_is_of_the_bytes_alone(raw):
+    (raw / "copy.csv").write_text("a.csv")
+    assert digest_of(Source.at(raw / "a.csv")) == digest_of(Source.at(raw / "copy.csv"))
+    assert digest_of(Source.at(raw / "a.csv")) != digest_of(Source.at(raw / "b.csv"))
