@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from pipeline.errors import UnknownFormat, UnreadableSource
 
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 4 << 20
 #: No log line comes near it; a "line" that does is not one, and must not fill the memory.
 MAX_LINE_BYTES = 32 << 20
 #: A raw row is kept in `rejects` up to this length.
@@ -47,7 +47,8 @@ class TextBlock:
     @property
     def is_plain(self) -> bool:
         """Whether lines end only where a newline stands: Arrow takes a carriage return alone for a line's end, too."""
-        return self.data.count(b"\r") == self.data.count(b"\r\n")
+        returns = self.data.count(b"\r")
+        return not returns or returns == self.data.count(b"\r\n")
 
     @cached_property
     def line_ends(self) -> Offsets:
@@ -71,6 +72,13 @@ class TextBlock:
             ]
             numbers = np.delete(numbers, blank)
         return numbers
+
+    def rows_of(self, count: int) -> npt.NDArray[np.int64] | None:
+        """The same, if there are so many of them; None if there are not."""
+        if count == self.line_count:  # one on each line: there is no need to look for blank ones
+            return np.arange(self.first_line, self.first_line + count)
+        rows = self.rows()
+        return rows if len(rows) == count else None
 
     def line(self, number: int) -> bytes:
         """The line of that number in the file, without its newline."""

@@ -54,12 +54,12 @@ def parse_json_lines(block: TextBlock, columns: Sequence[Column]) -> Batch:
 
 
 def _parse(block: TextBlock, columns: Sequence[Column], rejects: list[Reject]) -> Iterator[tuple[pa.Table, RowNumbers]]:
-    rows = block.rows()
     table = _parse_arrow(block, columns)
-    if table is not None and table.num_rows == len(rows):
+    rows = None if table is None else block.rows_of(table.num_rows)
+    if rows is not None:
         yield table, rows
     elif block.line_count <= _FEW_LINES:
-        yield _parse_lines(block, rows, columns, rejects)
+        yield _parse_lines(block, columns, rejects)
     else:
         for half in _halves(block):
             yield from _parse(half, columns, rejects)
@@ -96,11 +96,9 @@ def _has_one_object_a_line(block: TextBlock) -> bool:
     return data.startswith(b"{") and data.endswith(b"}") and data.count(b"}\n{") + data.count(b"}\r\n{") == breaks
 
 
-def _parse_lines(
-    block: TextBlock, rows: RowNumbers, columns: Sequence[Column], rejects: list[Reject]
-) -> tuple[pa.Table, RowNumbers]:
+def _parse_lines(block: TextBlock, columns: Sequence[Column], rejects: list[Reject]) -> tuple[pa.Table, RowNumbers]:
     records, kept = [], []
-    for row in rows.tolist():
+    for row in block.rows().tolist():
         try:
             value = DECODER.decode(block.line(row).decode("utf-8", "surrogateescape"))
         except (ValueError, RecursionError) as error:
