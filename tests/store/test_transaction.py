@@ -136,7 +136,7 @@ def refuse(monkeypatch, name, on_path):
 def test_a_refused_write_before_the_commit_commits_nothing(store, monkeypatch):
     refuse(monkeypatch, "write", "record.json")
     with (
-        pytest.raises(StoreUnwritable, match="No space left.*nothing was committed"),
+        pytest.raises(StoreUnwritable, match=r"No space left.*nothing was committed"),
         Transaction(store, "r") as transaction,
     ):
         stage(transaction, store)

@@ -1,0 +1,60 @@
+"""`docs/store-format.md` says what is in a store."""
+
+import json
+import re
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.ingest import ingest
+from pipeline.store.locations import Locations
+
+PAGE = (Path(__file__).parents[2] / "docs" / "store-format.md").read_text()
+
+
+def section(title):
+    return PAGE.split(f"## {title}")[1].split("\n## ")[0]
+
+
+def first_columns(title, width):
+    """The cells of the section's table, `width` to a row, without the markup."""
+    rows = [line for line in section(title).splitlines() if line.startswith("| `")]
+    return [tuple(cell.strip(" `") for cell in row.split("|")[1 : width + 1]) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("format")
+    (folder / "raw.csv").write_text("hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n498752,a,b,v,1,2\n498752,,b,v,1,2\n")
+    store = Locations(folder / "store")
+    ingest([str(folder / "raw.csv")], store)
+    return store
+
+
+def test_the_page_lists_what_lies_in_a_store(store):
+    listed = set(re.findall(r"^  ([a-z.]+)", PAGE, re.MULTILINE))
+    assert {path.name for path in store.root.iterdir()} == listed
+
+
+@pytest.mark.parametrize("title", ["flows/hour=N/part-0.parquet", "rejects/run=R/part-0.parquet"])
+def test_the_page_has_the_columns_of_a_parquet_file(store, title):
+    (path,) = store.root.glob(title.replace("=N", "=*").replace("=R", "=*"))
+    assert [(field.name, str(field.type)) for field in pq.read_schema(path)] == first_columns(title, 2)
+
+
+def test_the_page_has_the_footers_sums_and_the_files_properties(store):
+    footer = pq.read_metadata(store.partition(498752))
+    keys = {key.decode() for key in footer.metadata if key.startswith(b"flowlog.")}
+    assert keys == set(re.findall(r"`(flowlog\.\w+)`", section("flows")))
+    assert footer.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_the_page_has_the_keys_of_a_runs_record(store):
+    (run_id,) = store.run_ids()
+    record = json.loads(store.record_of(run_id).read_text())
+    listed = {name for (cell,) in first_columns("runs/R.json", 1) for name in re.split("`, `", cell)}
+    assert set(record) == listed
+    documented = set(re.findall(r"`(\w+)`", section("runs/R.json")))
+    assert set(record["sources"][0]) <= documented
+    assert set(record["hours"]["498752"]) <= documented
