@@ -19,7 +19,8 @@ from pipeline.store.partitions import PartitionSummary, summarise_partition
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.ingest import IngestOptions, IngestSummary, Progress
+    from pipeline.counting import Progress
+    from pipeline.ingest import IngestOptions, IngestSummary
     from pipeline.ledger import RunRecord
     from pipeline.verify import Verification
 

@@ -1,33 +1,29 @@
-"""The job: find the new raw files, read, validate and sum them, and commit the totals as one run."""
+"""The job: find the new raw files, count them, and commit their totals as one run."""
 
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from pipeline import readers
-from pipeline.aggregation import HourlyTotals, aggregate, merge, sort_totals, sums_of
-from pipeline.errors import SourceChanged, SourceError, StrictRunStopped, TooManyRejects, UnreadableSource
-from pipeline.ledger import RunRecord, SourceRecord, open_index
-from pipeline.readers.addresses import AppMap, load_app_map
-from pipeline.readers.interface import ReadOptions
+from pipeline.aggregation import HourlyTotals, merge, sort_totals, sums_of
+from pipeline.counting import Interpretation, Progress, Silent, SourceCounter, digest_of_mapping
+from pipeline.errors import SourceError, StrictRunStopped, TooManyRejects
+from pipeline.ledger import RunRecord, SourceRecord, now, open_index
 from pipeline.rejects import RejectSpool
-from pipeline.schema import ZeroBytes, flow_schema
+from pipeline.schema import ZeroBytes
 from pipeline.sources import Failure, Plan, SameContent, Source, plan
+from pipeline.store import files
 from pipeline.store.locations import Locations
 from pipeline.store.lock import locked
 from pipeline.store.partitions import read_partition, write_partition, write_rejects
 from pipeline.store.transaction import Transaction, new_run_id, recover
-from pipeline.validation import validate
 
 
 @dataclass(frozen=True)
@@ -59,6 +55,17 @@ class IngestOptions:
     wait_seconds: float = 0
     same_content: SameContent = "skip"
     totals_bytes: int = 1 << 30
+
+    def interpretation(self) -> Interpretation:
+        """What of it decides what a source counts as.
+
+        Raises:
+            UsageError: There is no mapping file.
+        """
+        apps, digest = None, None
+        if self.apps is not None:
+            apps, digest = str(self.apps.resolve()), digest_of_mapping(self.apps)
+        return Interpretation(self.format, apps, digest, self.vpc_id, self.aws_fields, self.zero_bytes)
 
 
 @dataclass
@@ -117,21 +124,6 @@ class IngestSummary:
         }
 
 
-class Progress(Protocol):
-    """Is told how far a run has come."""
-
-    def start(self, total_bytes: int) -> None:
-        """The run will read so many bytes of raw files."""
-
-    def advance(self, raw_bytes: int, rows: int) -> None:
-        """So much more was read. Called from several threads."""
-
-
-class _Silent:
-    def start(self, total_bytes: int) -> None: ...
-    def advance(self, raw_bytes: int, rows: int) -> None: ...
-
-
 def ingest(
     raw: Sequence[str], store: Locations, options: IngestOptions | None = None, progress: Progress | None = None
 ) -> IngestSummary:
@@ -150,155 +142,70 @@ def ingest(
     """
     started = time.monotonic()
     options = options or IngestOptions()
-    apps = load_app_map(options.apps) if options.apps else AppMap()
+    interpretation = options.interpretation()
+    interpretation.load_apps()  # an unfit mapping file is said at once, also where nothing is new
     with locked(store, options.wait_seconds):
         recovered = recover(store)
-        workers = options.workers or os.cpu_count() or 1
-        with ThreadPoolExecutor(workers, thread_name_prefix="reader") as pool, open_index(store) as index:
+        with ThreadPoolExecutor(options.workers or os.cpu_count()) as pool, open_index(store) as index:
             summary = IngestSummary(plan(raw, index, options.same_content, pool.map), recovered=recovered)
-            summary.failures += summary.plan.failed
-            if options.strict and summary.failures:
-                raise StrictRunStopped(summary.failures[0].source, summary.failures[0].error)
-            if summary.plan.new:
-                _Run(store, options, apps, progress or _Silent(), pool, workers).count(summary)
+        summary.failures += summary.plan.failed
+        if options.strict and summary.failures:
+            raise StrictRunStopped(summary.failures[0].source, summary.failures[0].error)
+        if summary.plan.new:
+            _count_new(store, options, interpretation, summary, progress or Silent())
     summary.seconds = time.monotonic() - started
     return summary
 
 
-@dataclass
-class _Counted:
-    """A source that was read to its end: its sums, its rejects, and its record for the ledger."""
-
-    record: SourceRecord
-    totals: HourlyTotals
-    rejects: RejectSpool
-
-
-class _Run:
-    """One run over new sources."""
-
-    def __init__(
-        self,
-        store: Locations,
-        options: IngestOptions,
-        apps: AppMap,
-        progress: Progress,
-        pool: ThreadPoolExecutor,
-        workers: int,
-    ) -> None:
-        self._store = store
-        self._options = options
-        self._read_options = ReadOptions(apps, options.vpc_id, options.aws_fields)
-        self._progress = progress
-        self._pool = pool
-        self._workers = workers
-        self._started = datetime.now(UTC)
-        self._stop = threading.Event()
-
-    def count(self, summary: IngestSummary) -> None:
-        """Counts the plan's new sources, and completes the summary."""
-        self._progress.start(sum(source.size for source in summary.plan.new))
-        with Transaction(self._store, new_run_id()) as transaction:
-            totals, rejects = self._totals(transaction.scratch), RejectSpool(transaction.scratch)
-            records: list[SourceRecord] = []
-            for source, counted in self._read_all(summary.plan.new, transaction.scratch):
-                if isinstance(counted, SourceError):
-                    self._fail(summary, source, counted)
-                    continue
+def _count_new(
+    store: Locations,
+    options: IngestOptions,
+    interpretation: Interpretation,
+    summary: IngestSummary,
+    progress: Progress,
+) -> None:
+    """Counts the plan's new sources as one run, and completes the summary."""
+    started = now()
+    progress.start(sum(source.size for source in summary.plan.new))
+    with Transaction(store, new_run_id()) as transaction:
+        counter = SourceCounter(
+            interpretation, transaction.scratch, options.workers, options.totals_bytes, progress, options.strict
+        )
+        totals, rejects = counter.new_totals(), RejectSpool(transaction.scratch)
+        records: list[SourceRecord] = []
+        for source, counted in counter.count_all(summary.plan.new):
+            if isinstance(counted, SourceError):
+                _fail(summary, source, counted, options.strict)
+                continue
+            with files.writing(transaction.scratch):
                 totals.absorb(counted.totals)
                 rejects.absorb(counted.rejects)
-                records.append(counted.record)
-            _check_reject_ratio(records, rejects, self._options.max_reject_ratio)
-            if not records:
-                return
-            hours = dict(self._stage_hours(transaction, totals))
-            if rejects.count:
-                write = partial(write_rejects, batches=rejects.batches())
-                transaction.stage(self._store.rejects_of(transaction.run_id), write)
-            run = RunRecord(transaction.run_id, _iso(self._started), _iso(datetime.now(UTC)), records, hours)
-            transaction.commit(run.to_json())
-        _complete(summary, run)
+            records.append(counted.record)
+        _check_reject_ratio(records, rejects, options.max_reject_ratio)
+        if not records:
+            return
+        hours = dict(_stage_hours(store, transaction, totals))
+        if rejects.count:
+            write = partial(write_rejects, batches=rejects.batches())
+            transaction.stage(store.rejects_of(transaction.run_id), write)
+        run = RunRecord(transaction.run_id, started, now(), records, hours, interpretation.to_json())
+        transaction.commit(run.to_json())
+    _complete(summary, run)
 
-    def _totals(self, folder: Path) -> HourlyTotals:
-        """For the run, or for one of its sources, of which as many are in memory as there are workers."""
-        return HourlyTotals(folder, self._options.totals_bytes // (self._workers + 1))
 
-    def _read_all(self, sources: list[Source], scratch: Path) -> Iterator[tuple[Source, _Counted | SourceError]]:
-        """Reads the sources in parallel; gives the results in the order of the sources, few of them at a time."""
-        waiting: deque[tuple[Source, Future[_Counted | SourceError]]] = deque()
-        try:
-            for source in sources:
-                waiting.append((source, self._pool.submit(self._read_or_error, source, scratch)))
-                if len(waiting) > 2 * self._workers:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        finally:
-            self._stop.set()  # where the run was given up, what is still being read is of no use
-            for _, future in waiting:
-                future.cancel()
+def _fail(summary: IngestSummary, source: Source, error: SourceError, strict: bool) -> None:
+    if strict:
+        raise StrictRunStopped(source.name, str(error))
+    summary.failures.append(Failure(source.name, str(error)))
 
-    def _read_or_error(self, source: Source, scratch: Path) -> _Counted | SourceError:
-        try:
-            return self._read(source, scratch)
-        except SourceError as error:
-            return error
 
-    def _read(self, source: Source, scratch: Path) -> _Counted:
-        """Reads one source to its end. It counts whole, or not at all."""
-        schema = flow_schema(self._options.zero_bytes)
-        totals, rejects = self._totals(scratch), RejectSpool(scratch)
-        read, ignored, sums = 0, Counter[str](), Counter[str]()
-        try:
-            with source.path.open("rb") as file:
-                known, stream = readers.open_source(file, source.name, self._options.format)
-                position = 0
-                for unchecked in known.read(stream, self._read_options):
-                    if self._stop.is_set():
-                        raise UnreadableSource("the run was stopped")
-                    batch = validate(unchecked, schema)
-                    if batch.rejects and self._options.strict:
-                        raise StrictRunStopped(source.name, str(min(batch.rejects, key=lambda reject: reject.row)))
-                    counted = aggregate(batch.table)
-                    totals.add(counted)
-                    rejects.add(source.name, batch.rejects)
-                    sums.update(sums_of(counted))
-                    ignored += batch.ignored
-                    read += batch.read
-                    self._progress.advance(file.tell() - position, batch.read)
-                    position = file.tell()
-                if not source.is_unchanged(file):
-                    raise SourceChanged
-        except OSError as error:
-            raise UnreadableSource(f"cannot be read: {error.strerror or error}") from None
-        record = SourceRecord(
-            path=source.name,
-            digest=source.digest,
-            size=source.size,
-            mtime_ns=source.mtime_ns,
-            format=known.name,
-            read=read,
-            valid=sums["flows"],
-            rejected=rejects.count,
-            ignored=dict(ignored),
-            bytes_tx=sums["bytes_tx"],
-            bytes_rx=sums["bytes_rx"],
-        )
-        return _Counted(record, totals, rejects)
-
-    def _fail(self, summary: IngestSummary, source: Source, error: SourceError) -> None:
-        if self._options.strict:
-            raise StrictRunStopped(source.name, str(error))
-        summary.failures.append(Failure(source.name, str(error)))
-
-    def _stage_hours(self, transaction: Transaction, totals: HourlyTotals) -> Iterator[tuple[int, dict[str, int]]]:
-        """Stages each hour's new partition; gives what was added to it."""
+def _stage_hours(store: Locations, transaction: Transaction, totals: HourlyTotals) -> Iterator[tuple[int, dict[str, int]]]:
+    """Stages each hour's new partition; gives what was added to it."""
+    with files.writing(transaction.scratch):
         for hour, added in totals.each_hour():
-            present = read_partition(self._store, hour)
+            present = read_partition(store, hour)
             merged = sort_totals(merge([present, added])) if present.num_rows else added
-            transaction.stage(self._store.partition(hour), partial(write_partition, totals=merged))
+            transaction.stage(store.partition(hour), partial(write_partition, totals=merged))
             yield hour, sums_of(added)
 
 
@@ -316,7 +223,3 @@ def _complete(summary: IngestSummary, run: RunRecord) -> None:
         summary.ignored.update(source.ignored)
     summary.bytes_tx, summary.bytes_rx = run.total("bytes_tx"), run.total("bytes_rx")
     summary.hours = sorted(run.hours)
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds")

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class SourceRecord:
         read: Its records. read = valid + rejected + the sum of `ignored`.
         ignored: The records that were left out on purpose, by reason.
         bytes_tx: The sum over its valid records, in bytes; bytes_rx alike.
+        hours: The hours to which it added.
     """
 
     path: str
@@ -47,6 +49,7 @@ class SourceRecord:
     ignored: dict[str, int]
     bytes_tx: int
     bytes_rx: int
+    hours: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class RunRecord:
         started: When it started, ISO 8601 in UTC; finished: when it committed.
         sources: What it counted.
         hours: What it added to each hour: `flows`, `bytes_tx` and `bytes_rx`.
+        interpretation: How the sources' rows were understood (`counting.Interpretation`).
         version: The version of this shape.
     """
 
@@ -66,6 +70,7 @@ class RunRecord:
     finished: str
     sources: list[SourceRecord]
     hours: dict[int, dict[str, int]] = field(default_factory=dict)
+    interpretation: dict[str, Any] = field(default_factory=dict)
     version: int = RECORD_VERSION
 
     def to_json(self) -> bytes:
@@ -88,6 +93,11 @@ class RunRecord:
     def total(self, name: str) -> int:
         """The sum of one number over its sources, as `total("read")`."""
         return sum(getattr(source, name) for source in self.sources)
+
+
+def now() -> str:
+    """The time as a record has it: ISO 8601 in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def read_run(store: Locations, run_id: str) -> RunRecord:

@@ -138,7 +138,7 @@ class DelimitedParser:
             try:
                 cells = self._split(block.line(row))
             except csv.Error as error:
-                rejects.append(Reject(row, "", f"must be well-formed CSV ({error})", "", block.raw_of(row)))
+                rejects.append(Reject(row, "", "must be well-formed CSV", str(error), block.raw_of(row)))
                 continue
             if len(cells) != self._width:
                 rejects.append(self._misshapen(row, len(cells), block))

@@ -13,7 +13,7 @@ from pipeline.errors import UnreadableSource
 from pipeline.readers.blocks import BLOCK_BYTES, MAX_LINE_BYTES, raw_text
 from pipeline.readers.interface import Batch, Reject
 from pipeline.readers.syntax.cells import Column
-from pipeline.readers.syntax.jsonlines import DECODER, json_problem, json_record, records_table
+from pipeline.readers.syntax.jsonlines import DECODER, NOT_OBJECT, json_problem, json_record, records_table
 
 #: Finds the end of a value that `DECODER` refuses.
 _LENIENT = json.JSONDecoder(parse_int=str)
@@ -33,7 +33,7 @@ def read_json_array(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Bat
     for row, (value, raw) in enumerate(_elements(_Window(stream)), start=1):
         record = value if isinstance(value, _Unfit) else json_record(value, columns, row, raw)
         if isinstance(record, _Unfit):
-            rejects.append(Reject(row, "", f"must be a JSON object ({record})", "", _shown(raw)))
+            rejects.append(Reject(row, "", NOT_OBJECT, record, _shown(raw)))
         elif isinstance(record, Reject):
             rejects.append(record)
         else:

@@ -21,6 +21,8 @@ from pipeline.readers.syntax.cells import Column, arrow_schema, json_cell
 #: Below this many lines, parsing them one by one costs less than another call of Arrow.
 _FEW_LINES = 32
 
+NOT_OBJECT = "must be a JSON object"
+
 
 class DuplicateKey(ValueError):
     """An object names a key twice, so that its value is ambiguous."""
@@ -102,7 +104,7 @@ def _parse_lines(block: TextBlock, columns: Sequence[Column], rejects: list[Reje
         try:
             value = DECODER.decode(block.line(row).decode("utf-8", "surrogateescape"))
         except (ValueError, RecursionError) as error:
-            rejects.append(Reject(row, "", f"must be a JSON object ({json_problem(error)})", "", block.raw_of(row)))
+            rejects.append(Reject(row, "", NOT_OBJECT, json_problem(error), block.raw_of(row)))
             continue
         record = json_record(value, columns, row, block.raw_of(row))
         if isinstance(record, Reject):
@@ -116,7 +118,7 @@ def _parse_lines(block: TextBlock, columns: Sequence[Column], rejects: list[Reje
 def json_problem(error: Exception) -> str:
     """Why a text is not JSON, in a few words."""
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at character {error.pos + 1}"
+        return f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
     if isinstance(error, RecursionError):
         return "too deeply nested"
     return str(error) if isinstance(error, DuplicateKey) else "a number too long to read"
@@ -125,7 +127,7 @@ def json_problem(error: Exception) -> str:
 def json_record(value: Any, columns: Sequence[Column], row: int, raw: str) -> list[Any] | Reject:
     """The cells of one record, or why it is none."""
     if not isinstance(value, dict):
-        return Reject(row, "", "must be a JSON object", json.dumps(value)[:100], raw)
+        return Reject(row, "", NOT_OBJECT, json.dumps(value)[:100], raw)
     record = []
     for column in columns:
         cell, broken = json_cell(value.get(column.name), column.kind)
