@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipeline.errors import FlowlogError
+from pipeline.errors import FlowlogError, UsageError
 from pipeline.hours import hour_to_text
 
 if TYPE_CHECKING:
@@ -37,6 +37,12 @@ OutputFormat = Literal["table", "json", "jsonl", "csv", "parquet"]  # and these 
 Grouping = Literal["run", "source", "reason"]  # and these against `rejects.GROUPINGS`
 
 StoreOption = Annotated[Path, typer.Option("--store", help="The store's folder.", envvar="FLOWLOG_STORE", metavar="DIR")]
+WaitOption = Annotated[
+    float,
+    typer.Option(
+        "--wait", min=0, help="Seconds to wait for a run that holds the store.", envvar="FLOWLOG_WAIT", metavar="S"
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 DEFAULT_STORE = Path("data/store")
 DEFAULT_RAW = "data/raw"
@@ -93,14 +99,28 @@ def ingest(
         Literal["accept", "reject"],
         typer.Option(help="Whether a record may have 0 bytes in a direction.", envvar="FLOWLOG_ZERO_BYTES"),
     ] = "accept",
-    wait: Annotated[
-        float,
-        typer.Option(min=0, help="Seconds to wait for a run that holds the store.", envvar="FLOWLOG_WAIT", metavar="S"),
-    ] = 0,
+    wait: WaitOption = 0,
     same_content: Annotated[
         Literal["skip", "count"],
         typer.Option(help="A file whose content was counted from another path.", envvar="FLOWLOG_SAME_CONTENT"),
     ] = "skip",
+    replace_changed: Annotated[
+        bool,
+        typer.Option(
+            "--replace-changed",
+            help="Take a file back that changed after it was counted, and count it as it is now.",
+            envvar="FLOWLOG_REPLACE_CHANGED",
+        ),
+    ] = False,
+    min_age: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Leave files alone that were modified less than S seconds ago.",
+            envvar="FLOWLOG_MIN_AGE",
+            metavar="S",
+        ),
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Count raw flow logs, each exactly once, into hourly totals.
@@ -123,6 +143,8 @@ def ingest(
         zero_bytes=zero_bytes,
         wait_seconds=wait,
         same_content=same_content,
+        replace_changed=replace_changed,
+        min_age_seconds=min_age,
     )
     opened = FlowStore(store, create=True)
     if sys.stderr.isatty():
@@ -267,28 +289,83 @@ def rejects(
 
 @app.command()
 def verify(
+    raw: Annotated[
+        list[str] | None, typer.Argument(help="With --deep: where raw files may be that were moved.", metavar="RAW...")
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a run that holds the store.", metavar="S")] = 0,
+    deep: Annotated[bool, typer.Option("--deep", help="Also count the raw files again that are still there.")] = False,
+    wait: WaitOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Prove that the totals are what was counted.
 
     \b
     Example:
-      flowlog verify && echo sound
+      flowlog verify --deep /archive/flows
     """
     from dataclasses import asdict
 
-    result = _open(store).verify(wait)
+    opened = _open(store, with_pandas=deep)
+    if raw and not deep:
+        raise UsageError("raw files are read with --deep only")
+    from pipeline.verify import DeepOptions
+
+    result = opened.verify(wait, DeepOptions(tuple(raw or ())) if deep else None)
     if as_json:
         _print_json(asdict(result))
     _report_verification(result)
     raise typer.Exit(5 if result.problems else 0)
 
 
-def _open(store: Path) -> FlowStore:
-    """Opens a store to read it."""
-    if "pandas" not in sys.modules:
+@app.command()
+def forget(
+    sources: Annotated[list[str], typer.Argument(help="Paths or digests of counted files.", metavar="SOURCE...")],
+    store: StoreOption = DEFAULT_STORE,
+    wait: WaitOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Take counted files back: their hours are made anew from the other files that count there.
+
+    The other files must still be where they were; if one is missing, nothing is changed.
+
+    \b
+    Example:
+      flowlog forget /var/log/flows/2026-11-24T08.log.gz
+    """
+    from dataclasses import asdict
+
+    summary = _open(store, with_pandas=True).forget(sources, wait)
+    if as_json:
+        _print_json(asdict(summary))
+    _say(f"forgot {len(summary.sources):,} sources, made {len(summary.hours):,} hours anew (run {summary.run_id})")
+
+
+@app.command()
+def drop(
+    before: Annotated[
+        str, typer.Option(help="The first hour that is kept: 498752, or in UTC 2026-11-24T08.", metavar="HOUR")
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    wait: WaitOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Drop old hours. The files that were counted stay known, so that the hours do not come back.
+
+    \b
+    Example:
+      flowlog drop --before 2025-11-24T00
+    """
+    from dataclasses import asdict
+
+    summary = _open(store).drop(before, wait)
+    if as_json:
+        _print_json(asdict(summary))
+    _say(f"dropped {len(summary.hours):,} hours" + (f" (run {summary.run_id})" if summary.run_id else ""))
+
+
+def _open(store: Path, with_pandas: bool = False) -> FlowStore:
+    """Opens a store that is there."""
+    if not with_pandas and "pandas" not in sys.modules:
         sys.meta_path.insert(0, _WithoutPandas())
     from pipeline.flowstore import FlowStore  # imports Arrow, which --help does not need
 
@@ -336,6 +413,7 @@ def _report_ingest(summary: IngestSummary) -> None:
         *(f"finished the run {run_id}, which was cut off behind its commit" for run_id in summary.recovered),
         *(f"skipped {source.name}: the same content as {twin}, which is counted" for source, twin in plan.twins),
         *(f"skipped {source.name}: it is empty" for source in plan.empty),
+        *(f"skipped {source.name}: it was modified too short a time ago" for source in plan.young),
         *(f"left alone {name}: named like a file that is still being written" for name in plan.left_alone),
         *(f"changed {source.name}: it was counted with other content, and is not counted again" for source in plan.changed),
         *(f"failed {failure.source}: {failure.error}" for failure in summary.failures),
@@ -369,6 +447,11 @@ def _report_run(summary: IngestSummary) -> None:
 def _report_verification(result: Verification) -> None:
     for problem in result.problems:
         _say(f"wrong: {problem}")
+    if result.proof:
+        for path in result.proof.missing:
+            _say(f"not there any more: {path}")
+        proved = f"{result.proof.hours:,} hours counted again from all their raw files"
+        _say(f"{proved}, {len(result.proof.unproved):,} not, for want of a raw file")
     counted = f"{result.runs:,} runs, {result.sources:,} sources, {result.hours:,} hours, {result.flows:,} flows"
     state = f"{len(result.problems):,} problems" if result.problems else "sound: every total is what was counted"
     _say(f"{state} ({counted}, {result.bytes_tx:,} bytes sent, {result.bytes_rx:,} received)")

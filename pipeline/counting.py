@@ -140,7 +140,6 @@ class SourceCounter:
         self._totals_bytes = totals_bytes
         self._progress = progress or Silent()
         self._strict = strict
-        self._stop = threading.Event()
 
     def new_totals(self) -> HourlyTotals:
         """For the whole run, or for one source, of which as many are in memory as there are workers."""
@@ -153,11 +152,12 @@ class SourceCounter:
             StrictRunStopped: A row was rejected, and `strict` was asked for.
             StoreUnwritable: What did not fit into memory could not be written.
         """
+        stop = threading.Event()
         waiting: deque[tuple[Source, Future[Counted | SourceError]]] = deque()
         with ThreadPoolExecutor(self._workers, thread_name_prefix="source") as pool:
             try:
                 for source in sources:
-                    waiting.append((source, pool.submit(self._count_or_error, source)))
+                    waiting.append((source, pool.submit(self._count_or_error, source, stop)))
                     if len(waiting) > 2 * self._workers:
                         first, future = waiting.popleft()
                         yield first, future.result()
@@ -165,17 +165,17 @@ class SourceCounter:
                     first, future = waiting.popleft()
                     yield first, future.result()
             finally:
-                self._stop.set()  # where the run was given up, what is still being read is of no use
+                stop.set()  # where the run was given up, what is still being read is of no use
                 for _, future in waiting:
                     future.cancel()
 
-    def _count_or_error(self, source: Source) -> Counted | SourceError:
+    def _count_or_error(self, source: Source, stop: threading.Event) -> Counted | SourceError:
         try:
-            return self._count(source)
+            return self._count(source, stop)
         except SourceError as error:
             return error
 
-    def _count(self, source: Source) -> Counted:
+    def _count(self, source: Source, stop: threading.Event) -> Counted:
         """Reads one source to its end. It counts whole, or not at all."""
         schema = flow_schema(self._interpretation.zero_bytes)
         totals, rejects = self.new_totals(), RejectSpool(self._scratch)
@@ -185,7 +185,7 @@ class SourceCounter:
             with source.path.open("rb") as file:
                 known, stream = readers.open_source(file, source.name, self._interpretation.format)
                 for unchecked in known.read(stream, self._read_options):
-                    if self._stop.is_set():
+                    if stop.is_set():
                         raise UnreadableSource("the run was stopped")
                     batch = validate(unchecked, schema)
                     if batch.rejects and self._strict:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pipeline.counting import Progress
     from pipeline.ingest import IngestOptions, IngestSummary
     from pipeline.ledger import RunRecord
-    from pipeline.verify import Verification
+    from pipeline.undo import UndoSummary
+    from pipeline.verify import DeepOptions, Verification
 
 Hour = int | str
 
@@ -112,11 +113,16 @@ class FlowStore:
 
         return find_rejects(self.locations, run, source, reason)
 
-    def verify(self, wait_seconds: float = 0) -> Verification:
-        """Whether the totals are what the ledger says was counted; a sound store has no `problems`."""
+    def verify(self, wait_seconds: float = 0, deep: DeepOptions | None = None) -> Verification:
+        """Whether the totals are what the ledger says was counted; a sound store has no `problems`.
+
+        Args:
+            wait_seconds: How long to wait for a run that holds the store.
+            deep: Also counts the raw files again that are still there.
+        """
         from pipeline.verify import verify  # a query needs no proof
 
-        return verify(self.locations, wait_seconds)
+        return verify(self.locations, wait_seconds, deep)
 
     def ingest(
         self, raw: Sequence[str], options: IngestOptions | None = None, progress: Progress | None = None
@@ -125,6 +131,18 @@ class FlowStore:
         from pipeline.ingest import ingest  # a query needs neither readers nor validation
 
         return ingest(raw, self.locations, options, progress)
+
+    def forget(self, sources: Sequence[str], wait_seconds: float = 0) -> UndoSummary:
+        """Takes sources back: makes their hours anew from the raw files of the others that count there."""
+        from pipeline.undo import forget  # a query undoes nothing
+
+        return forget(self.locations, sources, wait_seconds=wait_seconds)
+
+    def drop(self, before: Hour, wait_seconds: float = 0) -> UndoSummary:
+        """Drops the hours before one. What was counted stays known, and does not come back."""
+        from pipeline.undo import drop  # a query undoes nothing
+
+        return drop(self.locations, _as_hour(before), wait_seconds)
 
 
 def _as_hour(hour: Hour) -> int:

@@ -5,25 +5,27 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pipeline.aggregation import HourlyTotals, merge, sort_totals, sums_of
-from pipeline.counting import Interpretation, Progress, Silent, SourceCounter, digest_of_mapping
-from pipeline.errors import SourceError, StrictRunStopped, TooManyRejects
-from pipeline.ledger import RunRecord, SourceRecord, now, open_index
+from pipeline.counting import Counted, Interpretation, Progress, Silent, SourceCounter, digest_of_mapping
+from pipeline.errors import SourceError, StrictRunStopped, TooManyRejects, UsageError
+from pipeline.ledger import RunRecord, SourceRecord, now, open_index, read_runs, standing_sources
 from pipeline.rejects import RejectSpool
 from pipeline.schema import ZeroBytes
 from pipeline.sources import Failure, Plan, SameContent, Source, plan
+from pipeline.staging import stage_hours
 from pipeline.store import files
 from pipeline.store.locations import Locations
 from pipeline.store.lock import locked
-from pipeline.store.partitions import read_partition, write_partition, write_rejects
+from pipeline.store.partitions import write_rejects
 from pipeline.store.transaction import Transaction, new_run_id, recover
+from pipeline.undo import Rebuilt, rebuild_without
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class IngestOptions:
         zero_bytes: Whether a record may have 0 bytes in a direction.
         wait_seconds: How long to wait for another run that holds the store.
         same_content: What to do with a file whose content was counted from another path.
+        replace_changed: Whether a source that changed after it was counted is taken back and counted as it is now.
+        min_age_seconds: Files that were modified less than so long ago are left for the next run.
         totals_bytes: How much memory the totals may take before they go to disk.
     """
 
@@ -54,6 +58,8 @@ class IngestOptions:
     zero_bytes: ZeroBytes = "accept"
     wait_seconds: float = 0
     same_content: SameContent = "skip"
+    replace_changed: bool = False
+    min_age_seconds: float = 0
     totals_bytes: int = 1 << 30
 
     def interpretation(self) -> Interpretation:
@@ -147,66 +153,100 @@ def ingest(
     with locked(store, options.wait_seconds):
         recovered = recover(store)
         with ThreadPoolExecutor(options.workers or os.cpu_count()) as pool, open_index(store) as index:
-            summary = IngestSummary(plan(raw, index, options.same_content, pool.map), recovered=recovered)
+            summary = IngestSummary(
+                plan(raw, index, options.same_content, options.min_age_seconds, pool.map), recovered=recovered
+            )
         summary.failures += summary.plan.failed
         if options.strict and summary.failures:
             raise StrictRunStopped(summary.failures[0].source, summary.failures[0].error)
-        if summary.plan.new:
-            _count_new(store, options, interpretation, summary, progress or Silent())
+        if summary.plan.new or (summary.plan.changed and options.replace_changed):
+            _Run(store, options, interpretation, summary).count(progress or Silent())
     summary.seconds = time.monotonic() - started
     return summary
 
 
-def _count_new(
-    store: Locations,
-    options: IngestOptions,
-    interpretation: Interpretation,
-    summary: IngestSummary,
-    progress: Progress,
-) -> None:
-    """Counts the plan's new sources as one run, and completes the summary."""
-    started = now()
-    progress.start(sum(source.size for source in summary.plan.new))
-    with Transaction(store, new_run_id()) as transaction:
-        counter = SourceCounter(
-            interpretation, transaction.scratch, options.workers, options.totals_bytes, progress, options.strict
-        )
-        totals, rejects = counter.new_totals(), RejectSpool(transaction.scratch)
-        records: list[SourceRecord] = []
-        for source, counted in counter.count_all(summary.plan.new):
-            if isinstance(counted, SourceError):
-                _fail(summary, source, counted, options.strict)
-                continue
-            with files.writing(transaction.scratch):
-                totals.absorb(counted.totals)
-                rejects.absorb(counted.rejects)
-            records.append(counted.record)
-        _check_reject_ratio(records, rejects, options.max_reject_ratio)
-        if not records:
-            return
-        hours = dict(_stage_hours(store, transaction, totals))
-        if rejects.count:
-            write = partial(write_rejects, batches=rejects.batches())
-            transaction.stage(store.rejects_of(transaction.run_id), write)
-        run = RunRecord(transaction.run_id, started, now(), records, hours, interpretation.to_json())
-        transaction.commit(run.to_json())
-    _complete(summary, run)
+class _Run:
+    """One run over new sources."""
 
+    def __init__(
+        self, store: Locations, options: IngestOptions, interpretation: Interpretation, summary: IngestSummary
+    ) -> None:
+        self._store = store
+        self._options = options
+        self._interpretation = interpretation
+        self._summary = summary
+        self._records: list[SourceRecord] = []
 
-def _fail(summary: IngestSummary, source: Source, error: SourceError, strict: bool) -> None:
-    if strict:
-        raise StrictRunStopped(source.name, str(error))
-    summary.failures.append(Failure(source.name, str(error)))
+    def count(self, progress: Progress) -> None:
+        """Counts the plan's new sources, and completes the summary."""
+        started = now()
+        options, plan = self._options, self._summary.plan
+        replaced = plan.changed if options.replace_changed else []
+        progress.start(sum(source.size for source in [*plan.new, *replaced]))
+        with Transaction(self._store, new_run_id()) as transaction:
+            scratch = transaction.scratch
+            counter = SourceCounter(
+                self._interpretation, scratch, options.workers, options.totals_bytes, progress, options.strict
+            )
+            totals, rejects = counter.new_totals(), RejectSpool(scratch)
+            changed = list(self._counted(counter.count_all(replaced)))
+            rebuilt = self._rebuild(changed, scratch)
+            counted = chain(changed if rebuilt else [], self._counted(counter.count_all(plan.new)))
+            for one in counted:
+                with files.writing(scratch):
+                    totals.absorb(one.totals)
+                    rejects.absorb(one.rejects)
+                self._records.append(one.record)
+            _check_reject_ratio(self._records, rejects, options.max_reject_ratio)
+            if not self._records:
+                return
+            added = [totals, rebuilt.totals] if rebuilt else [totals]
+            hours = dict(stage_hours(self._store, transaction, added, anew=rebuilt.hours if rebuilt else ()))
+            if rejects.count:
+                write = partial(write_rejects, batches=rejects.batches())
+                transaction.stage(self._store.rejects_of(transaction.run_id), write)
+            run = RunRecord(
+                transaction.run_id,
+                started,
+                now(),
+                self._records,
+                hours,
+                self._interpretation.to_json(),
+                forgotten=rebuilt.forgotten if rebuilt else [],
+            )
+            transaction.commit(run.to_json())
+        _complete(self._summary, run)
 
+    def _counted(self, results: Iterable[tuple[Source, Counted | SourceError]]) -> Iterator[Counted]:
+        """Those that could be counted; the others go into the summary."""
+        for source, counted in results:
+            if isinstance(counted, Counted):
+                yield counted
+            else:
+                self._fail(source.name, str(counted))
 
-def _stage_hours(store: Locations, transaction: Transaction, totals: HourlyTotals) -> Iterator[tuple[int, dict[str, int]]]:
-    """Stages each hour's new partition; gives what was added to it."""
-    with files.writing(transaction.scratch):
-        for hour, added in totals.each_hour():
-            present = read_partition(store, hour)
-            merged = sort_totals(merge([present, added])) if present.num_rows else added
-            transaction.stage(store.partition(hour), partial(write_partition, totals=merged))
-            yield hour, sums_of(added)
+    def _rebuild(self, changed: list[Counted], scratch: Path) -> Rebuilt | None:
+        """Makes the hours of changed sources anew without what these counted before."""
+        if not changed:
+            return None
+        paths = {one.record.path for one in changed}
+        standing = standing_sources(read_runs(self._store))
+        unwanted = [s for s in standing if s.source.path in paths]
+        options = self._options
+        try:
+            rebuilt = rebuild_without(unwanted, standing, scratch, options.workers, options.totals_bytes)
+        except UsageError as error:
+            for path in sorted(paths):
+                self._fail(path, f"changed, and cannot be replaced: {error}")
+            return None
+        plan = self._summary.plan
+        plan.changed = [source for source in plan.changed if source.name not in paths]
+        return rebuilt
+
+    def _fail(self, source: str, error: str) -> None:
+        if self._options.strict:
+            raise StrictRunStopped(source, error)
+        self._summary.failures.append(Failure(source, error))
 
 
 def _check_reject_ratio(records: list[SourceRecord], rejects: RejectSpool, limit: float | None) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,10 @@ class RunRecord:
         run_id: Its name, which sorts by time.
         started: When it started, ISO 8601 in UTC; finished: when it committed.
         sources: What it counted.
-        hours: What it added to each hour: `flows`, `bytes_tx` and `bytes_rx`.
+        hours: What it added to each hour: `flows`, `bytes_tx` and `bytes_rx`; less than 0 where it took away.
         interpretation: How the sources' rows were understood (`counting.Interpretation`).
+        forgotten: Sources of earlier runs that it took back, by path and digest.
+        dropped: Whether it dropped the hours that it lists, so that they are no part of what earlier sources counted.
         version: The version of this shape.
     """
 
@@ -71,6 +73,8 @@ class RunRecord:
     sources: list[SourceRecord]
     hours: dict[int, dict[str, int]] = field(default_factory=dict)
     interpretation: dict[str, Any] = field(default_factory=dict)
+    forgotten: list[dict[str, str]] = field(default_factory=list)
+    dropped: bool = False
     version: int = RECORD_VERSION
 
     def to_json(self) -> bytes:
@@ -116,6 +120,40 @@ def read_run(store: Locations, run_id: str) -> RunRecord:
 def read_runs(store: Locations) -> Iterator[RunRecord]:
     """The records of all committed runs, oldest first."""
     return (read_run(store, run_id) for run_id in store.run_ids())
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A source that still counts: it was neither forgotten, nor were all its hours dropped.
+
+    Attributes:
+        source: Its record.
+        interpretation: How its rows were understood.
+        hours: The hours in which it still counts.
+    """
+
+    source: SourceRecord
+    interpretation: dict[str, Any]
+    hours: frozenset[int]
+
+
+def standing_sources(runs: Iterable[RunRecord]) -> list[Standing]:
+    """The sources that still count, in the order in which they were counted.
+
+    Args:
+        runs: All committed runs, oldest first.
+    """
+    standing: dict[tuple[str, str], Standing] = {}
+    for run in runs:
+        for source in run.forgotten:
+            del standing[source["path"], source["digest"]]
+        if run.dropped:
+            gone = run.hours.keys()
+            standing = {key: replace(found, hours=found.hours - gone) for key, found in standing.items()}
+        for record in run.sources:
+            key = (record.path, record.digest)
+            standing[key] = Standing(record, run.interpretation, frozenset(record.hours))
+    return list(standing.values())
 
 
 class Index:
@@ -194,5 +232,7 @@ def _indexed_runs(connection: sqlite3.Connection) -> set[str]:
 
 def _add(connection: sqlite3.Connection, run: RunRecord) -> None:
     connection.execute("INSERT INTO runs VALUES (?)", (run.run_id,))
+    taken_back = [(source["path"], source["digest"]) for source in run.forgotten]
+    connection.executemany("DELETE FROM sources WHERE path = ? AND digest = ?", taken_back)
     rows = [(source.path, source.digest, source.size, source.mtime_ns) for source in run.sources]
     connection.executemany("INSERT INTO sources VALUES (?, ?, ?, ?)", rows)

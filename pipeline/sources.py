@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -88,6 +89,7 @@ class Plan:
         known: Skipped: counted before, from this path.
         twins: Skipped: other paths with the same content as one that is counted, and that path.
         empty: Skipped: without a byte. They are not remembered, as they may only just have been made.
+        young: Left for the next run: modified too short a time ago.
         left_alone: In a folder, but named like a file that is still being written.
         changed: Counted before from this path with other content. Not ingested.
         failed: Not readable.
@@ -97,13 +99,14 @@ class Plan:
     known: list[Source] = field(default_factory=list)
     twins: list[tuple[Source, str]] = field(default_factory=list)
     empty: list[Source] = field(default_factory=list)
+    young: list[Source] = field(default_factory=list)
     left_alone: list[str] = field(default_factory=list)
     changed: list[Source] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
 
     @property
     def skipped(self) -> int:
-        return len(self.known) + len(self.twins) + len(self.empty)
+        return len(self.known) + len(self.twins) + len(self.empty) + len(self.young)
 
 
 def find(raw: Sequence[str]) -> tuple[list[Path], list[str]]:
@@ -151,6 +154,7 @@ def plan(
     raw: Sequence[str],
     index: Index,
     same_content: SameContent,
+    min_age_seconds: float = 0,
     map_sources: Callable[[Callable[[Source], str | SourceError], Iterable[Source]], Iterable[str | SourceError]] = map,
 ) -> Plan:
     """Decides what to do with each source.
@@ -159,6 +163,7 @@ def plan(
         raw: As for `find`.
         index: What was counted before.
         same_content: Whether a file is skipped, or counted, whose content was counted from another path.
+        min_age_seconds: Files that were modified less than so long ago are left alone.
         map_sources: Applies a function to sources, perhaps in parallel; the results in their order.
 
     Raises:
@@ -166,19 +171,7 @@ def plan(
     """
     paths, left_alone = find(raw)
     made = Plan(left_alone=left_alone)
-    unread: list[Source] = []
-    for path in paths:
-        try:
-            source = Source.at(path)
-        except SourceError as error:
-            made.failed.append(Failure(_name(path), str(error)))
-            continue
-        if source.size == 0:
-            made.empty.append(source)
-        elif index.unchanged(source.name, source.size, source.mtime_ns):
-            made.known.append(source)
-        else:
-            unread.append(source)
+    unread = list(_sift(paths, index, min_age_seconds, made))
     counted: dict[str, str] = {}  # digest -> the path from which this run counts it
     for source, digest in zip(unread, map_sources(_digest_or_error, unread), strict=True):
         if isinstance(digest, SourceError):
@@ -196,6 +189,25 @@ def plan(
             counted.setdefault(digest, source.name)
             made.new.append(identified)
     return made
+
+
+def _sift(paths: Sequence[Path], index: Index, min_age_seconds: float, made: Plan) -> Iterator[Source]:
+    """Decides what can be decided without reading; gives the sources that must be read."""
+    now = time.time()
+    for path in paths:
+        try:
+            source = Source.at(path)
+        except SourceError as error:
+            made.failed.append(Failure(_name(path), str(error)))
+            continue
+        if now - source.mtime_ns / 1e9 < min_age_seconds:
+            made.young.append(source)
+        elif source.size == 0:
+            made.empty.append(source)
+        elif index.unchanged(source.name, source.size, source.mtime_ns):
+            made.known.append(source)
+        else:
+            yield source
 
 
 def _digest_or_error(source: Source) -> str | SourceError:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +14,10 @@ import pyarrow.compute as pc
 
 from pipeline.aggregation import sums_of
 from pipeline.errors import StoreDamaged
-from pipeline.ledger import RunRecord, read_run
+from pipeline.ledger import RunRecord, Standing, read_run, standing_sources
+from pipeline.recount import find_again, recount
 from pipeline.schema import COUNT, PARTITION_ORDER, SUMS
+from pipeline.sources import find
 from pipeline.store.locations import Locations
 from pipeline.store.lock import locked
 from pipeline.store.partitions import read_partition, read_rejects, summarise_partition
@@ -28,6 +32,7 @@ class Verification:
         runs: The committed runs; hours and sources alike.
         flows: The records that were summed, by the ledger.
         bytes_tx: Their sum, in bytes; bytes_rx alike.
+        proof: What counting the raw files again has shown, if that was asked for.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -37,45 +42,111 @@ class Verification:
     flows: int = 0
     bytes_tx: int = 0
     bytes_rx: int = 0
+    proof: Proof | None = None
 
 
-def verify(store: Locations, wait_seconds: float = 0) -> Verification:
+@dataclass
+class Proof:
+    """What counting all raw files again has shown.
+
+    Attributes:
+        hours: How many hours were counted again from all their sources.
+        missing: The sources whose raw files are not there any more, so that their hours cannot be counted again.
+        unproved: Those hours.
+    """
+
+    hours: int
+    missing: list[str]
+    unproved: list[int]
+
+
+@dataclass(frozen=True)
+class DeepOptions:
+    """How to count raw files again.
+
+    Attributes:
+        raw: Where raw files may be beside the paths from which they were counted: files, folders, patterns.
+        workers: How many are read at once; None for one a processor.
+        totals_bytes: How much memory the totals may take.
+    """
+
+    raw: Sequence[str] = ()
+    workers: int | None = None
+    totals_bytes: int = 1 << 30
+
+
+def verify(store: Locations, wait_seconds: float = 0, deep: DeepOptions | None = None) -> Verification:
     """Recomputes a store's sums from its files and holds them against its ledger.
 
     Args:
         store: The store. Its lock is held, so that no run changes it meanwhile.
         wait_seconds: How long to wait for a run that holds it.
+        deep: Also counts the raw files again that are still there, and holds the hours against that.
 
     Raises:
         StoreLocked: A run is writing.
+        UsageError: A raw path does not exist, or a mapping file is not what it was.
     """
     result = Verification()
-    expected: dict[int, Counter[str]] = {}
     with locked(store, wait_seconds):
-        for run_id in store.staged_runs():
-            if store.record_of(run_id).exists():
-                result.problems.append(
-                    f"the run {run_id} is committed but was cut off; any ingest into this store finishes it"
-                )
-        for run_id in store.run_ids():
-            try:
-                run = read_run(store, run_id)
-            except StoreDamaged as error:
-                result.problems.append(str(error))
-                continue
+        runs = list(_readable_runs(store, result))
+        expected: dict[int, Counter[str]] = {}
+        for run in runs:
             result.problems += _run_problems(store, run)
-            result.runs += 1
-            result.sources += len(run.sources)
             for hour, added in run.hours.items():
                 expected.setdefault(hour, Counter()).update(added)
+        expected = {hour: sums for hour, sums in expected.items() if any(sums.values())}  # the others were taken back
         present = store.hours()
         for hour in sorted(expected.keys() | set(present)):
             result.problems += _hour_problems(store, hour, expected.get(hour), hour in present)
         result.problems += _stray_files(store)
-    result.hours = len(present)
+        if deep is not None:
+            result.proof = _prove(store, standing_sources(runs), deep, result.problems)
+    result.runs, result.sources, result.hours = len(runs), sum(len(run.sources) for run in runs), len(present)
     total: Counter[str] = sum(expected.values(), Counter())
     result.flows, result.bytes_tx, result.bytes_rx = total[COUNT], total["bytes_tx"], total["bytes_rx"]
     return result
+
+
+def _readable_runs(store: Locations, result: Verification) -> Iterator[RunRecord]:
+    for run_id in store.run_ids():
+        try:
+            yield read_run(store, run_id)
+        except StoreDamaged as error:
+            result.problems.append(str(error))
+    for run_id in store.staged_runs():
+        if store.record_of(run_id).exists():
+            result.problems.append(f"the run {run_id} is committed but was cut off; any ingest into this store finishes it")
+
+
+def _prove(store: Locations, standing: list[Standing], options: DeepOptions, problems: list[str]) -> Proof:
+    """Counts the hours again whose sources are all still there, and holds the partitions against that."""
+    found = find_again(standing, find(options.raw)[0])
+    missing = [s for s in standing if s.source.digest not in found]
+    unproved = frozenset[int]().union(*(s.hours for s in missing))
+    hours = frozenset[int]().union(*(s.hours for s in standing)) - unproved
+    with TemporaryDirectory(prefix="flowlog-") as scratch:
+        readable = [s for s in standing if s.hours & hours]
+        totals, differences = recount(readable, found, hours, Path(scratch), options.workers, options.totals_bytes)
+        problems += differences
+        again = dict.fromkeys(hours, False)
+        for hour, counted in totals.each_hour():
+            again[hour] = True
+            if not _holds(store, hour, counted):
+                problems.append(f"{store.partition(hour)}: is not what its raw files add up to")
+    problems += [
+        f"{store.partition(hour)}: its raw files have nothing in this hour"
+        for hour, is_there in again.items()
+        if not is_there
+    ]
+    return Proof(len(hours), [s.source.path for s in missing], sorted(unproved))
+
+
+def _holds(store: Locations, hour: int, counted: pa.Table) -> bool:
+    try:
+        return bool(read_partition(store, hour).equals(counted))
+    except StoreDamaged:  # said already
+        return True
 
 
 def _run_problems(store: Locations, run: RunRecord) -> Iterator[str]:
@@ -83,14 +154,11 @@ def _run_problems(store: Locations, run: RunRecord) -> Iterator[str]:
     for source in run.sources:
         if source.read != source.valid + source.rejected + sum(source.ignored.values()):
             yield f"{where}: {source.path}: {source.read} rows read are not valid + rejected + ignored"
-    for name, counted in (
-        (COUNT, run.total("valid")),
-        ("bytes_tx", run.total("bytes_tx")),
-        ("bytes_rx", run.total("bytes_rx")),
-    ):
-        added = sum(sums[name] for sums in run.hours.values())
-        if added != counted:
-            yield f"{where}: its sources have {name} {counted:,}, but {added:,} were added to its hours"
+    if not run.forgotten and not run.dropped:
+        for name, column in ((COUNT, "valid"), ("bytes_tx", "bytes_tx"), ("bytes_rx", "bytes_rx")):
+            counted, added = run.total(column), sum(sums[name] for sums in run.hours.values())
+            if added != counted:
+                yield f"{where}: its sources have {name} {counted:,}, but {added:,} were added to its hours"
     try:
         rejected = read_rejects(store, run.run_id).num_rows
     except StoreDamaged as error:

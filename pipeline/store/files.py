@@ -88,6 +88,15 @@ def replace_all(moves: Mapping[Path, Path]) -> None:
         sync(folder)
 
 
+def remove_all(paths: Iterable[Path]) -> None:
+    """Removes files, each with the folder that it was alone in, durably; those that are gone already do no harm."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+        if path.parent.exists():
+            path.parent.rmdir()
+            sync(path.parent.parent)
+
+
 def remove_tree(path: Path) -> None:
     """Removes a folder and all below it, if it is there."""
     if path.exists():

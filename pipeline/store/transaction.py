@@ -20,6 +20,9 @@ from pipeline.errors import StoreUnpublished, StoreUnwritable
 from pipeline.store import files
 from pipeline.store.locations import Locations
 
+#: The folder below a run's staging folder that has an empty file for each file to be removed.
+_REMOVED = "removed"
+
 
 def new_run_id() -> str:
     """A name for a run that sorts by the time when it started."""
@@ -73,6 +76,14 @@ class Transaction:
         self._staged.append(staged)
         return staged
 
+    def remove(self, final: Path) -> None:
+        """Has the commit remove a file."""
+        mark = self._folder / _REMOVED / final.relative_to(self._store.root)
+        with files.writing(mark):
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+        self._staged.append(mark)
+
     def commit(self, record: bytes) -> None:
         """Commits the run, and publishes what it staged.
 
@@ -100,13 +111,16 @@ class Transaction:
 
 
 def publish(store: Locations, run_id: str) -> None:
-    """Moves a committed run's staged files into their places, those that are not there yet.
+    """Moves a committed run's staged files into their places, those that are not there yet, and removes what it removes.
 
     Raises:
         StoreUnpublished: The operating system refused one of the moves.
     """
     folder = store.staging_of(run_id)
     try:
+        files.remove_all(
+            store.root / mark.relative_to(folder / _REMOVED) for mark in sorted(folder.glob(f"{_REMOVED}/*/*/*"))
+        )
         files.replace_all(
             {staged: store.root / staged.relative_to(folder) for staged in sorted(folder.glob("*/*/*.parquet"))}
         )

@@ -1,0 +1,154 @@
+"""Undoing: forgetting sources, and dropping old hours. Both are runs of their own, staged and committed like any other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.aggregation import HourlyTotals
+from pipeline.errors import UsageError
+from pipeline.ledger import RunRecord, Standing, now, read_runs, standing_sources
+from pipeline.recount import find_again, recount
+from pipeline.staging import stage_hours
+from pipeline.store.locations import Locations
+from pipeline.store.lock import locked
+from pipeline.store.partitions import summarise_partition
+from pipeline.store.transaction import Transaction, new_run_id, recover
+
+
+@dataclass(frozen=True)
+class UndoSummary:
+    """What was undone.
+
+    Attributes:
+        run_id: The run that did it; None where there was nothing to do.
+        sources: The sources that were forgotten.
+        hours: The hours that were made anew or dropped.
+    """
+
+    run_id: str | None
+    sources: list[str]
+    hours: list[int]
+
+
+def drop(store: Locations, before: int, wait_seconds: float = 0) -> UndoSummary:
+    """Drops old hours. What was counted stays known: a dropped hour does not come back by reading its files again.
+
+    Args:
+        store: The store.
+        before: The first hour that is kept.
+        wait_seconds: How long to wait for another run that holds the store.
+
+    Raises:
+        StoreError: The store cannot be used.
+    """
+    with locked(store, wait_seconds):
+        recover(store)
+        started = now()
+        gone = [hour for hour in store.hours() if hour < before]
+        if not gone:
+            return UndoSummary(None, [], [])
+        with Transaction(store, new_run_id()) as transaction:
+            removed = {}
+            for hour in gone:
+                summary = summarise_partition(store, hour)
+                removed[hour] = {"flows": -summary.flows, "bytes_tx": -summary.bytes_tx, "bytes_rx": -summary.bytes_rx}
+                transaction.remove(store.partition(hour))
+            run = RunRecord(transaction.run_id, started, now(), [], removed, dropped=True)
+            transaction.commit(run.to_json())
+    return UndoSummary(run.run_id, [], gone)
+
+
+def forget(
+    store: Locations,
+    names: Sequence[str],
+    workers: int | None = None,
+    totals_bytes: int = 1 << 30,
+    wait_seconds: float = 0,
+) -> UndoSummary:
+    """Takes sources back: makes their hours anew from the other sources that count there. They are unknown afterwards.
+
+    Args:
+        store: The store.
+        names: Paths of sources, or digests.
+        workers: How many raw files are read at once; None for one a processor.
+        totals_bytes: How much memory the totals may take.
+        wait_seconds: How long to wait for another run that holds the store.
+
+    Raises:
+        UsageError: A name is no source's; or the raw file of another source is missing or counts otherwise now, so
+            that the hours cannot be made anew.
+        StoreError: The store cannot be used.
+    """
+    with locked(store, wait_seconds):
+        recover(store)
+        started = now()
+        standing = standing_sources(read_runs(store))
+        unwanted = _choose(standing, names)
+        with Transaction(store, new_run_id()) as transaction:
+            rebuilt = rebuild_without(unwanted, standing, transaction.scratch, workers, totals_bytes)
+            changes = dict(stage_hours(store, transaction, [rebuilt.totals], anew=rebuilt.hours))
+            run = RunRecord(transaction.run_id, started, now(), [], changes, forgotten=rebuilt.forgotten)
+            transaction.commit(run.to_json())
+    return UndoSummary(run.run_id, [source["path"] for source in run.forgotten], sorted(rebuilt.hours))
+
+
+def _choose(standing: Sequence[Standing], names: Sequence[str]) -> list[Standing]:
+    chosen = []
+    for name in names:
+        paths = {name, os.path.abspath(name), str(Path(name).resolve())}  # noqa: PTH100 - resolve follows a last link
+        found = [s for s in standing if s.source.path in paths or s.source.digest == name]
+        if not found:
+            raise UsageError(f"no source {name} counts in this store; `flowlog runs --sources` lists those that do")
+        chosen += [s for s in found if s not in chosen]
+    return chosen
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """Hours without some of their sources.
+
+    Attributes:
+        hours: The hours in which the unwanted sources counted.
+        totals: What the other sources add to these hours.
+        forgotten: The unwanted, as a run's record has them.
+    """
+
+    hours: frozenset[int]
+    totals: HourlyTotals
+    forgotten: list[dict[str, str]]
+
+
+def rebuild_without(
+    unwanted: Collection[Standing],
+    standing: Sequence[Standing],
+    scratch: Path,
+    workers: int | None,
+    totals_bytes: int,
+) -> Rebuilt:
+    """Makes hours anew from all their sources but some.
+
+    Args:
+        unwanted: The sources that are to count no more.
+        standing: All sources that count.
+        scratch: A folder for what does not fit into memory.
+        workers: How many raw files are read at once; None for one a processor.
+        totals_bytes: How much memory the totals may take.
+
+    Raises:
+        UsageError: It cannot be done; the message says which raw files are missing or count otherwise now.
+    """
+    hours = frozenset[int]().union(*(s.hours for s in unwanted))
+    others = [s for s in standing if s not in unwanted and s.hours & hours]
+    found = find_again(others)
+    problems = [f"{s.source.path} is missing or has changed" for s in others if s.source.digest not in found]
+    if not problems:
+        totals, problems = recount(others, found, hours, scratch, workers, totals_bytes)
+    if problems:
+        raise UsageError(
+            f"{len(hours):,} hours must be made anew from the other sources that count there, "
+            f"but that cannot be done: {'; '.join(problems)}"
+        )
+    return Rebuilt(hours, totals, [{"path": s.source.path, "digest": s.source.digest} for s in unwanted])
