@@ -45,6 +45,7 @@ WaitOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 DEFAULT_STORE = Path("data/store")
+_INTERRUPTED = 130
 DEFAULT_RAW = "data/raw"
 
 
@@ -467,6 +468,7 @@ def main() -> None:
     except BrokenPipeError:  # who reads standard output has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except KeyboardInterrupt:
-        _say("flowlog: interrupted; nothing was committed")
-        sys.exit(130)
+    except SystemExit as exit_:
+        if exit_.code == _INTERRUPTED:
+            _say("flowlog: interrupted; a run is there whole, or not at all")
+        raise

@@ -45,7 +45,11 @@ class FlowStore:
 
     def __init__(self, path: str | PathLike[str], create: bool = False) -> None:
         self.locations = Locations(Path(path))
-        if not create and not self.locations.exist():
+        try:
+            exists = self.locations.exist()
+        except OSError as error:
+            raise UsageError(f"cannot look at the store {path}: {error.strerror}") from None
+        if not create and not exists:
             raise UsageError(f"there is no store in {path}; `flowlog ingest --store {path}` makes one")
 
     def table(

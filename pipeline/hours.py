@@ -22,7 +22,7 @@ def parse_hour(text: str) -> int:
         UsageError: It is neither, or not a positive hour.
     """
     if re.fullmatch(r"[+-]?\d+", text):
-        hour = int(text)
+        hour = int(text) if len(text) < 30 else 2**63  # Python refuses to convert thousands of digits
     elif match := _TIME.fullmatch(text):
         try:
             moment = datetime.fromisoformat(f"{match[1]}T{match[2]}:00:00+00:00")
@@ -30,9 +30,9 @@ def parse_hour(text: str) -> int:
             raise UsageError(f"the hour {text!r} is not on the calendar: {error}") from None
         hour = int((moment - _EPOCH).total_seconds()) // SECONDS_PER_HOUR
     else:
-        raise UsageError(f"the hour {text!r} is neither an integer (498752) nor a UTC time (2026-11-24T08)")
+        raise UsageError(f"the hour {text[:40]!r} is neither an integer (498752) nor a UTC time (2026-11-24T08)")
     if not 0 < hour < 2**63:
-        raise UsageError(f"the hour {text} must be positive and fit into 64 bits")
+        raise UsageError(f"the hour {text[:40]} must be positive and fit into 64 bits")
     return hour
 
 

@@ -17,7 +17,7 @@ from pipeline.counting import Counted, Interpretation, Progress, Silent, SourceC
 from pipeline.errors import SourceError, StrictRunStopped, TooManyRejects, UsageError
 from pipeline.ledger import RunRecord, SourceRecord, now, open_index, read_runs, standing_sources
 from pipeline.rejects import RejectSpool
-from pipeline.schema import ZeroBytes
+from pipeline.schema import ZeroBytes, is_utf8
 from pipeline.sources import Failure, Plan, SameContent, Source, plan
 from pipeline.staging import stage_hours
 from pipeline.store import files
@@ -66,8 +66,10 @@ class IngestOptions:
         """What of it decides what a source counts as.
 
         Raises:
-            UsageError: There is no mapping file.
+            UsageError: There is no mapping file, or the VPC is no text that can be stored.
         """
+        if not is_utf8(self.vpc_id or ""):
+            raise UsageError("the VPC must be valid UTF-8")
         apps, digest = None, None
         if self.apps is not None:
             apps, digest = str(self.apps.resolve()), digest_of_mapping(self.apps)
@@ -212,6 +214,7 @@ class _Run:
                 self._records,
                 hours,
                 self._interpretation.to_json(),
+                transaction.digests,
                 forgotten=rebuilt.forgotten if rebuilt else [],
             )
             transaction.commit(run.to_json())

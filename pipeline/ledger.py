@@ -62,6 +62,7 @@ class RunRecord:
         sources: What it counted.
         hours: What it added to each hour: `flows`, `bytes_tx` and `bytes_rx`; less than 0 where it took away.
         interpretation: How the sources' rows were understood (`counting.Interpretation`).
+        files: The digest (XXH3-128) of each file that it put in place, by its path in the store.
         forgotten: Sources of earlier runs that it took back, by path and digest.
         dropped: Whether it dropped the hours that it lists, so that they are no part of what earlier sources counted.
         version: The version of this shape.
@@ -73,6 +74,7 @@ class RunRecord:
     sources: list[SourceRecord]
     hours: dict[int, dict[str, int]] = field(default_factory=dict)
     interpretation: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     forgotten: list[dict[str, str]] = field(default_factory=list)
     dropped: bool = False
     version: int = RECORD_VERSION
@@ -85,18 +87,39 @@ class RunRecord:
         """Reads what `to_json` wrote.
 
         Raises:
-            ValueError: It is not of that shape; KeyError and TypeError alike.
+            ValueError: It is not of that shape; KeyError, TypeError, AttributeError and RecursionError alike.
         """
         fields: dict[str, Any] = json.loads(text)
         if fields["version"] != RECORD_VERSION:
             raise ValueError(f"its version is {fields['version']}, and this flowlog knows {RECORD_VERSION}")
         fields["sources"] = [SourceRecord(**source) for source in fields["sources"]]
         fields["hours"] = {int(hour): added for hour, added in fields["hours"].items()}
-        return cls(**fields)
+        run = cls(**fields)
+        _check_types(run, "run_id started finished", str)
+        for source in run.sources:
+            _check_types(source, "path digest format", str)
+            _check_types(source, "size mtime_ns read valid rejected bytes_tx bytes_rx", int)
+            _check_integers(source.ignored.values())
+            _check_integers(source.hours)
+        for added in run.hours.values():
+            _check_integers(added[name] for name in ("flows", "bytes_tx", "bytes_rx"))
+        return run
 
     def total(self, name: str) -> int:
         """The sum of one number over its sources, as `total("read")`."""
         return sum(getattr(source, name) for source in self.sources)
+
+
+def _check_types(record: object, names: str, kind: type) -> None:
+    for name in names.split():
+        if type(getattr(record, name)) is not kind:
+            raise TypeError(f"{name} is {getattr(record, name)!r}")
+
+
+def _check_integers(values: Iterable[object]) -> None:
+    for value in values:
+        if type(value) is not int:
+            raise TypeError(f"{value!r} is no integer")
 
 
 def now() -> str:
@@ -112,9 +135,12 @@ def read_run(store: Locations, run_id: str) -> RunRecord:
     """
     path = store.record_of(run_id)
     try:
-        return RunRecord.from_json(path.read_bytes())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreDamaged(str(path), f"not a run's record: {error}") from error
+        run = RunRecord.from_json(path.read_bytes())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StoreDamaged(str(path), f"not a run's record: {type(error).__name__}: {error}") from error
+    if run.run_id != run_id:
+        raise StoreDamaged(str(path), f"it is the record of the run {run.run_id}")
+    return run
 
 
 def read_runs(store: Locations) -> Iterator[RunRecord]:

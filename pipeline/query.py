@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from pipeline.aggregation import merge, sort_totals
 from pipeline.errors import UsageError
-from pipeline.schema import COUNT, INT64_MAX, KEY, SUMS, TOTALS_SCHEMA
+from pipeline.schema import COUNT, INT64_MAX, KEY, SUMS, TOTALS_SCHEMA, is_utf8
 from pipeline.store.locations import Locations
 from pipeline.store.partitions import read_partition
 
@@ -56,6 +56,9 @@ class Query:
     def _complaints(self) -> Iterator[str]:
         if not 0 < self.hour <= INT64_MAX:
             yield f"the hour {self.hour} must be positive and fit into 64 bits"
+        for name in ("src_app", "dest_app", "vpc_id"):
+            if not is_utf8(getattr(self, name) or ""):
+                yield f"{name} must be valid UTF-8"
         if self.until is not None and self.until <= self.hour:
             yield f"until ({self.until}) must be later than hour ({self.hour}); it is the first hour that is left out"
         if unknown := [name for name in self.by if name not in KEY]:

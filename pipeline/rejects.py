@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import UsageError
 from pipeline.readers.interface import Reject
-from pipeline.schema import REJECT_SCHEMA
+from pipeline.schema import REJECT_SCHEMA, is_utf8
 from pipeline.store.locations import Locations
 from pipeline.store.partitions import read_rejects
 
@@ -103,6 +103,9 @@ def find_rejects(store: Locations, run: str | None = None, source: str | None = 
     Raises:
         UsageError: There is no such run.
     """
+    for text in (source, reason):
+        if not is_utf8(text or ""):
+            raise UsageError("a text to look for must be valid UTF-8")
     if run is not None and run not in store.run_ids():
         raise UsageError(f"there is no run {run}; `flowlog runs` lists them")
     tables = [_with_run(read_rejects(store, run_id), run_id) for run_id in ([run] if run else store.runs_with_rejects())]

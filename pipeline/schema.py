@@ -77,6 +77,15 @@ REJECT_SCHEMA = pa.schema(
 )
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a Python text can be stored: one that came from bytes that are not UTF-8 has lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @cache
 def flow_schema(zero_bytes: ZeroBytes = "accept") -> pandera.DataFrameSchema:
     """The rules of `FIELDS` as a pandera schema over Arrow-backed pandas columns.

@@ -15,14 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-import xxhash
-
 from pipeline.errors import SourceError, UnreadableSource, UsageError
 from pipeline.ledger import Index
+from pipeline.store import files
 
 SameContent = Literal["skip", "count"]
 
-_HASH_BLOCK = 1 << 20
 #: Files that are still being written, or that are no logs, by the habits of those who write them.
 _LEFT_ALONE_PREFIXES = (".", "_")
 _LEFT_ALONE_SUFFIXES = (".tmp", ".part", ".partial", ".inprogress")
@@ -121,23 +119,26 @@ def find(raw: Sequence[str]) -> tuple[list[Path], list[str]]:
     Raises:
         UsageError: A file or folder does not exist.
     """
-    files: set[Path] = set()
+    found: set[Path] = set()
     left_alone: set[str] = set()
     for name in raw:
         path = Path(name)
-        if path.is_dir():
-            for found in _walk(path.resolve()):
-                if _is_left_alone(found.name):
-                    left_alone.add(_name(found))
-                else:
-                    files.add(found)
-        elif path.exists():
-            files.add(path.parent.resolve() / path.name)
-        elif glob.has_magic(name):
-            files.update(Path(found).resolve() for found in glob.iglob(name, recursive=True) if Path(found).is_file())
-        else:
-            raise UsageError(f"there is no file or folder {name}")
-    return sorted(files), sorted(left_alone)
+        try:
+            if path.is_dir():
+                for file in _walk(path.resolve()):
+                    if _is_left_alone(file.name):
+                        left_alone.add(_name(file))
+                    else:
+                        found.add(file)
+            elif path.exists():
+                found.add(path.parent.resolve() / path.name)
+            elif glob.has_magic(name):
+                found.update(Path(match).resolve() for match in glob.iglob(name, recursive=True) if Path(match).is_file())
+            else:
+                raise UsageError(f"there is no file or folder {name}")
+        except OSError as error:
+            raise UsageError(f"cannot look at {name}: {error.strerror}") from None
+    return sorted(found), sorted(left_alone)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -223,11 +224,7 @@ def digest_of(source: Source) -> str:
     Raises:
         UnreadableSource: It cannot be read.
     """
-    digest = xxhash.xxh3_128()
     try:
-        with source.path.open("rb") as file:
-            while block := file.read(_HASH_BLOCK):
-                digest.update(block)
+        return files.digest(source.path)
     except OSError as error:
         raise UnreadableSource(f"cannot be read: {error.strerror}") from None
-    return digest.hexdigest()

@@ -90,7 +90,9 @@ def forget(
         with Transaction(store, new_run_id()) as transaction:
             rebuilt = rebuild_without(unwanted, standing, transaction.scratch, workers, totals_bytes)
             changes = dict(stage_hours(store, transaction, [rebuilt.totals], anew=rebuilt.hours))
-            run = RunRecord(transaction.run_id, started, now(), [], changes, forgotten=rebuilt.forgotten)
+            run = RunRecord(
+                transaction.run_id, started, now(), [], changes, files=transaction.digests, forgotten=rebuilt.forgotten
+            )
             transaction.commit(run.to_json())
     return UndoSummary(run.run_id, [source["path"] for source in run.forgotten], sorted(rebuilt.hours))
 

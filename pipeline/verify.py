@@ -18,6 +18,7 @@ from pipeline.ledger import RunRecord, Standing, read_run, standing_sources
 from pipeline.recount import find_again, recount
 from pipeline.schema import COUNT, PARTITION_ORDER, SUMS
 from pipeline.sources import find
+from pipeline.store import files
 from pipeline.store.locations import Locations
 from pipeline.store.lock import locked
 from pipeline.store.partitions import read_partition, read_rejects, summarise_partition
@@ -99,7 +100,8 @@ def verify(store: Locations, wait_seconds: float = 0, deep: DeepOptions | None =
         present = store.hours()
         for hour in sorted(expected.keys() | set(present)):
             result.problems += _hour_problems(store, hour, expected.get(hour), hour in present)
-        result.problems += _stray_files(store)
+        named = "\n".join(result.problems)
+        result.problems += [problem for path, problem in _file_problems(store, runs) if str(path) not in named]
         if deep is not None:
             result.proof = _prove(store, standing_sources(runs), deep, result.problems)
     result.runs, result.sources, result.hours = len(runs), sum(len(run.sources) for run in runs), len(present)
@@ -211,9 +213,17 @@ def _content_problems(totals: pa.Table) -> Iterator[str]:
         yield "a key stands in more than one row"
 
 
-def _stray_files(store: Locations) -> Iterator[str]:
-    """Whatever else lies in `flows/` is read as data by those who point a tool at the folder."""
-    partitions = {store.partition(hour) for hour in store.hours()}
-    for path in sorted(store.flows.rglob("*")):
-        if not path.is_dir() and path not in partitions:
-            yield f"{path}: is no file of the store; tools that read the folder may take it for data"
+def _file_problems(store: Locations, runs: Sequence[RunRecord]) -> Iterator[tuple[Path, str]]:
+    """Files that are not as the last run left them that put them in place, and files that no run has put in place.
+
+    Whatever lies in `flows/` is read as data by those who point a tool at the folder. A file that the checks of its
+    content have found wrong need not be named again; this finds the rest, down to the last bit.
+    """
+    digests = {store.root / path: digest for run in runs for path, digest in run.files.items()}
+    for path in sorted([*store.flows.rglob("*"), *store.rejects.rglob("*")]):
+        if path.is_dir():
+            continue
+        if path not in digests:
+            yield path, f"{path}: is no file of the store; tools that read the folder may take it for data"
+        elif files.digest(path) != digests[path]:
+            yield path, f"{path}: is not as it was written; its digest differs from the ledger's"

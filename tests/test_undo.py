@@ -1,5 +1,8 @@
 """Taking sources back, dropping hours, and counting again."""
 
+import shutil
+from dataclasses import replace
+
 import pytest
 
 from pipeline import counting
@@ -217,12 +220,16 @@ class TestProvingDeep:
         assert (result.proof.hours, result.proof.missing) == (2, [])
 
     def test_bytes_that_moved_between_apps_are_found(self, store, raw):
-        """The sums alone cannot see it."""
+        """The sums alone cannot see it, nor can the digest if the ledger was forged as well."""
         a = write(raw, "a.csv", "1,foo,bar,v,1,5", "1,baz,bar,v,5,1")
         ingest([a], store)
         forged = Locations(raw.parent / "forged")
         ingest([write(raw, "b.csv", "1,foo,bar,v,5,1", "1,baz,bar,v,1,5")], forged)
-        store.partition(1).write_bytes(forged.partition(1).read_bytes())
+        shutil.copy(forged.partition(1), store.partition(1))
+        record = store.record_of(store.run_ids()[0])
+        (theirs,) = read_runs(forged)
+        (ours,) = read_runs(store)
+        record.write_bytes(replace(ours, files=theirs.files).to_json())
         assert verify(store).problems == []
         (problem,) = verify(store, deep=DeepOptions()).problems
         assert "hour=1/part-0.parquet: is not what its raw files add up to" in problem

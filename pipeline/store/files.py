@@ -12,7 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import xxhash
+
 from pipeline.errors import StoreUnwritable
+
+_HASH_BLOCK = 1 << 20
 
 
 @contextmanager
@@ -35,6 +39,19 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def digest(path: Path) -> str:
+    """XXH3-128 of a file's bytes, in hexadecimal: what identifies a source, and proves a file of the store.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    hashed = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(_HASH_BLOCK):
+            hashed.update(block)
+    return hashed.hexdigest()
 
 
 def make_folder(path: Path) -> None:

@@ -19,6 +19,8 @@ from pipeline.store.locations import Locations
 _ROW_GROUP_ROWS = 131_072
 #: The key of the Parquet metadata that holds a partition's sums, so that listing the hours reads footers alone.
 _SUMMARY_KEYS = {name: f"flowlog.{name}".encode() for name in (*SUMS, COUNT)}
+#: What reading a damaged file may raise; UnicodeDecodeError is a ValueError.
+_UNREADABLE = (pa.ArrowException, OSError, ValueError)
 _WRITE_OPTIONS: dict[str, Any] = {
     "compression": "zstd",
     "write_page_checksum": True,  # a flipped bit is found by whoever checks them, as `verify` does
@@ -80,7 +82,7 @@ def read_partition(store: Locations, hour: int, filters: Any = None) -> pa.Table
             table = pq.ParquetFile(file, page_checksum_verification=True).read()
     except FileNotFoundError:
         return TOTALS_SCHEMA.empty_table()
-    except (pa.ArrowException, OSError) as error:
+    except _UNREADABLE as error:
         raise StoreDamaged(str(path), str(error)) from error
     if not table.schema.equals(PARTITION_SCHEMA):
         raise StoreDamaged(
@@ -102,7 +104,7 @@ def summarise_partition(store: Locations, hour: int) -> PartitionSummary:
     try:
         footer = pq.read_metadata(path)
         sums = {name: int(footer.metadata[key]) for name, key in _SUMMARY_KEYS.items()}
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+    except (*_UNREADABLE, KeyError, TypeError) as error:
         raise StoreDamaged(str(path), f"not a partition of a flowlog store: {error}") from error
     return PartitionSummary(hour=hour, rows=footer.num_rows, file_bytes=path.stat().st_size, **sums)
 
@@ -126,5 +128,5 @@ def read_rejects(store: Locations, run_id: str) -> pa.Table:
             return pq.ParquetFile(file, page_checksum_verification=True).read()
     except FileNotFoundError:
         return REJECT_SCHEMA.empty_table()
-    except (pa.ArrowException, OSError) as error:
+    except _UNREADABLE as error:
         raise StoreDamaged(str(path), str(error)) from error

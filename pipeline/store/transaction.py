@@ -38,6 +38,7 @@ class Transaction:
 
     Attributes:
         scratch: A folder for what the run must put aside while it works; it is never published.
+        digests: The digest of each file that is staged, by the path that it will have in the store.
     """
 
     def __init__(self, store: Locations, run_id: str) -> None:
@@ -45,6 +46,7 @@ class Transaction:
         self.run_id = run_id
         self._folder = store.staging_of(run_id)
         self._staged: list[Path] = []
+        self.digests: dict[str, str] = {}
         self.scratch = self._folder / "scratch"
 
     def __enter__(self) -> Self:
@@ -56,15 +58,12 @@ class Transaction:
         if not self._store.record_of(self.run_id).exists():
             files.remove_tree(self._folder)
 
-    def stage(self, final: Path, write: Callable[[Path], None]) -> Path:
+    def stage(self, final: Path, write: Callable[[Path], None]) -> None:
         """Has a new file written that the commit will put in place of `final`.
 
         Args:
             final: A path in the store.
             write: Writes the file whose path it is given; its folder is there.
-
-        Returns:
-            The staged file.
 
         Raises:
             StoreUnwritable: It cannot be written.
@@ -73,8 +72,8 @@ class Transaction:
         with files.writing(staged):
             staged.parent.mkdir(parents=True, exist_ok=True)
             write(staged)
+            self.digests[final.relative_to(self._store.root).as_posix()] = files.digest(staged)
         self._staged.append(staged)
-        return staged
 
     def remove(self, final: Path) -> None:
         """Has the commit remove a file."""

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import MissingColumns, UnreadableSource
 from pipeline.readers.interface import Batch, Fault, Mask
+from pipeline.schema import is_utf8
 
 
 class Kind(Enum):
@@ -199,11 +200,7 @@ def _json_integer(value: Any) -> tuple[Any, str | None]:
 def _json_text(value: Any) -> tuple[Any, str | None]:
     if not isinstance(value, str):
         return None, RULES[Kind.TEXT]
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # a lone surrogate, or bytes that are not UTF-8
-        return None, NOT_UTF8
-    return value, None
+    return (value, None) if is_utf8(value) else (None, NOT_UTF8)
 
 
 def _json_seconds(value: Any) -> tuple[Any, str | None]:
