@@ -97,7 +97,8 @@ class FlowStore:
 
     def hours(self) -> list[PartitionSummary]:
         """The hours that have totals, in order, each in short."""
-        return [summarise_partition(self.locations, hour) for hour in self.locations.hours()]
+        found = (summarise_partition(self.locations, hour) for hour in self.locations.hours())
+        return [summary for summary in found if summary is not None]  # a run may have dropped it meanwhile
 
     def runs(self) -> list[RunRecord]:
         """The committed runs, oldest first, each with its sources."""

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import StoreDamaged
+from pipeline.errors import StoreDamaged, StoreUnwritable
+from pipeline.store import files
 from pipeline.store.locations import Locations
 
 #: The version of the record's shape. A reader refuses versions that it does not know.
@@ -209,12 +210,17 @@ def open_index(store: Locations) -> Iterator[Index]:
 
     Raises:
         StoreDamaged: A run's record cannot be read.
+        StoreUnwritable: The index cannot be written.
     """
     try:
         connection = _open_up_to_date(store)
-    except sqlite3.DatabaseError:  # damaged: it is an index only, so make it anew
-        _remove(store.index)
-        connection = _open_up_to_date(store)
+    except sqlite3.DatabaseError:  # perhaps it is damaged; it is an index only, so make it anew
+        try:
+            with files.writing(store.index):
+                _remove(store.index)
+            connection = _open_up_to_date(store)
+        except sqlite3.DatabaseError as error:
+            raise StoreUnwritable(str(store.index), str(error)) from error
     try:
         yield Index(connection)
     finally:

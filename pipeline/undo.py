@@ -7,14 +7,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.aggregation import HourlyTotals
+from pipeline.aggregation import HourlyTotals, sums_of
 from pipeline.errors import UsageError
 from pipeline.ledger import RunRecord, Standing, now, read_runs, standing_sources
 from pipeline.recount import find_again, recount
 from pipeline.staging import stage_hours
 from pipeline.store.locations import Locations
 from pipeline.store.lock import locked
-from pipeline.store.partitions import summarise_partition
+from pipeline.store.partitions import read_partition
 from pipeline.store.transaction import Transaction, new_run_id, recover
 
 
@@ -53,8 +53,8 @@ def drop(store: Locations, before: int, wait_seconds: float = 0) -> UndoSummary:
         with Transaction(store, new_run_id()) as transaction:
             removed = {}
             for hour in gone:
-                summary = summarise_partition(store, hour)
-                removed[hour] = {"flows": -summary.flows, "bytes_tx": -summary.bytes_tx, "bytes_rx": -summary.bytes_rx}
+                sums = sums_of(read_partition(store, hour))
+                removed[hour] = {name: -total for name, total in sums.items()}
                 transaction.remove(store.partition(hour))
             run = RunRecord(transaction.run_id, started, now(), [], removed, dropped=True)
             transaction.commit(run.to_json())

@@ -184,7 +184,7 @@ def _hour_problems(store: Locations, hour: int, expected: Counter[str] | None, i
     except StoreDamaged as error:
         yield str(error)
         return
-    if totals.num_rows == 0:
+    if totals.num_rows == 0 or summary is None:
         yield f"{where}: has no rows"
         return
     sums = sums_of(totals)

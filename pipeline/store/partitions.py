@@ -94,8 +94,8 @@ def read_partition(store: Locations, hour: int, filters: Any = None) -> pa.Table
     return table.replace_schema_metadata(None).add_column(0, "hour", hours)
 
 
-def summarise_partition(store: Locations, hour: int) -> PartitionSummary:
-    """An hour in short, from its file's footer alone.
+def summarise_partition(store: Locations, hour: int) -> PartitionSummary | None:
+    """An hour in short, from its file's footer alone; None if there is none.
 
     Raises:
         StoreDamaged: The file is no partition of a flowlog store.
@@ -104,9 +104,12 @@ def summarise_partition(store: Locations, hour: int) -> PartitionSummary:
     try:
         footer = pq.read_metadata(path)
         sums = {name: int(footer.metadata[key]) for name, key in _SUMMARY_KEYS.items()}
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return None
     except (*_UNREADABLE, KeyError, TypeError) as error:
         raise StoreDamaged(str(path), f"not a partition of a flowlog store: {error}") from error
-    return PartitionSummary(hour=hour, rows=footer.num_rows, file_bytes=path.stat().st_size, **sums)
+    return PartitionSummary(hour=hour, rows=footer.num_rows, file_bytes=size, **sums)
 
 
 def write_rejects(path: Path, batches: Iterable[pa.RecordBatch]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -56,7 +57,8 @@ class Transaction:
 
     def __exit__(self, *_: object) -> None:
         if not self._store.record_of(self.run_id).exists():
-            files.remove_tree(self._folder)
+            with suppress(OSError):  # what is left here the next run clears away
+                files.remove_tree(self._folder)
 
     def stage(self, final: Path, write: Callable[[Path], None]) -> None:
         """Has a new file written that the commit will put in place of `final`.
