@@ -23,7 +23,7 @@ MAX_LINE_BYTES = 32 << 20
 MAX_RAW_CHARACTERS = 4096
 
 _BOM = b"\xef\xbb\xbf"
-_NEWLINE = ord("\n")
+_NEWLINE, _RETURN = ord("\n"), ord("\r")
 
 Offsets = npt.NDArray[np.int64]
 
@@ -46,7 +46,9 @@ class TextBlock:
 
     @property
     def is_plain(self) -> bool:
-        """Whether lines end only where a newline stands: Arrow takes a carriage return alone for a line's end, too."""
+        """Whether Arrow sees the same lines: it takes a carriage return alone for a line's end, too."""
+        if self.data.startswith(_BOM):  # Arrow takes it off from each text that it is given; here it is data
+            return False
         returns = self.data.count(b"\r")
         return not returns or returns == self.data.count(b"\r\n")
 
@@ -64,10 +66,10 @@ class TextBlock:
         """The numbers of the lines that are not blank, which no reader takes for records."""
         numbers = np.arange(self.first_line, self.first_line + self.line_count)
         if b"\n\n" in self.data or b"\n\r" in self.data or self.data[:1] in (b"\n", b"\r"):
-            lengths = self.line_ends - self.line_starts
+            first = np.frombuffer(self.data, np.uint8)[self.line_starts]
             blank = [
                 i
-                for i in np.flatnonzero(lengths <= len("\r\n"))
+                for i in np.flatnonzero((first == _NEWLINE) | (first == _RETURN))
                 if not self.data[self.line_starts[i] : self.line_ends[i]].strip(b"\r\n")
             ]
             numbers = np.delete(numbers, blank)
@@ -117,15 +119,12 @@ def text_blocks(
         UnknownFormat: The text is UTF-16 or UTF-32.
         UnreadableSource: A line is longer than `MAX_LINE_BYTES`.
     """
-    rest = b""
     line = 1
-    start = True
+    start = stream.read(len(_BOM))
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UnknownFormat("UTF-16 or UTF-32 text", "convert it to UTF-8")
+    rest = start.removeprefix(_BOM)
     while chunk := stream.read(block_bytes):
-        if start:
-            if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise UnknownFormat("UTF-16 or UTF-32 text", "convert it to UTF-8")
-            chunk = chunk.removeprefix(_BOM)
-            start = False
         data = rest + chunk
         end = cut(data)
         if end:

@@ -86,10 +86,16 @@ def complete(table: pa.Table, columns: Sequence[Column]) -> pa.Table:
     )
 
 
+def has_odd_numbers(table: pa.Table, columns: Sequence[Column]) -> bool:
+    """Whether a column of times has a "nan" or an "inf", which Arrow's parsers take for numbers."""
+    seconds = [table.column(column.name) for column in columns if column.kind is Kind.SECONDS]
+    return any(pc.all(pc.is_finite(column)).as_py() is False for column in seconds)
+
+
 # --- cells of text, as columns of bytes --------------------------------------------------------------------------
 
 _SHORT_INTEGER = r"^[ \t]*-?[0-9]{1,18}[ \t]*$"  # any such number fits into int64
-_LONG_INTEGER = re.compile(rb"[ \t]*(-?[0-9]+)[ \t]*")
+_LONG_INTEGER = re.compile(rb"[ \t]*(-?)([0-9]+)[ \t]*")
 _NUMBER = r"^[ \t]*-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?[ \t]*$"
 
 
@@ -127,7 +133,7 @@ def _integers(cells: pa.Array) -> tuple[pa.Array, Broken]:
         match = _LONG_INTEGER.fullmatch(cells[int(i)].as_py())
         if match is None:
             bad[i] = True
-        elif fits(number := _to_int(match[1])):
+        elif fits(number := _to_int(match[1], match[2])):
             found[int(i)] = number
         else:
             too_large[i] = True
@@ -140,7 +146,9 @@ def _integers(cells: pa.Array) -> tuple[pa.Array, Broken]:
 
 def _numbers(cells: pa.Array) -> tuple[pa.Array, Broken]:
     good = _mask(pc.match_substring_regex(cells, _NUMBER))
-    return _cast_where(cells, good, pa.float64()), {RULES[Kind.SECONDS]: ~good & _mask(cells.is_valid())}
+    values = _cast_where(cells, good, pa.float64())
+    good &= _mask(pc.is_finite(values))  # 1e400 is a number, but no float
+    return pc.if_else(pa.array(good), values, None), {RULES[Kind.SECONDS]: ~good & _mask(cells.is_valid())}
 
 
 def _texts(cells: pa.Array) -> tuple[pa.Array, Broken]:
@@ -174,9 +182,10 @@ def fits(number: int) -> bool:
     return -(2**63) <= number < 2**63
 
 
-def _to_int(digits: bytes) -> int:
-    """Python refuses to convert more than 4,300 digits; no such number fits into 64 bits anyway."""
-    return int(digits) if len(digits) <= 4300 else 2**64
+def _to_int(sign: bytes, digits: bytes) -> int:
+    """Python refuses to convert more than 4,300 digits; no number of more than 19 fits into 64 bits anyway."""
+    significant = digits.lstrip(b"0") or b"0"
+    return int(sign + significant) if len(significant) <= 19 else 2**64
 
 
 # --- cells of JSON, as Python values -----------------------------------------------------------------------------

@@ -21,7 +21,7 @@ import pyarrow.csv as pa_csv
 from pipeline.errors import UnreadableSource
 from pipeline.readers.blocks import MAX_LINE_BYTES, Offsets, TextBlock, text_blocks
 from pipeline.readers.interface import Batch, Reject, RowNumbers
-from pipeline.readers.syntax.cells import Column, arrow_schema, complete, parse_cells, present_columns
+from pipeline.readers.syntax.cells import Column, Kind, arrow_schema, complete, has_odd_numbers, parse_cells, present_columns
 
 _QUOTE = ord('"')
 # One CSV record. Possessive quantifiers: a long block must neither backtrack nor recurse.
@@ -67,6 +67,7 @@ class DelimitedParser:
         self._present = present_columns(columns, header)
         self._positions = [header.index(column.name) for column in self._present]
         self._width = len(header)
+        self._seconds = any(column.kind is Kind.SECONDS for column in self._present)
         self._dialect = dialect
 
     def parse(self, block: TextBlock) -> Batch:
@@ -76,12 +77,13 @@ class DelimitedParser:
 
     def _parse_typed(self, block: TextBlock) -> Batch | None:
         """The fast path; None where some cell is unfit, or might be read otherwise than the exact path reads it."""
-        if not block.is_plain or _may_have_hexadecimals(block.data):
+        if not block.is_plain or _may_have_hexadecimals(block.data) or (self._seconds and b"+" in block.data):
             return None
         try:
-            return self._parse_arrow(block, {column.name: column.kind.value for column in self._present})
+            batch = self._parse_arrow(block, {column.name: column.kind.value for column in self._present})
         except pa.ArrowInvalid:
             return None
+        return None if batch is None or has_odd_numbers(batch.table, self._present) else batch
 
     def _parse_exactly(self, block: TextBlock) -> Batch:
         rows = block.rows()
@@ -91,7 +93,10 @@ class DelimitedParser:
 
     def _parse_bytes(self, block: TextBlock, rows: RowNumbers) -> Batch:
         if block.is_plain:
-            batch = self._parse_arrow(block, {column.name: pa.binary() for column in self._present})
+            try:
+                batch = self._parse_arrow(block, {column.name: pa.binary() for column in self._present})
+            except pa.ArrowInvalid:  # a line with too few or too many cells that is not UTF-8
+                batch = None
             if batch is not None:
                 return batch
         return self._parse_records(block, rows)

@@ -17,6 +17,8 @@ from pipeline.readers.syntax.jsonlines import DECODER, NOT_OBJECT, json_problem,
 
 #: Finds the end of a value that `DECODER` refuses.
 _LENIENT = json.JSONDecoder(parse_int=str)
+#: What a number may go on with, behind the window's edge as well.
+_IN_NUMBERS = "+-.0123456789eE"
 _WHITESPACE = " \t\n\r"
 _BATCH_RECORDS = 16_384
 
@@ -96,7 +98,7 @@ class _Window:
         while True:
             try:
                 value, end = _decode(self.text, self.position)
-                if end < len(self.text) or self.at_end:  # else it may go on behind the window's edge, as a number can
+                if self.at_end or (end < len(self.text) and self.text[end] not in _IN_NUMBERS):
                     break
             except RecursionError:
                 raise UnreadableSource(f"element {row} of the array is too deeply nested") from None
@@ -115,7 +117,7 @@ def _decode(text: str, position: int) -> tuple[Any, int]:
         return DECODER.raw_decode(text, position)
     except json.JSONDecodeError:
         raise
-    except ValueError as error:  # well-formed, but a key twice or a number of thousands of digits
+    except ValueError as error:  # well-formed, but for a number of thousands of digits
         return _Unfit(json_problem(error)), _LENIENT.raw_decode(text, position)[1]
 
 

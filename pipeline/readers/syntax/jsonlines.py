@@ -7,6 +7,7 @@ until the unfit lines stand alone among a few, and those few go one by one throu
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
@@ -14,25 +15,28 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json as pa_json
 
-from pipeline.readers.blocks import TextBlock, text_blocks
+from pipeline.readers.blocks import TextBlock, raw_text, text_blocks
 from pipeline.readers.interface import Batch, Reject, RowNumbers
-from pipeline.readers.syntax.cells import Column, arrow_schema, json_cell
+from pipeline.readers.syntax.cells import Column, arrow_schema, has_odd_numbers, json_cell
 
 #: Below this many lines, parsing them one by one costs less than another call of Arrow.
 _FEW_LINES = 32
 
+_SHOWN_CHARACTERS = 100
+
 NOT_OBJECT = "must be a JSON object"
 
 
-class DuplicateKey(ValueError):
-    """An object names a key twice, so that its value is ambiguous."""
+class _Object(dict[str, Any]):
+    """A JSON object that remembers which keys it has more than once: their values are ambiguous."""
+
+    repeated: frozenset[str] = frozenset()
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    decoded = dict(pairs)
+def _object(pairs: list[tuple[str, Any]]) -> _Object:
+    decoded = _Object(pairs)
     if len(decoded) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise DuplicateKey(f"the key {next(key for key in keys if keys.count(key) > 1)!r} twice in one object")
+        decoded.repeated = frozenset(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
     return decoded
 
 
@@ -86,7 +90,7 @@ def _parse_arrow(block: TextBlock, columns: Sequence[Column]) -> pa.Table | None
         table.validate(full=True)  # Arrow's JSON parser takes bytes that are not UTF-8 for text
     except pa.ArrowInvalid:
         return None
-    return table
+    return None if has_odd_numbers(table, columns) else table
 
 
 def _has_one_object_a_line(block: TextBlock) -> bool:
@@ -101,12 +105,7 @@ def _has_one_object_a_line(block: TextBlock) -> bool:
 def _parse_lines(block: TextBlock, columns: Sequence[Column], rejects: list[Reject]) -> tuple[pa.Table, RowNumbers]:
     records, kept = [], []
     for row in block.rows().tolist():
-        try:
-            value = DECODER.decode(block.line(row).decode("utf-8", "surrogateescape"))
-        except (ValueError, RecursionError) as error:
-            rejects.append(Reject(row, "", NOT_OBJECT, json_problem(error), block.raw_of(row)))
-            continue
-        record = json_record(value, columns, row, block.raw_of(row))
+        record = _parse_line(block.line(row), columns, row)
         if isinstance(record, Reject):
             rejects.append(record)
         else:
@@ -115,26 +114,46 @@ def _parse_lines(block: TextBlock, columns: Sequence[Column], rejects: list[Reje
     return records_table(records, columns), np.array(kept, np.int64)
 
 
-def json_problem(error: Exception) -> str:
+def _parse_line(line: bytes, columns: Sequence[Column], row: int) -> list[Any] | Reject:
+    try:
+        value = DECODER.decode(line.decode("utf-8", "surrogateescape"))
+    except RecursionError:  # Python cannot go as deep as Arrow
+        table = _parse_arrow(TextBlock(line, row), columns)
+        if table is None or table.num_rows != 1:
+            return Reject(row, "", NOT_OBJECT, "too deeply nested", raw_text(line))
+        return list(table.to_pylist()[0].values())
+    except ValueError as error:
+        return Reject(row, "", NOT_OBJECT, json_problem(error), raw_text(line))
+    return json_record(value, columns, row, raw_text(line))
+
+
+def json_problem(error: ValueError) -> str:
     """Why a text is not JSON, in a few words."""
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
-    if isinstance(error, RecursionError):
-        return "too deeply nested"
-    return str(error) if isinstance(error, DuplicateKey) else "a number too long to read"
+    return "a number too long to read"
 
 
 def json_record(value: Any, columns: Sequence[Column], row: int, raw: str) -> list[Any] | Reject:
     """The cells of one record, or why it is none."""
-    if not isinstance(value, dict):
-        return Reject(row, "", NOT_OBJECT, json.dumps(value)[:100], raw)
+    if not isinstance(value, _Object):
+        return Reject(row, "", NOT_OBJECT, _shown(value), raw)
     record = []
     for column in columns:
+        if column.name in value.repeated:
+            return Reject(row, column.name, "must be there once", _shown(value[column.name]), raw)
         cell, broken = json_cell(value.get(column.name), column.kind)
         if broken:
-            return Reject(row, column.name, broken, json.dumps(value[column.name])[:100], raw)
+            return Reject(row, column.name, broken, _shown(value[column.name]), raw)
         record.append(cell)
     return record
+
+
+def _shown(value: Any) -> str:
+    try:
+        return json.dumps(value)[:_SHOWN_CHARACTERS]
+    except RecursionError:
+        return "…"
 
 
 def records_table(records: Sequence[Sequence[Any]], columns: Sequence[Column]) -> pa.Table:
