@@ -145,8 +145,7 @@ def _flows(batch: Batch, options: ReadOptions) -> Batch:
         schema=FLOW_SCHEMA,
     )
     return batch.with_table(flows).reject(
-        Fault("srcaddr", NOT_ADDRESS, bad_src, column_of(batch, "srcaddr")),
-        Fault("dstaddr", NOT_ADDRESS, bad_dest, column_of(batch, "dstaddr")),
+        *_not_addresses(batch, "srcaddr", bad_src), *_not_addresses(batch, "dstaddr", bad_dest)
     )
 
 
@@ -172,6 +171,15 @@ def _vpc_ids(batch: Batch, options: ReadOptions) -> pa.Array:
 
 def _original(batch: Batch, name: str) -> pa.Array:
     return pc.coalesce(column_of(batch, f"pkt-{name}"), column_of(batch, name))
+
+
+def _not_addresses(batch: Batch, name: str, bad: Mask) -> list[Fault]:
+    original = column_of(batch, f"pkt-{name}")
+    is_original = original.is_valid().to_numpy(zero_copy_only=False)
+    return [
+        Fault(f"pkt-{name}", NOT_ADDRESS, bad & is_original, original),
+        Fault(name, NOT_ADDRESS, bad & ~is_original, column_of(batch, name)),
+    ]
 
 
 def _service_of(batch: Batch, direction: str, apps: pa.Array) -> pa.Array:

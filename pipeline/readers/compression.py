@@ -56,7 +56,7 @@ class _Inflated(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         try:
             return int(self._stream.readinto(buffer))
-        except OSError as error:
+        except (OSError, pa.ArrowException) as error:
             problem = "stops short (truncated)" if "Truncated" in str(error) else f"is damaged ({error})"
             raise UnreadableSource(f"the {self._codec} stream {problem}; repair or fetch the file again") from None
 

@@ -153,6 +153,7 @@ _FOREIGN: dict[str, tuple[Callable[[Head], bool], str]] = {
         _starts(b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x0a\x0d\x0d\x0a", b"\x4d\x3c\xb2\xa1"),
         "let Zeek make a conn.log of it",
     ),
+    "UTF-16 or UTF-32 text": (_starts(b"\xff\xfe", b"\xfe\xff"), "convert it to UTF-8"),
     "an Avro file": (_starts(b"Obj\x01"), "convert it to Parquet"),
     "an ORC file": (_starts(b"ORC"), "convert it to Parquet"),
     "an Arrow file": (_starts(b"ARROW1"), "convert it to Parquet"),

@@ -40,6 +40,8 @@ _COLUMNS = [
     Column("orig_bytes", Kind.INTEGER, required=False),
     Column("resp_bytes", Kind.INTEGER, required=False),
 ]
+#: Where JSON has the log's name, if shippers added it.
+_PATHS = [Column("_path", Kind.TEXT), Column("@stream", Kind.TEXT)]
 _TIMES_BELOW = 1e11  # seconds: the year 5138; beyond it the time is in another unit
 
 
@@ -57,7 +59,7 @@ class _Tsv:
     def recognises(self, head: Head) -> bool:
         if not head.first_line.startswith(("#separator", "#fields\t", "#path\t")):
             return False
-        path = re.search(r"^#path\s+(\S+)", head.text, re.MULTILINE)
+        path = re.search(r"^#path[ \t]+(\S+)", head.text, re.MULTILINE)
         _require_conn(path[1] if path else None)
         return True
 
@@ -95,8 +97,8 @@ class _Header:
         if text.startswith("#separator"):
             escaped = text.removeprefix("#separator").strip(" \t") or self.separator
             self.separator = re.sub(r"\\x([0-9a-fA-F]{2})", lambda match: chr(int(match[1], 16)), escaped)
-            if len(self.separator) != 1 or not self.separator.isascii():
-                raise UnreadableSource(f"the separator {escaped!r} is not a single character")
+            if len(self.separator) != 1 or not self.separator.isascii() or self.separator in "\n\r\0#":
+                raise UnreadableSource(f"the separator {escaped!r} is not a single character that can separate")
             return False
         name, *values = text.split(self.separator)
         if name == "#unset_field" and values:
@@ -142,8 +144,11 @@ class _Json:
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
         # Some shippers write id_orig_h for id.orig_h, as dots trouble their databases.
         underscored = [Column(c.name.replace(".", "_"), c.kind) for c in _COLUMNS if "." in c.name]
-        for batch in read_json_lines(stream, [*_COLUMNS, *underscored]):
+        for batch in read_json_lines(stream, [*_COLUMNS, *underscored, *_PATHS]):
             table = batch.table
+            for column in _PATHS:
+                for path in pc.unique(table.column(column.name)).to_pylist():
+                    _require_conn(path)
             for column in underscored:
                 dotted = column.name.replace("_", ".", 1)
                 cells = pc.coalesce(table.column(dotted), table.column(column.name))

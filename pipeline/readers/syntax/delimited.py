@@ -117,7 +117,8 @@ class DelimitedParser:
                 delimiter=dialect.delimiter,
                 quote_char='"' if dialect.quoted else False,
                 newlines_in_values=dialect.quoted,
-                invalid_row_handler=skip,
+                # Arrow hands over such a row as a text, and cannot if it is not UTF-8; without the handler it raises.
+                invalid_row_handler=skip if _is_utf8(block.data) else None,
             ),
             convert_options=pa_csv.ConvertOptions(
                 include_columns=[names[position] for position in self._positions],
@@ -163,6 +164,16 @@ class DelimitedParser:
 
     def _misshapen(self, row: int, count: int, block: TextBlock) -> Reject:
         return Reject(row, "", f"must have {self._width} fields", str(count), block.raw_of(row))
+
+
+def _is_utf8(data: bytes) -> bool:
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _may_have_hexadecimals(data: bytes) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -13,10 +14,8 @@ from pipeline.errors import UnreadableSource
 from pipeline.readers.blocks import BLOCK_BYTES, MAX_LINE_BYTES, raw_text
 from pipeline.readers.interface import Batch, Reject
 from pipeline.readers.syntax.cells import Column
-from pipeline.readers.syntax.jsonlines import DECODER, NOT_OBJECT, json_problem, json_record, records_table
+from pipeline.readers.syntax.jsonlines import DECODER, json_record, records_table
 
-#: Finds the end of a value that `DECODER` refuses.
-_LENIENT = json.JSONDecoder(parse_int=str)
 #: What a number may go on with, behind the window's edge as well.
 _IN_NUMBERS = "+-.0123456789eE"
 _WHITESPACE = " \t\n\r"
@@ -33,11 +32,9 @@ def read_json_array(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Bat
     raws: dict[int, str] = {}
     rejects: list[Reject] = []
     for row, (value, raw) in enumerate(_elements(_Window(stream)), start=1):
-        record = value if isinstance(value, _Unfit) else json_record(value, columns, row, raw)
-        if isinstance(record, _Unfit):
-            rejects.append(Reject(row, "", NOT_OBJECT, record, _shown(raw)))
-        elif isinstance(record, Reject):
-            rejects.append(record)
+        record = json_record(value, columns, row, raw)
+        if isinstance(record, Reject):
+            rejects.append(replace(record, raw=_shown(raw)))
         else:
             records.append(record)
             raws[row] = raw
@@ -54,12 +51,6 @@ def _batch(records: list[list[Any]], raws: dict[int, str], rejects: list[Reject]
 
 def _shown(raw: str) -> str:
     return raw_text(raw.encode("utf-8", "surrogateescape"))
-
-
-class _Unfit(str):
-    """An element that is JSON as far as its end can be found, but no value: why."""
-
-    __slots__ = ()
 
 
 class _Window:
@@ -97,7 +88,7 @@ class _Window:
         """
         while True:
             try:
-                value, end = _decode(self.text, self.position)
+                value, end = DECODER.raw_decode(self.text, self.position)
                 if self.at_end or (end < len(self.text) and self.text[end] not in _IN_NUMBERS):
                     break
             except RecursionError:
@@ -110,15 +101,6 @@ class _Window:
         raw = self.text[self.position : end]
         self.position = end
         return value, raw
-
-
-def _decode(text: str, position: int) -> tuple[Any, int]:
-    try:
-        return DECODER.raw_decode(text, position)
-    except json.JSONDecodeError:
-        raise
-    except ValueError as error:  # well-formed, but for a number of thousands of digits
-        return _Unfit(json_problem(error)), _LENIENT.raw_decode(text, position)[1]
 
 
 def _elements(window: _Window) -> Iterator[tuple[Any, str]]:

@@ -40,8 +40,13 @@ def _object(pairs: list[tuple[str, Any]]) -> _Object:
     return decoded
 
 
+def _integer(digits: str) -> int:
+    """Python refuses to convert more than 4,300 digits; no such number fits into 64 bits anyway."""
+    return int(digits) if len(digits) <= 4300 else 2**64
+
+
 #: Reads one JSON value as Arrow does, but into Python.
-DECODER = json.JSONDecoder(object_pairs_hook=_object)
+DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer)
 
 
 def read_json_lines(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Batch]:
@@ -97,7 +102,7 @@ def _has_one_object_a_line(block: TextBlock) -> bool:
     """Whether each line starts and ends with a brace. Between two lines of JSON that do, no value can go on, so that
     Arrow, which does not care about lines, sees one object in each.
     """
-    data = block.data.rstrip(b"\r\n")
+    data = block.data.removesuffix(b"\n").removesuffix(b"\r")
     breaks = data.count(b"\n")
     return data.startswith(b"{") and data.endswith(b"}") and data.count(b"}\n{") + data.count(b"}\r\n{") == breaks
 
@@ -122,16 +127,10 @@ def _parse_line(line: bytes, columns: Sequence[Column], row: int) -> list[Any] |
         if table is None or table.num_rows != 1:
             return Reject(row, "", NOT_OBJECT, "too deeply nested", raw_text(line))
         return list(table.to_pylist()[0].values())
-    except ValueError as error:
-        return Reject(row, "", NOT_OBJECT, json_problem(error), raw_text(line))
+    except json.JSONDecodeError as error:
+        problem = f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
+        return Reject(row, "", NOT_OBJECT, problem, raw_text(line))
     return json_record(value, columns, row, raw_text(line))
-
-
-def json_problem(error: ValueError) -> str:
-    """Why a text is not JSON, in a few words."""
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
-    return "a number too long to read"
 
 
 def json_record(value: Any, columns: Sequence[Column], row: int, raw: str) -> list[Any] | Reject:

@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -44,8 +45,8 @@ def read_parquet(stream: BinaryIO, columns: Sequence[Column], null_texts: Sequen
         MissingColumns: A required column is not there.
         UnreadableSource: The file is damaged, or a column has a type that cannot hold what it must.
     """
-    try:
-        file = pq.ParquetFile(_seekable(stream), page_checksum_verification=True)
+    with _seekable(stream) as seekable, _reading("cannot be read to its end:"):
+        file = pq.ParquetFile(seekable, page_checksum_verification=True)
         wanted = present_columns(columns, file.schema_arrow.names)
         for column in wanted:
             _check_type(column, file.schema_arrow.field(column.name).type, null_texts)
@@ -55,8 +56,6 @@ def read_parquet(stream: BinaryIO, columns: Sequence[Column], null_texts: Sequen
             batch = _batch(table, first, wanted, null_texts)
             yield batch.with_table(complete(batch.table, columns))
             first += table.num_rows
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise UnreadableSource(f"the Parquet file cannot be read to its end: {error}") from None
 
 
 def parquet_schema(stream: BinaryIO) -> pa.Schema:
@@ -65,19 +64,29 @@ def parquet_schema(stream: BinaryIO) -> pa.Schema:
     Raises:
         UnreadableSource: There is none: the file is damaged or cut off.
     """
+    with _seekable(stream) as seekable, _reading("has no readable footer; is it cut off?"):
+        return pq.read_schema(seekable)
+
+
+@contextmanager
+def _reading(problem: str) -> Iterator[None]:
+    """Says what Arrow finds wrong with a Parquet file in this project's words; a UnicodeDecodeError is a ValueError."""
     try:
-        return pq.read_schema(_seekable(stream))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise UnreadableSource(f"the Parquet file has no readable footer; is it cut off? ({error})") from None
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UnreadableSource(f"the Parquet file {problem} {error}") from None
 
 
-def _seekable(stream: BinaryIO) -> BinaryIO:
+@contextmanager
+def _seekable(stream: BinaryIO) -> Iterator[BinaryIO]:
+    """The stream, or a temporary copy of it where it cannot seek."""
     if stream.seekable():
-        return stream
-    copy = tempfile.SpooledTemporaryFile(_SPOOL_BYTES)  # noqa: SIM115 - it lives as long as the ParquetFile that reads it
-    shutil.copyfileobj(stream, copy, _BATCH_ROWS)
-    copy.seek(0)
-    return cast("BinaryIO", copy)
+        yield stream
+        return
+    with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as copy:
+        shutil.copyfileobj(stream, copy, _SPOOL_BYTES)
+        copy.seek(0)
+        yield cast("BinaryIO", copy)
 
 
 def _check_type(column: Column, found: pa.DataType, null_texts: Sequence[str] | None) -> None:
@@ -109,17 +118,27 @@ def _is_text(found: pa.DataType) -> bool:
 
 def _batch(table: pa.Table, first: int, columns: Sequence[Column], null_texts: Sequence[str] | None) -> Batch:
     def raw_of(row: int) -> str:
-        return raw_text(json.dumps(table.slice(row - first, 1).to_pylist()[0], default=_json_bytes).encode())
+        cells = {name: raw.column(name)[row - first].as_py() for name in raw.column_names}
+        return raw_text(json.dumps(cells, default=_json_bytes).encode())
 
+    # Text as bytes: Parquet's readers do not check that it is UTF-8.
+    raw = pa.table({name: _plain(table.column(name).combine_chunks()) for name in table.column_names})
     typed: list[pa.Array] = []
     faults: list[Fault] = []
     for column in columns:
-        cells = table.column(column.name).combine_chunks()
+        cells = raw.column(column.name).combine_chunks()
         values, broken = _parse(cells, column.kind, null_texts)
         typed.append(values)
         faults += [Fault(column.name, rule, bad, cells) for rule, bad in broken.items()]
     rows = np.arange(first, first + table.num_rows)
     return Batch(pa.table(typed, schema=arrow_schema(columns)), rows, raw_of).reject(*faults)
+
+
+def _plain(cells: pa.Array) -> pa.Array:
+    """A column's cells without a dictionary, and text as bytes."""
+    if pa.types.is_dictionary(cells.type):
+        cells = cells.dictionary_decode()
+    return cells.cast(pa.binary()) if _is_text(cells.type) else cells
 
 
 def _json_bytes(value: object) -> str:
@@ -132,8 +151,7 @@ def _parse(cells: pa.Array, kind: Kind, null_texts: Sequence[str] | None) -> tup
             return cells.cast(kind.value), {}
         too_large = pc.greater(cells, pa.scalar(2**63 - 1, pa.uint64())).fill_null(False)
         return pc.if_else(too_large, None, cells).cast(kind.value), {TOO_LARGE: too_large.to_numpy(zero_copy_only=False)}
-    text = cells.cast(pa.string()) if not _is_text(cells.type) else cells.cast(pa.binary())
-    raw = text.cast(pa.binary())
+    raw = cells if pa.types.is_binary(cells.type) else cells.cast(pa.string()).cast(pa.binary())
     if null_texts is not None:
         raw = pc.if_else(pc.is_in(raw, pa.array([text.encode() for text in null_texts])), None, raw)
     return parse_column(raw, kind)
