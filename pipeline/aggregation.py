@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -87,7 +88,12 @@ def _refuse_overflow(grouped: pa.Table, by: Sequence[str], name: str) -> None:
 
 def sums_of(totals: pa.Table) -> dict[str, int]:
     """The sums over all rows of `bytes_tx`, `bytes_rx` and `flows`, exactly, however large."""
-    return {name: int(pc.sum(totals.column(name).cast(pa.decimal128(38))).as_py() or 0) for name in (*SUMS, COUNT)}
+    return {name: _exact_sum(totals.column(name).to_numpy()) for name in (*SUMS, COUNT)}
+
+
+def _exact_sum(values: npt.NDArray[np.int64]) -> int:
+    """The halves of the numbers are summed apart: neither sum can wrap below 2**31 rows."""
+    return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
 
 
 def sort_totals(totals: pa.Table, by: Sequence[str] = KEY) -> pa.Table:

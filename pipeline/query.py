@@ -99,12 +99,21 @@ def _filtered(totals: pa.Table, query: Query) -> pa.Table:
     return totals.filter(reduce(and_, tests)) if tests else totals
 
 
+#: Rows that are gathered before they are merged: each merge has a fixed cost, and a year has 8,760 hours.
+_MERGE_ROWS = 1 << 20
+
+
 def _merge_each(tables: Iterator[pa.Table], by: tuple[str, ...]) -> pa.Table:
-    """Merges hour by hour, so that a long range needs no more memory than its answer."""
-    merged = merge([], by)
+    """Merges as the hours come, so that a long range needs little more memory than its answer."""
+    gathered: list[pa.Table] = []
+    rows = 0
     for table in tables:
-        merged = merge([merged, merge([table], by)], by)
-    return sort_totals(merged, by)
+        gathered.append(table.select([*by, *SUMS, COUNT]))
+        rows += table.num_rows
+        if rows > _MERGE_ROWS:
+            gathered = [merge(gathered, by)]
+            rows = 0
+    return sort_totals(merge(gathered, by), by)
 
 
 def _top(totals: pa.Table, query: Query) -> pa.Table:

@@ -66,14 +66,16 @@ class TextBlock:
         """The numbers of the lines that are not blank, which no reader takes for records."""
         numbers = np.arange(self.first_line, self.first_line + self.line_count)
         if b"\n\n" in self.data or b"\n\r" in self.data or self.data[:1] in (b"\n", b"\r"):
-            first = np.frombuffer(self.data, np.uint8)[self.line_starts]
-            blank = [
-                i
-                for i in np.flatnonzero((first == _NEWLINE) | (first == _RETURN))
-                if not self.data[self.line_starts[i] : self.line_ends[i]].strip(b"\r\n")
-            ]
-            numbers = np.delete(numbers, blank)
+            numbers = numbers[~self._blank_lines()]
         return numbers
+
+    def _blank_lines(self) -> npt.NDArray[np.bool_]:
+        first = np.frombuffer(self.data, np.uint8)[self.line_starts]
+        length = self.line_ends - self.line_starts
+        blank = (first == _NEWLINE) | ((first == _RETURN) & (length <= len("\r\n")))
+        for i in np.flatnonzero((first == _RETURN) & ~blank):  # more returns in a row than any system writes
+            blank[i] = not self.data[self.line_starts[i] : self.line_ends[i]].strip(b"\r\n")
+        return blank
 
     def rows_of(self, count: int) -> npt.NDArray[np.int64] | None:
         """The same, if there are so many of them; None if there are not."""

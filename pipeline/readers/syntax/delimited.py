@@ -189,10 +189,14 @@ def _may_have_hexadecimals(data: bytes) -> bool:
 class CsvBlock(TextBlock):
     """Whole CSV records. A record may span lines; it has the number of its first line."""
 
+    @cached_property
+    def _has_quotes(self) -> bool:
+        return b'"' in self.data
+
     @property
     def is_plain(self) -> bool:
         """Whether Arrow reads the block as RFC 4180 has it."""
-        return super().is_plain and (b'"' not in self.data or _quotes_are_regular(self.data))
+        return super().is_plain and (not self._has_quotes or _quotes_are_regular(self.data))
 
     @cached_property
     def record_ends(self) -> Offsets:
@@ -215,7 +219,7 @@ class CsvBlock(TextBlock):
         return self.first_line + np.searchsorted(self.line_ends, self._record_starts, side="right")
 
     def rows(self) -> RowNumbers:
-        if b'"' not in self.data:
+        if not self._has_quotes:
             return super().rows()
         blank = [
             not self.data[start:end].strip(b"\r\n")
@@ -224,7 +228,7 @@ class CsvBlock(TextBlock):
         return self._record_lines[~np.array(blank)]
 
     def line(self, number: int) -> bytes:
-        if b'"' not in self.data:
+        if not self._has_quotes:
             return super().line(number)
         i = int(np.searchsorted(self._record_lines, number))
         return self.data[self._record_starts[i] : self.record_ends[i]].rstrip(b"\r\n")

@@ -1,0 +1,174 @@
+"""Input made to do harm: never a traceback, never a hang, and memory that does not follow the input."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+
+from pipeline.ingest import IngestOptions, ingest
+from pipeline.query import Query, run_query
+from pipeline.rejects import find_rejects
+from pipeline.store.locations import Locations
+from pipeline.verify import verify
+
+ROOT = Path(__file__).parents[1]
+HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
+
+MEASURED = """
+import json, resource, sys
+from pathlib import Path
+from pipeline.ingest import IngestOptions, ingest
+from pipeline.store.locations import Locations
+summary = ingest([sys.argv[1]], Locations(Path(sys.argv[2])), IngestOptions(workers=1))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+print(json.dumps(summary.to_json() | {"peak_mib": peak}))
+"""
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Locations(tmp_path / "store")
+
+
+def measured(raw, store):
+    """Ingests one file in a process of its own: its summary, and its peak memory in MiB."""
+    command = [sys.executable, "-c", MEASURED, str(raw), str(store.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+def gzipped(path, pieces):
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    with path.open("wb") as file:
+        for piece in pieces:
+            file.write(packer.compress(piece))
+        file.write(packer.flush())
+
+
+#: What Python, Arrow and pandas take, and the few blocks that are under way.
+BOUND_MIB = 500
+
+
+class TestBombs:
+    def test_a_bomb_of_nothing_is_refused_in_bounded_memory(self, store, tmp_path):
+        gzipped(tmp_path / "bomb.csv.gz", [HEADER.encode(), *[bytes(1 << 20)] * 200])
+        result = measured(tmp_path / "bomb.csv.gz", store)
+        assert "line 2 is longer than 32 MiB" in result["failures"][0]["error"]
+        assert result["peak_mib"] < BOUND_MIB
+
+    def test_a_bomb_of_valid_rows_is_counted_in_bounded_memory(self, store, tmp_path):
+        row = b"1,a,b,v,1,1\n"
+        gzipped(tmp_path / "bomb.csv.gz", [HEADER.encode(), *[row * 100_000] * 40])
+        result = measured(tmp_path / "bomb.csv.gz", store)
+        assert result["rows"]["valid"] == 4_000_000
+        assert result["peak_mib"] < BOUND_MIB
+
+    def test_a_bomb_of_bad_rows_keeps_its_rejects_in_bounded_memory(self, store, tmp_path):
+        row = b"0,a,b,v,1,1," + b"x" * 200 + b"\n"
+        gzipped(tmp_path / "bomb.csv.gz", [HEADER.encode(), *[row * 10_000] * 20])
+        result = measured(tmp_path / "bomb.csv.gz", store)
+        assert result["rows"]["rejected"] == 200_000
+        assert result["peak_mib"] < BOUND_MIB + 150
+
+    def test_blank_lines_without_end_are_no_rows(self, store, tmp_path):
+        gzipped(tmp_path / "bomb.csv.gz", [HEADER.encode(), *[b"\n" * (1 << 20)] * 30])
+        result = measured(tmp_path / "bomb.csv.gz", store)
+        assert result["rows"]["read"] == 0
+        assert result["peak_mib"] < BOUND_MIB
+
+
+@pytest.mark.parametrize("start", ["", HEADER, "[", '{"src_app": "', "#separator \\x09\n"])
+def test_a_line_of_100_megabytes_is_refused_in_bounded_memory(store, tmp_path, start):
+    with (tmp_path / "long.log").open("w") as file:
+        file.write(start)
+        for _ in range(100):
+            file.write("x" * (1 << 20))
+    result = measured(tmp_path / "long.log", store)
+    assert len(result["failures"]) == 1
+    assert result["peak_mib"] < BOUND_MIB + 100
+
+
+def test_ten_thousand_columns_are_read(store, tmp_path):
+    names = [f"c{i}" for i in range(10_000)]
+    header = ",".join([*names[:5000], *HEADER.strip().split(","), *names[5000:]])
+    row = ",".join([*["x"] * 5000, "1", "a", "b", "v", "1", "2", *["y"] * 5000])
+    (tmp_path / "wide.csv").write_text(f"{header}\n{row}\n{row},z\n")
+    summary = ingest([str(tmp_path / "wide.csv")], store)
+    assert (summary.valid, summary.rejected) == (1, 1)
+
+
+NAMES = ["../../etc/passwd", "a=b/c", "100%", "a\nb", "a\tb", "\x1b[31mred\x1b[0m", "a\x00b", "\u202eevil", "", "ü" * 300]
+
+
+class TestNames:
+    def test_any_name_of_an_app_is_kept_as_it_is(self, store, tmp_path):
+        records = [
+            {"hour": 1, "src_app": name, "dest_app": "b", "vpc_id": name, "bytes_tx": 1, "bytes_rx": 2} for name in NAMES
+        ]
+        (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, records)))
+        summary = ingest([str(tmp_path / "a.jsonl")], store)
+        assert (summary.valid, summary.rejected) == (len(NAMES) - 1, 1)  # the empty name
+        found = run_query(store, Query(1)).column("src_app").to_pylist()
+        assert sorted(found) == sorted(name for name in NAMES if name)
+        assert verify(store).problems == []
+        assert {path.name for path in store.root.rglob("*")} == {
+            *("flows", "hour=1", "part-0.parquet", "rejects", f"run={summary.run_id}"),
+            *("runs", f"{summary.run_id}.json", "staging", "ledger.sqlite", "lock"),
+        }
+
+    @pytest.mark.parametrize("name", ["a\nb.csv", "a b.csv", "-rf.csv", "hour=1.csv", "%41.csv", "\x1b[31m.csv", "'\"`.csv"])
+    def test_any_name_of_a_file_is_counted_once_under_its_name(self, store, tmp_path, name):
+        (tmp_path / name).write_text(HEADER + "1,a,b,v,1,1\n0,a,b,v,1,1\n")
+        assert ingest([str(tmp_path)], store).ingested == 1
+        assert ingest([str(tmp_path / name)], store).run_id is None
+        assert find_rejects(store).column("source").to_pylist() == [str(tmp_path / name)]
+
+    def test_a_file_name_that_is_not_utf8_is_counted_once_and_shown_escaped(self, store, tmp_path):
+        path = os.fsencode(tmp_path) + b"/caf\xe9.csv"
+        with open(path, "w") as file:  # noqa: PTH123 - a Path of bytes there is not
+            file.write(HEADER + "1,a,b,v,1,1\n0,a,b,v,1,1\n")
+        assert ingest([str(tmp_path)], store).ingested == 1
+        assert ingest([str(tmp_path)], store).plan.skipped == 1
+        assert find_rejects(store).column("source").to_pylist()[0].endswith(r"caf\xe9.csv")
+
+    def test_the_terminal_sees_no_escape_of_a_name(self, flowlog, tmp_path):
+        record = {"hour": 1, "src_app": "\x1b[31mred", "dest_app": "b", "vpc_id": "v\x07", "bytes_tx": 1, "bytes_rx": -2}
+        (tmp_path / "\x1b[2J.jsonl").write_text(json.dumps(record) + "\n" + json.dumps(record | {"bytes_rx": 2}))
+        store = ["--store", str(tmp_path / "store")]
+        shown = [
+            flowlog("ingest", str(tmp_path), *store),
+            flowlog("ingest", str(tmp_path), *store, "--strict"),
+            flowlog("query", "--hour", "1", *store),
+            flowlog("rejects", *store),
+            flowlog("runs", "--sources", *store),
+        ]
+        for outcome in shown:
+            text = outcome.out + outcome.err
+            assert not set(text) & {"\x1b", "\x07"}
+        assert r"\x1b[31mred" in shown[2].out
+
+
+def test_concatenated_and_empty_members_count_like_one(store, tmp_path):
+    pieces = [HEADER, "1,a,b,v,1,1\n1,a,", "b,v,2,2\n", "", "1,a,b,v,4,4"]
+    (tmp_path / "a.csv.gz").write_bytes(b"".join(gzip.compress(piece.encode()) for piece in pieces))
+    assert ingest([str(tmp_path)], store).bytes_tx == 7
+
+
+@pytest.mark.parametrize("text", ["", "\n\n\n", HEADER, HEADER.strip(), "[]", " [ ]\n", HEADER + "\n\n"])
+def test_a_file_without_a_row_has_no_totals_and_no_traceback(store, tmp_path, text):
+    (tmp_path / "a.csv").write_text(text)
+    summary = ingest([str(tmp_path)], store)
+    assert (summary.read, store.hours()) == (0, [])
+
+
+def test_everything_may_be_bad(store, tmp_path):
+    (tmp_path / "a.csv").write_text(HEADER + "x\n" * 1000)
+    summary = ingest([str(tmp_path)], store, IngestOptions(max_reject_ratio=1.0))
+    assert (summary.read, summary.rejected, store.hours()) == (1000, 1000, [])
