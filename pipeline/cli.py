@@ -5,7 +5,6 @@ Nothing heavy is imported at the top: `flowlog --help` needs neither Arrow nor p
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -36,7 +35,17 @@ RawFormat = Literal["auto", "csv", "json", "parquet", "aws-vpc", "zeek"]  # a te
 OutputFormat = Literal["table", "json", "jsonl", "csv", "parquet"]  # and these against the writers
 Grouping = Literal["run", "source", "reason"]  # and these against `rejects.GROUPINGS`
 
-StoreOption = Annotated[Path, typer.Option("--store", help="The store's folder.", envvar="FLOWLOG_STORE", metavar="DIR")]
+
+def _store_path(text: str) -> Path:
+    if not text:  # Path("") is the current folder
+        raise typer.BadParameter("it is empty; is a variable of the shell not set?")
+    return Path(text)
+
+
+StoreOption = Annotated[
+    Path,
+    typer.Option("--store", help="The store's folder.", envvar="FLOWLOG_STORE", metavar="DIR", parser=_store_path),
+]
 WaitOption = Annotated[
     float,
     typer.Option(
@@ -386,14 +395,14 @@ class _WithoutPandas(MetaPathFinder):
 
 
 def _print_rows(rows: list[dict[str, object]], as_json: bool = False) -> None:
-    import pyarrow as pa
-
-    from pipeline.output import text_table
+    from pipeline.output import text_table, write_text
 
     if as_json:
         _print_json(rows)
+    elif rows:
+        write_text(text_table({name: [row[name] for row in rows] for name in rows[0]}))
     else:
-        sys.stdout.write(text_table(pa.Table.from_pylist(rows)) if rows else "none\n")
+        write_text("none\n")
 
 
 def _print_json(value: object) -> None:
@@ -465,9 +474,6 @@ def main() -> None:
     except FlowlogError as error:
         _say(f"flowlog: {error}")
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # who reads standard output has seen enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except SystemExit as exit_:
         if exit_.code == _INTERRUPTED:
             _say("flowlog: interrupted; a run is there whole, or not at all")

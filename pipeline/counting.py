@@ -80,7 +80,8 @@ def digest_of_mapping(path: Path) -> str:
     try:
         return digest_of(Source.at(path))
     except UnreadableSource as error:
-        raise UsageError(f"the mapping file {path} {error}") from None
+        reason = str(error).removeprefix("cannot be read: ")
+        raise UsageError(f"the mapping file {path} cannot be read: {reason}") from None
 
 
 class Progress(Protocol):

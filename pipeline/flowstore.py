@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ class FlowStore:
         src_app: str | None = None,
         dest_app: str | None = None,
         vpc_id: str | None = None,
-        by: Sequence[str] | None = None,
+        by: str | Sequence[str] | None = None,
         sort: str | None = None,
         top: int | None = None,
         timestamps: bool = False,
@@ -85,7 +86,7 @@ class FlowStore:
             UsageError: The question cannot be answered; the message lists all that is wrong with it.
             StoreDamaged: A file of the store cannot be read.
         """
-        chosen: dict[str, Any] = {} if by is None else {"by": tuple(by)}
+        chosen: dict[str, Any] = {} if by is None else {"by": (by,) if isinstance(by, str) else tuple(by)}
         last = None if until is None else _as_hour(until)
         query = Query(_as_hour(hour), last, src_app, dest_app, vpc_id, sort=sort, top=top, **chosen)
         table = run_query(self.locations, query)
@@ -151,7 +152,10 @@ class FlowStore:
 
 
 def _as_hour(hour: Hour) -> int:
-    return parse_hour(hour) if isinstance(hour, str) else int(hour)
+    try:
+        return parse_hour(hour) if isinstance(hour, str) else index(hour)
+    except TypeError:
+        raise UsageError(f"the hour {hour!r} is neither an integer nor a text") from None
 
 
 def _with_time(table: pa.Table) -> pa.Table:

@@ -18,7 +18,7 @@ from pipeline.errors import SourceError, StrictRunStopped, TooManyRejects, Usage
 from pipeline.ledger import RunRecord, SourceRecord, now, open_index, read_runs, standing_sources
 from pipeline.rejects import RejectSpool
 from pipeline.schema import ZeroBytes, is_utf8
-from pipeline.sources import Failure, Plan, SameContent, Source, plan
+from pipeline.sources import Failure, Plan, SameContent, Source, find, plan
 from pipeline.staging import stage_hours
 from pipeline.store import files
 from pipeline.store.locations import Locations
@@ -151,12 +151,14 @@ def ingest(
     started = time.monotonic()
     options = options or IngestOptions()
     interpretation = options.interpretation()
-    interpretation.load_apps()  # an unfit mapping file is said at once, also where nothing is new
+    # What is wrong with a request is said before there is a store, and also where nothing is new.
+    interpretation.load_apps()
+    found = find(raw, store.root)
     with locked(store, options.wait_seconds):
         recovered = recover(store)
         with ThreadPoolExecutor(options.workers or os.cpu_count()) as pool, open_index(store) as index:
             summary = IngestSummary(
-                plan(raw, index, options.same_content, options.min_age_seconds, pool.map), recovered=recovered
+                plan(found, index, options.same_content, options.min_age_seconds, pool.map), recovered=recovered
             )
         summary.failures += summary.plan.failed
         if options.strict and summary.failures:

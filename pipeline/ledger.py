@@ -102,6 +102,13 @@ class RunRecord:
             _check_types(source, "size mtime_ns read valid rejected bytes_tx bytes_rx", int)
             _check_integers(source.ignored.values())
             _check_integers(source.hours)
+        _check_types(run, "interpretation", dict)
+        _check_types(run, "dropped", bool)
+        for texts in (run.files, *run.forgotten):
+            if any(type(value) is not str for value in texts.values()):
+                raise TypeError(f"{texts!r} are no texts")
+        if any(set(source) != {"path", "digest"} for source in run.forgotten):
+            raise TypeError("a forgotten source has a path and a digest")
         for added in run.hours.values():
             _check_integers(added[name] for name in ("flows", "bytes_tx", "bytes_rx"))
         return run
@@ -173,7 +180,7 @@ def standing_sources(runs: Iterable[RunRecord]) -> list[Standing]:
     standing: dict[tuple[str, str], Standing] = {}
     for run in runs:
         for source in run.forgotten:
-            del standing[source["path"], source["digest"]]
+            standing.pop((source["path"], source["digest"]), None)
         if run.dropped:
             gone = run.hours.keys()
             standing = {key: replace(found, hours=found.hours - gone) for key, found in standing.items()}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
-import re
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+from unicodedata import combining, east_asian_width
 
 import pyarrow as pa
 
@@ -17,41 +19,48 @@ from pipeline.hours import hour_to_text
 from pipeline.schema import COUNT
 
 _CHUNK_ROWS = 65_536
-#: C0 and C1 control characters, and what reorders text: a name must not move the cursor or recolour a terminal.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """A text with its control characters escaped, safe to print on a terminal."""
-    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
+    """A text with all that is not to be seen escaped: a name must not move the cursor, recolour or reorder a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
-def text_table(rows: pa.Table) -> str:
-    """Rows as aligned text: numbers to the right with thousands separators, an hour with its time beside it."""
-    columns = {name: rows.column(name).to_pylist() for name in rows.column_names}
-    if "hour" in columns:
-        times = [hour_to_text(hour) for hour in columns["hour"]]
-        columns = {
-            "hour": [str(hour) for hour in columns["hour"]],
-            "time": times,
-            **{n: c for n, c in columns.items() if n != "hour"},
-        }
-    is_number = {name: all(isinstance(cell, int) for cell in cells) and bool(cells) for name, cells in columns.items()}
-    cells = [
-        [name, *(f"{cell:,}" if is_number[name] else printable(str(cell)) for cell in column)]
-        for name, column in columns.items()
-    ]
-    widths = [max(map(len, column)) for column in cells]
-    justify: list[Callable[[str, int], str]] = [str.rjust if is_number[name] else str.ljust for name in columns]
-    lines = (
-        "  ".join(just(cell, width) for just, cell, width in zip(justify, line, widths, strict=True)).rstrip()
-        for line in zip(*cells, strict=True)
-    )
+def text_table(columns: Mapping[str, Sequence[object]]) -> str:
+    """Rows as aligned text: numbers to the right with thousands separators, an hour with its time beside it.
+
+    Args:
+        columns: The cells of each column, by its name; at least one row.
+    """
+    if "hour" in columns and "time" not in columns:
+        hours = [int(str(hour)) for hour in columns["hour"]]
+        rest = {name: cells for name, cells in columns.items() if name != "hour"}
+        columns = {"hour": hours, "time": [hour_to_text(hour) for hour in hours], **rest}
+    shown = [_shown_column(name, cells) for name, cells in columns.items()]
+    lines = ("  ".join(cells).rstrip() for cells in zip(*shown, strict=True))
     return "\n".join(lines) + "\n"
 
 
+def _shown_column(name: str, cells: Sequence[object]) -> list[str]:
+    """A column's name and its cells, all of one width."""
+    is_number = name != "hour" and all(isinstance(cell, int) for cell in cells)  # an hour is more of a name
+    texts = [name, *(f"{cell:,}" if is_number else printable(str(cell)) for cell in cells)]
+    width = max(map(_columns_of, texts))
+    padding = [" " * (width - _columns_of(text)) for text in texts]
+    return [pad + text if is_number else text + pad for text, pad in zip(texts, padding, strict=True)]
+
+
+def _columns_of(text: str) -> int:
+    """How many columns of a terminal a text takes (Unicode Standard Annex 11)."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
 def _write_table(rows: pa.Table, out: IO[bytes]) -> None:
-    text = text_table(rows) if rows.num_rows else "nothing\n"
+    text = text_table(rows.to_pydict()) if rows.num_rows else "none\n"
     out.write(text.encode())
 
 
@@ -121,7 +130,8 @@ def write_rows(rows: pa.Table, output_format: str, target: Path | None) -> None:
 @contextmanager
 def _opened(target: Path | None) -> Iterator[IO[bytes]]:
     if target is None:
-        yield sys.stdout.buffer
+        with _standard_output() as out:
+            yield out
         return
     try:
         with target.open("wb") as file:
@@ -130,6 +140,27 @@ def _opened(target: Path | None) -> Iterator[IO[bytes]]:
         raise UsageError(f"cannot write {target}: {error.strerror}") from None
 
 
+@contextmanager
+def _standard_output() -> Iterator[IO[bytes]]:
+    """Standard output as bytes. A reader that has gone has seen enough, as `head` does, and is no error."""
+    if sys.stdout is None:  # it was closed before Python started
+        yield io.BytesIO()
+        return
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at its end
+        if not isinstance(error, BrokenPipeError):
+            raise UsageError(f"cannot write to standard output: {error.strerror}") from None
+
+
 def write_object(value: Any) -> None:
-    """Writes a JSON document to standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Writes a JSON document to standard output, in one line: what a scheduler appends to a file is JSON Lines."""
+    write_text(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+def write_text(text: str) -> None:
+    """Writes to standard output, in UTF-8 whatever the locale says."""
+    with _standard_output() as out:
+        out.write(text.encode())

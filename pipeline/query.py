@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from operator import and_
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.aggregation import merge, sort_totals
+from pipeline.aggregation import merge, sort_rows, sort_totals
 from pipeline.errors import UsageError
 from pipeline.schema import COUNT, INT64_MAX, KEY, SUMS, TOTALS_SCHEMA, is_utf8
 from pipeline.store.locations import Locations
@@ -95,8 +94,8 @@ def _hours(store: Locations, query: Query) -> Sequence[int]:
 
 def _filtered(totals: pa.Table, query: Query) -> pa.Table:
     wanted = {"src_app": query.src_app, "dest_app": query.dest_app, "vpc_id": query.vpc_id}
-    tests = [pc.field(name) == value for name, value in wanted.items() if value is not None]
-    return totals.filter(reduce(and_, tests)) if tests else totals
+    tests = [pc.equal(totals.column(name), value) for name, value in wanted.items() if value is not None]
+    return totals.filter(reduce(pc.and_, tests)) if tests else totals
 
 
 #: Rows that are gathered before they are merged: each merge has a fixed cost, and a year has 8,760 hours.
@@ -122,8 +121,8 @@ def _top(totals: pa.Table, query: Query) -> pa.Table:
         largest_first = sort in (*SUMS, COUNT, TOTAL_BYTES)
         order = [("sort", "descending" if largest_first else "ascending"), *((name, "ascending") for name in query.by)]
         column = _total_bytes(totals) if sort == TOTAL_BYTES else totals.column(sort)
-        totals = totals.append_column("sort", column).sort_by(order).drop_columns("sort")
-    return totals if query.top is None else totals.slice(0, query.top)
+        totals = sort_rows(totals.append_column("sort", column), order).drop_columns("sort")
+    return totals if query.top is None else totals.slice(0, min(query.top, totals.num_rows))
 
 
 def _total_bytes(totals: pa.Table) -> pa.ChunkedArray:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.aggregation import sort_rows
 from pipeline.errors import UsageError
 from pipeline.readers.interface import Reject
 from pipeline.schema import REJECT_SCHEMA, is_utf8
@@ -127,7 +128,7 @@ def rejects_by(rejects: pa.Table, grouping: str) -> pa.Table:
     columns = GROUPINGS[grouping]
     counted = rejects.group_by(list(columns), use_threads=False).aggregate([([], "count_all")])
     counted = counted.select([*columns, "count_all"]).rename_columns([*columns, "rows"])
-    return counted.sort_by([("rows", "descending"), *((name, "ascending") for name in columns)])
+    return sort_rows(counted, [("rows", "descending"), *((name, "ascending") for name in columns)])
 
 
 def _with_run(rejects: pa.Table, run_id: str) -> pa.Table:

@@ -107,25 +107,39 @@ class Plan:
         return len(self.known) + len(self.twins) + len(self.empty) + len(self.young)
 
 
-def find(raw: Sequence[str]) -> tuple[list[Path], list[str]]:
+@dataclass(frozen=True)
+class Found:
+    """Raw files.
+
+    Attributes:
+        files: Each once, sorted by path.
+        left_alone: The names of those in folders that are still being written, by their names.
+    """
+
+    files: list[Path]
+    left_alone: list[str]
+
+
+def find(raw: Sequence[str], store: Path | None = None) -> Found:
     """Finds raw files.
 
     Args:
         raw: Files, folders (searched to any depth) and glob patterns (`**` goes to any depth).
-
-    Returns:
-        The files, each once, sorted by path; and the names of the files in folders that were left alone.
+        store: The store's folder, which is no raw file's even if it lies below a folder that is searched.
 
     Raises:
         UsageError: A file or folder does not exist.
     """
     found: set[Path] = set()
     left_alone: set[str] = set()
+    without = None if store is None else store.resolve()
     for name in raw:
+        if not name:
+            raise UsageError("an empty path; is a variable of the shell not set?")
         path = Path(name)
         try:
             if path.is_dir():
-                for file in _walk(path.resolve()):
+                for file in _walk(path.resolve(), without):
                     if _is_left_alone(file.name):
                         left_alone.add(_name(file))
                     else:
@@ -138,12 +152,12 @@ def find(raw: Sequence[str]) -> tuple[list[Path], list[str]]:
                 raise UsageError(f"there is no file or folder {name}")
         except OSError as error:
             raise UsageError(f"cannot look at {name}: {error.strerror}") from None
-    return sorted(found), sorted(left_alone)
+    return Found(sorted(found), sorted(left_alone))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, without: Path | None) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(_LEFT_ALONE_PREFIXES))
+        folders[:] = [name for name in folders if not _is_left_alone(name) and Path(parent, name) != without]
         yield from (Path(parent, name) for name in names)
 
 
@@ -152,7 +166,7 @@ def _is_left_alone(name: str) -> bool:
 
 
 def plan(
-    raw: Sequence[str],
+    found: Found,
     index: Index,
     same_content: SameContent,
     min_age_seconds: float = 0,
@@ -161,18 +175,14 @@ def plan(
     """Decides what to do with each source.
 
     Args:
-        raw: As for `find`.
+        found: What `find` gives.
         index: What was counted before.
         same_content: Whether a file is skipped, or counted, whose content was counted from another path.
         min_age_seconds: Files that were modified less than so long ago are left alone.
         map_sources: Applies a function to sources, perhaps in parallel; the results in their order.
-
-    Raises:
-        UsageError: A file or folder does not exist.
     """
-    paths, left_alone = find(raw)
-    made = Plan(left_alone=left_alone)
-    unread = list(_sift(paths, index, min_age_seconds, made))
+    made = Plan(left_alone=found.left_alone)
+    unread = list(_sift(found.files, index, min_age_seconds, made))
     counted: dict[str, str] = {}  # digest -> the path from which this run counts it
     for source, digest in zip(unread, map_sources(_digest_or_error, unread), strict=True):
         if isinstance(digest, SourceError):

@@ -92,8 +92,10 @@ def verify(store: Locations, wait_seconds: float = 0, deep: DeepOptions | None =
     with locked(store, wait_seconds):
         runs = list(_readable_runs(store, result))
         expected: dict[int, Counter[str]] = {}
+        counted: set[tuple[str, str]] = set()
         for run in runs:
-            result.problems += _run_problems(store, run)
+            result.problems += _run_problems(store, run, counted)
+            counted.update((source.path, source.digest) for source in run.sources)
             for hour, added in run.hours.items():
                 expected.setdefault(hour, Counter()).update(added)
         expected = {hour: sums for hour, sums in expected.items() if any(sums.values())}  # the others were taken back
@@ -123,7 +125,7 @@ def _readable_runs(store: Locations, result: Verification) -> Iterator[RunRecord
 
 def _prove(store: Locations, standing: list[Standing], options: DeepOptions, problems: list[str]) -> Proof:
     """Counts the hours again whose sources are all still there, and holds the partitions against that."""
-    found = find_again(standing, find(options.raw)[0])
+    found = find_again(standing, find(options.raw).files)
     missing = [s for s in standing if s.source.digest not in found]
     unproved = frozenset[int]().union(*(s.hours for s in missing))
     hours = frozenset[int]().union(*(s.hours for s in standing)) - unproved
@@ -151,16 +153,16 @@ def _holds(store: Locations, hour: int, counted: pa.Table) -> bool:
         return True
 
 
-def _run_problems(store: Locations, run: RunRecord) -> Iterator[str]:
+def _run_problems(store: Locations, run: RunRecord, counted_before: set[tuple[str, str]]) -> Iterator[str]:
     where = f"{store.record_of(run.run_id)}"
     for source in run.sources:
         if source.read != source.valid + source.rejected + sum(source.ignored.values()):
             yield f"{where}: {source.path}: {source.read} rows read are not valid + rejected + ignored"
+    for taken in run.forgotten:
+        if (taken["path"], taken["digest"]) not in counted_before:
+            yield f"{where}: takes back {taken['path']}, which no run before it has counted"
     if not run.forgotten and not run.dropped:
-        for name, column in ((COUNT, "valid"), ("bytes_tx", "bytes_tx"), ("bytes_rx", "bytes_rx")):
-            counted, added = run.total(column), sum(sums[name] for sums in run.hours.values())
-            if added != counted:
-                yield f"{where}: its sources have {name} {counted:,}, but {added:,} were added to its hours"
+        yield from (f"{where}: {problem}" for problem in _unbalanced(run))
     try:
         rejected = read_rejects(store, run.run_id).num_rows
     except StoreDamaged as error:
@@ -168,6 +170,13 @@ def _run_problems(store: Locations, run: RunRecord) -> Iterator[str]:
     else:
         if rejected != run.total("rejected"):
             yield f"{store.rejects_of(run.run_id)}: has {rejected:,} rows, but the run rejected {run.total('rejected'):,}"
+
+
+def _unbalanced(run: RunRecord) -> Iterator[str]:
+    for name, column in ((COUNT, "valid"), ("bytes_tx", "bytes_tx"), ("bytes_rx", "bytes_rx")):
+        total, added = run.total(column), sum(sums[name] for sums in run.hours.values())
+        if added != total:
+            yield f"its sources have {name} {total:,}, but {added:,} were added to its hours"
 
 
 def _hour_problems(store: Locations, hour: int, expected: Counter[str] | None, is_present: bool) -> Iterator[str]:

@@ -2,36 +2,48 @@
 
 # pandas comes first: `cli._open` keeps Arrow from importing pandas in a process where nobody has imported it yet. The
 # tests are one process, and some of them need pandas behind a query.
-import pandas as pd  # noqa: F401  # isort: split
+import pandas as pd  # noqa: F401
 
-import itertools
+# isort: split
+import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
+from hypothesis import settings
 
 from pipeline.cli import main
 from pipeline.flowstore import FlowStore
 from pipeline.ingest import IngestOptions
 
+settings.register_profile("flowlog", deadline=None)  # how long an example takes is the machine's business
+settings.load_profile("flowlog")
+
 HEADER = "src_app,dest_app,vpc_id,bytes_tx,bytes_rx,hour"
 
 
 @pytest.fixture
-def ingested(tmp_path):
-    """Ingests records, each call one raw file: `ingested("foo,bar,vpc-0,100,300,1", …)`, or lines of JSON."""
-    numbers = itertools.count(1)
+def unsynced(monkeypatch):
+    """Nothing is synced: these tests lose no power, and syncing takes longer than all that they do."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
-    def ingest(*records, **options):
-        lines = records if records[0].startswith("{") else (HEADER, *records)
-        raw = tmp_path / "raw" / f"{next(numbers)}.flows"
-        raw.parent.mkdir(exist_ok=True)
-        raw.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        store = FlowStore(tmp_path / "store", create=True)
-        store.ingest([str(raw)], IngestOptions(**options))
-        return store
 
-    return ingest
+def ingest_records(folder, *records, **options):
+    """Ingests canonical records, or lines of JSON, as one more raw file of a folder, into its store."""
+    lines = records if records[0].startswith("{") else (HEADER, *records)
+    (folder / "raw").mkdir(exist_ok=True)
+    raw = folder / "raw" / f"{len(list((folder / 'raw').iterdir())) + 1}.flows"
+    raw.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    store = FlowStore(folder / "store", create=True)
+    store.ingest([str(raw)], IngestOptions(**options))
+    return store
+
+
+@pytest.fixture
+def ingested(tmp_path, unsynced):
+    """Ingests records, each call one raw file: `ingested("foo,bar,vpc-0,100,300,1", …)`."""
+    return partial(ingest_records, tmp_path)
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class Outcome:
 
 
 @pytest.fixture
-def flowlog(monkeypatch, capsysbinary):
+def flowlog(monkeypatch, capsysbinary, unsynced):
     """Runs the command line: `flowlog("query", "--hour", 1)`. An exception that it lets through is the test's."""
 
     def run(*arguments):

@@ -15,7 +15,7 @@ import signal
 import sys
 from pathlib import Path
 
-import pandas  # noqa: F401 - see conftest.py
+import pandas as pd  # noqa: F401 - see conftest.py
 import pyarrow.parquet as pq
 
 import pipeline.validation  # noqa: F401 - paid once, before the forks
@@ -134,7 +134,7 @@ def main(folder, times):
         wrong += verify(store).problems
         found += [f"step {first}, {second}: {problem}" for problem in wrong]
         tried += 1
-    print(json.dumps({"steps": steps, "tried": tried, "wrong": found}))
+    sys.stdout.write(json.dumps({"steps": steps, "tried": tried, "wrong": found}) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Sums by key, which do not wrap and do not depend on how the records were split."""
 
 from functools import reduce
+from itertools import pairwise
 
 import duckdb
 import pyarrow as pa
@@ -55,7 +56,7 @@ def test_no_records_have_no_totals():
 
 @given(records)
 def test_sums_equal_those_of_duckdb(rows):
-    flows = flows_of(rows)  # noqa: F841 - DuckDB finds it by its name
+    flows = flows_of(rows)
     query = """SELECT hour, src_app, dest_app, vpc_id, sum(bytes_tx)::BIGINT, sum(bytes_rx)::BIGINT, count(*)
                FROM flows GROUP BY ALL ORDER BY hour, src_app, dest_app, vpc_id"""
     assert rows_of(aggregate(flows)) == duckdb.sql(query).fetchall()
@@ -65,7 +66,7 @@ def test_sums_equal_those_of_duckdb(rows):
 def test_any_split_of_the_records_gives_the_same_sums(rows, cuts):
     flows = flows_of(rows)
     borders = sorted({0, len(rows), *(min(cut, len(rows)) for cut in cuts)})
-    pieces = [aggregate(flows.slice(a, b - a)) for a, b in zip(borders, borders[1:], strict=False)]
+    pieces = [aggregate(flows.slice(a, b - a)) for a, b in pairwise(borders)]
     assert rows_of(merge(pieces)) == rows_of(aggregate(flows))
 
 

@@ -24,8 +24,10 @@ EXAMPLES = [
     ),
     (
         errors.TooManyRejects(1500, 3000, 0.25, "a.csv: row 3: torn"),
-        "stopped by --max-reject-ratio 0.25, nothing was committed: "
-        "1,500 of 3,000 rows were rejected (50.00%); the first: a.csv: row 3: torn",
+        (
+            "stopped by --max-reject-ratio 0.25, nothing was committed: "
+            "1,500 of 3,000 rows were rejected (50.00%); the first: a.csv: row 3: torn"
+        ),
     ),
     (
         errors.SumOverflow("bytes_tx", "src_app 'a'"),
@@ -43,8 +45,10 @@ EXAMPLES = [
     ),
     (
         errors.StoreUnpublished("run-1", "s/x", "Input/output error"),
-        "the run run-1 is committed, but cannot be published: s/x: Input/output error; "
-        "once that is mended, any ingest into this store finishes it",
+        (
+            "the run run-1 is committed, but cannot be published: s/x: Input/output error; "
+            "once that is mended, any ingest into this store finishes it"
+        ),
     ),
 ]
 
@@ -56,7 +60,7 @@ def tree_below(error, depth=0):
         yield from tree_below(child, depth + 1)
 
 
-@pytest.mark.parametrize(("error", "sentence"), EXAMPLES, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(("error", "sentence"), EXAMPLES, ids=[type(error).__name__ for error, _ in EXAMPLES])
 def test_an_error_is_a_sentence_and_survives_pickling(error, sentence):
     assert str(error) == sentence
     revived = pickle.loads(pickle.dumps(error))

@@ -29,7 +29,7 @@ LAST_OF_THE_CALENDAR = 70389527  # 9999-12-31T23
         ("2026-11-24T08Z", 498752),
         ("2026-11-24T08:00Z", 498752),
         ("2026-11-24T08:00:00+00:00", 498752),
-        ("2024-02-29T00", 474744),
+        ("2024-02-29T00", 474768),
         ("9999-12-31T23", LAST_OF_THE_CALENDAR),
     ],
 )
@@ -70,7 +70,7 @@ def test_anything_else_is_refused_with_its_reason(text, complaint):
         parse_hour(text)
 
 
-@given(st.text() | st.from_regex(r"\d{4}-\d\d-\d\dT\d\d", fullmatch=True) | st.from_regex(r"[-+]?\d+", fullmatch=True))
+@given(st.text() | st.text("0123456789+-") | st.tuples(*[st.integers(0, 99)] * 5).map("%02d%02d-%02d-%02dT%02d".__mod__))
 def test_any_text_is_a_positive_hour_or_refused(text):
     try:
         hour = parse_hour(text)

@@ -1,6 +1,7 @@
 """Which raw files there are, and which of them are new."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -25,45 +26,51 @@ def names(paths, raw):
     return [str(path.relative_to(raw)) for path in paths]
 
 
-def plan_of(tmp_path, *raw, counted=(), same_content="skip"):
+def plan_of(tmp_path, *raw, counted=(), same_content="skip", min_age_seconds=0):
     """The plan for some raw paths in a store that has counted some sources."""
     store = Locations(tmp_path / "store")
     store.runs.mkdir(parents=True, exist_ok=True)
     fields = dict.fromkeys(("read", "valid", "rejected", "bytes_tx", "bytes_rx"), 0)
-    sources = [SourceRecord(s.name, digest_of(s), s.size, s.mtime_ns, format="CSV", ignored={}, **fields) for s in counted]
+    sources = [
+        SourceRecord(s.name, s.digest or digest_of(s), s.size, s.mtime_ns, format="CSV", ignored={}, **fields)
+        for s in counted
+    ]
     run = RunRecord("run-1", "", "", sources)
     store.record_of("run-1").write_bytes(run.to_json())
     with open_index(store) as index:
-        return plan(raw, index, same_content)
+        return plan(find(raw), index, same_content, min_age_seconds)
 
 
 class TestFinding:
     def test_a_folder_is_walked_in_the_order_of_paths(self, raw):
-        assert names(find(["."])[0], raw) == ["a.csv", "b.csv", "deep/c.csv", "deep/er/d.log.gz"]
+        assert names(find(["."]).files, raw) == ["a.csv", "b.csv", "deep/c.csv", "deep/er/d.log.gz"]
 
     def test_patterns_reach_any_depth(self, raw):
-        assert names(find(["**/*.csv"])[0], raw) == ["a.csv", "b.csv", "deep/c.csv"]
-        assert names(find(["deep/*"])[0], raw) == ["deep/c.csv"]
+        assert names(find(["**/*.csv"]).files, raw) == ["a.csv", "b.csv", "deep/c.csv"]
+        assert names(find(["deep/*"]).files, raw) == ["deep/c.csv"]
 
     def test_a_file_named_twice_is_found_once(self, raw):
-        assert names(find(["a.csv", "*.csv", str(raw / "a.csv"), "deep/../a.csv"])[0], raw) == ["a.csv", "b.csv"]
+        assert names(find(["a.csv", "*.csv", str(raw / "a.csv"), "deep/../a.csv"]).files, raw) == ["a.csv", "b.csv"]
 
     def test_a_missing_path_is_an_error_but_a_pattern_may_match_nothing(self, raw):
-        assert find(["*.parquet"]) == ([], [])
+        assert find(["*.parquet"]).files == []
         with pytest.raises(UsageError, match=r"no file or folder nowhere\.csv"):
             find(["nowhere.csv"])
 
     def test_a_file_whose_name_looks_like_a_pattern_is_taken_as_it_is(self, raw):
         (raw / "x[1].csv").write_text("x")
-        assert names(find(["x[1].csv"])[0], raw) == ["x[1].csv"]
+        assert names(find(["x[1].csv"]).files, raw) == ["x[1].csv"]
 
     @pytest.mark.parametrize("name", [".hidden", "_SUCCESS", "x.tmp", "x.part", "x.partial", "x.inprogress"])
     def test_files_still_being_written_are_left_alone_in_folders_and_named(self, raw, name):
         (raw / "deep" / name).write_text("half")
-        files, left_alone = find(["deep"])
-        assert names(files, raw) == ["deep/c.csv", "deep/er/d.log.gz"]
-        assert left_alone == [str(raw / "deep" / name)]
-        assert names(find([f"deep/{name}"])[0], raw) == [f"deep/{name}"]  # who names a file means it
+        found = find(["deep"])
+        assert names(found.files, raw) == ["deep/c.csv", "deep/er/d.log.gz"]
+        assert found.left_alone == [str(raw / "deep" / name)]
+        assert names(find([f"deep/{name}"]).files, raw) == [f"deep/{name}"]  # who names a file means it
+
+    def test_the_store_is_no_raw_file_even_below_a_folder_that_is_searched(self, raw):
+        assert names(find(["."], store=raw / "deep").files, raw) == ["a.csv", "b.csv"]
 
 
 class TestPlanning:
@@ -107,14 +114,16 @@ class TestPlanning:
         assert [source.path.name for source in made.known] == ["a.csv"]  # but no path counts twice
 
     def test_other_content_at_a_known_path_is_changed(self, raw, tmp_path):
-        counted = plan_of(tmp_path, "a.csv").new
+        counted = replace(Source.at(raw / "a.csv"), digest=digest_of(Source.at(raw / "a.csv")))
         (raw / "a.csv").write_text("a.csv and more")
-        store = tmp_path / "store"
-        made = plan_of(tmp_path, "a.csv", counted=[])
-        assert [source.path.name for source in made.new] == ["a.csv"]
-        with open_index(Locations(store)) as index:
-            assert not index.knows_path(str(raw / "a.csv"))
-        assert counted
+        made = plan_of(tmp_path, "a.csv", counted=[counted])
+        assert [source.path.name for source in made.changed] == ["a.csv"]
+        assert made.new == []
+
+    @pytest.mark.parametrize(("age", "young"), [(0, 0), (3600, 4)])
+    def test_files_that_are_too_young_are_left_for_the_next_run(self, raw, tmp_path, age, young):
+        made = plan_of(tmp_path, ".", min_age_seconds=age)
+        assert (len(made.young), len(made.new)) == (young, 4 - young)
 
     def test_an_empty_file_is_skipped_for_it_may_only_just_have_been_made(self, raw, tmp_path):
         (raw / "new.csv").touch()

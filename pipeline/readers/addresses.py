@@ -105,6 +105,8 @@ def load_app_map(path: Path) -> AppMap:
             if not {"cidr", "app"} <= set(reader.fieldnames or ()):
                 raise UsageError(f"{path}: the first line must be the header cidr,app or cidr,app,vpc_id")
             for row in reader:
+                if None in row:
+                    raise UsageError(f"{path}: line {reader.line_num}: more cells than the header has")
                 network, app, vpc_id = _rule(row, f"{path}: line {reader.line_num}")
                 known, line = rules.setdefault((network, vpc_id), (app, reader.line_num))
                 if known != app:

@@ -6,7 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_HOUR = re.compile(r"hour=([1-9]\d*)")  # never zero-padded: readers would take hour=01 for a text
+from pipeline.errors import StoreDamaged
+from pipeline.schema import INT64_MAX
+
+_HOUR = re.compile(r"hour=([1-9]\d{0,18})")  # never zero-padded: readers would take hour=01 for a text
 _RUN = re.compile(r"run=([0-9A-Za-z-]+)")
 _PART = "part-0.parquet"
 
@@ -68,7 +71,8 @@ class Locations:
     def hours(self) -> list[int]:
         """The hours that have a partition, in order."""
         # A run that was cut off may have made the folder, but not yet put the file into it.
-        return sorted(hour for hour in map(int, _names(self.flows, _HOUR)) if self.partition(hour).exists())
+        named = (int(name) for name in _names(self.flows, _HOUR))
+        return sorted(hour for hour in named if hour <= INT64_MAX and self.partition(hour).exists())
 
     def runs_with_rejects(self) -> list[str]:
         """The runs that rejected rows, oldest first."""
@@ -84,8 +88,14 @@ class Locations:
 
 
 def _names(folder: Path, pattern: re.Pattern[str]) -> list[str]:
-    """The captured part of each name in a folder that matches; none if there is no folder."""
+    """The captured part of each name in a folder that matches; none if there is no folder.
+
+    Raises:
+        StoreDamaged: It is no folder.
+    """
     try:
         return [match[1] for path in folder.iterdir() if (match := pattern.fullmatch(path.name))]
     except FileNotFoundError:
         return []
+    except NotADirectoryError:
+        raise StoreDamaged(str(folder), "it must be a folder") from None

@@ -19,6 +19,8 @@ from pipeline.store.locations import Locations
 _ROW_GROUP_ROWS = 131_072
 #: The key of the Parquet metadata that holds a partition's sums, so that listing the hours reads footers alone.
 _SUMMARY_KEYS = {name: f"flowlog.{name}".encode() for name in (*SUMS, COUNT)}
+#: `pre_buffer` would start a thread, as `aggregation.sort_rows` tells.
+_READ_OPTIONS: dict[str, Any] = {"page_checksum_verification": True, "pre_buffer": False}
 #: What reading a damaged file may raise; UnicodeDecodeError is a ValueError.
 _UNREADABLE = (pa.ArrowException, OSError, ValueError)
 _WRITE_OPTIONS: dict[str, Any] = {
@@ -62,13 +64,12 @@ def write_partition(path: Path, totals: pa.Table) -> None:
     pq.write_table(table, path, row_group_size=_ROW_GROUP_ROWS, sorting_columns=order, **_WRITE_OPTIONS)
 
 
-def read_partition(store: Locations, hour: int, filters: Any = None) -> pa.Table:
+def read_partition(store: Locations, hour: int) -> pa.Table:
     """Reads an hour's totals.
 
     Args:
         store: The store.
         hour: Hours since the epoch.
-        filters: A pyarrow filter on the partition's columns.
 
     Returns:
         `schema.TOTALS_SCHEMA`, sorted by key; empty for an unknown hour.
@@ -79,17 +80,12 @@ def read_partition(store: Locations, hour: int, filters: Any = None) -> pa.Table
     path = store.partition(hour)
     try:
         with path.open("rb") as file:
-            table = pq.ParquetFile(file, page_checksum_verification=True).read()
+            table = pq.ParquetFile(file, **_READ_OPTIONS).read(use_threads=False)
     except FileNotFoundError:
         return TOTALS_SCHEMA.empty_table()
     except _UNREADABLE as error:
         raise StoreDamaged(str(path), str(error)) from error
-    if not table.schema.equals(PARTITION_SCHEMA):
-        raise StoreDamaged(
-            str(path), f"its columns are {', '.join(f'{field.name}: {field.type}' for field in table.schema)}"
-        )
-    if filters is not None:
-        table = table.filter(filters)
+    _check_columns(path, table, PARTITION_SCHEMA)
     hours = pa.repeat(pa.scalar(hour, pa.int64()), table.num_rows)
     return table.replace_schema_metadata(None).add_column(0, "hour", hours)
 
@@ -128,8 +124,16 @@ def read_rejects(store: Locations, run_id: str) -> pa.Table:
     path = store.rejects_of(run_id)
     try:
         with path.open("rb") as file:
-            return pq.ParquetFile(file, page_checksum_verification=True).read()
+            table = pq.ParquetFile(file, **_READ_OPTIONS).read(use_threads=False)
     except FileNotFoundError:
         return REJECT_SCHEMA.empty_table()
     except _UNREADABLE as error:
         raise StoreDamaged(str(path), str(error)) from error
+    _check_columns(path, table, REJECT_SCHEMA)
+    return table
+
+
+def _check_columns(path: Path, table: pa.Table, schema: pa.Schema) -> None:
+    if not table.schema.equals(schema):
+        columns = ", ".join(f"{field.name}: {field.type}" for field in table.schema)
+        raise StoreDamaged(str(path), f"its columns are {columns}")

@@ -46,12 +46,12 @@ def read_parquet(stream: BinaryIO, columns: Sequence[Column], null_texts: Sequen
         UnreadableSource: The file is damaged, or a column has a type that cannot hold what it must.
     """
     with _seekable(stream) as seekable, _reading("cannot be read to its end:"):
-        file = pq.ParquetFile(seekable, page_checksum_verification=True)
+        file = pq.ParquetFile(seekable, page_checksum_verification=True, pre_buffer=False)
         wanted = present_columns(columns, file.schema_arrow.names)
         for column in wanted:
             _check_type(column, file.schema_arrow.field(column.name).type, null_texts)
         first = 1
-        for record_batch in file.iter_batches(_BATCH_ROWS, columns=[column.name for column in wanted]):
+        for record_batch in file.iter_batches(_BATCH_ROWS, columns=[column.name for column in wanted], use_threads=False):
             table = pa.table(record_batch)
             batch = _batch(table, first, wanted, null_texts)
             yield batch.with_table(complete(batch.table, columns))

@@ -1,0 +1,113 @@
+"""Text in blocks of whole lines, each with its place in the file."""
+
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import UnknownFormat, UnreadableSource
+from pipeline.readers import blocks
+from pipeline.readers.blocks import MAX_RAW_CHARACTERS, TextBlock, raw_text, text_blocks
+
+
+def cut(data, block_bytes):
+    return [(block.data, block.first_line) for block in text_blocks(io.BytesIO(data), block_bytes=block_bytes)]
+
+
+class TestBlocks:
+    def test_a_block_ends_with_a_whole_line_and_knows_its_first(self):
+        assert cut(b"one\ntwo\nthree\nfour", 9) == [(b"one\ntwo\n", 1), (b"three\n", 3), (b"four", 4)]
+
+    def test_a_line_longer_than_a_block_stays_whole(self):
+        assert cut(b"a\n" + b"long" * 5 + b"\nb\n", 4) == [(b"a\n", 1), (b"long" * 5 + b"\n", 2), (b"b\n", 3)]
+
+    def test_nothing_has_no_blocks(self):
+        assert cut(b"", 4) == []
+
+    @settings(deadline=None)
+    @given(st.text("ab\n\r", max_size=60).map(str.encode), st.integers(1, 70))
+    def test_the_blocks_together_are_the_file(self, data, block_bytes):
+        found = list(text_blocks(io.BytesIO(data), block_bytes=block_bytes))
+        assert b"".join(block.data for block in found) == data
+        assert all(block.data.endswith(b"\n") for block in found[:-1])
+        line = 1
+        for block in found:
+            assert block.first_line == line
+            line += block.data.count(b"\n")
+
+    def test_another_cut_may_keep_lines_together(self):
+        def behind_semicolon(data):
+            return data.rfind(b";\n") + 2 if b";\n" in data else 0
+
+        found = text_blocks(io.BytesIO(b"a\nb;\nc;\n"), behind_semicolon, 3)
+        assert [(block.data, block.first_line) for block in found] == [(b"a\nb;\n", 1), (b"c;\n", 3)]
+
+    def test_a_byte_order_mark_is_taken_off_the_start_only(self):
+        assert cut(b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", 99) == [(b"a\n\xef\xbb\xbfb\n", 1)]
+
+    @pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "utf-32"])
+    def test_utf_16_and_utf_32_are_refused_by_name(self, codec):
+        data = "\ufeffhour".encode(codec) if codec == "utf-16-be" else "hour".encode(codec)
+        with pytest.raises(UnknownFormat, match="UTF-16 or UTF-32 text; convert it to UTF-8"):
+            cut(data, 99)
+
+    def test_an_endless_line_is_no_log_and_does_not_fill_the_memory(self, monkeypatch):
+        monkeypatch.setattr(blocks, "MAX_LINE_BYTES", 10)
+        assert cut(b"a\n" + b"x" * 10 + b"\n", 4)[-1] == (b"x" * 10 + b"\n", 2)
+        with pytest.raises(UnreadableSource, match="line 2 is longer than"):
+            cut(b"a\n" + b"x" * 20 + b"\n", 4)
+
+
+class TestLines:
+    @pytest.mark.parametrize(
+        ("data", "rows"),
+        [
+            (b"", []),
+            (b"a", [1]),
+            (b"a\n", [1]),
+            (b"a\nb", [1, 2]),
+            (b"\n\na\n", [3]),
+            (b"a\n\nb\n", [1, 3]),
+            (b"a\n\n\n", [1]),
+            (b"a\r\n\r\nb\r\n", [1, 3]),
+            (b"\r\na\r\n", [2]),
+            (b"\r", []),
+            (b"a\n\r", [1]),
+            (b" \n\t\n", [1, 2]),  # white space is not nothing
+            (b"a\rb\n", [1]),  # a return alone ends no line
+        ],
+    )
+    def test_blank_lines_are_no_rows(self, data, rows):
+        assert TextBlock(data, 1).rows().tolist() == rows
+        assert TextBlock(data, 101).rows().tolist() == [row + 100 for row in rows]
+
+    def test_a_line_is_found_by_its_number_in_the_file(self):
+        block = TextBlock(b"a\r\n\nb\nc", 7)
+        assert [block.line(number) for number in (7, 8, 9, 10)] == [b"a", b"", b"b", b"c"]
+
+    def test_the_lines_behind_a_line_keep_their_numbers(self):
+        rest = TextBlock(b"a\n\nb\nc\n", 7).behind(8)
+        assert (rest.data, rest.first_line) == (b"b\nc\n", 9)
+        assert TextBlock(b"a\n", 1).behind(1).rows().tolist() == []
+
+    @pytest.mark.parametrize(
+        ("data", "plain"),
+        [(b"", True), (b"a\nb\n", True), (b"a\r\nb\r\n", True), (b"a\rb\n", False), (b"a\r\r\n", False), (b"a\n\r", False)],
+    )
+    def test_a_block_with_a_lone_carriage_return_is_not_plain(self, data, plain):
+        assert TextBlock(data, 1).is_plain is plain
+
+
+class TestRawText:
+    def test_bytes_that_are_not_utf8_are_shown_escaped(self):
+        assert TextBlock(b"a\n\xc3\xa9\xff\n", 1).raw_of(2) == "é\\xff"
+
+    def test_a_long_row_is_cut_with_a_note_of_its_length(self):
+        assert raw_text(b"x" * MAX_RAW_CHARACTERS) == "x" * MAX_RAW_CHARACTERS
+        assert raw_text(b"x" * 5000) == "x" * MAX_RAW_CHARACTERS + "… (5,000 bytes)"
+
+    @settings(deadline=None)
+    @given(st.binary(max_size=20))
+    def test_any_bytes_can_be_shown_and_stored(self, raw):
+        raw_text(raw).encode("utf-8")

@@ -1,0 +1,152 @@
+"""Canonical flow records: the six fields under their own names, in each syntax."""
+
+import csv
+import gzip
+import io
+import json
+import random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import MissingColumns, SourceError
+from pipeline.schema import COLUMNS, FLOW_SCHEMA
+from tests.readers.helpers import INTEGER_RULE, TEXT_RULE, UTF8_RULE, blocks_of, format_of, read
+
+FLOWS = [(498752, "web", "db", "vpc-1", 100, 0), (498753, 'é, "x"\n', "db", "vpc-2", 2**53 - 1, 7), (1, "a", "b", "-", 0, 0)]
+
+
+def as_csv(records, columns=COLUMNS):
+    target = io.StringIO()
+    writer = csv.DictWriter(target, columns, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(records)
+    return target.getvalue().encode()
+
+
+def as_json_lines(records, columns=COLUMNS):
+    return "".join(json.dumps({name: record[name] for name in columns}) + "\n" for record in records).encode()
+
+
+def as_json_array(records, columns=COLUMNS):
+    return json.dumps(
+        [{name: record[name] for name in columns} for record in records], indent=2, ensure_ascii=False
+    ).encode()
+
+
+def as_parquet(records, columns=COLUMNS):
+    types = {field.name: field.type for field in FLOW_SCHEMA} | {"x": pa.int64()}
+    target = io.BytesIO()
+    pq.write_table(pa.table({name: pa.array([record[name] for record in records], types[name]) for name in columns}), target)
+    return target.getvalue()
+
+
+WRITERS = {"CSV": as_csv, "JSON Lines": as_json_lines, "JSON array": as_json_array, "Parquet": as_parquet}
+#: The number of the first record: a CSV file has a header line before it.
+FIRST = {"CSV": 2, "JSON Lines": 1, "JSON array": 1, "Parquet": 1}
+syntaxes = pytest.mark.parametrize("syntax", WRITERS)
+
+
+def records_of(flows):
+    return [dict(zip(COLUMNS, flow, strict=True)) | {"x": 1} for flow in flows]
+
+
+@syntaxes
+def test_what_was_written_is_read(syntax):
+    data = WRITERS[syntax](records_of(FLOWS))
+    assert format_of(data) == syntax
+    outcome = read(data)
+    assert (outcome.cells, outcome.rejects, outcome.ignored) == (FLOWS, [], {})
+
+
+@syntaxes
+@pytest.mark.parametrize("seed", range(4))
+def test_fields_may_stand_in_any_order_among_others(syntax, seed):
+    columns = random.Random(seed).sample([*COLUMNS, "x"], 7)
+    assert read(WRITERS[syntax](records_of(FLOWS), columns)).cells == FLOWS
+
+
+@syntaxes
+def test_it_can_be_compressed(syntax):
+    assert read(gzip.compress(WRITERS[syntax](records_of(FLOWS)))).cells == FLOWS
+
+
+@pytest.mark.parametrize("syntax", ["CSV", "Parquet"])
+@pytest.mark.parametrize("missing", COLUMNS)
+def test_a_field_that_the_file_lacks_is_named(syntax, missing):
+    columns = [name for name in COLUMNS if name != missing]
+    with pytest.raises(MissingColumns) as error:
+        read(WRITERS[syntax](records_of(FLOWS), columns))
+    assert (error.value.missing, error.value.found) == ([missing], columns)
+
+
+@pytest.mark.parametrize("syntax", ["JSON Lines", "JSON array"])
+@pytest.mark.parametrize("missing", COLUMNS)
+def test_a_field_that_a_json_object_lacks_is_null_for_the_schema_to_refuse(syntax, missing):
+    outcome = read(WRITERS[syntax](records_of(FLOWS[:1]), [name for name in COLUMNS if name != missing]))
+    assert outcome.cells == [tuple(None if name == missing else cell for name, cell in zip(COLUMNS, FLOWS[0], strict=True))]
+
+
+INTEGERS, TEXTS = ("hour", "bytes_tx", "bytes_rx"), ("src_app", "dest_app", "vpc_id")
+
+
+@pytest.mark.parametrize(
+    ("syntax", "field", "cell", "rule"),
+    [
+        *[(syntax, field, "five", INTEGER_RULE) for syntax in ("CSV", "JSON Lines", "JSON array") for field in INTEGERS],
+        *[(syntax, field, 5, TEXT_RULE) for syntax in ("JSON Lines", "JSON array") for field in TEXTS],
+    ],
+)
+def test_an_unfit_cell_is_rejected_under_its_row_and_name(syntax, field, cell, rule):
+    good, other = records_of(FLOWS[::2])
+    outcome = read(WRITERS[syntax]([good, good | {field: cell}, other]))
+    assert (outcome.cells, outcome.faults) == (FLOWS[::2], [(FIRST[syntax] + 1, field, rule)])
+
+
+def test_a_text_that_is_not_utf8_is_rejected_in_every_syntax_of_text():
+    bad = [
+        data.replace(b"web", b"w\xff")
+        for data in (WRITERS[name](records_of(FLOWS)) for name in WRITERS if name != "Parquet")
+    ]
+    assert [read(data).faults for data in bad] == [[(2, "src_app", UTF8_RULE)], *[[(1, "src_app", UTF8_RULE)]] * 2]
+
+
+@pytest.mark.parametrize("line", ["1,,b,v,1,2", "0,a,b,v,1,2", "1,a,b,v,-1,2", f"1,a,b,v,1,{2**60}"])
+def test_the_rules_of_the_record_are_left_to_the_schema(line):
+    assert read(",".join(COLUMNS) + "\n" + line).rejects == []
+
+
+apps = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
+flows = st.tuples(*[st.integers(-(2**63), 2**63 - 1), apps, apps, apps, st.integers(0, 2**53), st.integers(0, 2**53)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(flows, max_size=5), st.integers(1, 200))
+def test_the_same_records_read_the_same_in_every_syntax(found, block_bytes):
+    for name, write in WRITERS.items():
+        option = {"CSV": "csv", "Parquet": "parquet"}.get(name, "json")
+        if not found and name == "JSON Lines":
+            continue  # an empty file is of no format
+        with blocks_of(block_bytes):
+            outcome = read(write(records_of(found)), option=option)
+        assert (outcome.cells, outcome.read) == (found, len(found))
+
+
+@pytest.mark.parametrize("syntax", ["CSV", "JSON array", "Parquet"])
+def test_no_records_are_no_records(syntax):
+    assert read(WRITERS[syntax]([])).read == 0
+
+
+@pytest.mark.parametrize("syntax", ["JSON Lines", "JSON array", "Parquet"])
+def test_a_file_cut_off_anywhere_gives_no_record_that_was_not_written(syntax):
+    data = WRITERS[syntax](records_of(FLOWS))
+    for length in range(len(data)):
+        try:
+            found = read(data[:length]).cells
+        except SourceError:
+            continue
+        assert syntax == "JSON Lines"  # the others know where they end
+        assert found == FLOWS[: len(found)]

@@ -1,0 +1,189 @@
+"""Small guards over the whole: who imports whom, what starts fast, and names that stand in two places."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import typer.main
+
+from pipeline import cli, output, readers, rejects
+
+ROOT = Path(__file__).parents[1]
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in (ROOT / "pipeline").rglob("*.py")
+}
+#: From the top down. A module imports from its own line and those below it.
+LAYERS = [
+    ["__main__"],
+    ["cli", "__init__"],
+    ["flowstore", "progress"],
+    ["ingest", "query", "verify", "undo", "output"],
+    ["counting", "recount", "staging", "rejects"],
+    ["sources", "ledger", "store", "aggregation", "validation", "readers"],
+    ["schema", "errors", "hours"],
+]
+
+
+def is_for_types_only(node):
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def imports(tree, at_start=False):
+    """The modules that some code imports. `at_start`: only those that it imports when it is itself imported."""
+    for node in ast.iter_child_nodes(tree):
+        if at_start and (isinstance(node, ast.FunctionDef) or is_for_types_only(node)):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            full = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in MODULES else node.module for name in full)
+        else:
+            yield from imports(node, at_start)
+
+
+def own_imports(name, at_start=False):
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    return {imported for imported in imports(tree, at_start) if imported in MODULES}
+
+
+def room(name):
+    """`pipeline.readers.aws` is in the room `readers`."""
+    return name.split(".")[1] if "." in name else "__init__"
+
+
+def layer(name):
+    return next(depth for depth, rooms in enumerate([*LAYERS, [room(name)]]) if room(name) in rooms)
+
+
+class TestImports:
+    @pytest.mark.parametrize("name", MODULES)
+    def test_they_run_one_way(self, name):
+        upwards = {imported for imported in own_imports(name) if layer(imported) < layer(name)}
+        assert not upwards
+
+    def test_every_room_has_its_layer(self):
+        assert {room(name) for name in MODULES} == {name for layer in LAYERS for name in layer}
+
+    def test_there_are_no_cycles(self):
+        order = TopologicalSorter({name: own_imports(name, at_start=True) for name in MODULES})
+        assert len(list(order.static_order())) == len(MODULES)  # it raises CycleError
+
+    @pytest.mark.parametrize(
+        ("importer", "forbidden"),
+        [
+            ("readers", {"store", "ledger", "sources", "aggregation", "validation"}),  # a reader knows no store
+            ("store", {"readers", "ledger", "sources", "validation"}),  # the store knows no formats
+            ("aggregation", {"readers", "store", "ledger", "sources", "validation"}),
+            ("validation", {"store", "ledger", "sources", "aggregation"}),
+            ("ledger", {"readers", "aggregation", "validation", "sources"}),
+            ("query", {"readers", "ledger", "sources", "validation", "ingest", "verify", "rejects"}),
+            ("output", {"store", "readers", "ledger", "query"}),
+        ],
+    )
+    def test_rooms_beside_each_other_know_nothing_of_each_other(self, importer, forbidden):
+        known = {room(imported) for name in MODULES if room(name) == importer for imported in own_imports(name)}
+        assert not known & forbidden
+
+    @pytest.mark.parametrize("name", MODULES)
+    def test_pandas_and_pandera_are_imported_where_they_are_used(self, name):
+        tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+        heavy = {imported.split(".")[0] for imported in imports(tree, at_start=True)} & {"pandas", "pandera"}
+        assert not heavy
+
+    def test_the_functions_above_see_what_they_should(self):
+        tree = ast.parse(
+            "import a.b\nfrom pipeline.store import files\nfrom pipeline.errors import UsageError\n"
+            "if TYPE_CHECKING:\n    import c\ntry:\n    import d\nexcept E:\n    import e\n"
+            "def f():\n    import g\nclass C:\n    import h\n    def m(self):\n        import i\n"
+        )
+        at_start = ["a.b", "pipeline.store.files", "pipeline.errors", "d", "e", "h"]
+        assert list(imports(tree, at_start=True)) == at_start
+        assert sorted(imports(tree)) == sorted([*at_start, "c", "g", "i"])
+
+
+def loaded_by(*commands):
+    """The modules that a new process has loaded when it has run some commands."""
+    script = (
+        "import json, sys\n"
+        "from pipeline.cli import app\n"
+        "for arguments in json.loads(sys.argv[1]):\n"
+        "    app(arguments, standalone_mode=False)\n"
+        "print(json.dumps(list(sys.modules)), file=sys.stderr)\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(commands)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    return {name.split(".")[0] for name in json.loads(finished.stderr.splitlines()[-1])}
+
+
+class TestStart:
+    def test_help_needs_neither_arrow_nor_pandas(self):
+        commands = [["--help"], *([command, "--help"] for command in typer.main.get_command(cli.app).commands)]
+        assert not loaded_by(*commands) & {"pyarrow", "numpy", "pandas", "pandera", "rich"}
+
+    def test_reading_needs_no_pandas_in_any_format(self, ingested, tmp_path):
+        store = str(ingested("foo,bar,v,1,1,1", "foo,bar,v,1,1,2", "x,y,v,-1,1,1").locations.root)
+        queries = [
+            ["query", "--hour", "1", "--format", name, "--output", str(tmp_path / name)] for name in output.OUTPUT_FORMATS
+        ]
+        grouped = ["query", "--hour", "1", "--until", "9", "--src-app", "foo", "--by", "src_app", "--top", "1"]
+        others = [grouped, ["hours"], ["runs"], ["rejects", "--by", "run"], ["verify"], ["drop", "--before", "2"]]
+        loaded = loaded_by(*([*command, "--store", store] for command in [*queries, *others]))
+        assert "pyarrow" in loaded
+        assert not loaded & {"pandas", "pandera"}
+
+    @pytest.mark.parametrize(("command", "flows"), [(["verify", "--deep"], 2), (["forget", "raw/1.flows"], 1)])
+    def test_those_that_count_raw_files_again_have_it(self, ingested, monkeypatch, tmp_path, command, flows):
+        ingested("foo,bar,v,1,1,1")
+        store = ingested("foo,bar,v,2,2,1")
+        monkeypatch.chdir(tmp_path)
+        assert {"pandas", "pandera"} <= loaded_by([*command, "--store", "store"])
+        assert store.table(1).column("flows").to_pylist() == [flows]
+
+    def test_an_ingest_that_finds_nothing_new_needs_no_pandas(self, ingested, tmp_path):
+        store = str(ingested("foo,bar,v,1,1,1").locations.root)
+        loaded = loaded_by(["ingest", str(tmp_path / "raw"), "--store", store])
+        assert not loaded & {"pandas", "pandera"}
+
+
+class TestNamesInTwoPlaces:
+    """`cli` has its choices as literals, so that help need not import those who know them."""
+
+    def test_raw_formats(self):
+        assert get_args(cli.RawFormat) == readers.FORMAT_OPTIONS
+
+    def test_output_formats(self):
+        assert get_args(cli.OutputFormat) == output.OUTPUT_FORMATS
+
+    def test_groupings(self):
+        assert get_args(cli.Grouping) == tuple(rejects.GROUPINGS)
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = typer.main.get_command(cli.app).commands
+OPTIONS = [
+    (name, option) for name in ("ingest", "query") for parameter in COMMANDS[name].params for option in parameter.opts
+]
+
+
+@pytest.mark.skipif(not README, reason="there is no README yet")
+class TestReadme:
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_every_command_stands_there(self, command):
+        assert f"flowlog {command}" in README
+
+    @pytest.mark.parametrize(("command", "option"), [pair for pair in OPTIONS if pair[1].startswith("--")])
+    def test_every_option_stands_there(self, command, option):
+        assert option in README

@@ -1,0 +1,244 @@
+"""How results look, and that they read back equal."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from unicodedata import east_asian_width
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pipeline import output
+from pipeline.errors import UsageError
+from pipeline.output import OUTPUT_FORMATS, printable, text_table, write_object, write_rows
+from pipeline.schema import TOTALS_SCHEMA
+
+ROOT = Path(__file__).parents[1]
+FULL = Path("/dev/full")
+FIELDS = ["hour", "src_app", "dest_app", "vpc_id", "bytes_tx", "bytes_rx"]
+
+
+def totals(*rows):
+    """Totals from (src_app, bytes_tx); the rest does not matter."""
+    return pa.Table.from_pylist(
+        [
+            {"hour": 1, "src_app": app, "dest_app": "b", "vpc_id": "v", "bytes_tx": tx, "bytes_rx": 2, "flows": 3}
+            for app, tx in rows
+        ],
+        schema=TOTALS_SCHEMA,
+    )
+
+
+@pytest.fixture
+def written(tmp_path):
+    """What a format writes into a file."""
+
+    def write(rows, output_format):
+        write_rows(rows, output_format, tmp_path / "out")
+        return (tmp_path / "out").read_bytes()
+
+    return write
+
+
+ROWS = totals(("foo", 10), ('say "hi", ü', 2**63 - 1))
+
+
+class TestFormats:
+    def test_json_is_an_array_of_objects_with_the_six_fields_in_their_order(self, written):
+        text = written(ROWS, "json")
+        records = json.loads(text)
+        assert [list(record) for record in records] == [FIELDS, FIELDS]
+        assert records == ROWS.drop_columns("flows").to_pylist()
+        assert "ü".encode() in text
+
+    def test_json_lines_are_the_same_objects_one_a_line(self, written):
+        lines = written(ROWS, "jsonl").decode().splitlines()
+        assert [json.loads(line) for line in lines] == ROWS.drop_columns("flows").to_pylist()
+
+    def test_csv_has_a_header_and_the_number_of_flows(self, written):
+        text = written(ROWS, "csv")
+        header, first, *_ = csv.reader(io.StringIO(text.decode()))
+        assert header == [*FIELDS, "flows"]
+        assert first == ["1", "foo", "b", "v", "10", "2", "3"]
+        assert pa_csv.read_csv(io.BytesIO(text)) == ROWS
+        assert pd.read_csv(io.BytesIO(text)).to_dict("records") == ROWS.to_pylist()
+
+    def test_parquet_keeps_the_types(self, written):
+        assert pq.read_table(io.BytesIO(written(ROWS, "parquet"))).equals(ROWS)
+
+    @pytest.mark.parametrize(("output_format", "text"), [("json", b"[]\n"), ("jsonl", b""), ("table", b"none\n")])
+    def test_nothing_is_written_as_nothing(self, written, output_format, text):
+        assert written(totals(), output_format) == text
+
+    def test_nothing_keeps_its_columns_where_the_format_has_them(self, written):
+        assert pa_csv.read_csv(io.BytesIO(written(totals(), "csv"))).column_names == TOTALS_SCHEMA.names
+        assert pq.read_table(io.BytesIO(written(totals(), "parquet"))).equals(totals())
+
+    @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+    def test_chunks_leave_no_seam(self, written, monkeypatch, count):
+        monkeypatch.setattr(output, "_CHUNK_ROWS", 2)
+        rows = totals(*((f"a{i}", i) for i in range(count)))
+        assert json.loads(written(rows, "json")) == rows.drop_columns("flows").to_pylist()
+        assert len(written(rows, "jsonl").splitlines()) == count
+
+    @settings(max_examples=40)
+    @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), min_size=1, max_size=5))
+    @example(["a\nb", "a\r\nb", "\r", "\n", '"', '""', ",", "'", "\t", " a ", "\0", "\x1b[31m", "\u2028", "\ufeff", "NULL"])
+    def test_any_name_reads_back_equal(self, tmp_path_factory, names):
+        target = tmp_path_factory.getbasetemp() / "any-name"
+        rows = totals(*((name, 1) for name in names))
+        for output_format in OUTPUT_FORMATS:
+            write_rows(rows, output_format, target)
+            content = target.read_bytes()
+            if output_format == "json":
+                assert [record["src_app"] for record in json.loads(content)] == names
+            elif output_format == "jsonl":
+                assert [json.loads(line)["src_app"] for line in content.split(b"\n")[:-1]] == names
+            elif output_format == "csv":
+                records = csv.reader(io.StringIO(content.decode(), newline=""))
+                assert [record[1] for record in records] == ["src_app", *names]
+            elif output_format == "parquet":
+                assert pq.read_table(target).column("src_app").to_pylist() == names
+            else:
+                assert content.count(b"\n") == len(names) + 1
+
+
+class TestTable:
+    def test_numbers_stand_to_the_right_with_separators_and_an_hour_has_its_time(self):
+        rows = pa.table({"src_app": ["foo", "a-long-name"], "hour": [498752, 1], "bytes_tx": [7, 1234567]})
+        assert text_table(rows.to_pydict()) == (
+            "hour    time           src_app       bytes_tx\n"
+            "498752  2026-11-24T08  foo                  7\n"
+            "1       1970-01-01T01  a-long-name  1,234,567\n"
+        )
+
+    def test_names_longer_than_any_header_line_up(self):
+        rows = pa.table({"src_app": ["a" * 40, "b"], "dest_app": ["c", "d" * 30], "flows": [10**18, 0]})
+        header, first, second = text_table(rows.to_pydict()).splitlines()
+        assert [line.index(cell) for line, cell in ((header, "dest_app"), (first, "c"), (second, "d"))] == [42] * 3
+        assert {len(header), len(first), len(second)} == {len(first)}
+
+    def test_names_whose_letters_are_two_columns_wide_line_up(self):
+        lines = text_table(
+            pa.table({"src_app": ["\u65e5\u672c\u8a9e", "ab"], "dest_app": ["x", "x"]}).to_pydict()
+        ).splitlines()
+        before = [line[: line.rindex("x")] for line in lines[1:]]
+        widths = [sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text) for text in before]
+        assert widths[0] == widths[1]
+
+    def test_hours_whose_sums_pass_64_bits_are_shown_whole(self, ingested, flowlog, tmp_path):
+        ingested(*(f"{app},b,v,{2**53 - 1},0,1" for app in "ab" for _ in range(600)))
+        assert f"{1200 * (2**53 - 1):,}" in flowlog("hours", "--store", tmp_path / "store").out
+
+    @pytest.mark.parametrize("command", [["runs"], ["runs", "--sources"]])
+    def test_runs_whose_sums_pass_64_bits_are_shown_whole(self, ingested, flowlog, tmp_path, command):
+        ingested(*(f"a,b,v,{2**53 - 1},0,{hour}" for hour in (1, 2) for _ in range(600)))
+        assert f"{1200 * (2**53 - 1):,}" in flowlog(*command, "--store", tmp_path / "store").out
+
+    @pytest.mark.parametrize(
+        ("name", "shown"),
+        [
+            ("plain", "plain"),
+            ("ü \u65e5\u672c \U00010000", "ü \u65e5\u672c \U00010000"),
+            ("a\x1b[31mb", r"a\x1b[31mb"),
+            ("a\nb\tc\rd", r"a\nb\tc\rd"),
+            ("\0\x7f\x9b", r"\x00\x7f\x9b"),
+            ("\u202eabc\u202c", r"\u202eabc\u202c"),  # right-to-left override
+            ("\u2066a\u2069", r"\u2066a\u2069"),  # isolates
+            ("\u200e\u200f", r"\u200e\u200f"),
+            ("\u061c", r"\u061c"),  # the Arabic letter mark, the last of Unicode's bidirectional controls
+            ("a\u2028b\u2029", r"a\u2028b\u2029"),
+            ("\udcff", r"\udcff"),  # a byte of an argument that is not UTF-8
+        ],
+    )
+    def test_what_would_move_the_cursor_or_the_order_of_letters_is_escaped(self, name, shown):
+        assert printable(name) == shown
+        if "\udcff" not in name:
+            assert shown in text_table(totals((name, 1)).to_pydict())
+
+
+class TestTargets:
+    @pytest.mark.parametrize("output_format", OUTPUT_FORMATS)
+    def test_standard_output_and_a_file_get_the_same(self, written, capsysbinary, output_format):
+        expected = written(ROWS, output_format)
+        write_rows(ROWS, output_format, None)
+        assert capsysbinary.readouterr().out == expected
+
+    def test_a_file_is_written_over(self, written, tmp_path):
+        (tmp_path / "out").write_bytes(b"x" * 10_000)
+        assert json.loads(written(ROWS, "json"))
+
+    @pytest.mark.parametrize("name", [".", "nowhere/out"])
+    def test_a_file_that_cannot_be_written_is_named(self, tmp_path, name):
+        with pytest.raises(UsageError, match=r"cannot write .*: (Is a directory|No such file or directory)"):
+            write_rows(ROWS, "csv", tmp_path / name)
+
+    @pytest.mark.parametrize("output_format", OUTPUT_FORMATS)
+    @pytest.mark.skipif(not FULL.exists(), reason="Linux's full device")
+    def test_a_full_disk_is_the_users_error(self, output_format):
+        with pytest.raises(UsageError, match="cannot write /dev/full: No space left on device"):
+            write_rows(ROWS, output_format, FULL)
+
+    def test_a_terminal_gets_no_parquet(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        with pytest.raises(UsageError, match="name a file with --output"):
+            write_rows(ROWS, "parquet", None)
+        write_rows(ROWS, "parquet", tmp_path / "out")
+        assert pq.read_table(tmp_path / "out").num_rows == 2
+
+    def test_an_object_is_json_with_its_letters(self, capsys):
+        write_object({"app": "ü", "runs": [1, None]})
+        text = capsys.readouterr().out
+        assert json.loads(text) == {"app": "ü", "runs": [1, None]}
+        assert "ü" in text
+        assert text.endswith("}\n")
+
+    def test_an_object_is_utf8_whatever_the_locale_says(self, monkeypatch):
+        terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        monkeypatch.setattr(sys, "stdout", terminal)
+        write_object({"app": "ü"})
+        terminal.flush()
+        assert json.loads(terminal.buffer.getvalue()) == {"app": "ü"}
+
+
+class TestBrokenPipes:
+    """Who reads standard output may stop, as `head` does, and may never have been there."""
+
+    @pytest.fixture
+    def store(self, ingested, tmp_path):
+        ingested(*(f"app-{i},b,v,1,1,1" for i in range(5000)))  # more than a pipe holds
+        return str(tmp_path / "store")
+
+    def run(self, *arguments, stdout):
+        command = [sys.executable, "-m", "pipeline", *arguments]
+        return subprocess.run(command, cwd=ROOT, stdout=stdout, stderr=subprocess.PIPE, check=False, text=True)
+
+    @pytest.mark.parametrize(
+        "command",
+        [["query", "--hour", "1"], ["query", "--hour", "1", "--top", "1", "--format", "json"], ["hours", "--json"]],
+        ids=["much", "little", "an object"],
+    )
+    def test_a_reader_that_has_gone_is_no_error(self, store, command):
+        reader, writer = os.pipe()
+        os.close(reader)
+        finished = self.run(*command, "--store", store, stdout=writer)
+        os.close(writer)
+        assert (finished.returncode, finished.stderr) == (0, "")
+
+    @pytest.mark.skipif(not FULL.exists(), reason="Linux's full device")
+    @pytest.mark.parametrize("command", [["query", "--hour", "1"], ["hours"]])
+    def test_a_full_disk_behind_standard_output_is_said_in_a_sentence(self, store, command):
+        with FULL.open("wb") as full:
+            finished = self.run(*command, "--store", store, stdout=full)
+        assert finished.returncode not in (0, 1)
+        assert "Traceback" not in finished.stderr
+        assert "No space left on device" in finished.stderr
