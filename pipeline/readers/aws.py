@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import UnknownFormat
 from pipeline.hours import SECONDS_PER_HOUR
-from pipeline.readers.blocks import text_blocks
+from pipeline.readers.blocks import TextBlock, text_blocks
 from pipeline.readers.detection import Head
 from pipeline.readers.direction import Integers, is_answer
 from pipeline.readers.interface import Batch, Container, Fault, Format, Mask, ReadOptions
@@ -59,6 +59,7 @@ _SPACES = Dialect(delimiter=" ", null=_NULL)
 
 _MILLISECONDS_FROM, _TIMES_BELOW = 10**11, 10**14  # as seconds: the years 5138 and 3170843
 
+_HEADER = re.compile(rb"^(?=[^\n]*\bsrcaddr\b)[a-z][a-z0-9 \t-]*\r?\n?", re.MULTILINE)
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9-]*")
 _LINE = re.compile(r"\d+ \S+ (\S+) .* (ACCEPT|REJECT|-) (OK|NODATA|SKIPDATA)")
 
@@ -77,18 +78,23 @@ class _Text:
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
         parser: DelimitedParser | None = None
         for block in text_blocks(stream):
-            records = block
-            if parser is None:
-                rows = block.rows()
-                if not len(rows):
-                    continue
-                first = block.line(int(rows[0])).decode("utf-8", "replace").split()
+            # A header may also stand in the middle: that is what joining files, packed or not, makes.
+            for piece in block.cut_at(_HEADER) if b"srcaddr" in block.data else [block]:
+                first = _first_line(piece) if parser is None or piece.line_count == 1 else []
+                records = piece
                 if _is_header(first):
-                    records = block.behind(int(rows[0]))
-                parser = DelimitedParser(
-                    first if _is_header(first) else options.aws_fields or DEFAULT_FIELDS, _COLUMNS, _SPACES
-                )
-            yield _flows(parser.parse(records), options)
+                    parser = DelimitedParser(first, _COLUMNS, _SPACES)
+                    records = piece.behind(int(piece.rows()[0]))
+                elif parser is None and first:
+                    parser = DelimitedParser(options.aws_fields or DEFAULT_FIELDS, _COLUMNS, _SPACES)
+                if parser is not None:
+                    yield _flows(parser.parse(records), options)
+
+
+def _first_line(block: TextBlock) -> list[str]:
+    """The words of the first line that is not blank; none if all are."""
+    line = re.search(rb"[^\r\n]+", block.data)
+    return line[0].decode("utf-8", "replace").split() if line else []
 
 
 class _Parquet:

@@ -6,6 +6,7 @@ depend on the size of the file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -78,7 +79,11 @@ class TextBlock:
         return blank
 
     def rows_of(self, count: int) -> npt.NDArray[np.int64] | None:
-        """The same, if there are so many of them; None if there are not."""
+        """The same, if there are so many of them; None if there are not.
+
+        Whoever asks has seen that no line holds two records, and no record two lines: as many records as lines are one
+        on each.
+        """
         if count == self.line_count:  # one on each line: there is no need to look for blank ones
             return np.arange(self.first_line, self.first_line + count)
         rows = self.rows()
@@ -88,6 +93,23 @@ class TextBlock:
         """The line of that number in the file, without its newline."""
         i = number - self.first_line
         return self.data[self.line_starts[i] : self.line_ends[i]].rstrip(b"\r\n")
+
+    def cut_at(self, line: re.Pattern[bytes]) -> Iterator[TextBlock]:
+        """The block in pieces: each line that matches alone, and what lies between them.
+
+        Args:
+            line: Matches a whole line with its newline, in multi-line mode.
+        """
+        start, number = 0, self.first_line
+        for match in line.finditer(self.data):
+            for begin, end in ((start, match.start()), match.span()):
+                if begin < end:
+                    piece = TextBlock(self.data[begin:end], number)
+                    yield piece
+                    number += piece.line_count
+            start = match.end()
+        if start < len(self.data):
+            yield TextBlock(self.data[start:], number)
 
     def behind(self, number: int) -> TextBlock:
         """The lines behind the one of that number in the file."""

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import UnknownFormat, UnreadableSource
 from pipeline.hours import SECONDS_PER_HOUR
-from pipeline.readers.blocks import TextBlock, text_blocks
+from pipeline.readers.blocks import text_blocks
 from pipeline.readers.detection import Head
 from pipeline.readers.interface import Batch, Container, Fault, Format, ReadOptions
 from pipeline.readers.records import NOT_ADDRESS, column_of, missing
@@ -31,6 +31,7 @@ from pipeline.readers.syntax.jsonlines import read_json_lines
 from pipeline.schema import FLOW_SCHEMA
 
 _PATH = "conn"
+_DIRECTIVE = re.compile(rb"^#[^\n]*\n?", re.MULTILINE)
 _COLUMNS = [
     Column("ts", Kind.SECONDS),
     Column("id.orig_h", Kind.TEXT),
@@ -67,7 +68,7 @@ class _Tsv:
         header = _Header()
         parser: DelimitedParser | None = None
         for block in text_blocks(stream):
-            for piece in _pieces(block):
+            for piece in block.cut_at(_DIRECTIVE):
                 if piece.data.startswith(b"#"):
                     if header.take(piece.line(piece.first_line)):
                         parser = DelimitedParser(header.fields, _COLUMNS, header.dialect)
@@ -108,20 +109,6 @@ class _Header:
         elif name == "#fields":
             self.fields = values
         return name == "#fields"
-
-
-def _pieces(block: TextBlock) -> Iterator[TextBlock]:
-    """The block cut at its `#` lines: each such line alone, and the records between them."""
-    start, line = 0, block.first_line
-    for match in re.finditer(rb"^#[^\n]*\n?", block.data, re.MULTILINE):
-        for begin, end in ((start, match.start()), match.span()):
-            if begin < end:
-                piece = TextBlock(block.data[begin:end], line)
-                yield piece
-                line += piece.line_count
-        start = match.end()
-    if start < len(block.data):
-        yield TextBlock(block.data[start:], line)
 
 
 class _Json:

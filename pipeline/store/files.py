@@ -70,14 +70,11 @@ def write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def sync_all(paths: Iterable[Path], below: Path) -> None:
-    """Makes new files durable, and their names, up to and including the folder `below`."""
-    folders = {below}
+def sync_all(paths: Iterable[Path], folder: Path) -> None:
+    """Makes new files durable, and their names in the folder that they are in."""
     for path in paths:
         sync(path)
-        folders.update(parent for parent in path.parents if parent.is_relative_to(below))
-    for folder in sorted(folders):
-        sync(folder)
+    sync(folder)
 
 
 def link_exclusively(source: Path, target: Path) -> None:

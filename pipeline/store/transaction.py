@@ -1,6 +1,6 @@
 """A run's changes to a store: staged, committed at one point, published; and the recovery of a run that was cut off.
 
-    stage    write each new file below staging/RUN, under the path that it will have
+    stage    write each new file into staging/RUN
     commit   sync them; link runs/RUN.json: before it nothing has happened, behind it everything has, whatever comes
     publish  rename each staged file over its place; remove staging/RUN
 
@@ -21,8 +21,8 @@ from pipeline.errors import StoreUnpublished, StoreUnwritable
 from pipeline.store import files
 from pipeline.store.locations import Locations
 
-#: The folder below a run's staging folder that has an empty file for each file to be removed.
-_REMOVED = "removed"
+#: The end of the name of an empty file that stands for a file to be removed.
+_REMOVED = ".removed"
 
 
 def new_run_id() -> str:
@@ -65,23 +65,22 @@ class Transaction:
 
         Args:
             final: A path in the store.
-            write: Writes the file whose path it is given; its folder is there.
+            write: Writes the file whose path it is given.
 
         Raises:
             StoreUnwritable: It cannot be written.
         """
         staged = self._store.staged(self.run_id, final)
         with files.writing(staged):
-            staged.parent.mkdir(parents=True, exist_ok=True)
             write(staged)
             self.digests[final.relative_to(self._store.root).as_posix()] = files.digest(staged)
         self._staged.append(staged)
 
     def remove(self, final: Path) -> None:
         """Has the commit remove a file."""
-        mark = self._folder / _REMOVED / final.relative_to(self._store.root)
+        staged = self._store.staged(self.run_id, final)
+        mark = staged.with_name(staged.name + _REMOVED)
         with files.writing(mark):
-            mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
         self._staged.append(mark)
 
@@ -100,7 +99,7 @@ class Transaction:
         try:
             with files.writing(target):
                 files.write(draft, record)
-                files.sync_all(self._staged, below=self._folder)
+                files.sync_all(self._staged, self._folder)
                 files.make_folder(target.parent)
                 files.link_exclusively(draft, target)
         except StoreUnwritable as error:
@@ -119,12 +118,9 @@ def publish(store: Locations, run_id: str) -> None:
     """
     folder = store.staging_of(run_id)
     try:
-        files.remove_all(
-            store.root / mark.relative_to(folder / _REMOVED) for mark in sorted(folder.glob(f"{_REMOVED}/*/*/*"))
-        )
-        files.replace_all(
-            {staged: store.root / staged.relative_to(folder) for staged in sorted(folder.glob("*/*/*.parquet"))}
-        )
+        removed = sorted(folder.glob(f"*%*{_REMOVED}"))
+        files.remove_all(store.final_of(mark.with_name(mark.name.removesuffix(_REMOVED))) for mark in removed)
+        files.replace_all({staged: store.final_of(staged) for staged in sorted(folder.glob("*%*.parquet"))})
         files.remove_tree(folder)
     except OSError as error:
         raise StoreUnpublished(run_id, str(error.filename or folder), error.strerror or str(error)) from error

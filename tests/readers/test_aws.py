@@ -113,6 +113,13 @@ class TestHeader:
     def test_a_header_alone_has_no_records(self, text):
         assert read(text).read == 0
 
+    def test_a_second_header_in_the_middle_names_other_fields(self):
+        """Gzip files can be joined by `cat`, and each of them starts with a header of its own."""
+        one, other = ["start", "bytes", "srcaddr", "dstaddr"], ["bytes", "start", "dstaddr", "srcaddr"]
+        outcome = read(log(line(one), fields=one) + log(line(other), fields=other))
+        assert outcome.records == [(2, *FLOW[:3], "-", 100, 0), (4, *FLOW[:3], "-", 100, 0)]
+        assert outcome.rejects == []
+
     def test_windows_line_ends_and_a_missing_last_newline_do_not_matter(self):
         assert read(log(line(), line()).replace("\n", "\r\n").strip()).rows == [2, 3]
 

@@ -63,7 +63,7 @@ def test_there_is_a_good_file_of_every_format():
 
 
 @pytest.mark.parametrize("known", readers.FORMATS, ids=lambda known: known.name)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.binary(max_size=120), block_bytes=st.integers(1, 60))
 @example(data=b"", block_bytes=1)
 @example(data=b"\xff\n\xff\n", block_bytes=1)
@@ -73,7 +73,7 @@ def test_random_bytes_given_to_a_reader_are_read_or_refused(known, data, block_b
 
 
 @pytest.mark.parametrize("option", readers.FORMAT_OPTIONS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.binary(max_size=120), pack=st.sampled_from(PACKERS))
 def test_random_bytes_are_read_or_refused_whatever_they_are_said_to_be(option, data, pack):
     assert read_or_refuse(pack(data), option)
@@ -95,14 +95,14 @@ starts = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(starts, st.binary(max_size=60))
 def test_random_bytes_behind_a_promising_start_are_read_or_refused(start, data):
     assert read_or_refuse(start + data, "auto")
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 4), st.binary(max_size=4)), min_size=1, max_size=4),
     block_bytes=st.integers(1, 200),

@@ -293,7 +293,17 @@ def read_csv(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Batch]:
                 continue
             parser = DelimitedParser(_header(records.line(int(rows[0]))), columns, CSV)
             records = records.behind(int(rows[0]))
-        yield parser.parse(records)
+        batch = parser.parse(records)
+        _refuse_second_header(batch, columns)
+        yield batch
+
+
+def _refuse_second_header(batch: Batch, columns: Sequence[Column]) -> None:
+    """What lies behind the header of a second file that was joined on may be in another order."""
+    names = {column.name for column in columns if column.required}
+    for reject in batch.rejects:
+        if names <= {cell.strip().strip('"') for cell in reject.raw.split(",")}:
+            raise UnreadableSource(f"line {reject.row}: a second header; give the files that were joined one by one")
 
 
 def _header(line: bytes) -> list[str]:

@@ -336,7 +336,7 @@ def read_body(data):
     return read(b"n,t,s\n" + data)
 
 
-LAW = settings(max_examples=80, deadline=None)
+LAW = settings(max_examples=60, deadline=None)
 csv_files = files(",", ODD, BYTES, QUOTED, STRAY)
 
 

@@ -281,7 +281,7 @@ def files():
     )
 
 
-LAW = settings(max_examples=80, deadline=None)
+LAW = settings(max_examples=60, deadline=None)
 
 
 @LAW
