@@ -1,5 +1,6 @@
 # make run     sets up, ingests the sample in data/raw into data/store, and prints its busiest hour
 # make test    sets up and runs the tests;  make test-filter FILTER=pattern  runs some of them
+# make soak    the crash tests at every pair of steps, and the properties with many more examples: half an hour or more
 # make lint    formatting, lint and types
 # make sample  makes data/raw anew
 PYTHON ?= python3
@@ -7,7 +8,7 @@ BIN := .venv/bin
 FLOWLOG := $(BIN)/flowlog
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-filter lint sample clean
+.PHONY: run test test-filter soak lint sample clean
 
 run: .venv/.run
 	$(FLOWLOG) ingest data/raw --apps data/apps.csv
@@ -18,6 +19,9 @@ test: .venv/.test
 
 test-filter: .venv/.test
 	$(BIN)/python -m pytest -k '$(FILTER)'
+
+soak: .venv/.test
+	FLOWLOG_SOAK=1 $(BIN)/python -m pytest -n auto
 
 lint: .venv/.lint
 	$(BIN)/ruff format --check .

@@ -18,7 +18,8 @@ from pipeline.flowstore import FlowStore
 from pipeline.ingest import IngestOptions
 
 settings.register_profile("flowlog", deadline=None)  # how long an example takes is the machine's business
-settings.load_profile("flowlog")
+settings.register_profile("soak", deadline=None, max_examples=2000)
+settings.load_profile("soak" if "FLOWLOG_SOAK" in os.environ else "flowlog")
 
 HEADER = "src_app,dest_app,vpc_id,bytes_tx,bytes_rx,hour"
 

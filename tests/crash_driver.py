@@ -1,11 +1,12 @@
-"""Kills a real ingest at every step on the file system, and holds what is left against a run that was never killed.
+"""Kills a real run at every step on the file system, and holds what is left against a run that was never killed.
 
-Run by `test_crash.py` in a process of its own, because it forks: the imports are paid once, and each ingest still is
+Run by `test_crash.py` in a process of its own, because it forks: the imports are paid once, and each run still is
 a process that a SIGKILL ends without any clean-up.
 
-    python -m tests.crash_driver FOLDER [once|twice]
+    python -m tests.crash_driver FOLDER [ingest|replace|drop] [once|twice|every]
 
-prints how many steps there are, and each step behind which something was wrong.
+FOLDER has raw files in `raw` and a store in `base`. `twice` kills the recovery as well, at one step for each, `every` at
+each step for each. Prints how many steps there are, and each step behind which something was wrong.
 """
 
 import json
@@ -24,6 +25,7 @@ from pipeline.ledger import read_runs
 from pipeline.rejects import find_rejects
 from pipeline.schema import PARTITION_SCHEMA, flow_schema
 from pipeline.store.locations import Locations
+from pipeline.undo import drop
 from pipeline.verify import verify
 
 #: The operations that change something on disk, or make it durable.
@@ -66,14 +68,21 @@ class Steps:
         return stepping
 
 
-def ingest_in_child(raw, store, fatal=0):
-    """Runs an ingest in a child that is killed right before that step; returns its steps, or None if it was killed."""
+ACTIONS = {
+    "ingest": lambda raw, store: ingest([str(raw)], store, IngestOptions(workers=1)),
+    "replace": lambda raw, store: ingest([str(raw)], store, IngestOptions(workers=1, replace_changed=True)),
+    "drop": lambda raw, store: drop(store, before=2),
+}
+
+
+def run_in_child(action, raw, store, fatal=0):
+    """Runs an action in a child that is killed right before that step; returns its steps, or None if it was killed."""
     receive, send = os.pipe()
     child = os.fork()
     if child == 0:
         steps = Steps(fatal)
         steps.watch()
-        ingest([str(raw)], store, IngestOptions(workers=1))
+        ACTIONS[action](raw, store)
         os.write(send, str(steps.count).encode())
         os._exit(0)
     os.close(send)
@@ -83,7 +92,7 @@ def ingest_in_child(raw, store, fatal=0):
     if os.WIFSIGNALED(status):
         assert os.WTERMSIG(status) == signal.SIGKILL
         return None
-    assert os.waitstatus_to_exitcode(status) == 0, "the ingest failed"
+    assert os.waitstatus_to_exitcode(status) == 0, "the action failed"
     return int(count)
 
 
@@ -109,33 +118,32 @@ def faults(store, before, after):
             yield f"{path} lies below the data"
 
 
-def main(folder, times):
+def main(folder, action, times):
     flow_schema()
     raw, base, reference, victim = (folder / name for name in ("raw", "base", "reference", "victim"))
     shutil.copytree(base, reference)
-    steps = ingest_in_child(raw, Locations(reference))
+    steps = run_in_child(action, raw, Locations(reference))
     expected = state(Locations(reference))
     before, after = partitions(Locations(base)), expected[0]
     found = []
     tried = 0
     for first in range(1, steps + 1):
-        # Or a second death, in the recovery from the first, at a step that differs from case to case.
-        second = 0 if times == "once" else 1 + first * 7 % 29
-        shutil.rmtree(victim, ignore_errors=True)
-        shutil.copytree(base, victim)
-        store = Locations(victim)
-        killed = ingest_in_child(raw, store, fatal=first)
-        wrong = list(faults(store, before, after)) + (["it was not killed"] if killed is not None else [])
-        if second:
-            ingest_in_child(raw, store, fatal=second)
-            wrong += faults(store, before, after)
-        ingest_in_child(raw, store)
-        wrong += ["the store differs from one that was never cut off"] if state(store) != expected else []
-        wrong += verify(store).problems
-        found += [f"step {first}, {second}: {problem}" for problem in wrong]
-        tried += 1
+        for second in {"once": [0], "twice": [1 + first * 7 % 29], "every": range(1, steps + 10)}[times]:
+            shutil.rmtree(victim, ignore_errors=True)
+            shutil.copytree(base, victim)
+            store = Locations(victim)
+            killed = run_in_child(action, raw, store, fatal=first)
+            wrong = list(faults(store, before, after)) + (["it was not killed"] if killed is not None else [])
+            if second:
+                run_in_child(action, raw, store, fatal=second)
+                wrong += faults(store, before, after)
+            run_in_child(action, raw, store)
+            wrong += ["the store differs from one that was never cut off"] if state(store) != expected else []
+            wrong += verify(store).problems
+            found += [f"step {first}, {second}: {problem}" for problem in wrong]
+            tried += 1
     sys.stdout.write(json.dumps({"steps": steps, "tried": tried, "wrong": found}) + "\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), *sys.argv[2:])
