@@ -424,7 +424,7 @@ def _report_ingest(summary: IngestSummary) -> None:
         *(f"skipped {source.name}: the same content as {twin}, which is counted" for source, twin in plan.twins),
         *(f"skipped {source.name}: it is empty" for source in plan.empty),
         *(f"skipped {source.name}: it was modified too short a time ago" for source in plan.young),
-        *(f"left alone {name}: named like a file that is still being written" for name in plan.left_alone),
+        *(f"left alone {name}: {reason}" for name, reason in plan.left_alone.items()),
         *(f"changed {source.name}: it was counted with other content, and is not counted again" for source in plan.changed),
         *(f"failed {failure.source}: {failure.error}" for failure in summary.failures),
     ):

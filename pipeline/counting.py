@@ -206,6 +206,8 @@ class SourceCounter:
         except OSError as error:
             raise UnreadableSource(f"cannot be read: {error.strerror or error}") from None
         self._progress.advance(source.size - position, 0)
+        with files.writing(self._scratch):
+            hours = totals.hours()
         record = SourceRecord(
             path=source.name,
             digest=source.digest,
@@ -218,6 +220,6 @@ class SourceCounter:
             ignored=dict(ignored),
             bytes_tx=sums["bytes_tx"],
             bytes_rx=sums["bytes_rx"],
-            hours=totals.hours(),
+            hours=hours,
         )
         return Counted(record, totals, rejects)

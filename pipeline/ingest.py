@@ -158,12 +158,13 @@ def ingest(
         recovered = recover(store)
         with ThreadPoolExecutor(options.workers or os.cpu_count()) as pool, open_index(store) as index:
             summary = IngestSummary(
-                plan(found, index, options.same_content, options.min_age_seconds, pool.map), recovered=recovered
+                plan(found, index, options.same_content, options.replace_changed, options.min_age_seconds, pool.map),
+                recovered=recovered,
             )
         summary.failures += summary.plan.failed
         if options.strict and summary.failures:
             raise StrictRunStopped(summary.failures[0].source, summary.failures[0].error)
-        if summary.plan.new or (summary.plan.changed and options.replace_changed):
+        if summary.plan.new or (options.replace_changed and (summary.plan.changed or summary.plan.taken_back)):
             _Run(store, options, interpretation, summary).count(progress or Silent())
     summary.seconds = time.monotonic() - started
     return summary
@@ -187,7 +188,7 @@ class _Run:
         options, plan = self._options, self._summary.plan
         replaced = plan.changed if options.replace_changed else []
         progress.start(sum(source.size for source in [*plan.new, *replaced]))
-        with Transaction(self._store, new_run_id()) as transaction:
+        with Transaction(self._store, new_run_id(self._store)) as transaction:
             scratch = transaction.scratch
             counter = SourceCounter(
                 self._interpretation, scratch, options.workers, options.totals_bytes, progress, options.strict
@@ -202,7 +203,7 @@ class _Run:
                     rejects.absorb(one.rejects)
                 self._records.append(one.record)
             _check_reject_ratio(self._records, rejects, options.max_reject_ratio)
-            if not self._records:
+            if not self._records and not rebuilt:
                 return
             added = [totals, rebuilt.totals] if rebuilt else [totals]
             hours = dict(stage_hours(self._store, transaction, added, anew=rebuilt.hours if rebuilt else ()))
@@ -231,21 +232,29 @@ class _Run:
                 self._fail(source.name, str(counted))
 
     def _rebuild(self, changed: list[Counted], scratch: Path) -> Rebuilt | None:
-        """Makes the hours of changed sources anew without what these counted before."""
-        if not changed:
+        """Makes the hours of changed sources anew without what these counted before.
+
+        What cannot be taken back still counts; new sources with the same content are then twins, and no longer new.
+        """
+        plan, options = self._summary.plan, self._options
+        if not options.replace_changed:
             return None
-        paths = {one.record.path for one in changed}
         standing = standing_sources(read_runs(self._store))
-        unwanted = [s for s in standing if s.source.path in paths]
-        options = self._options
-        try:
-            rebuilt = rebuild_without(unwanted, standing, scratch, options.workers, options.totals_bytes)
-        except UsageError as error:
-            for path in sorted(paths):
-                self._fail(path, f"changed, and cannot be replaced: {error}")
-            return None
-        plan = self._summary.plan
-        plan.changed = [source for source in plan.changed if source.name not in paths]
+        paths = {one.record.path for one in changed}.union(plan.taken_back)
+        rebuilt = None
+        if paths:
+            unwanted = [s for s in standing if s.source.path in paths]
+            try:
+                rebuilt = rebuild_without(unwanted, standing, scratch, options.workers, options.totals_bytes)
+                plan.changed = [source for source in plan.changed if source.name not in paths]
+            except UsageError as error:
+                for path in sorted(paths):
+                    self._fail(path, f"changed, and cannot be replaced: {error}")
+        gone = paths if rebuilt else set()
+        counts = {s.source.digest: s.source.path for s in standing if s.source.path not in gone}
+        if options.same_content == "skip":
+            plan.twins += [(source, counts[source.digest]) for source in plan.new if source.digest in counts]
+            plan.new = [source for source in plan.new if source.digest not in counts]
         return rebuilt
 
     def _fail(self, source: str, error: str) -> None:

@@ -158,12 +158,12 @@ def read_runs(store: Locations) -> Iterator[RunRecord]:
 
 @dataclass(frozen=True)
 class Standing:
-    """A source that still counts: it was neither forgotten, nor were all its hours dropped.
+    """A source that was not forgotten.
 
     Attributes:
         source: Its record.
         interpretation: How its rows were understood.
-        hours: The hours in which it still counts.
+        hours: The hours in which it still counts: those that were not dropped since.
     """
 
     source: SourceRecord
@@ -172,7 +172,7 @@ class Standing:
 
 
 def standing_sources(runs: Iterable[RunRecord]) -> list[Standing]:
-    """The sources that still count, in the order in which they were counted.
+    """The sources that were not forgotten, in the order in which they were counted.
 
     Args:
         runs: All committed runs, oldest first.
@@ -230,6 +230,11 @@ def open_index(store: Locations) -> Iterator[Index]:
             raise StoreUnwritable(str(store.index), str(error)) from error
     try:
         yield Index(connection)
+    except sqlite3.DatabaseError as error:
+        with files.writing(store.index):
+            _remove(store.index)
+        problem = f"{error}; it is an index only, was removed, and is made anew by the next run"
+        raise StoreDamaged(str(store.index), problem) from error
     finally:
         connection.close()
 
@@ -238,7 +243,7 @@ def _open_up_to_date(store: Locations) -> sqlite3.Connection:
     connection = sqlite3.connect(store.index)
     try:
         committed = store.run_ids()
-        if not _indexed_runs(connection) <= set(committed):  # it knows runs that are no more
+        if not _indexed_runs(connection) <= set(committed) or not _is_whole(connection):  # it knows runs that are no more
             connection.close()
             _remove(store.index)
             connection = sqlite3.connect(store.index)
@@ -246,10 +251,21 @@ def _open_up_to_date(store: Locations) -> sqlite3.Connection:
         with connection:  # one transaction: a crash leaves the index as it was
             for run_id in missing:
                 _add(connection, read_run(store, run_id))
+            if missing:
+                connection.execute(f"PRAGMA user_version = {_count_sources(connection)}")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _is_whole(connection: sqlite3.Connection) -> bool:
+    """Whether it has as many sources as when it was written: one that has lost some would let them be counted twice."""
+    return bool(connection.execute("PRAGMA user_version").fetchone()[0] == _count_sources(connection))
+
+
+def _count_sources(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT count(*) FROM sources").fetchone()[0])
 
 
 def _remove(index: Path) -> None:

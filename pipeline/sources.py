@@ -35,6 +35,7 @@ class Source:
         name: The path as text, as the ledger and the messages have it.
         size: In bytes.
         mtime_ns: Its time of modification, in nanoseconds since the epoch.
+        inode: What tells it from every other file: device and number; and the time at which either was last changed.
         digest: XXH3-128 of its bytes, in hexadecimal; "" until it was read.
     """
 
@@ -42,6 +43,7 @@ class Source:
     name: str
     size: int
     mtime_ns: int
+    inode: tuple[int, int, int] = (0, 0, 0)
     digest: str = ""
 
     @classmethod
@@ -57,12 +59,17 @@ class Source:
             raise UnreadableSource(f"cannot be read: {error.strerror}") from None
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for who writes to it
             raise UnreadableSource("not a regular file")
-        return cls(path, _name(path), status.st_size, status.st_mtime_ns)
+        return cls(path, _name(path), status.st_size, status.st_mtime_ns, _inode(status))
 
     def is_unchanged(self, file: BinaryIO) -> bool:
-        """Whether an open file is still as it was when it was looked at."""
+        """Whether an open file is the one that was looked at, and still as it was."""
         status = os.fstat(file.fileno())
-        return (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
+        found = (status.st_size, status.st_mtime_ns, _inode(status))
+        return found == (self.size, self.mtime_ns, self.inode)
+
+
+def _inode(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
 def _name(path: Path) -> str:
@@ -88,8 +95,9 @@ class Plan:
         twins: Skipped: other paths with the same content as one that is counted, and that path.
         empty: Skipped: without a byte. They are not remembered, as they may only just have been made.
         young: Left for the next run: modified too short a time ago.
-        left_alone: In a folder, but named like a file that is still being written.
-        changed: Counted before from this path with other content. Not ingested.
+        left_alone: What else was met and not taken for raw files: its name, and why.
+        changed: Counted before from this path with other content. Not ingested, unless it is to be replaced.
+        taken_back: The paths of changed sources that are twins now: nothing but their earlier content is to be replaced.
         failed: Not readable.
     """
 
@@ -98,8 +106,9 @@ class Plan:
     twins: list[tuple[Source, str]] = field(default_factory=list)
     empty: list[Source] = field(default_factory=list)
     young: list[Source] = field(default_factory=list)
-    left_alone: list[str] = field(default_factory=list)
+    left_alone: dict[str, str] = field(default_factory=dict)
     changed: list[Source] = field(default_factory=list)
+    taken_back: list[str] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
 
     @property
@@ -113,11 +122,13 @@ class Found:
 
     Attributes:
         files: Each once, sorted by path.
-        left_alone: The names of those in folders that are still being written, by their names.
+        left_alone: What else was met and not taken for raw files: its name, and why.
+        failed: Folders that cannot be read.
     """
 
-    files: list[Path]
-    left_alone: list[str]
+    files: list[Path] = field(default_factory=list)
+    left_alone: dict[str, str] = field(default_factory=dict)
+    failed: list[Failure] = field(default_factory=list)
 
 
 def find(raw: Sequence[str], store: Path | None = None) -> Found:
@@ -130,35 +141,43 @@ def find(raw: Sequence[str], store: Path | None = None) -> Found:
     Raises:
         UsageError: A file or folder does not exist.
     """
-    found: set[Path] = set()
-    left_alone: set[str] = set()
+    files: set[Path] = set()
+    found = Found()
     without = None if store is None else store.resolve()
     for name in raw:
         if not name:
             raise UsageError("an empty path; is a variable of the shell not set?")
         path = Path(name)
         try:
-            if path.is_dir():
-                for file in _walk(path.resolve(), without):
-                    if _is_left_alone(file.name):
-                        left_alone.add(_name(file))
-                    else:
-                        found.add(file)
-            elif path.exists():
-                found.add(path.parent.resolve() / path.name)
+            if path.exists():
+                matches = [path]
             elif glob.has_magic(name):
-                found.update(Path(match).resolve() for match in glob.iglob(name, recursive=True) if Path(match).is_file())
+                matches = [Path(match) for match in glob.iglob(name, recursive=True)]
             else:
                 raise UsageError(f"there is no file or folder {name}")
         except OSError as error:
             raise UsageError(f"cannot look at {name}: {error.strerror}") from None
-    return Found(sorted(found), sorted(left_alone))
+        if not matches:
+            found.left_alone[name] = "nothing matches it"
+        for match in matches:
+            files.update(_walk(match.resolve(), without, found) if match.is_dir() else [match.parent.resolve() / match.name])
+    return replace(found, files=sorted(files))
 
 
-def _walk(folder: Path, without: Path | None) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
+def _walk(top: Path, without: Path | None, found: Found) -> Iterator[Path]:
+    def fail(error: OSError) -> None:
+        found.failed.append(Failure(str(error.filename), f"the folder cannot be read: {error.strerror}"))
+
+    for parent, folders, names in os.walk(top, onerror=fail):
+        for name in [*names, *folders]:
+            path = Path(parent, name)
+            if _is_left_alone(name):
+                found.left_alone[_name(path)] = "named like what is still being written"
+            elif name in names:
+                yield path
+            elif path.is_symlink():
+                found.left_alone[_name(path)] = "a link to a folder; name the folder itself"
         folders[:] = [name for name in folders if not _is_left_alone(name) and Path(parent, name) != without]
-        yield from (Path(parent, name) for name in names)
 
 
 def _is_left_alone(name: str) -> bool:
@@ -169,6 +188,7 @@ def plan(
     found: Found,
     index: Index,
     same_content: SameContent,
+    replace_changed: bool = False,
     min_age_seconds: float = 0,
     map_sources: Callable[[Callable[[Source], str | SourceError], Iterable[Source]], Iterable[str | SourceError]] = map,
 ) -> Plan:
@@ -178,27 +198,34 @@ def plan(
         found: What `find` gives.
         index: What was counted before.
         same_content: Whether a file is skipped, or counted, whose content was counted from another path.
+        replace_changed: Whether what changed sources counted before is taken back by this run.
         min_age_seconds: Files that were modified less than so long ago are left alone.
         map_sources: Applies a function to sources, perhaps in parallel; the results in their order.
     """
-    made = Plan(left_alone=found.left_alone)
+    made = Plan(left_alone=found.left_alone, failed=list(found.failed))
     unread = list(_sift(found.files, index, min_age_seconds, made))
-    counted: dict[str, str] = {}  # digest -> the path from which this run counts it
+    identified: list[Source] = []
     for source, digest in zip(unread, map_sources(_digest_or_error, unread), strict=True):
         if isinstance(digest, SourceError):
             made.failed.append(Failure(source.name, str(digest)))
-            continue
-        identified = replace(source, digest=digest)
-        earlier = index.paths_of(digest)
-        if source.name in earlier:
-            made.known.append(identified)
-        elif same_content == "skip" and (earlier or digest in counted):
-            made.twins.append((identified, earlier[0] if earlier else counted[digest]))
-        elif index.knows_path(source.name):
-            made.changed.append(identified)
         else:
-            counted.setdefault(digest, source.name)
-            made.new.append(identified)
+            identified.append(replace(source, digest=digest))
+    changed = {s.name for s in identified if index.knows_path(s.name) and s.name not in index.paths_of(s.digest)}
+    taken_back = changed if replace_changed else set()
+    counted: dict[object, str] = {}  # what this run counts, by digest or by file -> from which path
+    for source in identified:
+        earlier = [path for path in index.paths_of(source.digest) if path not in taken_back]
+        identity = source.digest if same_content == "skip" else source.inode
+        if source.name in earlier:
+            made.known.append(source)
+        elif source.name in changed and not replace_changed:
+            made.changed.append(source)
+        elif (same_content == "skip" and earlier) or identity in counted:
+            made.twins.append((source, counted.get(identity) or earlier[0]))
+            made.taken_back += [source.name] if source.name in taken_back else []
+        else:
+            counted[identity] = source.name
+            (made.changed if source.name in taken_back else made.new).append(source)
     return made
 
 

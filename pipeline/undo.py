@@ -50,7 +50,7 @@ def drop(store: Locations, before: int, wait_seconds: float = 0) -> UndoSummary:
         gone = [hour for hour in store.hours() if hour < before]
         if not gone:
             return UndoSummary(None, [], [])
-        with Transaction(store, new_run_id()) as transaction:
+        with Transaction(store, new_run_id(store)) as transaction:
             removed = {}
             for hour in gone:
                 sums = sums_of(read_partition(store, hour))
@@ -87,7 +87,7 @@ def forget(
         started = now()
         standing = standing_sources(read_runs(store))
         unwanted = _choose(standing, names)
-        with Transaction(store, new_run_id()) as transaction:
+        with Transaction(store, new_run_id(store)) as transaction:
             rebuilt = rebuild_without(unwanted, standing, transaction.scratch, workers, totals_bytes)
             changes = dict(stage_hours(store, transaction, [rebuilt.totals], anew=rebuilt.hours))
             run = RunRecord(

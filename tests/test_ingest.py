@@ -138,6 +138,23 @@ class TestWholeOrNotAtAll:
         assert "changed while it was being read" in failure.error
         assert store.hours() == []
 
+    def test_a_source_that_was_replaced_between_its_digest_and_its_reading_fails(self, store, raw, monkeypatch):
+        """By a file of the same size and time, as `cp -p` and `rsync -t` make it."""
+        path = Path(write(raw, "a.csv", "1,foo,bar,v,100,300"))
+        real = readers.open_source
+
+        def replace_and_open(file, *args):
+            status = path.stat()
+            other = Path(write(raw, "other", "1,foo,bar,v,999,999"))
+            os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+            other.replace(path)
+            with path.open("rb") as new:
+                os.dup2(new.fileno(), file.fileno())
+            return real(file, *args)
+
+        monkeypatch.setattr(readers, "open_source", replace_and_open)
+        assert "changed while it was being read" in ingest([str(path)], store).failures[0].error
+
     def test_a_failed_source_is_tried_again_by_the_next_run(self, store, raw):
         (raw / "a.csv").write_text("hour,src_app,dest_app,vpc_id\n")
         assert "missing columns bytes_tx, bytes_rx" in ingest([str(raw)], store).failures[0].error

@@ -1,6 +1,8 @@
 """What has been counted, and the index that knows it."""
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -124,3 +126,25 @@ def test_a_damaged_record_stops_the_index(store):
     store.record_of("run-1").write_text("{")
     with pytest.raises(StoreDamaged), open_index(store):
         pass
+
+
+def test_an_index_that_has_lost_sources_is_made_anew(store):
+    commit(store, RUN)
+    knows(store, "d1")
+    with closing(sqlite3.connect(store.index)) as connection, connection:
+        connection.execute("DELETE FROM sources")
+    assert knows(store, "d1")
+
+
+def test_damage_that_is_met_while_asking_is_said_and_gone_with_the_next_run(store):
+    sources = [replace(SOURCE, path=f"/raw/{number}", digest=f"d{number}") for number in range(2000)]
+    commit(store, replace(RUN, sources=sources))
+    knows(store, "d1")
+    content = bytearray(store.index.read_bytes())
+    for page in range(4, len(content) // 4096):
+        content[page * 4096 : page * 4096 + 100] = bytes(100)
+    store.index.write_bytes(content)
+    try:
+        assert knows(store, "d1999")
+    except StoreDamaged:
+        assert knows(store, "d1999")

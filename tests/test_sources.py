@@ -38,7 +38,7 @@ def plan_of(tmp_path, *raw, counted=(), same_content="skip", min_age_seconds=0):
     run = RunRecord("run-1", "", "", sources)
     store.record_of("run-1").write_bytes(run.to_json())
     with open_index(store) as index:
-        return plan(find(raw), index, same_content, min_age_seconds)
+        return plan(find(raw), index, same_content, min_age_seconds=min_age_seconds)
 
 
 class TestFinding:
@@ -47,13 +47,13 @@ class TestFinding:
 
     def test_patterns_reach_any_depth(self, raw):
         assert names(find(["**/*.csv"]).files, raw) == ["a.csv", "b.csv", "deep/c.csv"]
-        assert names(find(["deep/*"]).files, raw) == ["deep/c.csv"]
+        assert names(find(["deep/*"]).files, raw) == ["deep/c.csv", "deep/er/d.log.gz"]  # a folder that matches is searched
 
     def test_a_file_named_twice_is_found_once(self, raw):
         assert names(find(["a.csv", "*.csv", str(raw / "a.csv"), "deep/../a.csv"]).files, raw) == ["a.csv", "b.csv"]
 
     def test_a_missing_path_is_an_error_but_a_pattern_may_match_nothing(self, raw):
-        assert find(["*.parquet"]).files == []
+        assert find(["*.parquet"]).left_alone == {"*.parquet": "nothing matches it"}
         with pytest.raises(UsageError, match=r"no file or folder nowhere\.csv"):
             find(["nowhere.csv"])
 
@@ -66,8 +66,25 @@ class TestFinding:
         (raw / "deep" / name).write_text("half")
         found = find(["deep"])
         assert names(found.files, raw) == ["deep/c.csv", "deep/er/d.log.gz"]
-        assert found.left_alone == [str(raw / "deep" / name)]
+        assert list(found.left_alone) == [str(raw / "deep" / name)]
         assert names(find([f"deep/{name}"]).files, raw) == [f"deep/{name}"]  # who names a file means it
+
+    def test_a_link_to_a_folder_is_not_followed_but_named(self, raw, tmp_path):
+        (raw / "link").symlink_to(tmp_path)
+        assert find(["."]).left_alone == {str(raw / "link"): "a link to a folder; name the folder itself"}
+
+    def test_a_hidden_folder_is_left_alone_and_named(self, raw):
+        (raw / "deep" / "er").rename(raw / "_er")
+        assert find(["."]).left_alone == {str(raw / "_er"): "named like what is still being written"}
+
+    def test_a_folder_that_cannot_be_read_is_a_failure(self, raw, monkeypatch):
+        def walk(top, onerror):
+            onerror(PermissionError(13, "Permission denied", str(raw / "deep")))
+            return iter(())
+
+        monkeypatch.setattr(os, "walk", walk)
+        (failure,) = find(["."]).failed
+        assert failure.error == "the folder cannot be read: Permission denied"
 
     def test_the_store_is_no_raw_file_even_below_a_folder_that_is_searched(self, raw):
         assert names(find(["."], store=raw / "deep").files, raw) == ["a.csv", "b.csv"]
@@ -112,6 +129,12 @@ class TestPlanning:
         made = plan_of(tmp_path, "copy.csv", "a.csv", counted=[counted], same_content="count")
         assert [source.path.name for source in made.new] == ["copy.csv"]
         assert [source.path.name for source in made.known] == ["a.csv"]  # but no path counts twice
+
+    def test_one_file_under_two_names_counts_once_even_so(self, raw, tmp_path):
+        (raw / "b.csv").unlink()
+        (raw / "b.csv").hardlink_to(raw / "a.csv")
+        made = plan_of(tmp_path, "a.csv", "b.csv", same_content="count")
+        assert ([source.path.name for source in made.new], len(made.twins)) == (["a.csv"], 1)
 
     def test_other_content_at_a_known_path_is_changed(self, raw, tmp_path):
         counted = replace(Source.at(raw / "a.csv"), digest=digest_of(Source.at(raw / "a.csv")))

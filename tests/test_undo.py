@@ -169,6 +169,45 @@ class TestReplacingChanged:
         assert (summary.ingested, summary.hours) == (1, [5])
         assert verify(store).problems == []
 
+    def test_a_log_that_was_rotated_away_counts_under_its_new_name(self, store, raw, tmp_path):
+        log = write(raw, "app.log", "1,foo,bar,v,1,1")
+        ingest([log], store)
+        (raw / "app.log").rename(raw / "app.log.1")
+        write(raw, "app.log", "2,foo,bar,v,10,10")
+        ingest([str(raw)], store, IngestOptions(replace_changed=True))
+        assert partitions(store) == partitions_of(tmp_path, "fresh", log, str(raw / "app.log.1"))
+        assert verify(store, deep=DeepOptions()).problems == []
+
+    def test_new_content_that_stands_in_two_files_counts_once(self, store, raw, tmp_path):
+        a = write(raw, "a.csv", "1,foo,bar,v,1,1")
+        ingest([a], store)
+        for name in ("a.csv", "c.csv"):
+            write(raw, name, "1,foo,bar,v,20,20")
+        ingest([str(raw)], store, IngestOptions(replace_changed=True))
+        assert partitions(store) == partitions_of(tmp_path, "fresh", a)
+
+    def test_a_source_that_became_a_copy_of_another_counts_no_more(self, store, raw, tmp_path):
+        write(raw, "a.csv", "1,foo,bar,v,1,1")
+        b = write(raw, "b.csv", "1,foo,bar,v,2,2")
+        ingest([str(raw)], store)
+        write(raw, "a.csv", "1,foo,bar,v,2,2")
+        summary = ingest([str(raw)], store, IngestOptions(replace_changed=True))
+        assert (summary.ingested, len(summary.plan.twins)) == (0, 1)
+        assert partitions(store) == partitions_of(tmp_path, "fresh", b)
+        assert verify(store).problems == []
+
+    def test_what_cannot_be_taken_back_is_not_counted_under_another_name_either(self, store, raw):
+        a = write(raw, "a.csv", "1,foo,bar,v,1,1")
+        b = write(raw, "b.csv", "1,foo,bar,v,2,2")
+        ingest([a, b], store)
+        (raw / "b.csv").rename(raw / "moved.csv")
+        write(raw, "b.csv", "1,foo,bar,v,3,3")
+        (raw / "a.csv").unlink()
+        before = partitions(store)
+        summary = ingest([str(raw)], store, IngestOptions(replace_changed=True))
+        assert (len(summary.failures), len(summary.plan.twins)) == (1, 1)
+        assert partitions(store) == before
+
     def test_a_changed_source_that_cannot_be_read_keeps_what_it_counted(self, store, raw):
         a = write(raw, "a.csv", "1,foo,bar,v,1,1")
         ingest([a], store)

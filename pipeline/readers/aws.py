@@ -59,7 +59,7 @@ _SPACES = Dialect(delimiter=" ", null=_NULL)
 
 _MILLISECONDS_FROM, _TIMES_BELOW = 10**11, 10**14  # as seconds: the years 5138 and 3170843
 
-_HEADER = re.compile(rb"^(?=[^\n]*\bsrcaddr\b)[a-z][a-z0-9 \t-]*\r?\n?", re.MULTILINE)
+_HEADER = re.compile(rb"^(?=[^\n]*\bsrcaddr\b)[a-z][a-z0-9 \t-]*(?:\r?\n|\r?\Z)", re.MULTILINE)
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9-]*")
 _LINE = re.compile(r"\d+ \S+ (\S+) .* (ACCEPT|REJECT|-) (OK|NODATA|SKIPDATA)")
 

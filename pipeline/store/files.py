@@ -103,12 +103,15 @@ def replace_all(moves: Mapping[Path, Path]) -> None:
 
 
 def remove_all(paths: Iterable[Path]) -> None:
-    """Removes files, each with the folder that it was alone in, durably; those that are gone already do no harm."""
+    """Removes files, each with its folder if it was alone there, durably; those that are gone already do no harm."""
     for path in paths:
         path.unlink(missing_ok=True)
         if path.parent.exists():
-            path.parent.rmdir()
-            sync(path.parent.parent)
+            if any(path.parent.iterdir()):  # somebody's file, as NFS makes one while a reader has the partition open
+                sync(path.parent)
+            else:
+                path.parent.rmdir()
+        sync(path.parent.parent)
 
 
 def remove_tree(path: Path) -> None:

@@ -25,9 +25,14 @@ from pipeline.store.locations import Locations
 _REMOVED = ".removed"
 
 
-def new_run_id() -> str:
-    """A name for a run that sorts by the time when it started."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S-%f}-{secrets.token_hex(2)}"
+def new_run_id(store: Locations) -> str:
+    """A name for a run that sorts by the time when it started, and behind all runs that are there. The lock must be held.
+
+    The order of the runs has a meaning (a source that was forgotten may be counted again), and a clock may be set back.
+    """
+    by_time = f"{datetime.now(UTC):%Y%m%dT%H%M%S-%f}-{secrets.token_hex(2)}"
+    last = max(store.run_ids(), default="")
+    return by_time if by_time > last else f"{last}-{secrets.token_hex(2)}"
 
 
 class Transaction:
@@ -118,6 +123,7 @@ def publish(store: Locations, run_id: str) -> None:
     """
     folder = store.staging_of(run_id)
     try:
+        files.sync(store.runs)  # whoever was cut off may not have come to it, and without it nothing may be published
         removed = sorted(folder.glob(f"*%*{_REMOVED}"))
         files.remove_all(store.final_of(mark.with_name(mark.name.removesuffix(_REMOVED))) for mark in removed)
         files.replace_all({staged: store.final_of(staged) for staged in sorted(folder.glob("*%*.parquet"))})

@@ -414,3 +414,9 @@ def test_every_line_is_a_flow_or_a_reject_or_left_out(found):
     ]
     outcome = read(log(*lines))
     assert outcome.read == len(lines) == len(outcome.records) + len(outcome.rejects) + outcome.ignored.total()
+
+
+def test_a_value_that_has_a_fields_name_in_it_is_no_header():
+    text = "interface-id srcaddr dstaddr bytes start ecs-service-name\neni-1 10.0.0.1 10.0.0.2 5 7200 my-srcaddr-svc\n"
+    outcome = read(text)
+    assert (outcome.rejects, outcome.rows, outcome.read) == ([], [2], 1)

@@ -156,7 +156,22 @@ def test_a_refused_write_behind_the_commit_is_said_to_be_committed(store, monkey
     assert content(store) == {1: "new", 2: "new"}
 
 
-def test_run_ids_are_unique_and_sort_by_time():
-    first, second = new_run_id(), new_run_id()
+def test_run_ids_are_unique_and_sort_by_time(store):
+    first, second = new_run_id(store), new_run_id(store)
     assert first != second
     assert first.rpartition("-") < second.rpartition("-")
+
+
+def test_a_run_id_sorts_behind_all_that_are_there_also_if_the_clock_was_set_back(store):
+    files.make_folder(store.runs)
+    store.record_of("29990101T000000-000000-abcd").touch()
+    assert new_run_id(store) > "29990101T000000-000000-abcd"
+
+
+def test_somebody_elses_file_beside_a_removed_one_stays_and_does_no_harm(store):
+    files.make_folder(store.runs)
+    (store.partition(1).parent / ".nfs0001").touch()
+    with Transaction(store, "run-1") as transaction:
+        transaction.remove(store.partition(1))
+        transaction.commit(b"{}")
+    assert store.hours() == store.staged_runs() == []

@@ -31,6 +31,7 @@ def read_json_array(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Bat
     records: list[list[Any]] = []
     raws: dict[int, str] = {}
     rejects: list[Reject] = []
+    size = 0
     for row, (value, raw) in enumerate(_elements(_Window(stream)), start=1):
         record = json_record(value, columns, row, raw)
         if isinstance(record, Reject):
@@ -38,9 +39,10 @@ def read_json_array(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Bat
         else:
             records.append(record)
             raws[row] = raw
-        if len(records) + len(rejects) >= _BATCH_RECORDS:
+        size += len(raw)
+        if len(records) + len(rejects) >= _BATCH_RECORDS or size >= BLOCK_BYTES:
             yield _batch(records, raws, rejects, columns)
-            records, raws, rejects = [], {}, []
+            records, raws, rejects, size = [], {}, [], 0
     yield _batch(records, raws, rejects, columns)
 
 

@@ -91,6 +91,8 @@ def _seekable(stream: BinaryIO) -> Iterator[BinaryIO]:
 
 def _check_type(column: Column, found: pa.DataType, null_texts: Sequence[str] | None) -> None:
     """Refuses a column whose type cannot hold what it must: its every row would be rejected, for one reason."""
+    if pa.types.is_null(found) and not column.required:  # what pandas makes of a column without a value
+        return
     if _holds(column.kind, found) or (null_texts is not None and (_is_text(found) or pa.types.is_integer(found))):
         return
     kind = {Kind.INTEGER: "an integer", Kind.TEXT: "a text", Kind.SECONDS: "a number"}[column.kind]
@@ -146,6 +148,8 @@ def _json_bytes(value: object) -> str:
 
 
 def _parse(cells: pa.Array, kind: Kind, null_texts: Sequence[str] | None) -> tuple[pa.Array, Broken]:
+    if pa.types.is_null(cells.type):
+        return cells.cast(kind.value), {}
     if _holds(kind, cells.type) and kind is not Kind.TEXT:
         if cells.type != pa.uint64():
             return cells.cast(kind.value), {}
