@@ -237,8 +237,8 @@ class _Run:
         What cannot be taken back still counts; new sources with the same content are then twins, and no longer new.
         """
         plan, options = self._summary.plan, self._options
-        if not options.replace_changed:
-            return None
+        if not options.replace_changed or not (plan.changed or plan.taken_back):
+            return None  # and the ledger, which grows with the store's age, need not be read
         standing = standing_sources(read_runs(self._store))
         paths = {one.record.path for one in changed}.union(plan.taken_back)
         rebuilt = None

@@ -24,6 +24,7 @@ SameContent = Literal["skip", "count"]
 #: Files that are still being written, or that are no logs, by the habits of those who write them.
 _LEFT_ALONE_PREFIXES = (".", "_")
 _LEFT_ALONE_SUFFIXES = (".tmp", ".part", ".partial", ".inprogress")
+_STILL_WRITTEN = "named like what is still being written"
 
 
 @dataclass(frozen=True)
@@ -169,12 +170,14 @@ def _walk(top: Path, without: Path | None, found: Found) -> Iterator[Path]:
         found.failed.append(Failure(str(error.filename), f"the folder cannot be read: {error.strerror}"))
 
     for parent, folders, names in os.walk(top, onerror=fail):
-        for name in [*names, *folders]:
-            path = Path(parent, name)
-            if _is_left_alone(name):
-                found.left_alone[_name(path)] = "named like what is still being written"
-            elif name in names:
+        for path in (Path(parent, name) for name in names):
+            if _is_left_alone(path.name):
+                found.left_alone[_name(path)] = _STILL_WRITTEN
+            else:
                 yield path
+        for path in (Path(parent, name) for name in folders):
+            if _is_left_alone(path.name):
+                found.left_alone[_name(path)] = _STILL_WRITTEN
             elif path.is_symlink():
                 found.left_alone[_name(path)] = "a link to a folder; name the folder itself"
         folders[:] = [name for name in folders if not _is_left_alone(name) and Path(parent, name) != without]
@@ -210,11 +213,12 @@ def plan(
             made.failed.append(Failure(source.name, str(digest)))
         else:
             identified.append(replace(source, digest=digest))
-    changed = {s.name for s in identified if index.knows_path(s.name) and s.name not in index.paths_of(s.digest)}
+    counted_from = {source.digest: index.paths_of(source.digest) for source in identified}
+    changed = {s.name for s in identified if s.name not in counted_from[s.digest] and index.knows_path(s.name)}
     taken_back = changed if replace_changed else set()
     counted: dict[object, str] = {}  # what this run counts, by digest or by file -> from which path
     for source in identified:
-        earlier = [path for path in index.paths_of(source.digest) if path not in taken_back]
+        earlier = [path for path in counted_from[source.digest] if path not in taken_back]
         identity = source.digest if same_content == "skip" else source.inode
         if source.name in earlier:
             made.known.append(source)
