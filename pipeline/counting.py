@@ -138,13 +138,14 @@ class SourceCounter:
         self._read_options = ReadOptions(interpretation.load_apps(), interpretation.vpc_id, interpretation.aws_fields)
         self._scratch = scratch
         self._workers = workers or os.cpu_count() or 1
+        self._at_once = 2 * self._workers  # as many are read ahead of the one whose turn it is
         self._totals_bytes = totals_bytes
         self._progress = progress or Silent()
         self._strict = strict
 
     def new_totals(self) -> HourlyTotals:
-        """For the whole run, or for one source, of which as many are in memory as there are workers."""
-        return HourlyTotals(self._scratch, self._totals_bytes // (self._workers + 1))
+        """For the whole run, or for one of the sources that are being read or wait for their turn in it."""
+        return HourlyTotals(self._scratch, self._totals_bytes // (1 + self._at_once + 1))
 
     def count_all(self, sources: Iterable[Source]) -> Iterator[tuple[Source, Counted | SourceError]]:
         """Counts the sources; gives the results in the order of the sources, and holds few of them at a time.
@@ -159,7 +160,7 @@ class SourceCounter:
             try:
                 for source in sources:
                     waiting.append((source, pool.submit(self._count_or_error, source, stop)))
-                    if len(waiting) > 2 * self._workers:
+                    if len(waiting) > self._at_once:
                         first, future = waiting.popleft()
                         yield first, future.result()
                 while waiting:

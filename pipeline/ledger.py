@@ -170,6 +170,11 @@ class Standing:
     interpretation: dict[str, Any]
     hours: frozenset[int]
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from all others: a path, and what was there."""
+        return self.source.path, self.source.digest
+
 
 def standing_sources(runs: Iterable[RunRecord]) -> list[Standing]:
     """The sources that were not forgotten, in the order in which they were counted.

@@ -73,7 +73,7 @@ def recount(
     for group in by_interpretation.values():
         counter = SourceCounter(Interpretation.from_json(group[0].interpretation), scratch, workers, totals_bytes)
         totals = totals or counter.new_totals()
-        readable = [replace(files[s.source.digest], digest=s.source.digest) for s in group]
+        readable = (files[standing.source.digest] for standing in group)
         for standing, (_, counted) in zip(group, counter.count_all(readable), strict=True):
             if problem := _difference(standing.source, counted):
                 problems.append(f"{standing.source.path}: {problem}")

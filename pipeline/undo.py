@@ -98,14 +98,14 @@ def forget(
 
 
 def _choose(standing: Sequence[Standing], names: Sequence[str]) -> list[Standing]:
-    chosen = []
+    chosen: dict[tuple[str, str], Standing] = {}
     for name in names:
         paths = {name, os.path.abspath(name), str(Path(name).resolve())}  # noqa: PTH100 - resolve follows a last link
         found = [s for s in standing if s.source.path in paths or s.source.digest == name]
         if not found:
             raise UsageError(f"no source {name} counts in this store; `flowlog runs --sources` lists those that do")
-        chosen += [s for s in found if s not in chosen]
-    return chosen
+        chosen.update((s.key, s) for s in found)
+    return list(chosen.values())
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,8 @@ def rebuild_without(
         UsageError: It cannot be done; the message says which raw files are missing or count otherwise now.
     """
     hours = frozenset[int]().union(*(s.hours for s in unwanted))
-    others = [s for s in standing if s not in unwanted and s.hours & hours]
+    keys = {s.key for s in unwanted}
+    others = [s for s in standing if s.key not in keys and s.hours & hours]
     found = find_again(others)
     problems = [f"{s.source.path} is missing or has changed" for s in others if s.source.digest not in found]
     if not problems:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from pipeline.aggregation import sums_of
 from pipeline.errors import StoreDamaged
-from pipeline.schema import COUNT, PARTITION_ORDER, PARTITION_SCHEMA, REJECT_SCHEMA, SUMS, TOTALS_SCHEMA
+from pipeline.schema import COUNT, PARTITION_ORDER, PARTITION_SCHEMA, REJECT_SCHEMA, SUMS
 from pipeline.store.locations import Locations
 
 #: Rows in a row group: what a reader that wants one app may skip.
@@ -77,15 +77,7 @@ def read_partition(store: Locations, hour: int) -> pa.Table:
     Raises:
         StoreDamaged: The file is no partition of a flowlog store, or a checksum fails.
     """
-    path = store.partition(hour)
-    try:
-        with path.open("rb") as file:
-            table = pq.ParquetFile(file, **_READ_OPTIONS).read(use_threads=False)
-    except FileNotFoundError:
-        return TOTALS_SCHEMA.empty_table()
-    except _UNREADABLE as error:
-        raise StoreDamaged(str(path), str(error)) from error
-    _check_columns(path, table, PARTITION_SCHEMA)
+    table = _read(store.partition(hour), PARTITION_SCHEMA)
     hours = pa.repeat(pa.scalar(hour, pa.int64()), table.num_rows)
     return table.replace_schema_metadata(None).add_column(0, "hour", hours)
 
@@ -121,19 +113,19 @@ def read_rejects(store: Locations, run_id: str) -> pa.Table:
     Raises:
         StoreDamaged: The file cannot be read.
     """
-    path = store.rejects_of(run_id)
+    return _read(store.rejects_of(run_id), REJECT_SCHEMA)
+
+
+def _read(path: Path, schema: pa.Schema) -> pa.Table:
+    """A file of the store, whole; no rows if there is none."""
     try:
         with path.open("rb") as file:
             table = pq.ParquetFile(file, **_READ_OPTIONS).read(use_threads=False)
     except FileNotFoundError:
-        return REJECT_SCHEMA.empty_table()
+        return schema.empty_table()
     except _UNREADABLE as error:
         raise StoreDamaged(str(path), str(error)) from error
-    _check_columns(path, table, REJECT_SCHEMA)
-    return table
-
-
-def _check_columns(path: Path, table: pa.Table, schema: pa.Schema) -> None:
     if not table.schema.equals(schema):
         columns = ", ".join(f"{field.name}: {field.type}" for field in table.schema)
         raise StoreDamaged(str(path), f"its columns are {columns}")
+    return table

@@ -156,7 +156,7 @@ def _texts(cells: pa.Array) -> tuple[pa.Array, Broken]:
         return cells.cast(pa.string()), {}
     except pa.ArrowInvalid:
         pass  # some cell is not UTF-8: find out which
-    bad = np.array([cell is not None and not _is_utf8(cell) for cell in cells.to_pylist()])
+    bad = np.array([cell is not None and not is_utf8_bytes(cell) for cell in cells.to_pylist()])
     return pc.if_else(pa.array(bad), None, cells).cast(pa.string()), {NOT_UTF8: bad}
 
 
@@ -169,9 +169,12 @@ def _mask(booleans: pa.Array) -> Mask:
     return booleans.fill_null(False).to_numpy(zero_copy_only=False)
 
 
-def _is_utf8(cell: bytes) -> bool:
+def is_utf8_bytes(data: bytes) -> bool:
+    """Whether some bytes are UTF-8."""
+    if data.isascii():
+        return True
     try:
-        cell.decode()
+        data.decode()
     except UnicodeDecodeError:
         return False
     return True

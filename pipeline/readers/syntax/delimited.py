@@ -21,7 +21,16 @@ import pyarrow.csv as pa_csv
 from pipeline.errors import UnreadableSource
 from pipeline.readers.blocks import MAX_LINE_BYTES, Offsets, TextBlock, text_blocks
 from pipeline.readers.interface import Batch, Reject, RowNumbers
-from pipeline.readers.syntax.cells import Column, Kind, arrow_schema, complete, has_odd_numbers, parse_cells, present_columns
+from pipeline.readers.syntax.cells import (
+    Column,
+    Kind,
+    arrow_schema,
+    complete,
+    has_odd_numbers,
+    is_utf8_bytes,
+    parse_cells,
+    present_columns,
+)
 
 _QUOTE = ord('"')
 # One CSV record. Possessive quantifiers: a long block must neither backtrack nor recurse.
@@ -118,7 +127,7 @@ class DelimitedParser:
                 quote_char='"' if dialect.quoted else False,
                 newlines_in_values=dialect.quoted,
                 # Arrow hands over such a row as a text, and cannot if it is not UTF-8; without the handler it raises.
-                invalid_row_handler=skip if _is_utf8(block.data) else None,
+                invalid_row_handler=skip if is_utf8_bytes(block.data) else None,
             ),
             convert_options=pa_csv.ConvertOptions(
                 include_columns=[names[position] for position in self._positions],
@@ -164,16 +173,6 @@ class DelimitedParser:
 
     def _misshapen(self, row: int, count: int, block: TextBlock) -> Reject:
         return Reject(row, "", f"must have {self._width} fields", str(count), block.raw_of(row))
-
-
-def _is_utf8(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _may_have_hexadecimals(data: bytes) -> bool:
