@@ -34,7 +34,7 @@ sample: .venv/.run
 clean:
 	rm -rf .venv data/store
 
-.venv/.run .venv/.test .venv/.lint: pyproject.toml constraints.txt
+.venv/.run .venv/.test .venv/.lint: pyproject.toml constraints.txt hatch_build.py $(wildcard pipeline/kernel/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP_INSTALL) --editable '.$(EXTRA)'
 	touch $@

@@ -1,0 +1,181 @@
+"""Lines of text into typed columns."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.kernel.library import Column, check, kernel
+from pipeline.kernel.names import Names
+
+#: A column of text: its distinct values, and a number for each row.
+CODED_TEXT = pa.dictionary(pa.int32(), pa.string())
+#: What the kernel reads -> its number in kernel.h.
+_KINDS = {CODED_TEXT: 1, pa.int64(): 2, pa.float64(): 3}
+_SKIPPED = 0
+#: A dictionary that has so many texts, or bytes of them, is left to the batches that have it, and a new one begun.
+_MOST_TEXTS, _MOST_TEXT_BYTES = 1 << 16, 1 << 22
+_ALIGNMENT = 64  # as Arrow's
+
+
+@dataclass(frozen=True)
+class ParsedLines:
+    """What became of some lines.
+
+    Attributes:
+        columns: The cells of the plain ones.
+        odd: The numbers of the others, from 0 on.
+        line_count: How many lines there were.
+    """
+
+    columns: list[pa.Array]
+    odd: npt.NDArray[np.int64]
+    line_count: int
+
+
+def count_lines(data: bytes) -> int:
+    """The number of lines; the last one may lack its newline."""
+    return int(kernel.count_lines(data, len(data)))
+
+
+def lines_from(data: bytes, low: bytes, high: bytes) -> list[int]:
+    """Where the lines start whose first byte is one from `low` to `high`."""
+    room = 16
+    while True:
+        starts = np.empty(room, np.int64)
+        count = kernel.lines_from(data, len(data), ord(low), ord(high), starts.ctypes.data, room)
+        if count <= room:
+            return starts[:count].tolist()
+        room = count
+
+
+class LineParser:
+    """Parses lines that are alike. Not for several threads at once.
+
+    Args:
+        types: Of the columns: text (`CODED_TEXT`), int64 or float64; None for cells that are not wanted.
+        nullable: Whether cells may be missing.
+        foreign: The bytes with which text is not plain, so that none of it can be parsed here.
+        shortest: The bytes of the shortest line that can be plain, with its newline: text may be all blank lines.
+    """
+
+    def __init__(self, types: Sequence[pa.DataType | None], nullable: bool, foreign: bytes, shortest: int) -> None:
+        self._types = types
+        self._nullable = nullable
+        self._foreign = foreign
+        self._shortest = shortest
+        self._columns = (Column * len(types))()
+        for column, type_ in zip(self._columns, types, strict=True):
+            column.kind = _SKIPPED if type_ is None else _KINDS[type_]
+        self._texts = {i: Names() for i, type_ in enumerate(types) if type_ == CODED_TEXT}
+
+    def parse(self, data: bytes) -> ParsedLines | None:
+        """Parses whole lines, the last of which may lack its newline. None if the text is not plain."""
+        if kernel.has_any(data, len(data), self._foreign, len(self._foreign)):
+            return None
+        line_count = count_lines(data)
+        memory, places = self._allocate(min(line_count, len(data) // self._shortest + 1))
+        odd, odd_count = np.empty(line_count, np.int64), ctypes.c_int64()
+        rows = self._call(data, odd.ctypes.data, odd_count)
+        check(rows)
+        return ParsedLines(self._arrays(memory, places, rows), odd[: odd_count.value].copy(), line_count)
+
+    def _call(self, data: bytes, odd: int, odd_count: ctypes.c_int64) -> int:
+        """Has the kernel parse; gives the number of rows."""
+        raise NotImplementedError
+
+    def _allocate(self, rows: int) -> tuple[pa.Buffer, dict[int, tuple[int, int]]]:
+        """Memory for all columns, and where in it the values and the validity of each are."""
+        size, places = 0, {}
+        for i, type_ in enumerate(self._types):
+            if type_ is not None:
+                validity = size + _aligned(rows * _width(type_))
+                places[i] = size, validity
+                size = validity + _aligned(rows * self._nullable)
+        memory = pa.allocate_buffer(size)
+        for i, (values, validity) in places.items():
+            column = self._columns[i]
+            column.values = memory.address + values
+            column.is_valid = memory.address + validity if self._nullable else None
+            column.texts = self._texts[i].handle if i in self._texts else None
+        return memory, places
+
+    def _arrays(self, memory: pa.Buffer, places: dict[int, tuple[int, int]], rows: int) -> list[pa.Array]:
+        arrays = []
+        for i, (values, validity) in places.items():
+            bits, nulls = None, 0
+            if self._nullable:
+                bits = pa.allocate_buffer(-(-rows // 8))
+                nulls = kernel.pack_bits(memory.address + validity, rows, bits.address)
+            type_ = pa.int32() if i in self._texts else self._types[i]
+            buffers = [bits if nulls else None, memory.slice(values, rows * _width(type_))]
+            array = pa.Array.from_buffers(type_, rows, buffers, null_count=nulls)
+            arrays.append(self._coded(i, array) if i in self._texts else array)
+        return arrays
+
+    def _coded(self, i: int, codes: pa.Array) -> pa.DictionaryArray:
+        texts = self._texts[i]
+        if len(texts) > _MOST_TEXTS or texts.nbytes > _MOST_TEXT_BYTES:
+            self._texts[i] = Names()
+        return pa.DictionaryArray.from_arrays(codes, texts.texts(), safe=False)
+
+
+def _width(type_: pa.DataType) -> int:
+    return 4 if type_ in (CODED_TEXT, pa.int32()) else 8
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+class DelimitedLines(LineParser):
+    """Parses lines of delimited text.
+
+    Args:
+        types: One for each cell of a line.
+        delimiter: A single byte.
+        quoted: Whether cells may be quoted; text with a quote is then not plain.
+        null: What stands for "no value"; None where nothing does.
+    """
+
+    def __init__(self, types: Sequence[pa.DataType | None], delimiter: bytes, quoted: bool, null: bytes | None) -> None:
+        super().__init__(types, nullable=null is not None, foreign=b'\r"' if quoted else b"\r", shortest=max(2, len(types)))
+        self._delimiter = ord(delimiter)
+        self._null = null or b""
+
+    def _call(self, data: bytes, odd: int, odd_count: ctypes.c_int64) -> int:
+        return int(
+            kernel.parse_delimited(
+                data,
+                len(data),
+                self._delimiter,
+                self._null,
+                len(self._null),
+                len(self._types),
+                self._columns,
+                odd,
+                odd_count,
+            )
+        )
+
+
+class JsonLines(LineParser):
+    """Parses JSON objects, one a line.
+
+    Args:
+        types: By key; fewer than 64. A cell is null where the key is not there.
+    """
+
+    def __init__(self, types: Mapping[str, pa.DataType]) -> None:
+        super().__init__(list(types.values()), nullable=True, foreign=b"\r", shortest=len("{}\n"))
+        self._keys = [key.encode() for key in types]  # kept alive, as the kernel has their addresses
+        for column, key in zip(self._columns, self._keys, strict=True):
+            column.key, column.key_length = key, len(key)
+
+    def _call(self, data: bytes, odd: int, odd_count: ctypes.c_int64) -> int:
+        return int(kernel.parse_json_lines(data, len(data), len(self._types), self._columns, odd, odd_count))

@@ -1,0 +1,143 @@
+/* Delimited text without quotes: finds the cells of each line, and reads those that are wanted in the same pass. */
+#include "names.h"
+#include "numbers.h"
+
+#include <stdlib.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+typedef struct {
+    uint8_t delimiter;
+    text_t null; /* what stands for "no value" */
+    uint32_t null_length;
+} dialect;
+
+/* Where cells end: the next 64 bytes are searched at once, and then give one end after the other. */
+typedef struct {
+    text_t window;
+    uint64_t ends; /* a bit for each byte of the window that is a delimiter or a newline, and was not given yet */
+} cursor;
+
+#ifdef __SSE2__
+static inline uint64_t find_ends(text_t window, uint8_t delimiter) {
+    const __m128i delimiters = _mm_set1_epi8((char)delimiter), newlines = _mm_set1_epi8('\n');
+    uint64_t ends = 0;
+    for (int i = 0; i < 4; i++) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(window + 16 * i));
+        __m128i found = _mm_or_si128(_mm_cmpeq_epi8(bytes, delimiters), _mm_cmpeq_epi8(bytes, newlines));
+        ends |= (uint64_t)(uint32_t)_mm_movemask_epi8(found) << (16 * i);
+    }
+    return ends;
+}
+#else
+/* One bit for each byte of a word that is zero. */
+static inline uint64_t zero_bits(uint64_t word) {
+    uint64_t marks = ~(((word & ~HIGHS) + ~HIGHS) | word | ~HIGHS);
+    return ((marks >> 7) * 0x0102040810204080ULL) >> 56;
+}
+
+static inline uint64_t find_ends(text_t window, uint8_t delimiter) {
+    uint64_t ends = 0;
+    for (int i = 0; i < 8; i++) {
+        uint64_t word = load64(window + 8 * i);
+        ends |= (zero_bits(word ^ ONES * delimiter) | zero_bits(word ^ ONES * '\n')) << (8 * i);
+    }
+    return ends;
+}
+#endif
+
+static inline text_t next_end(cursor *at, const dialect *d) {
+    while (UNLIKELY(!at->ends)) {
+        at->window += 64;
+        at->ends = find_ends(at->window, d->delimiter);
+    }
+    text_t end = at->window + __builtin_ctzll(at->ends);
+    at->ends &= at->ends - 1;
+    return end;
+}
+
+/* Reads a cell into a row of its column. Returns 0 if it is not plain, or the memory is used up. */
+static inline int read_cell(text_t p, text_t end, column *into, int64_t row, const dialect *d, int *failed) {
+    uint32_t length = (uint32_t)(end - p);
+    int is_valid = 1;
+    if (into->kind == TEXT) {
+        int32_t code = 0;
+        if (into->is_valid && length == d->null_length && !memcmp(p, d->null, length))
+            is_valid = 0;
+        else
+            code = names_code(into->texts, p, length);
+        if (UNLIKELY(code < 0)) {
+            *failed = code == OUT_OF_MEMORY;
+            return 0;
+        }
+        ((int32_t *)into->values)[row] = code;
+    } else if (UNLIKELY((into->kind == INTEGER ? read_integer(p, (int64_t *)into->values + row)
+                                               : read_decimal(p, (double *)into->values + row)) != end)) {
+        if (!into->is_valid || length != d->null_length || memcmp(p, d->null, length)) return 0;
+        ((int64_t *)into->values)[row] = 0;
+        is_valid = 0;
+    }
+    if (into->is_valid) into->is_valid[row] = (uint8_t)is_valid;
+    return 1;
+}
+
+/* Reads the cells of a line. Returns where it ends, behind its newline; NULL if it is not plain, or the memory is used up. */
+static inline text_t read_line(text_t p, cursor *at, int32_t width, column *columns, int64_t row, const dialect *d, int *failed) {
+    if (UNLIKELY(*p == '\n')) return NULL; /* blank */
+    for (int32_t i = 0; i < width; i++) {
+        text_t end = next_end(at, d);
+        if (UNLIKELY(*end != (i + 1 < width ? d->delimiter : '\n'))) return NULL;
+        if (columns[i].kind != SKIPPED && UNLIKELY(!read_cell(p, end, &columns[i], row, d, failed))) return NULL;
+        p = end + 1;
+    }
+    return p;
+}
+
+typedef struct {
+    int64_t row, line; /* the next ones */
+    int64_t *odd;
+    int64_t odd_count;
+} progress;
+
+/* Reads lines that end in a newline, with PADDING readable bytes behind it. */
+static int read_lines(text_t p, text_t end, int32_t width, column *columns, const dialect *d, progress *at) {
+    int failed = 0;
+    cursor cells = {p, p < end ? find_ends(p, d->delimiter) : 0};
+    for (; p < end; at->line++) {
+        text_t next = read_line(p, &cells, width, columns, at->row, d, &failed);
+        if (LIKELY(next != NULL)) {
+            at->row++;
+            p = next;
+        } else {
+            if (failed) return OUT_OF_MEMORY;
+            at->odd[at->odd_count++] = at->line;
+            p = (text_t)memchr(p, '\n', (size_t)(end - p)) + 1;
+            cells.window = p;
+            cells.ends = p < end ? find_ends(p, d->delimiter) : 0;
+        }
+    }
+    return 0;
+}
+
+/* Reads whole lines into columns.
+ *
+ * data, size: the lines; the last one may lack its newline.
+ * delimiter; null: what stands for "no value" in the columns that have `is_valid`.
+ * width, columns: one for each cell of a line, with room for a row for each line.
+ * odd: receives the numbers of the lines, from 0 on, that are not plain; odd_count: how many these are.
+ *
+ * Returns the number of rows, or OUT_OF_MEMORY.
+ */
+API int64_t parse_delimited(text_t data, int64_t size, uint8_t delimiter, text_t null, int32_t null_length, int32_t width,
+                            column *columns, int64_t *odd, int64_t *odd_count) {
+    dialect d = {delimiter, null, (uint32_t)null_length};
+    progress at = {.odd = odd};
+    padded_tail tail;
+    if (!padded_tail_of(data, size, &tail)) return OUT_OF_MEMORY;
+    int state = read_lines(data, tail.start, width, columns, &d, &at);
+    if (!state) state = read_lines(tail.copy, tail.copy_end, width, columns, &d, &at);
+    free(tail.copy);
+    *odd_count = at.odd_count;
+    return state ? state : at.row;
+}

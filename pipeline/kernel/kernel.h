@@ -1,0 +1,70 @@
+/* What the parts of the kernel share: distinct texts and their codes, and the columns that a parser fills.
+ *
+ * Memory safety rests on three rules. What a parser walks over ends in a newline with PADDING readable bytes behind it,
+ * so that it may load whole words and needs no check of the end within a line: `padded_tail_of` sees to that. It writes
+ * at most one row for each line, and the caller has made room for as many. Whatever is not plain is not judged here: its
+ * line is listed as odd, and read again by the exact path in Python.
+ */
+#ifndef FLOWLOG_KERNEL_H
+#define FLOWLOG_KERNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "words are read as little-endian numbers"
+#endif
+
+#define API __attribute__((visibility("default")))
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* Readable bytes behind a block. */
+#define PADDING 128
+
+typedef const uint8_t *text_t;
+
+/* What a call may return instead of a count. */
+enum { OUT_OF_MEMORY = -1, NOT_UTF8 = -2, OVERFLOW = -3 };
+
+typedef struct names names;
+
+enum kind { SKIPPED = 0, TEXT = 1, INTEGER = 2, SECONDS = 3 };
+
+/* A column that a parser fills. */
+typedef struct {
+    int32_t kind;        /* enum kind */
+    int32_t key_length;  /* JSON: of its key */
+    text_t key;          /* JSON: its key, with 16 readable bytes */
+    names *texts;        /* TEXT: gives the codes */
+    void *values;        /* int32_t codes, int64_t or double, one for each row */
+    uint8_t *is_valid;   /* one for each row; NULL where no cell can be null */
+} column;
+
+static inline uint64_t load64(text_t p) {
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+#define ONES 0x0101010101010101ULL
+#define HIGHS 0x8080808080808080ULL
+
+/* Marks the bytes of a word that are zero, by their high bits; above the first marks may be false. */
+static inline uint64_t zeros(uint64_t word) { return (word - ONES) & ~word & HIGHS; }
+
+/* The number of the first marked byte. */
+static inline unsigned first_of(uint64_t marks) { return (unsigned)__builtin_ctzll(marks) >> 3; }
+
+/* The end of a block, copied to where it has its newline and PADDING readable bytes behind it; before `start`, the block
+ * itself has both. */
+typedef struct {
+    text_t start;
+    uint8_t *copy, *copy_end;
+} padded_tail;
+
+/* Returns 0 if there is no memory for the copy, which the caller frees. */
+int padded_tail_of(text_t data, int64_t size, padded_tail *tail);
+
+#endif

@@ -1,0 +1,79 @@
+"""The kernel's functions, as ctypes calls them: without the interpreter's lock."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, c_char_p, c_int32, c_int64, c_uint8, c_void_p
+from pathlib import Path
+
+#: What calls return instead of a count; the names are those of the C sources.
+OUT_OF_MEMORY, NOT_UTF8, OVERFLOW = -1, -2, -3
+
+
+class Column(ctypes.Structure):
+    """`column` of kernel.h."""
+
+    _fields_ = (
+        ("kind", c_int32),
+        ("key_length", c_int32),
+        ("key", c_char_p),
+        ("texts", c_void_p),
+        ("values", c_void_p),
+        ("is_valid", c_void_p),
+    )
+
+
+_PATH = Path(__file__).with_name("_kernel.so")
+
+
+def _load() -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL(str(_PATH))
+    except OSError as error:
+        raise ImportError(f"flowlog's compiled part cannot be loaded ({error}); install flowlog again with pip") from error
+    columns, counter = POINTER(Column), POINTER(c_int64)
+    signatures = {
+        "count_lines": (c_int64, c_char_p, c_int64),
+        "has_any": (c_int32, c_char_p, c_int64, c_char_p, c_int32),
+        "lines_from": (c_int64, c_char_p, c_int64, c_uint8, c_uint8, c_void_p, c_int64),
+        "pack_bits": (c_int64, c_void_p, c_int64, c_void_p),
+        "parse_delimited": (
+            c_int64, c_char_p, c_int64, c_uint8, c_char_p, c_int32, c_int32, columns, c_void_p, counter,
+        ),
+
+        "parse_json_lines": (c_int64, c_char_p, c_int64, c_int32, columns, c_void_p, counter),
+        "names_new": (c_void_p,),
+        "names_free": (None, c_void_p),
+        "names_count": (c_int64, c_void_p),
+        "names_bytes": (c_int64, c_void_p),
+        "names_codes": (c_int32, c_void_p, c_int64, c_void_p, c_void_p, c_void_p),
+        "names_export": (c_int32, c_void_p, c_void_p, c_void_p, c_void_p),
+        "totals_new": (c_void_p,),
+        "totals_free": (None, c_void_p),
+        "totals_count": (c_int64, c_void_p),
+        "totals_memory": (c_int64, c_void_p),
+        "totals_names": (c_void_p, c_void_p),
+        "totals_add": (c_int32, c_void_p, c_int64, *[c_void_p] * 12),
+        "totals_absorb": (c_int32, *[c_void_p] * 4),
+        "totals_hours": (c_int64, c_void_p, c_void_p, c_int64),
+        "totals_order": (c_int32, c_void_p, c_int64, c_void_p, c_void_p, c_void_p),
+        "totals_hour": (c_int32, c_void_p, c_int64, c_void_p, c_void_p, c_int64, *[POINTER(c_void_p)] * 2, c_void_p, POINTER(c_void_p)),
+        "totals_key": (None, c_void_p, c_int64, counter, c_void_p),
+    }  # fmt: skip
+    for name, (result, *arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+kernel = _load()
+
+
+def check(state: int) -> None:
+    """Raises what a call's state says.
+
+    Raises:
+        MemoryError: There is no memory left.
+    """
+    if state == OUT_OF_MEMORY:
+        raise MemoryError

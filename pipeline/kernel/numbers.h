@@ -1,0 +1,72 @@
+/* Numbers from text, eight digits at a time. */
+#ifndef FLOWLOG_NUMBERS_H
+#define FLOWLOG_NUMBERS_H
+
+#include "kernel.h"
+
+#define ZERO_CHARACTERS 0x3030303030303030ULL
+
+/* Marks the bytes that are no digits, in a word from which '0' was taken off; above the first marks may be false. */
+static inline uint64_t not_digits(uint64_t word) { return ((word + 0x7676767676767676ULL) | word) & HIGHS; }
+
+/* The number that eight digits make, the first of which is the word's lowest byte. */
+static inline uint64_t eight_digits(uint64_t word) {
+    word = (word * 10) + (word >> 8);
+    return (((word & 0x000000FF000000FFULL) * 0x000F424000000064ULL) + (((word >> 16) & 0x000000FF000000FFULL) * 0x0000271000000001ULL)) >> 32;
+}
+
+static const uint64_t powers_of_ten[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+
+/* Reads up to `most` digits, which fit into 64 bits. Returns where they end; NULL if there are none, or more. */
+static inline text_t read_digits(text_t p, unsigned most, uint64_t *value) {
+    uint64_t total = 0;
+    unsigned count = 0;
+    for (;;) {
+        uint64_t word = load64(p) ^ ZERO_CHARACTERS, marks = not_digits(word);
+        unsigned digits = marks ? first_of(marks) : 8;
+        if (LIKELY(digits)) total = total * powers_of_ten[digits] + eight_digits(word << (64 - 8 * digits));
+        count += digits;
+        p += digits;
+        if (LIKELY(digits < 8)) break;
+        if (count > most) return NULL;
+    }
+    *value = total;
+    return count && count <= most ? p : NULL;
+}
+
+/* Reads an optional minus and 1 to 18 digits. Returns where they end, or NULL if there are none, or more. */
+static inline text_t read_integer(text_t p, int64_t *value) {
+    uint64_t digits;
+    int is_negative = *p == '-';
+    p = read_digits(p + is_negative, 18, &digits);
+    if (UNLIKELY(!p)) return NULL;
+    *value = is_negative ? -(int64_t)digits : (int64_t)digits;
+    return p;
+}
+
+/* Reads what `read_integer` does, and perhaps a fraction, if a double holds all the digits exactly. */
+static inline text_t read_decimal(text_t p, double *value) {
+    /* A quotient of two numbers that a double holds exactly is rounded once, as it must be (Clinger 1990). */
+    static const double tens[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    uint64_t whole, fraction = 0;
+    int is_negative = *p == '-';
+    p = read_digits(p + is_negative, 15, &whole);
+    if (UNLIKELY(!p)) return NULL;
+    unsigned places = 0;
+    if (*p == '.') {
+        text_t start = ++p;
+        p = read_digits(p, 15, &fraction);
+        if (UNLIKELY(!p)) return NULL;
+        places = (unsigned)(p - start);
+        for (unsigned i = 0; i < places; i++) {
+            if (whole > (1ULL << 53) / 10) return NULL;
+            whole *= 10;
+        }
+    }
+    if (UNLIKELY(whole + fraction > 1ULL << 53)) return NULL;
+    double quotient = (double)(whole + fraction) / tens[places];
+    *value = is_negative ? -quotient : quotient;
+    return p;
+}
+
+#endif

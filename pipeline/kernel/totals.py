@@ -1,0 +1,166 @@
+"""Sums by hour, source app, destination app and VPC."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from ctypes import c_int64, c_void_p
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.errors import SumOverflow
+from pipeline.kernel.library import OVERFLOW, check, kernel
+from pipeline.kernel.names import Names, address_of
+from pipeline.schema import COUNT, KEY, SUMS
+
+_SUMMED = (*SUMS, COUNT)
+_TEXTS = KEY[1:]
+
+
+@dataclass(frozen=True)
+class Added:
+    """The sums over some records, exactly, however large."""
+
+    bytes_tx: int = 0
+    bytes_rx: int = 0
+
+
+class Totals:
+    """A table of sums by key. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._handle = kernel.totals_new()
+        if not self._handle:
+            raise MemoryError
+        self._names = Names(kernel.totals_names(self._handle))
+
+    def __del__(self) -> None:
+        kernel.totals_free(self._handle)
+
+    def __len__(self) -> int:
+        return int(kernel.totals_count(self._handle))
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that it takes."""
+        return int(kernel.totals_memory(self._handle))
+
+    def add(self, flows: pa.Table) -> Added:
+        """Adds flow records (`schema.FLOW_SCHEMA`), or totals (which have `flows`, too). No cell may be null.
+
+        Returns:
+            The sums over what was added.
+
+        Raises:
+            SumOverflow: A sum does not fit into int64. The table is of no use any more.
+        """
+        tx = rx = 0
+        for batch in flows.to_batches():
+            columns = {name: batch.column(name) for name in batch.schema.names}
+            codes = [self._names.codes_of(columns[name].dictionary) for name in _TEXTS]
+            halves, failed = (c_int64 * 4)(), (c_int64 * 2)()
+            state = kernel.totals_add(
+                self._handle,
+                batch.num_rows,
+                *(address_of(columns[name]) for name in (*KEY, *SUMS)),
+                address_of(columns[COUNT]) if COUNT in columns else None,
+                *(texts.ctypes.data for texts in codes),
+                halves,
+                failed,
+            )
+            self._check(state, failed)
+            tx += (halves[0] << 32) + halves[1]
+            rx += (halves[2] << 32) + halves[3]
+        return Added(tx, rx)
+
+    def absorb(self, other: Totals) -> None:
+        """Adds all that another has gathered.
+
+        Raises:
+            SumOverflow: A sum does not fit into int64. The table is of no use any more.
+        """
+        codes, failed = self._names.codes_of(other._names.texts()), (c_int64 * 2)()
+        state = kernel.totals_absorb(self._handle, other._handle, codes.ctypes.data, failed)
+        self._check(state, failed)
+
+    def hours(self) -> list[int]:
+        """The hours for which there are rows, in order."""
+        room = 1024
+        while True:
+            hours = np.empty(room, np.int64)
+            count = kernel.totals_hours(self._handle, hours.ctypes.data, room)
+            check(count)
+            if count <= room:
+                return sorted(hours[:count].tolist())
+            room = count
+
+    def _check(self, state: int, failed: ctypes.Array[c_int64]) -> None:
+        check(state)
+        if state == OVERFLOW:
+            row, which = failed
+            hour, codes = c_int64(), (ctypes.c_int32 * 3)()
+            kernel.totals_key(self._handle, row, hour, codes)
+            texts = self._names.texts()
+            key = [hour.value, *(texts[code].as_py() for code in codes)]
+            raise SumOverflow(_SUMMED[which], ", ".join(f"{name} {value!r}" for name, value in zip(KEY, key, strict=True)))
+
+
+class SortedTotals:
+    """The rows of a table by hour, and within an hour in the store's order. Several threads may read it at once.
+
+    Attributes:
+        hours: The hours for which there are rows, in order.
+    """
+
+    def __init__(self, totals: Totals) -> None:
+        self._totals = totals  # keeps the rows alive
+        self._handle = totals._handle  # noqa: SLF001 - the two are one
+        self._texts, self._rank = totals._names.sorted_texts()  # noqa: SLF001
+        self.hours = totals.hours()
+        self._order, self._starts = np.empty(len(totals), np.int32), np.empty(len(self.hours) + 1, np.int64)
+        hours = np.array(self.hours, np.int64)
+        count, starts, order = len(hours), self._starts.ctypes.data, self._order.ctypes.data
+        check(kernel.totals_order(self._handle, count, hours.ctypes.data, starts, order))
+        self._place = {hour: i for i, hour in enumerate(self.hours)}
+
+    def __contains__(self, hour: int) -> bool:
+        return hour in self._place
+
+    def __iter__(self) -> Iterator[tuple[int, pa.Table]]:
+        return ((hour, self.table(hour)) for hour in self.hours)
+
+    def table(self, hour: int) -> pa.Table:
+        """The rows of one of `hours`: `schema.TOTALS_SCHEMA`, but with text coded, each column's texts in the order in
+        which they come.
+        """
+        start, end = self._starts[self._place[hour] :][:2].tolist()
+        count = end - start
+        keys, texts = ([np.empty(count, np.int32) for _ in _TEXTS] for _ in range(2))
+        sums = [np.empty(count, np.int64) for _ in _SUMMED]
+        text_counts = np.empty(len(_TEXTS), np.int64)
+        state = kernel.totals_hour(
+            self._handle,
+            count,
+            self._order[start:].ctypes.data,
+            self._rank.ctypes.data,
+            len(self._rank),
+            _addresses(keys),
+            _addresses(texts),
+            text_counts.ctypes.data,
+            _addresses(sums),
+        )
+        check(state)
+        columns = {"hour": pa.repeat(pa.scalar(hour, pa.int64()), count)}
+        for name, key, used, found in zip(_TEXTS, keys, texts, text_counts.tolist(), strict=True):
+            columns[name] = pa.DictionaryArray.from_arrays(
+                pa.array(key), self._texts.take(pa.array(used[:found])), safe=False
+            )
+        columns.update(zip(_SUMMED, map(pa.array, sums), strict=True))
+        return pa.table(columns)
+
+
+def _addresses(arrays: list[npt.NDArray[np.int32]] | list[npt.NDArray[np.int64]]) -> ctypes.Array[c_void_p]:
+    return (c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))

@@ -1,0 +1,100 @@
+"""Runs the kernel under the sanitizers of addresses and of undefined behaviour: test_memory.py starts it as a process of
+its own, on a kernel that is instrumented. With the argument `overread` it makes a step too far on purpose.
+"""
+
+import random
+import sys
+
+import pyarrow as pa
+from hypothesis import HealthCheck, Phase, given, settings
+
+from pipeline.aggregation import coded
+from pipeline.errors import SumOverflow
+from pipeline.kernel.columns import count_lines, lines_from
+from pipeline.kernel.library import kernel
+from pipeline.kernel.names import Names
+from pipeline.kernel.totals import SortedTotals, Totals
+from tests.kernel.lines import DIALECTS, NAMES, NOT_UTF8, ODD_VALUES, TIMES, Delimited, Json, cases
+from tests.records import flows_of, totals_of
+
+#: How many generated blocks it parses.
+EXAMPLES = 200
+
+
+def parse(case):
+    """By the kernel alone: the exact path behind it is not ours to check."""
+    case.by_kernel()
+    count_lines(case.data)
+    lines_from(case.data, b"a", b"z")
+
+
+@settings(
+    max_examples=EXAMPLES,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(cases(most_lines=6))
+def parse_generated(case):
+    parse(case)
+
+
+def parse_whatever_stands_at_the_end():
+    """The kernel reads ahead, by up to 16 bytes: each kind of cell, whole and cut, as the last of its block."""
+    for dialect in DIALECTS.values():
+        line = dialect.delimiter.join(["web", "12345678", "", "1234567.5", "é" + "t" * 30]).encode()
+        for end in range(len(line) + 1):
+            parse(Delimited(dialect, line[:end]))
+            parse(Delimited(dialect, line + b"\n" + line[:end] + b"\n"))
+    for value in [*ODD_VALUES, *(b'"%s"' % time.encode() for time in TIMES)]:
+        line = b'{"s":%s,"t": "text","n":12}' % value
+        for end in range(len(line) + 1):
+            parse(Json(line[:end]))
+
+
+def name():
+    names = Names()
+    for length in (0, 1, 40):
+        texts = [b"x" * length, *NAMES, b"", *(b"%d" % i for i in range(5000))]
+        names.codes_of(pa.array([text.decode() for text in texts])[1:])
+    for text in NOT_UTF8:
+        binary = pa.array([text], pa.binary())
+        try:
+            names.codes_of(pa.Array.from_buffers(pa.string(), 1, binary.buffers()))
+        except ValueError:
+            continue
+        raise AssertionError(f"{text!r} was taken")
+    names.sorted_texts()
+
+
+def sum_up():
+    generator, texts = random.Random(1), [text.decode() for text in NAMES]
+    rows = [(generator.choice([1, 2, 2**40]), *generator.choices(texts, k=3), 2**52, 1) for _ in range(3000)]
+    totals, other = Totals(), Totals()
+    totals.add(flows_of(rows))
+    other.add(flows_of([(hour, "a", "b", "v", hour, 1) for hour in range(1, 3000)]))
+    totals.absorb(other)
+    for _, table in SortedTotals(totals):
+        table.validate(full=True)
+    try:
+        totals.add(coded(totals_of(*2 * [(1, "a", "b", "v", 2**63 - 1, 0, 1)])))
+    except SumOverflow:
+        return
+    raise AssertionError("a sum has wrapped")
+
+
+def overread():
+    data = b"a line\n" * 20
+    kernel.count_lines(data, len(data) + 64)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["overread"]:
+        overread()
+    parse_generated()
+    parse_whatever_stands_at_the_end()
+    name()
+    sum_up()
+    sys.stdout.write("done\n")

@@ -1,0 +1,104 @@
+"""The kernel is compiled when the package is built, by the machine's compiler or by one that pip fetches."""
+
+import ctypes
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("hatchling", reason="hatch_build.py is a plugin of hatchling, which only builds need")
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def hatch_build():
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def hook(hatch_build, tmp_path):
+    """The build of a checkout that has nothing but the kernel's sources."""
+    shutil.copytree(ROOT / "pipeline" / "kernel", tmp_path / "pipeline" / "kernel", ignore=shutil.ignore_patterns("*.so"))
+    return hatch_build.KernelBuildHook(str(tmp_path), {}, None, None, str(tmp_path / "dist"), "wheel")
+
+
+@pytest.fixture
+def on_path(monkeypatch, tmp_path):
+    """Leaves no commands but those named, which do nothing."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.delenv("CC", raising=False)
+
+    def put(*commands):
+        for command in commands:
+            (folder / command).write_text("#!/bin/sh\n")
+            (folder / command).chmod(0o755)
+
+    return put
+
+
+class TestCompiler:
+    def test_without_one_pip_is_asked_for_one(self, hook, on_path):
+        (asked,) = hook.dependencies()
+        assert asked.startswith("ziglang==")
+
+    def test_with_one_nothing_is_asked_for(self, hook, on_path):
+        on_path("cc")
+        assert hook.dependencies() == []
+
+    @pytest.mark.parametrize(("named", "asked"), [("clang", 0), ("clang -m64", 0), ("icc", 1), ("", 1)])
+    def test_cc_names_it(self, hook, on_path, monkeypatch, named, asked):
+        on_path("clang")
+        monkeypatch.setenv("CC", named)
+        assert len(hook.dependencies()) == asked
+
+    @pytest.mark.parametrize(("there", "starts"), [(["cc"], ["cc"]), ([], [sys.executable, "-m", "ziglang", "cc"])])
+    def test_the_one_that_is_there_is_called_with_all_sources(self, hook, on_path, monkeypatch, there, starts):
+        on_path(*there)
+        called = []
+        monkeypatch.setattr(subprocess, "run", lambda command, check: called.append((command, check)))
+        hook.initialize("standard", {"artifacts": []})
+        ((command, check),) = called
+        assert (command[: len(starts)], check) == (starts, True)
+        sources = {path.name for path in (ROOT / "pipeline" / "kernel").glob("*.c")}
+        assert {Path(argument).name for argument in command if argument.endswith(".c")} == sources
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+class TestBuild:
+    def test_the_library_lies_beside_the_package_and_goes_into_the_wheel(self, hook, tmp_path):
+        data = {"artifacts": []}
+        hook.initialize("standard", data)
+        assert data["artifacts"] == ["/pipeline/kernel/_kernel.so"]
+        assert data["pure_python"] is False  # or the wheel would be said to fit every machine
+        assert data["tag"].startswith("py3-none-")
+        library = ctypes.CDLL(str(tmp_path / "pipeline" / "kernel" / "_kernel.so"))
+        library.count_lines.argtypes = (ctypes.c_char_p, ctypes.c_int64)
+        assert library.count_lines(b"a\nb", 3) == 2
+
+    def test_the_sources_have_no_warnings(self, hook, hatch_build, monkeypatch):
+        monkeypatch.setattr(hatch_build, "_FLAGS", (*hatch_build._FLAGS, "-Werror"))
+        hook.initialize("standard", {"artifacts": []})
+
+    def test_sources_that_do_not_compile_end_the_build(self, hook, tmp_path):
+        (tmp_path / "pipeline" / "kernel" / "wrong.c").write_text("this is no C\n")
+        with pytest.raises(subprocess.CalledProcessError):
+            hook.initialize("standard", {"artifacts": []})
+
+
+def test_a_package_without_its_library_says_what_to_do(tmp_path):
+    shutil.copytree(ROOT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    finished = subprocess.run(
+        [sys.executable, "-c", "import pipeline.kernel.library"], cwd=tmp_path, capture_output=True, check=False, text=True
+    )
+    assert finished.returncode == 1
+    assert "flowlog's compiled part cannot be loaded" in finished.stderr
+    assert finished.stderr.endswith("install flowlog again with pip\n")

@@ -1,0 +1,344 @@
+"""What the kernel makes of lines of text: what the exact path makes of them, or nothing."""
+
+import random
+from collections import Counter
+from itertools import product
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pipeline.kernel.columns import DelimitedLines, count_lines, lines_from
+from pipeline.readers.blocks import TextBlock
+from pipeline.readers.interface import Batch
+from pipeline.readers.syntax.cells import Column, Kind
+from pipeline.readers.syntax.delimited import CSV, DelimitedParser, Dialect
+from pipeline.schema import CODED_TEXT
+from tests.kernel.lines import (
+    COLUMNS,
+    DIALECTS,
+    HEADER,
+    NAMES,
+    ODD_NUMBERS,
+    ODD_OBJECTS,
+    ODD_TEXTS,
+    ODD_VALUES,
+    TIMES,
+    Delimited,
+    Json,
+    cases,
+    delimited,
+)
+from tests.readers.helpers import gather
+
+
+def bitwise(cell):
+    """A cell in a form in which only equal bits are equal; -0 is 0, as it is to Python's JSON."""
+    return (cell + 0.0).hex() if isinstance(cell, float) else cell
+
+
+def records_of(batch, wanted=COLUMNS):
+    """Row number -> cells, of the rows that a batch has."""
+    columns = [batch.table.column(column.name).to_pylist() for column in wanted]
+    return {row: tuple(map(bitwise, cells)) for row, *cells in zip(batch.rows.tolist(), *columns, strict=True)}
+
+
+def by_kernel(case):
+    """What the kernel makes of the plain lines of a block, by the number of the line; and the other lines' numbers."""
+    lines, names = case.by_kernel()
+    assert lines.line_count == case.block.line_count
+    for column in lines.columns:
+        column.validate(full=True)
+    numbers = case.block.numbers(lines.line_count)
+    batch = Batch(pa.table(lines.columns, names=names), np.delete(numbers, lines.odd), str)
+    return records_of(batch), numbers[lines.odd]
+
+
+def check_whole(case):
+    whole, exact = case.whole(), case.exactly()
+    assert records_of(whole) == records_of(exact)
+    assert gather([whole]).rejects == gather([exact]).rejects
+    assert whole.read == exact.read
+
+
+GOOD_JSON = b'{"n":5,"t":"web","s":1.5,"u":"db"}\n'
+
+
+class TestAgreesWithTheExactPath:
+    @given(cases())
+    def test_on_each_line_that_it_does_not_call_odd(self, case):
+        plain, _ = by_kernel(case)
+        exact = records_of(case.exactly())
+        assert plain == {row: exact.get(row) for row in plain}
+
+    @given(cases())
+    @example(Delimited(CSV, b""))
+    @example(Delimited(CSV, b"\n"))
+    @example(Delimited(CSV, b"web,5,,1.5,db"))
+    @example(Delimited(CSV, b"\xef\xbb\xbfweb,5,,1.5,db\nweb,5,,1.5,db\nweb,5,,1.5,db\n"))
+    @example(Delimited(CSV, b"\xef\xbb\xbf5,5,,1.5,db\n5,5,,1.5,db\n\n\nx,5,x,1.5,db\n\nweb,5,,1.5,db"))
+    def test_on_blocks_with_odd_lines_between(self, case):
+        check_whole(case)
+
+    @settings(max_examples=30)
+    @given(st.lists(delimited([DIALECTS["spaces"]], most_lines=6), min_size=2, max_size=3))
+    def test_on_each_block_of_a_file_whatever_stood_in_those_before(self, blocks):
+        parser = blocks[0].parser()
+        batches = [parser.parse(case.block) for case in blocks]
+        assert list(map(records_of, batches)) == [records_of(case.exactly()) for case in blocks]
+
+    def test_and_the_laws_are_not_hollow(self):
+        """Most generated lines are the kernel's, most blocks have their odd lines read apart, and unfit lines do occur."""
+        seen = {"delimited": Counter(), "json": Counter()}
+
+        @settings(max_examples=250, derandomize=True, database=None)
+        @given(cases())
+        def look(case):
+            plain, odd = by_kernel(case)
+            counts = seen["json" if isinstance(case, Json) else "delimited"]
+            counts.update(lines=case.block.line_count, plain=len(plain), rejected=len(case.exactly().rejects))
+            counts.update(blocks=1, mixed=bool(plain) and 0 < len(odd) <= len(plain))
+
+        look()
+        for counts in seen.values():
+            assert counts["plain"] > 0.75 * counts["lines"] > 200
+            assert counts["mixed"] > 0.2 * counts["blocks"]
+            assert counts["rejected"] > 10
+
+    @pytest.mark.parametrize("name", DIALECTS)
+    @pytest.mark.parametrize("end", [b"\n", b""], ids=["newline", "no newline"])
+    def test_wherever_the_data_ends(self, name, end):
+        """The last lines are read from a copy that is padded: nothing depends on where it begins."""
+        dialect = DIALECTS[name]
+        for before, length in product(range(3), range(40)):
+            line = dialect.delimiter.join(["web", "12345678", "", "1234567.5", "é" + "t" * length]).encode()
+            case = Delimited(dialect, b"a\n" * before + (line + b"\n") * 2 + line + end)
+            plain, odd = by_kernel(case)
+            assert (len(plain), len(odd)) == (3, before)
+            assert plain == records_of(case.exactly())
+
+    @pytest.mark.parametrize("end", [b"\n", b""], ids=["newline", "no newline"])
+    def test_wherever_json_ends(self, end):
+        for before, length in product(range(3), range(40)):
+            line = '{"n":12345678,"s":1234567.5,"t":"%s"}' % ("é" + "t" * length)
+            case = Json(b"a\n" * before + (line.encode() + b"\n") * 2 + line.encode() + end)
+            plain, odd = by_kernel(case)
+            assert (len(plain), len(odd)) == (3, before)
+            assert plain == records_of(case.exactly())
+
+    @pytest.mark.parametrize("name", DIALECTS)
+    @pytest.mark.parametrize("cell", [*ODD_NUMBERS, *ODD_TEXTS, *NAMES], ids=ascii)
+    def test_on_every_cell_at_the_end_of_a_block(self, name, cell):
+        dialect = DIALECTS[name]
+        for position, end in product(range(len(HEADER)), (b"\n", b"")):
+            record = [b"web", b"5", b"x", b"1.5", b"db"]
+            line = dialect.delimiter.encode().join(record) + b"\n"
+            record[position] = cell
+            check_whole(Delimited(dialect, 3 * line + dialect.delimiter.encode().join(record) + end))
+
+    @pytest.mark.parametrize(
+        "value", [*ODD_VALUES, *(b'"%s"' % name for name in NAMES), *(b'"%s"' % t.encode() for t in TIMES)], ids=ascii
+    )
+    def test_on_every_value_of_json_at_the_end_of_a_block(self, value):
+        for key, end in product(b"n t s u x".split(), (b"\n", b"")):
+            check_whole(Json(3 * GOOD_JSON + b'{"%s":%s}' % (key, value) + end))
+            check_whole(Json(3 * GOOD_JSON + b'{"%s": %s ,"a":1}' % (key, value) + end))
+
+    @pytest.mark.parametrize("line", ODD_OBJECTS, ids=ascii)
+    def test_on_every_object_of_json(self, line):
+        for end in (b"\n", b""):
+            check_whole(Json(3 * GOOD_JSON + line + end))
+            check_whole(Json(2 * GOOD_JSON + line + b"\n" + GOOD_JSON))
+
+
+class TestOddLines:
+    """It judges nothing: what is not plain is named, whatever is wrong with it."""
+
+    @pytest.mark.parametrize(
+        ("line", "odd"),
+        [
+            (b"web,5,,1.5,db", False),
+            (b"web,-5,anything \xff,1,", False),
+            (b"", True),
+            (b",", True),
+            (b",,,,", True),
+            (b"web,5,,1.5", True),
+            (b"web,5,,1.5,db,", True),
+            (b"web,5,,1.5,db,more", True),
+            (b"web,+5,,1.5,db", True),
+            (b"web, 5,,1.5,db", True),
+            (b"web,5.0,,1.5,db", True),
+            (b"web,1111111111111111111,,1.5,db", True),
+            (b"web,5,,+1.5,db", True),
+            (b"web,5,,1e3,db", True),
+            (b"web,5,,1.,db", True),
+            (b"web,5,,nan,db", True),
+            (b"\xff,5,,1.5,db", True),
+            (b"web,5,,1.5,\xed\xa0\x80", True),
+        ],
+    )
+    def test_they_are_named_wherever_they_stand(self, line, odd):
+        good = b"web,5,,1.5,db\n"
+        for before, behind in product(range(3), repeat=2):
+            lines = DelimitedParser(HEADER, COLUMNS, CSV)._lines.parse(before * good + line + b"\n" + behind * good)
+            assert lines.odd.tolist() == ([before] if odd else [])
+            assert len(lines.columns[0]) == before + behind + (not odd)
+
+    def test_a_null_is_no_number_where_nothing_stands_for_it(self):
+        parse = DelimitedLines([pa.int64(), CODED_TEXT], b" ", quoted=False, null=None).parse
+        assert parse(b"- -\n1 -\n").odd.tolist() == [0]
+
+    @pytest.mark.parametrize(("quoted", "data"), [(True, b'a,"b"\n'), (True, b"a,b\r\n"), (False, b"a,b\r\n")])
+    def test_text_with_quotes_or_returns_is_not_plain_at_all(self, quoted, data):
+        lines = DelimitedLines([CODED_TEXT, CODED_TEXT], b",", quoted=quoted, null=None)
+        assert lines.parse(data) is None
+        assert lines.parse(b"a,b\n").line_count == 1
+
+    def test_a_quote_is_a_character_where_there_are_no_quotes(self):
+        (column,) = DelimitedLines([CODED_TEXT], b" ", quoted=False, null=None).parse(b'"\n').columns
+        assert column.to_pylist() == ['"']
+
+
+class TestTexts:
+    def test_names_that_differ_in_one_byte_are_different(self):
+        random.Random(1).shuffle(names := [*NAMES, *NAMES])
+        (column,) = DelimitedLines([CODED_TEXT], b" ", quoted=False, null=None).parse(b"\n".join(names)).columns
+        assert column.to_pylist() == [name.decode() for name in names]
+        assert len(column.dictionary) == len(NAMES)
+
+    def test_it_is_utf8_where_python_says_so(self):
+        """All sequences of two bytes, and those of three and four around each border."""
+        border = [0x00, 0x41, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC2, 0xFF]
+        sequences = {
+            *map(bytes, product(range(256), repeat=2)),
+            *map(bytes, product(range(0xDF, 256), range(256), border)),
+            *map(bytes, product(range(0xEF, 0xF8), range(256), border, [0x7F, 0x80, 0xBF, 0xC0])),
+        }
+        texts = [text for text in sorted(sequences) if not set(text) & set(b"\n\r")]
+        lines = DelimitedLines([CODED_TEXT], b" ", quoted=False, null=None).parse(
+            b"\n".join(text.replace(b" ", b"x") for text in texts)
+        )
+
+        def is_utf8(text):
+            try:
+                text.decode()
+            except UnicodeDecodeError:
+                return False
+            return True
+
+        assert lines.odd.tolist() == [i for i, text in enumerate(texts) if not is_utf8(text)]
+        assert 0 < len(lines.odd) < len(texts)
+
+    def test_a_dictionary_that_has_grown_is_left_to_its_batches(self):
+        lines = DelimitedLines([CODED_TEXT, CODED_TEXT], b" ", quoted=False, null=None)
+        blocks = [[(f"a{start + i}", "same") for i in range(30_000)] for start in range(0, 120_000, 30_000)]
+        columns = [lines.parse("\n".join(map(" ".join, block)).encode()).columns for block in blocks]
+        for block, (first, second) in zip(blocks, columns, strict=True):
+            assert first.to_pylist() == [text for text, _ in block]
+            assert second.to_pylist() == ["same"] * len(block)
+        assert [len(first.dictionary) for first, _ in columns] == [30_000, 60_000, 90_000, 30_000]
+
+
+def read_alone(type_, texts):
+    """What a column of cells, one a line, is read as; None where the line is odd."""
+    lines = DelimitedLines([type_], b",", quoted=False, null=None).parse("\n".join(texts).encode())
+    values = iter(lines.columns[0].to_pylist())
+    odd = set(lines.odd.tolist())
+    return [None if i in odd else next(values) for i in range(lines.line_count)]
+
+
+class TestNumbers:
+    @given(st.lists(st.from_regex(r"-?[0-9]{1,12}(\.[0-9]{1,9})?", fullmatch=True), min_size=1, max_size=20))
+    @example(
+        ["0.1", "0.3", "1258531221.486539", "9007199254740992", "9007199254740993", "-0", "-0.0", "999999999999.999999999"]
+    )
+    def test_a_decimal_is_python_s_float_to_the_last_bit_or_odd(self, texts):
+        for text, value in zip(texts, read_alone(pa.float64(), texts), strict=True):
+            assert value is None or value.hex() == float(text).hex()
+
+    def test_so_are_many_that_take_their_digits_to_the_limit(self):
+        generator = random.Random(7)
+        texts = [
+            f"{generator.randrange(10 ** generator.randint(1, 16))}.{generator.randrange(10**9)}" for _ in range(50_000)
+        ]
+        read = [
+            (text, value) for text, value in zip(texts, read_alone(pa.float64(), texts), strict=True) if value is not None
+        ]
+        assert [value.hex() for _, value in read] == [float(text).hex() for text, _ in read]
+        assert len(texts) > len(read) > len(texts) // 5
+
+    @given(
+        st.lists(
+            st.integers(10**8, 10**10).flatmap(lambda whole: st.from_regex(rf"{whole}(\.[0-9]{{1,5}})?", fullmatch=True)),
+            min_size=1,
+        )
+    )
+    def test_a_time_of_our_days_to_ten_microseconds_is_never_odd(self, texts):
+        assert read_alone(pa.float64(), texts) == [float(text) for text in texts]
+
+    def test_nor_is_one_of_this_century_to_the_microsecond(self):
+        texts = [
+            f"{seconds}.{micro:06}" for seconds in (946684800, 1258531221, 4102444800) for micro in range(0, 10**6, 997)
+        ]
+        assert read_alone(pa.float64(), texts) == [float(text) for text in texts]
+
+    @given(st.lists(st.text("0123456789-+. x", min_size=1, max_size=24), min_size=1, max_size=20))
+    def test_an_integer_of_up_to_18_digits_is_itself_and_all_else_is_odd(self, texts):
+        def expected(text):
+            digits = text.removeprefix("-")
+            return int(text) if digits.isdecimal() and len(digits) <= 18 else None
+
+        assert read_alone(pa.int64(), texts) == [expected(text) for text in texts]
+
+    @pytest.mark.parametrize("digits", range(1, 22))
+    def test_an_integer_of_any_length_stands_beside_any_byte(self, digits):
+        number = "9" * digits
+        lines = DelimitedLines([pa.int64(), pa.int64()], b"\t", quoted=False, null=None).parse(
+            f"-{number}\t{number}\n".encode()
+        )
+        assert [column.to_pylist() for column in lines.columns] == (
+            [[-int(number)], [int(number)]] if digits <= 18 else [[], []]
+        )
+
+
+class TestShapes:
+    def test_nothing_has_no_lines(self):
+        lines = DelimitedLines([CODED_TEXT, None, pa.int64()], b",", quoted=True, null=None).parse(b"")
+        assert (lines.line_count, lines.odd.tolist(), [len(column) for column in lines.columns]) == (0, [], [0, 0])
+
+    def test_columns_have_their_types_and_cells_that_nobody_wants_have_none(self):
+        types = [pa.float64(), None, CODED_TEXT, None, pa.int64()]
+        lines = DelimitedLines(types, b"\t", quoted=False, null=b"-").parse(b"1\tx\ta\t\xff\t-\n-\t\t-\t\t7")
+        assert [column.type for column in lines.columns] == [pa.float64(), CODED_TEXT, pa.int64()]
+        assert [column.to_pylist() for column in lines.columns] == [[1.0, None], ["a", None], [None, 7]]
+        assert [column.null_count for column in lines.columns] == [1, 1, 1]
+
+    def test_a_batch_outlives_the_parser_and_its_later_blocks(self):
+        lines = DelimitedLines([CODED_TEXT, pa.int64()], b" ", quoted=False, null=b"-")
+        first = lines.parse(b"a 1\n- -\n").columns
+        lines.parse(b"b 2\nc 3\n")
+        del lines
+        assert [column.to_pylist() for column in first] == [["a", None], [1, None]]
+
+    def test_a_blank_line_is_no_record_of_one_empty_cell(self):
+        """With a single column, the two could be taken for each other."""
+        wanted = [Column("t", Kind.TEXT)]
+        parser, block = DelimitedParser(["t"], wanted, Dialect("\t", null="-")), TextBlock(b"a\n\nb\n\nc\n", 1)
+        assert records_of(parser.parse(block), wanted) == {1: ("a",), 3: ("b",), 5: ("c",)}
+        assert records_of(parser._parse_exactly(block), wanted) == {1: ("a",), 3: ("b",), 5: ("c",)}
+
+    @given(st.text("a\n", max_size=600).map(str.encode), st.integers(0, 20))
+    def test_lines_are_counted(self, data, more):
+        data = b"b\n" * 16 * 255 * (more // 10) + data + b"\n" * more
+        assert count_lines(data) == data.count(b"\n") + (data[-1:] not in (b"\n", b""))
+
+    @given(
+        st.text("#a\n@Z", max_size=80).map(str.encode), st.integers(0, 2), st.sampled_from([b"##", b"az", b"AZ", b"\n\n"])
+    )
+    def test_lines_are_found_by_their_first_byte(self, data, more, first):
+        data = data + b"##\na\n" * (more * 1000)
+        starts = [0, *(i + 1 for i, byte in enumerate(data) if byte == ord("\n"))]
+        wanted = [start for start in starts if start < len(data) and first[0] <= data[start] <= first[1]]
+        assert lines_from(data, first[:1], first[1:]) == wanted
