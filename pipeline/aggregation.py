@@ -1,15 +1,16 @@
 """Sums by hour, source app, destination app and VPC, which never wrap, and merging of sums.
 
-`aggregate` sums records, `merge` sums of sums; `HourlyTotals` gathers them over a whole run within a fixed budget of
-memory. The result does not depend on how the records were split or in which order they came.
+`HourlyTotals` sums records over a whole run within a fixed budget of memory; `merge` and `merge_sorted` sum sums. The
+result does not depend on how the records were split or in which order they came.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,22 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import SumOverflow
+from pipeline.kernel.totals import Added, SortedTotals, Totals
 from pipeline.schema import COUNT, INT64_MAX, KEY, SUMS, TOTALS_SCHEMA
-
-
-def aggregate(flows: pa.Table) -> pa.Table:
-    """Sums flow records by their key.
-
-    Args:
-        flows: Valid records, `schema.FLOW_SCHEMA`.
-
-    Returns:
-        One row for each key, `schema.TOTALS_SCHEMA`, in no particular order.
-
-    Raises:
-        SumOverflow: A sum does not fit into int64.
-    """
-    return merge([flows.append_column(COUNT, pa.array(np.ones(flows.num_rows, np.int64)))])
 
 
 def merge(totals: Iterable[pa.Table], by: Sequence[str] = KEY) -> pa.Table:
@@ -110,10 +97,6 @@ def sort_rows(table: pa.Table, order: Sequence[tuple[str, str]]) -> pa.Table:
     return table.take(pc.sort_indices(table, list(order)))
 
 
-#: Totals are merged when this many rows have come in since the last time, or as many as there were then.
-_MERGE_ROWS = 1 << 18
-
-
 @dataclass
 class HourlyTotals:
     """The totals of a source, or of a run, as they come in.
@@ -128,76 +111,90 @@ class HourlyTotals:
 
     spill_folder: Path
     budget_bytes: int
-    _merged: pa.Table = field(default_factory=TOTALS_SCHEMA.empty_table)
-    _incoming: list[pa.Table] = field(default_factory=list)
-    _incoming_rows: int = 0
+    _held: Totals = field(default_factory=Totals)
     _spills: list[_Spill] = field(default_factory=list)
 
-    def add(self, totals: pa.Table) -> None:
-        """Takes totals in (`schema.TOTALS_SCHEMA`).
+    def add(self, flows: pa.Table) -> Added:
+        """Takes in valid flow records (`schema.FLOW_SCHEMA`), or totals of which the text is coded.
 
         Raises:
             SumOverflow: A sum does not fit into int64.
         """
-        self._incoming.append(totals)
-        self._incoming_rows += totals.num_rows
-        if self._incoming_rows > max(_MERGE_ROWS, self._merged.num_rows):
-            self._merge()
+        added = self._held.add(flows)
+        self._spill_beyond_budget()
+        return added
 
     def absorb(self, other: HourlyTotals) -> None:
-        """Takes in all that another has gathered; the other must not be used any more."""
-        other._merge()
+        """Takes in all that another has gathered; the other must not be used any more.
+
+        Raises:
+            SumOverflow: A sum does not fit into int64.
+        """
+        self._held.absorb(other._held)
         self._spills += other._spills
-        self.add(other._merged)
+        self._spill_beyond_budget()
 
     def hours(self) -> list[int]:
         """The hours for which there are totals, in order."""
-        self._merge()
-        found = set(pc.unique(self._merged.column("hour")).to_pylist()).union(*self._spills)
-        return sorted(found)
+        return sorted(set(self._held.hours()).union(*self._spills))
 
-    def each_hour(self) -> Iterator[tuple[int, pa.Table]]:
-        """Each hour and its totals, in the store's order.
+    def by_hour(self) -> Iterator[tuple[int, Callable[[], pa.Table]]]:
+        """Each hour, and a call that gives its totals in the store's order (`schema.TOTALS_SCHEMA`, but with text coded).
+
+        Several threads may make the calls.
 
         Raises:
             SumOverflow: A sum does not fit into int64.
         """
-        self._merge()
-        in_memory = _by_hour(sort_totals(self._merged))
+        held = SortedTotals(self._held)
         for hour in self.hours():
-            pieces = [in_memory[hour]] if hour in in_memory else []
-            spilled = [spill.read(hour) for spill in self._spills if hour in spill]
-            yield hour, sort_totals(merge(pieces + spilled)) if spilled else pieces[0]
+            spilled = [spill for spill in self._spills if hour in spill]
+            yield hour, partial(self._totals_of, hour, held, spilled)
 
-    def _merge(self) -> None:
-        if self._incoming:
-            self._merged = merge([self._merged, *self._incoming])
-            self._incoming, self._incoming_rows = [], 0
-        if self._merged.nbytes > self.budget_bytes:
-            self._spills.append(_Spill(self.spill_folder, _by_hour(sort_totals(self._merged))))
-            self._merged = TOTALS_SCHEMA.empty_table()
+    def _totals_of(self, hour: int, held: SortedTotals, spilled: list[_Spill]) -> pa.Table:
+        if not spilled:
+            return held.table(hour)
+        return merge_sorted([*([held.table(hour)] if hour in held else []), *(spill.read(hour) for spill in spilled)])
+
+    def _spill_beyond_budget(self) -> None:
+        if self._held.nbytes > self.budget_bytes // 2:  # it grows by doubling
+            self._spills.append(_Spill(self.spill_folder, SortedTotals(self._held)))
+            self._held = Totals()
 
 
-def _by_hour(totals: pa.Table) -> dict[int, pa.Table]:
-    """Totals in the store's order, cut where the hour changes."""
-    hours, starts = np.unique(totals.column("hour").to_numpy(), return_index=True)
-    ends = np.append(starts, totals.num_rows)[1:].tolist()
-    return {
-        hour: totals.slice(start, end - start)
-        for hour, start, end in zip(hours.tolist(), starts.tolist(), ends, strict=True)
-    }
+def merge_sorted(totals: Iterable[pa.Table]) -> pa.Table:
+    """Merges totals of one hour, of which the text is coded or not. The result is in the store's order, with text coded.
+
+    Raises:
+        SumOverflow: A sum does not fit into int64.
+    """
+    merged = Totals()
+    for table in totals:
+        merged.add(coded(table))
+    return next((table for _, table in SortedTotals(merged)), coded(TOTALS_SCHEMA.empty_table()))
+
+
+def coded(totals: pa.Table) -> pa.Table:
+    """Totals of which the text is coded; no column is in several pieces."""
+    return pa.table(
+        [
+            column.combine_chunks().dictionary_encode() if pa.types.is_string(column.type) else column.combine_chunks()
+            for column in totals.columns
+        ],
+        names=totals.column_names,
+    )
 
 
 class _Spill:
     """Totals on disk: an Arrow file with one batch for each hour."""
 
-    def __init__(self, folder: Path, totals_by_hour: dict[int, pa.Table]) -> None:
+    def __init__(self, folder: Path, totals: SortedTotals) -> None:
         descriptor, self._path = tempfile.mkstemp(".arrow", "totals-", folder)
         os.close(descriptor)
-        self._batch_of = {hour: index for index, hour in enumerate(totals_by_hour)}
+        self._batch_of = {hour: index for index, hour in enumerate(totals.hours)}
         with pa.ipc.new_file(self._path, TOTALS_SCHEMA) as writer:
-            for totals in totals_by_hour.values():
-                writer.write_batch(totals.combine_chunks().to_batches()[0])
+            for _, table in totals:
+                writer.write_table(table.cast(TOTALS_SCHEMA))
 
     def __contains__(self, hour: int) -> bool:
         return hour in self._batch_of

@@ -5,6 +5,8 @@ Nothing heavy is imported at the top: `flowlog --help` needs neither Arrow nor p
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -469,6 +471,11 @@ def _report_verification(result: Verification) -> None:
 
 def main() -> None:
     """Runs the command line. Errors that are the user's become a sentence and an exit code; others are bugs."""
+    # numpy's linear algebra, of which there is none here, would start threads that wait for work by spinning.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Threads that come back from the kernel wait so long for the lock of one that runs Python, as an import does.
+    sys.setswitchinterval(0.0005)
+    gc.set_threshold(100_000)  # imports make objects that stay, of which nothing can be collected
     try:
         app()
     except FlowlogError as error:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline import readers
-from pipeline.aggregation import HourlyTotals, aggregate, sums_of
+from pipeline.aggregation import HourlyTotals
 from pipeline.errors import SourceChanged, SourceError, StrictRunStopped, UnreadableSource, UsageError
 from pipeline.ledger import SourceRecord
 from pipeline.readers.addresses import AppMap, load_app_map
-from pipeline.readers.interface import ReadOptions
+from pipeline.readers.compression import decompressed_small
+from pipeline.readers.interface import Batch, Format, ReadOptions
+from pipeline.readers.joined import JoinedText, split_header
 from pipeline.rejects import RejectSpool
 from pipeline.schema import ZeroBytes, flow_schema
 from pipeline.sources import Source, digest_of
 from pipeline.store import files
+from pipeline.tally import JoinedTally, SourceTally, Tally
 from pipeline.validation import validate
 
 
@@ -101,13 +103,36 @@ class Silent:
     def advance(self, raw_bytes: int, rows: int) -> None: ...
 
 
-@dataclass
+@dataclass(frozen=True)
 class Counted:
-    """A source that was read to its end: its record for the ledger, its totals and its rejects."""
+    """A source that was read to its end: its record for the ledger, and its rejects."""
 
     record: SourceRecord
-    totals: HourlyTotals
     rejects: RejectSpool
+
+
+@dataclass(frozen=True)
+class Lot:
+    """One source, or some small ones, counted together.
+
+    Attributes:
+        number: Its place among the lots, in the order of their sources.
+        results: What became of each source.
+        totals: Of those that could be counted.
+    """
+
+    number: int
+    results: list[tuple[Source, Counted | SourceError]]
+    totals: HourlyTotals
+
+
+#: Rows are validated so many at a time, or as many as came from so much text: a call of pandera takes milliseconds,
+#: however few they are.
+_ROWS_AT_ONCE, _BYTES_AT_ONCE = 1 << 19, 1 << 26
+#: Sources below this size are counted together, in lots of up to so many bytes and sources.
+_SMALL_BYTES, _LOT_BYTES, _LOT_SOURCES = 1 << 18, 1 << 22, 512
+#: Their texts are read as one up to so many bytes.
+_JOINED_BYTES = 1 << 23
 
 
 class SourceCounter:
@@ -138,67 +163,117 @@ class SourceCounter:
         self._read_options = ReadOptions(interpretation.load_apps(), interpretation.vpc_id, interpretation.aws_fields)
         self._scratch = scratch
         self._workers = workers or os.cpu_count() or 1
-        self._at_once = 2 * self._workers  # as many are read ahead of the one whose turn it is
         self._totals_bytes = totals_bytes
         self._progress = progress or Silent()
         self._strict = strict
 
     def new_totals(self) -> HourlyTotals:
-        """For the whole run, or for one of the sources that are being read or wait for their turn in it."""
-        return HourlyTotals(self._scratch, self._totals_bytes // (1 + self._at_once + 1))
+        """For the whole run, for each lot that is being read, or for one that waits to be taken over into the run's."""
+        return HourlyTotals(self._scratch, self._totals_bytes // (1 + self._workers + 1))
 
-    def count_all(self, sources: Iterable[Source]) -> Iterator[tuple[Source, Counted | SourceError]]:
-        """Counts the sources; gives the results in the order of the sources, and holds few of them at a time.
+    def count_all(self, lots: Iterable[Sequence[Source]]) -> Iterator[Lot]:
+        """Counts lots of sources (see `lots_of`); gives each as it is done, and holds few of them at a time.
 
         Raises:
             StrictRunStopped: A row was rejected, and `strict` was asked for.
             StoreUnwritable: What did not fit into memory could not be written.
         """
         stop = threading.Event()
-        waiting: deque[tuple[Source, Future[Counted | SourceError]]] = deque()
+        running: set[Future[Lot]] = set()
         with ThreadPoolExecutor(self._workers, thread_name_prefix="source") as pool:
             try:
-                for source in sources:
-                    waiting.append((source, pool.submit(self._count_or_error, source, stop)))
-                    if len(waiting) > self._at_once:
-                        first, future = waiting.popleft()
-                        yield first, future.result()
-                while waiting:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
+                for number, sources in enumerate(lots):
+                    running.add(pool.submit(self._count_lot, number, sources, stop))
+                    if len(running) > self._workers:
+                        done, running = wait(running, return_when=FIRST_COMPLETED)
+                        yield from (future.result() for future in done)
+                yield from (future.result() for future in as_completed(running))
             finally:
                 stop.set()  # where the run was given up, what is still being read is of no use
-                for _, future in waiting:
+                for future in running:
                     future.cancel()
 
-    def _count_or_error(self, source: Source, stop: threading.Event) -> Counted | SourceError:
+    def _count_lot(self, number: int, sources: Sequence[Source], stop: threading.Event) -> Lot:
+        totals = self.new_totals()
+        if len(sources) > 1:
+            return Lot(number, self._count_together(sources, totals, stop), totals)
+        result = self._count_alone(sources[0], totals, stop)
+        return Lot(number, [(sources[0], result)], totals if isinstance(result, Counted) else self.new_totals())
+
+    def _count_alone(self, source: Source, totals: HourlyTotals, stop: threading.Event) -> Counted | SourceError:
+        """Reads a source to its end, and adds it to the totals; where it fails, they are of no use."""
+        tally, waiting = self._new_tally(source), _Waiting()
         try:
-            return self._count(source, stop)
+            for batch in self._read(tally, stop):
+                waiting.put(tally, batch)
+                if waiting.is_enough:
+                    self._settle(waiting, totals)
+            self._settle(waiting, totals)
         except SourceError as error:
             return error
+        return Counted(tally.record(), tally.rejects)
 
-    def _count(self, source: Source, stop: threading.Event) -> Counted:
-        """Reads one source to its end. It counts whole, or not at all."""
-        schema = flow_schema(self._interpretation.zero_bytes)
-        totals, rejects = self.new_totals(), RejectSpool(self._scratch)
-        read, ignored, sums = 0, Counter[str](), Counter[str]()
-        position = 0
+    def _count_together(
+        self, sources: Sequence[Source], totals: HourlyTotals, stop: threading.Event
+    ) -> list[tuple[Source, Counted | SourceError]]:
+        """Reads small sources to their ends, as one text where they allow it, and adds those to the totals that do not fail."""
+        tallies, waiting = list[SourceTally](), _Waiting()
+        for joined in self._join(sources):
+            try:
+                batches = list(joined.text.read(self._read_options))
+            except SourceError:
+                continue  # whose fault it is shows when each is read alone
+            for batch in batches:
+                waiting.put(joined, batch)
+            tallies += joined.tallies
+            if waiting.is_enough:
+                self._settle(waiting, totals)
+        self._settle(waiting, totals)
+        results: dict[str, Counted | SourceError] = {}
+        for tally in tallies:
+            self._progress.advance(tally.source.size, tally.read)
+            results[tally.source.name] = Counted(tally.record(), tally.rejects)
+        for source in sources:
+            if source.name not in results:
+                own = self.new_totals()
+                results[source.name] = self._count_alone(source, own, stop)
+                if isinstance(results[source.name], Counted):
+                    totals.absorb(own)
+        return [(source, results[source.name]) for source in sources]
+
+    def _join(self, sources: Sequence[Source]) -> Iterator[JoinedTally]:
+        """The texts of those of the sources that may be read as one, by their headers."""
+        joined: dict[bytes, JoinedTally] = {}
+        size = 0
+        for source in sources:
+            text = _small_text(source)
+            header, records = (text and split_header(text)) or (b"", b"")
+            if header not in joined:
+                line = header.decode("utf-8", "replace").rstrip("\n")
+                known = readers.format_with_header(line, self._interpretation.format)
+                if known is None:
+                    continue
+                joined[header] = JoinedTally(JoinedText(known, header), [])
+            group = joined[header]
+            group.text.add(records)
+            group.tallies.append(self._new_tally(source, group.text.format))
+            size += len(records)
+            if size > _JOINED_BYTES:
+                yield from joined.values()
+                joined, size = {}, 0
+        yield from joined.values()
+
+    def _read(self, tally: SourceTally, stop: threading.Event) -> Iterator[Batch]:
+        """The batches of a source, unchecked."""
+        source, position = tally.source, 0
         try:
             with source.path.open("rb") as file:
                 known, stream = readers.open_source(file, source.name, self._interpretation.format)
-                for unchecked in known.read(stream, self._read_options):
+                tally.format = known.name
+                for batch in known.read(stream, self._read_options):
                     if stop.is_set():
                         raise UnreadableSource("the run was stopped")
-                    batch = validate(unchecked, schema)
-                    if batch.rejects and self._strict:
-                        raise StrictRunStopped(source.name, str(min(batch.rejects, key=lambda reject: reject.row)))
-                    counted = aggregate(batch.table)
-                    with files.writing(self._scratch):
-                        totals.add(counted)
-                        rejects.add(source.name, batch.rejects)
-                    sums.update(sums_of(counted))
-                    ignored += batch.ignored
-                    read += batch.read
+                    yield batch
                     reached = max(position, file.tell())  # a Parquet reader jumps about
                     self._progress.advance(reached - position, batch.read)
                     position = reached
@@ -207,20 +282,67 @@ class SourceCounter:
         except OSError as error:
             raise UnreadableSource(f"cannot be read: {error.strerror or error}") from None
         self._progress.advance(source.size - position, 0)
-        with files.writing(self._scratch):
-            hours = totals.hours()
-        record = SourceRecord(
-            path=source.name,
-            digest=source.digest,
-            size=source.size,
-            mtime_ns=source.mtime_ns,
-            format=known.name,
-            read=read,
-            valid=sums["flows"],
-            rejected=rejects.count,
-            ignored=dict(ignored),
-            bytes_tx=sums["bytes_tx"],
-            bytes_rx=sums["bytes_rx"],
-            hours=hours,
-        )
-        return Counted(record, totals, rejects)
+
+    def _settle(self, waiting: _Waiting, totals: HourlyTotals) -> None:
+        """Validates the batches that wait, and adds them to the totals and to what is known of their sources."""
+        taken = waiting.take()
+        checked = validate([batch for _, batch in taken], flow_schema(self._interpretation.zero_bytes))
+        for (tally, _), batch in zip(taken, checked, strict=True):
+            if batch.rejects and self._strict:
+                first = min(batch.rejects, key=lambda reject: reject.row)
+                name, row = tally.where(first.row)
+                raise StrictRunStopped(name, str(replace(first, row=row)))
+            with files.writing(self._scratch):
+                tally.add(batch, totals.add(batch.table))
+
+    def _new_tally(self, source: Source, known: Format | None = None) -> SourceTally:
+        return SourceTally(source, RejectSpool(self._scratch), known.name if known else "")
+
+
+class _Waiting:
+    """Batches that wait to be validated together."""
+
+    def __init__(self) -> None:
+        self._batches: list[tuple[Tally, Batch]] = []
+        self._rows = self._raw_bytes = 0
+
+    def put(self, tally: Tally, batch: Batch) -> None:
+        self._batches.append((tally, batch))
+        self._rows += batch.read
+        self._raw_bytes += batch.raw_bytes
+
+    @property
+    def is_enough(self) -> bool:
+        return self._rows >= _ROWS_AT_ONCE or self._raw_bytes >= _BYTES_AT_ONCE
+
+    def take(self) -> list[tuple[Tally, Batch]]:
+        taken = self._batches
+        self._batches, self._rows, self._raw_bytes = [], 0, 0
+        return taken
+
+
+def _small_text(source: Source) -> bytes | None:
+    """The text of a small source; None where it must be read in another way, if only to say what is wrong with it."""
+    try:
+        with source.path.open("rb") as file:
+            data = file.read(_SMALL_BYTES + 1)
+            return decompressed_small(data, _JOINED_BYTES) if source.is_unchanged(file) else None
+    except OSError:
+        return None
+
+
+def lots_of(sources: Iterable[Source]) -> Iterator[list[Source]]:
+    """Cuts a list of sources into lots: a big one is a lot of its own, small ones that lie side by side share one."""
+    lot: list[Source] = []
+    size = 0
+    for source in sources:
+        if lot and (source.size >= _SMALL_BYTES or size + source.size > _LOT_BYTES or len(lot) == _LOT_SOURCES):
+            yield lot
+            lot, size = [], 0
+        lot.append(source)
+        size += source.size
+        if source.size >= _SMALL_BYTES:
+            yield lot
+            lot, size = [], 0
+    if lot:
+        yield lot

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, TypeVar
 
-from pipeline.counting import Counted, Interpretation, Progress, Silent, SourceCounter, digest_of_mapping
-from pipeline.errors import SourceError, StrictRunStopped, TooManyRejects, UsageError
+from pipeline.aggregation import HourlyTotals
+from pipeline.counting import Counted, Interpretation, Progress, Silent, SourceCounter, digest_of_mapping, lots_of
+from pipeline.errors import StrictRunStopped, TooManyRejects, UsageError
 from pipeline.ledger import RunRecord, SourceRecord, now, open_index, read_runs, standing_sources
 from pipeline.rejects import RejectSpool
-from pipeline.schema import ZeroBytes, is_utf8
+from pipeline.schema import ZeroBytes, flow_schema, is_utf8
 from pipeline.sources import Failure, Plan, SameContent, Source, find, plan
 from pipeline.staging import stage_hours
 from pipeline.store import files
@@ -26,6 +28,10 @@ from pipeline.store.lock import locked
 from pipeline.store.partitions import write_rejects
 from pipeline.store.transaction import Transaction, new_run_id, recover
 from pipeline.undo import Rebuilt, rebuild_without
+
+T = TypeVar("T")
+#: So many sources at a time are given to a thread: to hand over a small one costs more than to read it.
+_CHUNK = 32
 
 
 @dataclass(frozen=True)
@@ -157,8 +163,15 @@ def ingest(
     with locked(store, options.wait_seconds):
         recovered = recover(store)
         with ThreadPoolExecutor(options.workers or os.cpu_count()) as pool, open_index(store) as index:
+
+            def map_unread(digest: Callable[[Source], T], sources: Sequence[Source]) -> Iterator[T]:
+                if sources:  # there may be rows to validate: what takes longest to import comes while files are read
+                    Thread(target=flow_schema, args=(options.zero_bytes,), daemon=True).start()
+                chunks = [sources[i : i + _CHUNK] for i in range(0, len(sources), _CHUNK)]
+                return chain.from_iterable(pool.map(lambda chunk: list(map(digest, chunk)), chunks))
+
             summary = IngestSummary(
-                plan(found, index, options.same_content, options.replace_changed, options.min_age_seconds, pool.map),
+                plan(found, index, options.same_content, options.replace_changed, options.min_age_seconds, map_unread),
                 recovered=recovered,
             )
         summary.failures += summary.plan.failed
@@ -193,20 +206,23 @@ class _Run:
             counter = SourceCounter(
                 self._interpretation, scratch, options.workers, options.totals_bytes, progress, options.strict
             )
-            totals, rejects = counter.new_totals(), RejectSpool(scratch)
-            changed = list(self._counted(counter.count_all(replaced)))
+            totals, replacing = counter.new_totals(), counter.new_totals()
+            changed = self._count(counter, replaced, replacing)
             rebuilt = self._rebuild(changed, scratch)
-            counted = chain(changed if rebuilt else [], self._counted(counter.count_all(plan.new)))
-            for one in counted:
+            if rebuilt:
+                totals.absorb(replacing)
+            new = self._count(counter, plan.new, totals)
+            rejects = RejectSpool(scratch)
+            for one in [*(changed if rebuilt else []), *new]:
                 with files.writing(scratch):
-                    totals.absorb(one.totals)
                     rejects.absorb(one.rejects)
                 self._records.append(one.record)
             _check_reject_ratio(self._records, rejects, options.max_reject_ratio)
             if not self._records and not rebuilt:
                 return
             added = [totals, rebuilt.totals] if rebuilt else [totals]
-            hours = dict(stage_hours(self._store, transaction, added, anew=rebuilt.hours if rebuilt else ()))
+            anew = rebuilt.hours if rebuilt else ()
+            hours = dict(stage_hours(self._store, transaction, added, anew, options.workers))
             if rejects.count:
                 write = partial(write_rejects, batches=rejects.batches())
                 transaction.stage(self._store.rejects_of(transaction.run_id), write)
@@ -223,13 +239,20 @@ class _Run:
             transaction.commit(run.to_json())
         _complete(self._summary, run)
 
-    def _counted(self, results: Iterable[tuple[Source, Counted | SourceError]]) -> Iterator[Counted]:
-        """Those that could be counted; the others go into the summary."""
-        for source, counted in results:
-            if isinstance(counted, Counted):
-                yield counted
+    def _count(self, counter: SourceCounter, sources: Iterable[Source], totals: HourlyTotals) -> list[Counted]:
+        """Counts sources into the totals; gives those that could be counted, the others go into the summary."""
+        lots = []
+        for lot in counter.count_all(lots_of(sources)):
+            with files.writing(totals.spill_folder):
+                totals.absorb(lot.totals)
+            lots.append((lot.number, lot.results))
+        counted = []
+        for source, result in (result for _, results in sorted(lots) for result in results):
+            if isinstance(result, Counted):
+                counted.append(result)
             else:
-                self._fail(source.name, str(counted))
+                self._fail(source.name, str(result))
+        return counted
 
     def _rebuild(self, changed: list[Counted], scratch: Path) -> Rebuilt | None:
         """Makes the hours of changed sources anew without what these counted before.

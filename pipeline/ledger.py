@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,10 @@ class RunRecord:
     version: int = RECORD_VERSION
 
     def to_json(self) -> bytes:
-        return (json.dumps(asdict(self), indent=1) + "\n").encode()
+        """Its text: a field a line, and a source a line."""
+        fields = {name: json.dumps(value) for name, value in vars(self).items() if name != "sources"}
+        fields["sources"] = "[" + ",".join(f"\n  {json.dumps(vars(source))}" for source in self.sources) + "\n ]"
+        return ("{" + ",".join(f"\n {json.dumps(name)}: {text}" for name, text in fields.items()) + "\n}\n").encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> RunRecord:
@@ -200,18 +203,25 @@ class Index:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._is_empty = _count_sources(connection) == 0  # and need not be asked, as in a store's first run
 
     def unchanged(self, path: str, size: int, mtime_ns: int) -> bool:
         """Whether a source was counted from this path, when it had this size and time of modification."""
+        if self._is_empty:
+            return False
         found = self._connection.execute("SELECT size, mtime_ns FROM sources WHERE path = ?", (path,))
         return (size, mtime_ns) in found
 
     def knows_path(self, path: str) -> bool:
         """Whether a source was counted from this path."""
+        if self._is_empty:
+            return False
         return self._connection.execute("SELECT 1 FROM sources WHERE path = ?", (path,)).fetchone() is not None
 
     def paths_of(self, digest: str) -> list[str]:
         """The paths from which this content was counted; none if it is new."""
+        if self._is_empty:
+            return []
         found = self._connection.execute("SELECT path FROM sources WHERE digest = ? ORDER BY rowid", (digest,))
         return [path for (path,) in found]
 

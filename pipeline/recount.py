@@ -73,15 +73,15 @@ def recount(
     for group in by_interpretation.values():
         counter = SourceCounter(Interpretation.from_json(group[0].interpretation), scratch, workers, totals_bytes)
         totals = totals or counter.new_totals()
-        readable = (files[standing.source.digest] for standing in group)
-        for standing, (_, counted) in zip(group, counter.count_all(readable), strict=True):
+        for lot in counter.count_all([files[standing.source.digest]] for standing in group):
+            standing, (_, counted) = group[lot.number], lot.results[0]
             if problem := _difference(standing.source, counted):
                 problems.append(f"{standing.source.path}: {problem}")
-            elif isinstance(counted, Counted):
-                for hour, added in counted.totals.each_hour():
-                    if hour in hours and hour in standing.hours:
-                        totals.add(added)
-    return totals or HourlyTotals(scratch, totals_bytes), problems
+                continue
+            for hour, read in lot.totals.by_hour():
+                if hour in hours and hour in standing.hours:
+                    totals.add(read())
+    return totals or HourlyTotals(scratch, totals_bytes), sorted(problems)
 
 
 def _difference(before: SourceRecord, counted: Counted | SourceError) -> str | None:

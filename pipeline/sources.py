@@ -162,7 +162,7 @@ def find(raw: Sequence[str], store: Path | None = None) -> Found:
             found.left_alone[name] = "nothing matches it"
         for match in matches:
             files.update(_walk(match.resolve(), without, found) if match.is_dir() else [match.parent.resolve() / match.name])
-    return replace(found, files=sorted(files))
+    return replace(found, files=sorted(files, key=os.fspath))
 
 
 def _walk(top: Path, without: Path | None, found: Found) -> Iterator[Path]:
@@ -193,7 +193,7 @@ def plan(
     same_content: SameContent,
     replace_changed: bool = False,
     min_age_seconds: float = 0,
-    map_sources: Callable[[Callable[[Source], str | SourceError], Iterable[Source]], Iterable[str | SourceError]] = map,
+    map_sources: Callable[[Callable[[Source], str | SourceError], Sequence[Source]], Iterable[str | SourceError]] = map,
 ) -> Plan:
     """Decides what to do with each source.
 

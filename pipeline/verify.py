@@ -16,7 +16,7 @@ from pipeline.aggregation import sums_of
 from pipeline.errors import StoreDamaged
 from pipeline.ledger import RunRecord, Standing, read_run, standing_sources
 from pipeline.recount import find_again, recount
-from pipeline.schema import COUNT, PARTITION_ORDER, SUMS
+from pipeline.schema import COUNT, PARTITION_ORDER, SUMS, TOTALS_SCHEMA
 from pipeline.sources import find
 from pipeline.store import files
 from pipeline.store.locations import Locations
@@ -134,9 +134,9 @@ def _prove(store: Locations, standing: list[Standing], options: DeepOptions, pro
         totals, differences = recount(readable, found, hours, Path(scratch), options.workers, options.totals_bytes)
         problems += differences
         again = dict.fromkeys(hours, False)
-        for hour, counted in totals.each_hour():
+        for hour, read in totals.by_hour():
             again[hour] = True
-            if not _holds(store, hour, counted):
+            if not _holds(store, hour, read().cast(TOTALS_SCHEMA)):
                 problems.append(f"{store.partition(hour)}: is not what its raw files add up to")
     problems += [
         f"{store.partition(hour)}: its raw files have nothing in this hour"

@@ -20,6 +20,7 @@ import pandas as pd  # noqa: F401 - see conftest.py
 import pyarrow.parquet as pq
 
 import pipeline.validation  # noqa: F401 - paid once, before the forks
+from pipeline import staging
 from pipeline.ingest import IngestOptions, ingest
 from pipeline.ledger import read_runs
 from pipeline.rejects import find_rejects
@@ -47,7 +48,7 @@ class Steps:
     def watch(self):
         for name in STEPS:
             setattr(os, name, self._before(getattr(os, name)))
-        pq.write_table = self._half_way(pq.write_table)
+        staging.write_partition = self._half_way(staging.write_partition)
 
     def _before(self, operation):
         def stepping(*args, **kwargs):
@@ -56,10 +57,10 @@ class Steps:
 
         return stepping
 
-    def _half_way(self, write_table):
-        def stepping(table, path, **options):
+    def _half_way(self, write):
+        def stepping(path, **content):
             self.step()
-            write_table(table, path, **options)
+            write(path, **content)
             whole = Path(path).read_bytes()
             Path(path).write_bytes(whole[: len(whole) // 2])
             self.step()

@@ -25,8 +25,9 @@ LAYERS = [
     ["cli", "__init__"],
     ["flowstore", "progress"],
     ["ingest", "query", "verify", "undo", "output"],
-    ["counting", "recount", "staging", "rejects"],
+    ["counting", "tally", "recount", "staging", "rejects"],
     ["sources", "ledger", "store", "aggregation", "validation", "readers"],
+    ["kernel"],
     ["schema", "errors", "hours"],
 ]
 

@@ -1,12 +1,14 @@
 """Every row against the schema."""
 
+from collections import Counter
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.readers.interface import Batch
+from pipeline.readers.interface import Batch, Fault
 from pipeline.schema import FLOW_SCHEMA, flow_schema
 from pipeline.validation import validate
 
@@ -21,7 +23,7 @@ def batch_of(*records, first_row=1):
 
 def verdict(record, zero_bytes="accept"):
     """The first rule that a record breaks, as (field, rule, value); None if it is valid."""
-    batch = validate(batch_of(record), flow_schema(zero_bytes))
+    (batch,) = validate([batch_of(record)], flow_schema(zero_bytes))
     return next(((r.field, r.rule, r.value) for r in batch.rejects), None)
 
 
@@ -54,15 +56,42 @@ def test_zero_bytes_are_refused_where_the_user_says_so():
 
 
 def test_a_reject_has_its_row_number_and_raw_text():
-    checked = validate(batch_of({}, {"hour": 0}, {}, first_row=41), flow_schema())
+    (checked,) = validate([batch_of({}, {"hour": 0}, {}, first_row=41)], flow_schema())
     assert [(reject.row, reject.raw) for reject in checked.rejects] == [(42, "raw 42")]
     assert checked.rows.tolist() == [41, 43]
 
 
 def test_an_empty_batch_is_valid():
-    checked = validate(Batch(FLOW_SCHEMA.empty_table(), np.empty(0, np.int64), str), flow_schema())
+    (checked,) = validate([Batch(FLOW_SCHEMA.empty_table(), np.empty(0, np.int64), str)], flow_schema())
     assert checked.table.num_rows == 0
     assert not checked.rejects
+
+
+def test_no_batches_stay_none():
+    assert validate([], flow_schema()) == []
+
+
+def test_each_batch_keeps_its_own_rows_and_rejects():
+    batches = [batch_of({}, {"hour": 0}, first_row=1), batch_of(), batch_of({"src_app": ""}, {}, first_row=11)]
+    checked = validate(batches, flow_schema())
+    assert [batch.rows.tolist() for batch in checked] == [[1], [], [12]]
+    assert [[reject.row for reject in batch.rejects] for batch in checked] == [[2], [], [11]]
+
+
+def test_what_a_batch_was_rejected_and_ignored_before_stays():
+    before = batch_of({}, {"hour": 0}, {})
+    batch = before.reject(Fault("hour", "must be odd", np.array([False, False, True]), before.table.column("hour")))
+    (checked,) = validate([batch.ignore({"idle": np.array([True, False])})], flow_schema())
+    assert [(reject.row, reject.rule) for reject in checked.rejects] == [(3, "must be odd"), (2, "must be positive")]
+    assert (checked.rows.tolist(), checked.ignored, checked.read) == ([], Counter(idle=1), 3)
+
+
+def test_a_text_that_only_other_rows_had_breaks_no_rule():
+    coded = pa.DictionaryArray.from_arrays(pa.array([1, 1], pa.int32()), pa.array(["", "a"]))
+    batch = batch_of({}, {})
+    batch = batch.with_table(batch.table.set_column(1, "src_app", coded))
+    (checked,) = validate([batch], flow_schema())
+    assert (checked.rows.tolist(), checked.rejects) == ([1, 2], ())
 
 
 cells = {
@@ -81,12 +110,12 @@ def is_valid(record):
     return texts and counts and record["hour"] is not None and record["hour"] > 0
 
 
-@given(st.lists(st.fixed_dictionaries(cells), max_size=20))
-def test_exactly_the_rows_that_keep_all_rules_pass(records):
-    batch = batch_of(*records)
-    checked = validate(batch, flow_schema())
-    good = [row for row, record in enumerate(records, start=1) if is_valid(record)]
-    assert checked.rows.tolist() == good
-    assert sorted(reject.row for reject in checked.rejects) == sorted(set(range(1, len(records) + 1)) - set(good))
-    assert checked.table.to_pylist() == [records[row - 1] for row in good]
-    assert checked.read == batch.read
+@given(st.lists(st.lists(st.fixed_dictionaries(cells), max_size=10), min_size=1, max_size=3))
+def test_exactly_the_rows_that_keep_all_rules_pass(lots):
+    batches = [batch_of(*records) for records in lots]
+    for records, batch, checked in zip(lots, batches, validate(batches, flow_schema()), strict=True):
+        good = [row for row, record in enumerate(records, start=1) if is_valid(record)]
+        assert checked.rows.tolist() == good
+        assert sorted(reject.row for reject in checked.rejects) == sorted(set(range(1, len(records) + 1)) - set(good))
+        assert checked.table.to_pylist() == [records[row - 1] for row in good]
+        assert checked.read == batch.read

@@ -15,11 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.errors import UsageError
+from pipeline.readers.coded import codes_of, renamed
 from pipeline.readers.interface import Mask
 
 #: How many distinct addresses are remembered between batches.
@@ -36,6 +35,7 @@ class AppMap:
     """
 
     def __init__(self, rules: Iterable[tuple[Network, str, str | None]] = ()) -> None:
+        rules = list(rules)
         # family -> prefix length -> network address as a number -> VPC (None: any) -> app
         self._rules: dict[int, dict[int, dict[int, dict[str | None, str]]]] = {socket.AF_INET: {}, socket.AF_INET6: {}}
         for network, app, vpc_id in rules:
@@ -44,32 +44,25 @@ class AppMap:
             self._rules[family].setdefault(network.prefixlen, {}).setdefault(number, {})[vpc_id] = app
         for family, lengths in self._rules.items():
             self._rules[family] = dict(sorted(lengths.items(), reverse=True))
+        self._has_vpcs = any(vpc_id is not None for _, _, vpc_id in rules)
         self._app = lru_cache(_CACHED_ADDRESSES)(self._look_up)
 
-    def apps_of(self, addresses: pa.Array, vpc_ids: pa.Array) -> tuple[pa.Array, Mask]:
+    def apps_of(self, addresses: pa.DictionaryArray, vpc_ids: pa.DictionaryArray) -> tuple[pa.DictionaryArray, Mask]:
         """Names the apps of a column of addresses.
 
         Args:
-            addresses: IPv4 and IPv6 addresses as text, null where there is none.
+            addresses: IPv4 and IPv6 addresses as coded text, null where there is none.
             vpc_ids: The VPC of each, for the rules that speak for one VPC.
 
         Returns:
             The apps, null where the address is null or none; and a mask of the cells that are no addresses.
         """
-        address_codes, vpc_codes = pc.dictionary_encode(addresses), pc.dictionary_encode(vpc_ids)
-        known_addresses, known_vpcs = address_codes.dictionary.to_pylist(), vpc_codes.dictionary.to_pylist()
-        width = len(known_vpcs) + 1  # a null VPC has the code 0
-        codes = _codes(address_codes) * width + _codes(vpc_codes)
-        pairs, position = np.unique(codes, return_inverse=True)  # look up distinct pairs only: they are few
-        names = [
-            self._app(known_addresses[pair // width - 1], known_vpcs[pair % width - 1] if pair % width else None)
-            if pair >= width
-            else None
-            for pair in pairs.tolist()
-        ]
-        apps = pa.array(names, pa.string()).take(pa.array(position))
-        invalid = np.array([name is None and pair >= width for name, pair in zip(names, pairs.tolist(), strict=True)], bool)
-        return apps, invalid[position]
+        if not self._has_vpcs:
+            return renamed(addresses, lambda address: self._app(address, None))
+        address_of, vpc_of = addresses.dictionary.to_pylist(), [*vpc_ids.dictionary.to_pylist(), None]  # the code -1 is None
+        pairs = codes_of(addresses).astype(np.int64) * len(vpc_of) + codes_of(vpc_ids) % len(vpc_of)
+        distinct = pa.array(pairs, mask=codes_of(addresses) < 0).dictionary_encode()
+        return renamed(distinct, lambda pair: self._app(address_of[pair // len(vpc_of)], vpc_of[pair % len(vpc_of)]))
 
     def _look_up(self, address: str, vpc_id: str | None) -> str | None:
         """The app of an address; the address itself, written in its shortest form, if no rule holds it; None if it is none."""
@@ -85,11 +78,6 @@ class AppMap:
             if app:
                 return app
         return socket.inet_ntop(family, packed)
-
-
-def _codes(encoded: pa.DictionaryArray) -> npt.NDArray[np.int64]:
-    """A dictionary's indices as numbers, 0 for null."""
-    return pc.add(encoded.indices.cast(pa.int64()), 1).fill_null(0).to_numpy(zero_copy_only=False)
 
 
 def load_app_map(path: Path) -> AppMap:

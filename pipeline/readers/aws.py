@@ -15,15 +15,15 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.errors import UnknownFormat
 from pipeline.hours import SECONDS_PER_HOUR
-from pipeline.readers.blocks import TextBlock, text_blocks
-from pipeline.readers.detection import Head
+from pipeline.readers.blocks import text_blocks
+from pipeline.readers.coded import arrow_of, choose, codes_of, constant, first_of, is_text
+from pipeline.readers.detection import Head, split_cells
 from pipeline.readers.direction import Integers, is_answer
 from pipeline.readers.interface import Batch, Container, Fault, Format, Mask, ReadOptions
-from pipeline.readers.records import NOT_ADDRESS, column_of, missing
+from pipeline.readers.records import NOT_ADDRESS, integers_of, missing, texts_of
 from pipeline.readers.syntax.cells import RULES, Column, Kind
 from pipeline.readers.syntax.delimited import DelimitedParser, Dialect
 from pipeline.readers.syntax.parquet import read_parquet
@@ -59,7 +59,7 @@ _SPACES = Dialect(delimiter=" ", null=_NULL)
 
 _MILLISECONDS_FROM, _TIMES_BELOW = 10**11, 10**14  # as seconds: the years 5138 and 3170843
 
-_HEADER = re.compile(rb"^(?=[^\n]*\bsrcaddr\b)[a-z][a-z0-9 \t-]*(?:\r?\n|\r?\Z)", re.MULTILINE)
+_HEADER = re.compile(rb"(?=[^\n]*\bsrcaddr\b)[a-z][a-z0-9 \t-]*(?:\r?\n|\r?\Z)")
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9-]*")
 _LINE = re.compile(r"\d+ \S+ (\S+) .* (ACCEPT|REJECT|-) (OK|NODATA|SKIPDATA)")
 
@@ -75,26 +75,24 @@ class _Text:
             raise UnknownFormat("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
         return _is_header(first) or any(map(_is_default_line, head.text.splitlines()[:50]))
 
+    def is_header(self, line: str) -> bool:
+        return _is_header(split_cells(line, None))
+
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
         parser: DelimitedParser | None = None
         for block in text_blocks(stream):
             # A header may also stand in the middle: that is what joining files, packed or not, makes.
-            for piece in block.cut_at(_HEADER) if b"srcaddr" in block.data else [block]:
-                first = _first_line(piece) if parser is None or piece.line_count == 1 else []
+            for piece in block.cut_at(_HEADER, b"a", b"z"):
                 records = piece
-                if _is_header(first):
-                    parser = DelimitedParser(first, _COLUMNS, _SPACES)
-                    records = piece.behind(int(piece.rows()[0]))
-                elif parser is None and first:
-                    parser = DelimitedParser(options.aws_fields or DEFAULT_FIELDS, _COLUMNS, _SPACES)
+                if (parser is None or piece.line_count == 1) and (found := piece.split_first()):
+                    fields = found[0].decode("utf-8", "replace").split()
+                    if _is_header(fields):
+                        parser = DelimitedParser(fields, _COLUMNS, _SPACES)
+                        records = found[1]
+                    elif parser is None:
+                        parser = DelimitedParser(options.aws_fields or DEFAULT_FIELDS, _COLUMNS, _SPACES)
                 if parser is not None:
                     yield _flows(parser.parse(records), options)
-
-
-def _first_line(block: TextBlock) -> list[str]:
-    """The words of the first line that is not blank; none if all are."""
-    line = re.search(rb"[^\r\n]+", block.data)
-    return line[0].decode("utf-8", "replace").split() if line else []
 
 
 class _Parquet:
@@ -105,11 +103,14 @@ class _Parquet:
     def recognises(self, head: Head) -> bool:
         return _is_header([name.replace("_", "-") for name in head.parquet_columns])
 
+    def is_header(self, line: str) -> bool:  # noqa: ARG002 - it has no lines
+        return False
+
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
         underscored = [Column(c.name.replace("-", "_"), c.kind, c.required) for c in _COLUMNS]
         for batch in read_parquet(stream, underscored, null_texts=_PARQUET_NULLS):
-            hyphened = batch.with_table(batch.table.rename_columns([column.name for column in _COLUMNS]))
-            yield _flows(hyphened, options)
+            hyphened = [name.replace("_", "-") for name in batch.table.column_names]
+            yield _flows(batch.with_table(batch.table.rename_columns(hyphened)), options)
 
 
 FORMATS: tuple[Format, ...] = (_Text(), _Parquet())
@@ -128,80 +129,77 @@ def _is_default_line(line: str) -> bool:
 
 def _flows(batch: Batch, options: ReadOptions) -> Batch:
     """Turns AWS records into flow records."""
-    for status in ("NODATA", "SKIPDATA"):
-        batch = batch.ignore(_is(batch, "log-status", status), status)
-    batch = batch.ignore(_is(batch, "action", "REJECT"), "REJECT")
+    unwanted = {status: is_text(texts_of(batch, "log-status"), status) for status in ("NODATA", "SKIPDATA")}
+    batch = batch.ignore(unwanted | {"REJECT": is_text(texts_of(batch, "action"), "REJECT")})
     batch = _reject_unfit(batch)
     vpc_ids = _vpc_ids(batch, options)
     src_apps, bad_src = options.apps.apps_of(_original(batch, "srcaddr"), vpc_ids)
     dest_apps, bad_dest = options.apps.apps_of(_original(batch, "dstaddr"), vpc_ids)
     src_apps = _service_of(batch, "egress", src_apps)
     dest_apps = _service_of(batch, "ingress", dest_apps)
-    answers = is_answer(_integers(batch, "srcport", -1), _integers(batch, "dstport", -1), _integers(batch, "tcp-flags", 0))
-    tx, rx = _split_bytes(column_of(batch, "bytes"), answers)
+    answers = _answers(batch)
+    counts = integers_of(batch, "bytes", 0)
     flows = pa.table(
         [
-            pa.array(_seconds(batch) // SECONDS_PER_HOUR),
-            pc.if_else(pa.array(answers), dest_apps, src_apps),
-            pc.if_else(pa.array(answers), src_apps, dest_apps),
+            arrow_of(_seconds(batch) // SECONDS_PER_HOUR),
+            choose(answers, dest_apps, src_apps),
+            choose(answers, src_apps, dest_apps),
             vpc_ids,
-            tx,
-            rx,
+            arrow_of(np.where(answers, 0, counts)),
+            arrow_of(np.where(answers, counts, 0)),
         ],
         schema=FLOW_SCHEMA,
     )
-    return batch.with_table(flows).reject(
-        *_not_addresses(batch, "srcaddr", bad_src), *_not_addresses(batch, "dstaddr", bad_dest)
-    )
+    faults = [*_not_addresses(batch, "srcaddr", bad_src), *_not_addresses(batch, "dstaddr", bad_dest)]
+    return batch.with_table(flows).reject(*faults) if faults else batch.with_table(flows)
+
+
+def _answers(batch: Batch) -> Mask:
+    ports = integers_of(batch, "srcport", -1), integers_of(batch, "dstport", -1)
+    return is_answer(*ports, integers_of(batch, "tcp-flags", 0) if "tcp-flags" in batch.table.column_names else None)
 
 
 def _reject_unfit(batch: Batch) -> Batch:
     """Rejects the records that lack what every record with data has."""
-    start = _integers(batch, "start", 0)
-    return batch.reject(
-        *missing(batch, "start", "srcaddr", "dstaddr", "bytes"),
-        Fault("start", RULES[Kind.SECONDS], (start < 0) | (start >= _TIMES_BELOW), column_of(batch, "start")),
-    )
+    start = integers_of(batch, "start", 0)
+    faults = missing(batch, "start", "srcaddr", "dstaddr", "bytes")
+    if len(start) and not 0 <= start.min() <= start.max() < _TIMES_BELOW:
+        unfit = (start < 0) | (start >= _TIMES_BELOW)
+        faults.append(Fault("start", RULES[Kind.SECONDS], unfit, batch.table.column("start")))
+    return batch.reject(*faults) if faults else batch
 
 
 def _seconds(batch: Batch) -> Integers:
-    start = _integers(batch, "start", 0)
-    return np.where(start >= _MILLISECONDS_FROM, start // 1000, start)
+    start = integers_of(batch, "start", 0)
+    return (
+        np.where(start >= _MILLISECONDS_FROM, start // 1000, start) if start.max(initial=0) >= _MILLISECONDS_FROM else start
+    )
 
 
-def _vpc_ids(batch: Batch, options: ReadOptions) -> pa.Array:
+def _vpc_ids(batch: Batch, options: ReadOptions) -> pa.DictionaryArray:
     """The record's own VPC; else the user's; else the account, within which a VPC's addresses are mostly unique."""
-    fallback = pa.scalar(options.vpc_id, pa.string())
-    return pc.coalesce(column_of(batch, "vpc-id"), fallback, column_of(batch, "account-id"), _NULL)
+    fallback = texts_of(batch, "account-id") if options.vpc_id is None else constant(options.vpc_id, batch.table.num_rows)
+    return first_of(first_of(texts_of(batch, "vpc-id"), fallback), constant(_NULL, batch.table.num_rows))
 
 
-def _original(batch: Batch, name: str) -> pa.Array:
-    return pc.coalesce(column_of(batch, f"pkt-{name}"), column_of(batch, name))
+def _original(batch: Batch, name: str) -> pa.DictionaryArray:
+    return first_of(texts_of(batch, f"pkt-{name}"), texts_of(batch, name))
 
 
 def _not_addresses(batch: Batch, name: str, bad: Mask) -> list[Fault]:
-    original = column_of(batch, f"pkt-{name}")
-    is_original = original.is_valid().to_numpy(zero_copy_only=False)
+    if not bad.any():
+        return []
+    original = texts_of(batch, f"pkt-{name}")
+    is_original = codes_of(original) >= 0
     return [
         Fault(f"pkt-{name}", NOT_ADDRESS, bad & is_original, original),
-        Fault(name, NOT_ADDRESS, bad & ~is_original, column_of(batch, name)),
+        Fault(name, NOT_ADDRESS, bad & ~is_original, texts_of(batch, name)),
     ]
 
 
-def _service_of(batch: Batch, direction: str, apps: pa.Array) -> pa.Array:
-    named = pc.if_else(pa.array(_is(batch, "flow-direction", direction)), column_of(batch, "ecs-service-name"), None)
-    return pc.coalesce(named, apps)
-
-
-def _split_bytes(counts: pa.Array, answers: Mask) -> tuple[pa.Array, pa.Array]:
-    """(bytes_tx, bytes_rx): an answer's bytes went from the server to the client."""
-    mask = pa.array(answers)
-    return pc.if_else(mask, 0, counts), pc.if_else(mask, counts, 0)
-
-
-def _integers(batch: Batch, name: str, missing: int) -> Integers:
-    return column_of(batch, name).fill_null(missing).to_numpy(zero_copy_only=False)
-
-
-def _is(batch: Batch, name: str, value: str) -> Mask:
-    return pc.equal(column_of(batch, name), value).fill_null(False).to_numpy(zero_copy_only=False)
+def _service_of(batch: Batch, direction: str, apps: pa.DictionaryArray) -> pa.DictionaryArray:
+    if "ecs-service-name" not in batch.table.column_names:
+        return apps
+    services = texts_of(batch, "ecs-service-name")
+    is_named = is_text(texts_of(batch, "flow-direction"), direction) & (codes_of(services) >= 0)
+    return choose(is_named, services, apps)

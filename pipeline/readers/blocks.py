@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import UnknownFormat, UnreadableSource
+from pipeline.kernel.columns import count_lines, lines_from
+from pipeline.readers.interface import RowNumbers
 
 BLOCK_BYTES = 4 << 20
 #: No log line comes near it; a "line" that does is not one, and must not fill the memory.
@@ -24,6 +26,7 @@ MAX_LINE_BYTES = 32 << 20
 MAX_RAW_CHARACTERS = 4096
 
 _BOM = b"\xef\xbb\xbf"
+_NOT_BLANK = re.compile(rb"[^\r\n][^\n]*")
 _NEWLINE, _RETURN = ord("\n"), ord("\r")
 
 Offsets = npt.NDArray[np.int64]
@@ -43,7 +46,12 @@ class TextBlock:
 
     @cached_property
     def line_count(self) -> int:
-        return self.data.count(b"\n") + bool(self.data and not self.data.endswith(b"\n"))
+        return count_lines(self.data)
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that it takes, at most: its text, and where each line starts and ends."""
+        return len(self.data) + 2 * 8 * self.line_count
 
     @property
     def is_plain(self) -> bool:
@@ -63,9 +71,17 @@ class TextBlock:
     def line_starts(self) -> Offsets:
         return np.concatenate(([0], self.line_ends[:-1]))
 
-    def rows(self) -> npt.NDArray[np.int64]:
+    def numbers(self, count: int) -> RowNumbers:
+        """The numbers of its lines, of which there are so many."""
+        return np.arange(self.first_line, self.first_line + count)
+
+    def index_of(self, number: int) -> int:
+        """Which line has that number in the file; the first line of the block is 0."""
+        return number - self.first_line
+
+    def rows(self) -> RowNumbers:
         """The numbers of the lines that are not blank, which no reader takes for records."""
-        numbers = np.arange(self.first_line, self.first_line + self.line_count)
+        numbers = self.numbers(self.line_count)
         if b"\n\n" in self.data or b"\n\r" in self.data or self.data[:1] in (b"\n", b"\r"):
             numbers = numbers[~self._blank_lines()]
         return numbers
@@ -78,46 +94,87 @@ class TextBlock:
             blank[i] = not self.data[self.line_starts[i] : self.line_ends[i]].strip(b"\r\n")
         return blank
 
-    def rows_of(self, count: int) -> npt.NDArray[np.int64] | None:
+    def rows_of(self, count: int) -> RowNumbers | None:
         """The same, if there are so many of them; None if there are not.
 
         Whoever asks has seen that no line holds two records, and no record two lines: as many records as lines are one
         on each.
         """
         if count == self.line_count:  # one on each line: there is no need to look for blank ones
-            return np.arange(self.first_line, self.first_line + count)
+            return self.numbers(count)
         rows = self.rows()
         return rows if len(rows) == count else None
 
     def line(self, number: int) -> bytes:
         """The line of that number in the file, without its newline."""
-        i = number - self.first_line
+        i = self.index_of(number)
         return self.data[self.line_starts[i] : self.line_ends[i]].rstrip(b"\r\n")
 
-    def cut_at(self, line: re.Pattern[bytes]) -> Iterator[TextBlock]:
+    def part(self, start: int, end: int) -> TextBlock:
+        """Its lines from the one with the index `start` to the one before `end`."""
+        starts = np.append(self.line_starts, len(self.data))
+        return TextBlock(self.data[starts[start] : starts[end]], self.first_line + start)
+
+    def lines(self, indices: Offsets) -> ScatteredLines:
+        """Some of its lines, from 0 on, in order."""
+        starts, ends = self.line_starts[indices].tolist(), self.line_ends[indices].tolist()
+        data = b"".join(self.data[start:end] for start, end in zip(starts, ends, strict=True))
+        return ScatteredLines(data, self.first_line, self.numbers(self.line_count)[indices])
+
+    def cut_at(self, line: re.Pattern[bytes], low: bytes, high: bytes) -> Iterator[TextBlock]:
         """The block in pieces: each line that matches alone, and what lies between them.
 
         Args:
-            line: Matches a whole line with its newline, in multi-line mode.
+            line: Matches a whole line with its newline.
+            low: Only lines are looked at whose first byte is one from `low` to `high`.
+            high: The same.
         """
-        start, number = 0, self.first_line
-        for match in line.finditer(self.data):
-            for begin, end in ((start, match.start()), match.span()):
-                if begin < end:
-                    piece = TextBlock(self.data[begin:end], number)
-                    yield piece
-                    number += piece.line_count
-            start = match.end()
-        if start < len(self.data):
-            yield TextBlock(self.data[start:], number)
+        begin, number = 0, self.first_line
+        for start in lines_from(self.data, low, high):
+            if match := line.match(self.data, start):
+                for piece in (self.data[begin:start], match[0]):
+                    if piece:
+                        block = TextBlock(piece, number)
+                        yield block
+                        number += block.line_count
+                begin = match.end()
+        if not begin:
+            yield self
+        elif begin < len(self.data):
+            yield TextBlock(self.data[begin:], number)
 
-    def behind(self, number: int) -> TextBlock:
-        """The lines behind the one of that number in the file."""
-        return TextBlock(self.data[self.line_ends[number - self.first_line] :], number + 1)
+    def split_first(self) -> tuple[bytes, TextBlock] | None:
+        """The first line that is not blank, without its newline, and the lines behind it; None if all are blank."""
+        first = _NOT_BLANK.search(self.data)
+        if first is None:
+            return None
+        number = self.first_line + self.data.count(b"\n", 0, first.start())
+        return first[0].rstrip(b"\r"), TextBlock(self.data[first.end() + 1 :], number + 1)
 
     def raw_of(self, number: int) -> str:
         """The line of that number as text to be shown."""
         return raw_text(self.line(number))
+
+
+@dataclass(frozen=True)
+class ScatteredLines(TextBlock):
+    """Some lines of a file that do not lie side by side there.
+
+    Attributes:
+        line_numbers: Of each.
+    """
+
+    line_numbers: RowNumbers
+
+    def numbers(self, count: int) -> RowNumbers:
+        return self.line_numbers[:count]
+
+    def part(self, start: int, end: int) -> TextBlock:
+        part = super().part(start, end)
+        return ScatteredLines(part.data, part.first_line, self.line_numbers[start:end])
+
+    def index_of(self, number: int) -> int:
+        return int(np.searchsorted(self.line_numbers, number))
 
 
 def raw_text(raw: bytes) -> str:
@@ -127,36 +184,43 @@ def raw_text(raw: bytes) -> str:
     return raw[:MAX_RAW_CHARACTERS].decode("utf-8", "backslashreplace") + f"… ({len(raw):,} bytes)"
 
 
+def last_line_end(rest: bytes, chunk: bytes) -> int:
+    """The offset behind the last newline in two pieces of text that follow one another, the first without one; 0 if
+    there is none.
+    """
+    end = chunk.rfind(b"\n") + 1
+    return len(rest) + end if end else 0
+
+
 def text_blocks(
-    stream: BinaryIO,
-    cut: Callable[[bytes], int] = lambda data: data.rfind(b"\n") + 1,
-    block_bytes: int = BLOCK_BYTES,
+    stream: BinaryIO, cut: Callable[[bytes, bytes], int] = last_line_end, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[TextBlock]:
     """Reads a stream in blocks of whole lines.
 
     Args:
         stream: Decompressed text.
-        cut: Where in some bytes the last whole record ends: the offset behind it, 0 if none does.
+        cut: Where in two pieces of text that follow one another, the first without a whole record, the last whole
+            record ends: the offset behind it, 0 if none does.
         block_bytes: About how many bytes a block has.
 
     Raises:
         UnknownFormat: The text is UTF-16 or UTF-32.
         UnreadableSource: A line is longer than `MAX_LINE_BYTES`.
     """
-    line = 1
-    start = stream.read(len(_BOM))
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+    line, rest = 1, b""
+    chunk = stream.read(max(block_bytes, len(_BOM)))
+    if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UnknownFormat("UTF-16 or UTF-32 text", "convert it to UTF-8")
-    rest = start.removeprefix(_BOM)
-    while chunk := stream.read(block_bytes):
-        data = rest + chunk
-        end = cut(data)
-        if end:
-            block = TextBlock(data[:end], line)
+    chunk = chunk.removeprefix(_BOM)
+    while chunk:
+        if end := cut(rest, chunk):
+            # The text is copied once, and no more.
+            block = TextBlock(b"".join((rest[:end], memoryview(chunk)[: max(0, end - len(rest))])), line)
             yield block
             line += block.line_count
-        rest = data[end:]
+        rest = rest[end:] + chunk[max(0, end - len(rest)) :]
         if len(rest) > MAX_LINE_BYTES:
             raise UnreadableSource(f"line {line} is longer than {MAX_LINE_BYTES >> 20} MiB; this is no flow log")
+        chunk = stream.read(block_bytes)
     if rest:
         yield TextBlock(rest, line)

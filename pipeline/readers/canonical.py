@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from pipeline.readers.detection import Head
+from pipeline.readers.detection import Head, split_cells
 from pipeline.readers.interface import Batch, Container, Format, ReadOptions
 from pipeline.readers.syntax.cells import Column, Kind
 from pipeline.readers.syntax.delimited import read_csv
@@ -33,9 +33,12 @@ class _Canonical:
     recognises: Callable[[Head], bool]
     syntax: Callable[[BinaryIO, Sequence[Column]], Iterator[Batch]]
 
+    def is_header(self, line: str) -> bool:
+        return self.syntax is read_csv and _names_fields(split_cells(line, ","))
+
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
         del options  # the records name their apps and VPCs themselves
-        return self.syntax(stream, _COLUMNS)
+        return (batch.with_table(batch.table.select(COLUMNS)) for batch in self.syntax(stream, _COLUMNS))
 
 
 FORMATS: tuple[Format, ...] = (

@@ -1,23 +1,29 @@
 """Compressed raw files: found by their first bytes, never by their names.
 
-Arrow's streams read gzip with any number of members, zstd with any number of frames and bzip2, check the checksums
-that these formats carry, and fail on a stream that stops short, which is what "a source counts whole or not at all"
-rests on.
+Intel's ISA-L reads gzip with any number of members, more than twice as fast as zlib; Arrow's streams read zstd with any
+number of frames and bzip2. All check the checksums that these formats carry, and fail on a stream that stops short,
+which is what "a source counts whole or not at all" rests on.
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO, cast
 
 import pyarrow as pa
+from isal import igzip, igzip_lib, isal_zlib
 
 from pipeline.errors import UnknownFormat, UnreadableSource
 
-#: First bytes -> Arrow's name of the codec. RFC 1952 (gzip), RFC 8878 (zstd), the bzip2 file format.
-_CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
+#: First bytes -> the name of the codec. RFC 1952 (gzip), RFC 8878 (zstd), the bzip2 file format.
+_GZIP = b"\x1f\x8b"
+_CODECS = {_GZIP: "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 _UNSUPPORTED = {b"\xfd7zXZ\x00": "xz", b"PK\x03\x04": "zip", b"\x04\x22\x4d\x18": "lz4", b"7z\xbc\xaf\x27\x1c": "7z"}
 _MAGIC_BYTES = 6
+_BUFFER_BYTES = 1 << 18
+_GZIP_WINDOW = 16 + 15  # as zlib has it: the largest window, with gzip's header and trailer
 
 
 def decompressed(raw: BinaryIO) -> BinaryIO:
@@ -39,12 +45,60 @@ def decompressed(raw: BinaryIO) -> BinaryIO:
             raise UnknownFormat(f"a {name} file", "unpack it, or pack it with gzip, zstd or bzip2")
     for signature, codec in _CODECS.items():
         if magic.startswith(signature):
-            return cast("BinaryIO", io.BufferedReader(_Inflated(raw, codec), buffer_size=1 << 18))
+            return cast(
+                "BinaryIO", _Gunzipped(raw) if codec == "gzip" else io.BufferedReader(_Inflated(raw, codec), _BUFFER_BYTES)
+            )
     return raw
 
 
+def decompressed_small(data: bytes, limit: int) -> bytes | None:
+    """The content of a small raw file, in one go.
+
+    Args:
+        data: All its bytes.
+        limit: The most bytes that the content may have.
+
+    Returns:
+        The content, or None where `decompressed` must tell: it is larger, in several parts, damaged, or packed otherwise.
+    """
+    if not data.startswith(_GZIP):
+        is_packed = data.startswith((*_CODECS, *_UNSUPPORTED)) or len(data) > limit
+        return None if is_packed else data
+    inflater = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
+    try:
+        content = inflater.decompress(data, limit)
+    except isal_zlib.error:  # type: ignore[misc]  # an untyped class
+        return None
+    return content if inflater.eof and not inflater.unused_data else None
+
+
+@contextmanager
+def _inflating(codec: str) -> Iterator[None]:
+    """Says in this project's words what is wrong with a compressed stream."""
+    try:
+        yield
+    except (EOFError, OSError, igzip_lib.IsalError, pa.ArrowException) as error:  # type: ignore[misc]  # an untyped class
+        is_short = isinstance(error, EOFError) or "Truncated" in str(error)
+        problem = "stops short (truncated)" if is_short else f"is damaged ({error})"
+        raise UnreadableSource(f"the {codec} stream {problem}; repair or fetch the file again") from None
+
+
+class _Gunzipped(io.RawIOBase):
+    """The content of a gzip file."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._stream: BinaryIO = igzip.open(raw, "rb")  # type: ignore[no-untyped-call]
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        with _inflating("gzip"):
+            return self._stream.read(size)
+
+
 class _Inflated(io.RawIOBase):
-    """Arrow's decompressing stream as a Python file, with its errors in this project's words."""
+    """The content of a file that Arrow decompresses."""
 
     def __init__(self, raw: BinaryIO, codec: str) -> None:
         self._codec = codec
@@ -54,11 +108,8 @@ class _Inflated(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        try:
+        with _inflating(self._codec):
             return int(self._stream.readinto(buffer))
-        except (OSError, pa.ArrowException) as error:
-            problem = "stops short (truncated)" if "Truncated" in str(error) else f"is damaged ({error})"
-            raise UnreadableSource(f"the {self._codec} stream {problem}; repair or fetch the file again") from None
 
 
 class _Borrowed(io.RawIOBase):

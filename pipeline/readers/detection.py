@@ -51,8 +51,8 @@ class Head:
         return next((line for line in self.text.splitlines() if line.strip()), "")
 
     def split_first_line(self, delimiter: str | None) -> list[str]:
-        """The first line's cells; their quotes and surrounding blanks are taken off."""
-        return [cell.strip().strip('"') for cell in self.first_line.split(delimiter)]
+        """The first line's cells."""
+        return split_cells(self.first_line, delimiter)
 
     @cached_property
     def json_records(self) -> list[dict[str, object]]:
@@ -78,6 +78,11 @@ class Head:
         """The keys of the first objects; where none is whole, whatever looks like a key."""
         keys = [key for record in self.json_records for key in record]
         return list(dict.fromkeys(keys or _KEY.findall(self.text)))
+
+
+def split_cells(line: str, delimiter: str | None) -> list[str]:
+    """A line's cells; their quotes and surrounding blanks are taken off."""
+    return [cell.strip().strip('"') for cell in line.split(delimiter)]
 
 
 def read_head(raw: BinaryIO, name: str) -> Head:

@@ -19,21 +19,21 @@ _EPHEMERAL_PORTS = 32768  # where Linux starts to number its clients' ports
 Integers = npt.NDArray[np.int64]
 
 
-def is_answer(src_port: Integers, dst_port: Integers, tcp_flags: Integers) -> Mask:
+def is_answer(src_port: Integers, dst_port: Integers, tcp_flags: Integers | None = None) -> Mask:
     """Which records go from the server to the client.
 
     Args:
         src_port: The sender's port; -1 where the log has none.
         dst_port: The receiver's port; -1 where the log has none.
-        tcp_flags: The record's TCP flags; 0 where the log has none.
+        tcp_flags: The record's TCP flags, 0 where it has none; None where the log has none.
 
     Returns:
         True where the flags say so (a SYN with its ACK comes from the server, a SYN alone from the client), or, where
         they say nothing, the ports: the server has the smaller one, if that is well-known or the other is ephemeral.
     """
+    telling = (src_port < _WELL_KNOWN_PORTS) | (dst_port >= _EPHEMERAL_PORTS)
+    by_ports = telling & (src_port < dst_port) & (src_port >= 0)
+    if tcp_flags is None:
+        return by_ports
     opened = tcp_flags & (_SYN | _ACK)
-    by_flags = opened == _SYN | _ACK
-    silent = (opened & _SYN) == 0
-    smaller, larger = np.minimum(src_port, dst_port), np.maximum(src_port, dst_port)
-    telling = (smaller >= 0) & ((smaller < _WELL_KNOWN_PORTS) | (larger >= _EPHEMERAL_PORTS))
-    return by_flags | (silent & telling & (src_port < dst_port))
+    return (opened == _SYN | _ACK) | (((opened & _SYN) == 0) & by_ports)

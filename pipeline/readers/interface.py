@@ -6,7 +6,7 @@ A batch moves through the program and keeps its promise at every step: `read` = 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -76,29 +76,53 @@ class Batch:
             Parquet and in a JSON array; both count from 1.
         raw_of: Gives the raw text of a row, from its row number.
         rejects: The records that were found unfit so far.
-        ignored: How many records were left out on purpose, by reason (as AWS's NODATA).
+        left_out: The row numbers of the records that were left out on purpose, by reason (as AWS's NODATA).
+        raw_bytes: The memory that is kept for `raw_of`.
     """
 
     table: pa.Table
     rows: RowNumbers
     raw_of: Callable[[int], str]
     rejects: Sequence[Reject] = ()
-    ignored: Counter[str] = field(default_factory=Counter)
+    left_out: Mapping[str, RowNumbers] = field(default_factory=dict)
+    raw_bytes: int = 0
+
+    @property
+    def ignored(self) -> Counter[str]:
+        """How many records were left out, by reason."""
+        return Counter({reason: len(rows) for reason, rows in self.left_out.items()})
 
     @property
     def read(self) -> int:
         """The number of records that the batch started with."""
-        return self.table.num_rows + len(self.rejects) + self.ignored.total()
+        return self.table.num_rows + len(self.rejects) + sum(map(len, self.left_out.values()))
 
     def with_table(self, table: pa.Table) -> Batch:
         """The same rows with other columns."""
         return replace(self, table=table)
 
-    def ignore(self, unwanted: Mask, reason: str) -> Batch:
-        """Leaves the marked rows out, counted under a reason."""
-        if not unwanted.any():
-            return self
-        return self._without(unwanted, ignored=self.ignored + Counter({reason: int(unwanted.sum())}))
+    def joined_by(self, other: Batch) -> Batch:
+        """Its rows and those of another batch, which come from the same lines as its own."""
+        return replace(
+            self,
+            table=pa.concat_tables([self.table, other.table]),
+            rows=np.concatenate([self.rows, other.rows]),
+            rejects=[*self.rejects, *other.rejects],
+            left_out={
+                reason: np.concatenate([batch.left_out[reason] for batch in (self, other) if reason in batch.left_out])
+                for reason in self.left_out.keys() | other.left_out.keys()
+            },
+        )
+
+    def ignore(self, unwanted: Mapping[str, Mask]) -> Batch:
+        """Leaves rows out, counted under their reasons; a row that is marked for several counts under the first."""
+        out, left_out = np.zeros(self.table.num_rows, dtype=bool), dict(self.left_out)
+        for reason, mask in unwanted.items():
+            found = mask & ~out
+            if found.any():
+                left_out[reason] = np.concatenate([left_out.get(reason, self.rows[:0]), self.rows[found]])
+                out |= found
+        return self._without(out, left_out=left_out) if out.any() else self
 
     def reject(self, *faults: Fault) -> Batch:
         """Rejects the rows that the faults mark, each once, for the first of its faults."""
@@ -167,6 +191,9 @@ class Format(Protocol):
         Raises:
             UnknownFormat: It is a near relation that must not be half-read, as a Zeek log of another kind.
         """
+
+    def is_header(self, line: str) -> bool:
+        """Whether a file with this first line is of this format, whatever follows, and its records start behind it."""
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
         """Reads a decompressed stream to its end, as batches of flow records (`schema.FLOW_SCHEMA`, unvalidated).

@@ -22,16 +22,17 @@ import pyarrow.compute as pc
 from pipeline.errors import UnknownFormat, UnreadableSource
 from pipeline.hours import SECONDS_PER_HOUR
 from pipeline.readers.blocks import text_blocks
+from pipeline.readers.coded import arrow_of, constant, first_of
 from pipeline.readers.detection import Head
 from pipeline.readers.interface import Batch, Container, Fault, Format, ReadOptions
-from pipeline.readers.records import NOT_ADDRESS, column_of, missing
+from pipeline.readers.records import NOT_ADDRESS, column_of, missing, texts_of
 from pipeline.readers.syntax.cells import RULES, Column, Kind
 from pipeline.readers.syntax.delimited import DelimitedParser, Dialect
 from pipeline.readers.syntax.jsonlines import read_json_lines
 from pipeline.schema import FLOW_SCHEMA
 
 _PATH = "conn"
-_DIRECTIVE = re.compile(rb"^#[^\n]*\n?", re.MULTILINE)
+_DIRECTIVE = re.compile(rb"#[^\n]*\n?")
 _COLUMNS = [
     Column("ts", Kind.SECONDS),
     Column("id.orig_h", Kind.TEXT),
@@ -64,11 +65,14 @@ class _Tsv:
         _require_conn(path[1] if path else None)
         return True
 
+    def is_header(self, line: str) -> bool:  # noqa: ARG002 - its header has several lines
+        return False
+
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
         header = _Header()
         parser: DelimitedParser | None = None
         for block in text_blocks(stream):
-            for piece in block.cut_at(_DIRECTIVE):
+            for piece in block.cut_at(_DIRECTIVE, b"#", b"#"):
                 if piece.data.startswith(b"#"):
                     if header.take(piece.line(piece.first_line)):
                         parser = DelimitedParser(header.fields, _COLUMNS, header.dialect)
@@ -128,19 +132,22 @@ class _Json:
             raise UnknownFormat("a Zeek log other than conn.log", "flowlog reads conn.log only")
         return True
 
+    def is_header(self, line: str) -> bool:  # noqa: ARG002 - it has none
+        return False
+
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
         # Some shippers write id_orig_h for id.orig_h, as dots trouble their databases.
         underscored = [Column(c.name.replace(".", "_"), c.kind) for c in _COLUMNS if "." in c.name]
         for batch in read_json_lines(stream, [*_COLUMNS, *underscored, *_PATHS]):
             table = batch.table
             for column in _PATHS:
-                for path in pc.unique(table.column(column.name)).to_pylist():
+                for path in texts_of(batch, column.name).dictionary.to_pylist():
                     _require_conn(path)
             for column in underscored:
                 dotted = column.name.replace("_", ".", 1)
-                cells = pc.coalesce(table.column(dotted), table.column(column.name))
+                cells = first_of(texts_of(batch, dotted), texts_of(batch, column.name))
                 table = table.set_column(table.column_names.index(dotted), dotted, cells)
-            yield _flows(batch.with_table(table.select([column.name for column in _COLUMNS])), options)
+            yield _flows(batch.with_table(table), options)
 
 
 FORMATS: tuple[Format, ...] = (_Tsv(), _Json())
@@ -148,29 +155,35 @@ FORMATS: tuple[Format, ...] = (_Tsv(), _Json())
 
 def _flows(batch: Batch, options: ReadOptions) -> Batch:
     """Turns conn.log records into flow records."""
+    batch = _reject_unfit(batch)
+    vpc_ids = constant(options.vpc_id or "-", batch.table.num_rows)
+    src_apps, bad_src = options.apps.apps_of(texts_of(batch, "id.orig_h"), vpc_ids)
+    dest_apps, bad_dest = options.apps.apps_of(texts_of(batch, "id.resp_h"), vpc_ids)
+    hours = np.floor(_seconds(batch) / SECONDS_PER_HOUR).astype(np.int64)
+    flows = pa.table(
+        [arrow_of(hours), src_apps, dest_apps, vpc_ids, _bytes(batch, "orig"), _bytes(batch, "resp")], schema=FLOW_SCHEMA
+    )
+    faults = [
+        Fault(name, NOT_ADDRESS, bad, texts_of(batch, name))
+        for name, bad in (("id.orig_h", bad_src), ("id.resp_h", bad_dest))
+        if bad.any()
+    ]
+    return batch.with_table(flows).reject(*faults)
+
+
+def _reject_unfit(batch: Batch) -> Batch:
+    """Rejects the records without a time, or without the addresses."""
     batch = batch.reject(*missing(batch, "ts", "id.orig_h", "id.resp_h"))
     seconds = _seconds(batch)
-    batch = batch.reject(Fault("ts", RULES[Kind.SECONDS], ~(np.abs(seconds) < _TIMES_BELOW), column_of(batch, "ts")))
-    count = batch.table.num_rows
-    vpc_ids = pa.array([options.vpc_id or "-"], pa.string()).take(pa.array(np.zeros(count, np.int64)))
-    src_apps, bad_src = options.apps.apps_of(column_of(batch, "id.orig_h"), vpc_ids)
-    dest_apps, bad_dest = options.apps.apps_of(column_of(batch, "id.resp_h"), vpc_ids)
-    flows = pa.table(
-        [
-            pa.array(np.floor(_seconds(batch) / SECONDS_PER_HOUR).astype(np.int64)),
-            src_apps,
-            dest_apps,
-            vpc_ids,
-            pc.coalesce(column_of(batch, "orig_ip_bytes"), column_of(batch, "orig_bytes")),
-            pc.coalesce(column_of(batch, "resp_ip_bytes"), column_of(batch, "resp_bytes")),
-        ],
-        schema=FLOW_SCHEMA,
-    )
-    return batch.with_table(flows).reject(
-        Fault("id.orig_h", NOT_ADDRESS, bad_src, column_of(batch, "id.orig_h")),
-        Fault("id.resp_h", NOT_ADDRESS, bad_dest, column_of(batch, "id.resp_h")),
-    )
+    if len(seconds) and max(abs(seconds.min()), abs(seconds.max())) < _TIMES_BELOW:
+        return batch
+    return batch.reject(Fault("ts", RULES[Kind.SECONDS], ~(np.abs(seconds) < _TIMES_BELOW), batch.table.column("ts")))
 
 
 def _seconds(batch: Batch) -> npt.NDArray[np.float64]:
-    return column_of(batch, "ts").to_numpy(zero_copy_only=False)
+    return column_of(batch, "ts", pa.float64()).to_numpy(zero_copy_only=False)
+
+
+def _bytes(batch: Batch, side: str) -> pa.Array:
+    on_the_wire = column_of(batch, f"{side}_ip_bytes", pa.int64())
+    return pc.coalesce(on_the_wire, column_of(batch, f"{side}_bytes", pa.int64())) if on_the_wire.null_count else on_the_wire

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.aggregation import sums_of
+from pipeline.aggregation import coded, sums_of
 from pipeline.errors import StoreDamaged
 from pipeline.schema import COUNT, PARTITION_ORDER, PARTITION_SCHEMA, REJECT_SCHEMA, SUMS
 from pipeline.store.locations import Locations
@@ -56,12 +56,16 @@ def write_partition(path: Path, totals: pa.Table) -> None:
 
     Args:
         path: A new file; its folder must be there.
-        totals: `schema.TOTALS_SCHEMA` or `schema.PARTITION_SCHEMA`, in the store's order.
+        totals: `schema.TOTALS_SCHEMA` or `schema.PARTITION_SCHEMA`, in the store's order; its text may be coded, if each
+            column's texts are in the order in which they come.
     """
     summary = {_SUMMARY_KEYS[name]: str(total).encode() for name, total in sums_of(totals).items()}
-    table = totals.select(PARTITION_SCHEMA.names).combine_chunks().replace_schema_metadata(summary)
+    table = coded(totals.select(PARTITION_SCHEMA.names))
     order = [pq.SortingColumn(table.column_names.index(name)) for name in PARTITION_ORDER]
-    pq.write_table(table, path, row_group_size=_ROW_GROUP_ROWS, sorting_columns=order, **_WRITE_OPTIONS)
+    # Without Arrow's own schema in the file, which would have readers get the text coded.
+    with pq.ParquetWriter(path, table.schema, sorting_columns=order, store_schema=False, **_WRITE_OPTIONS) as writer:
+        writer.write_table(table, _ROW_GROUP_ROWS)
+        writer.add_key_value_metadata(summary)
 
 
 def read_partition(store: Locations, hour: int) -> pa.Table:

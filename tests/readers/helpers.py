@@ -81,6 +81,8 @@ def gather(batches: Iterable[Batch]) -> Outcome:
         rejects += batch.rejects
         ignored += batch.ignored
         read += batch.read
+    # A batch need not have its rows in the file's order: the lines that are not plain come last.
+    records.sort(key=lambda record: record[0])
     return Outcome(records, sorted(rejects, key=lambda reject: reject.row), ignored, read)
 
 

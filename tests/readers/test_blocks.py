@@ -37,7 +37,8 @@ class TestBlocks:
             line += block.data.count(b"\n")
 
     def test_another_cut_may_keep_lines_together(self):
-        def behind_semicolon(data):
+        def behind_semicolon(rest, chunk):
+            data = rest + chunk
             return data.rfind(b";\n") + 2 if b";\n" in data else 0
 
         found = text_blocks(io.BytesIO(b"a\nb;\nc;\n"), behind_semicolon, 3)
@@ -86,10 +87,11 @@ class TestLines:
         block = TextBlock(b"a\r\n\nb\nc", 7)
         assert [block.line(number) for number in (7, 8, 9, 10)] == [b"a", b"", b"b", b"c"]
 
-    def test_the_lines_behind_a_line_keep_their_numbers(self):
-        rest = TextBlock(b"a\n\nb\nc\n", 7).behind(8)
-        assert (rest.data, rest.first_line) == (b"b\nc\n", 9)
-        assert TextBlock(b"a\n", 1).behind(1).rows().tolist() == []
+    def test_the_lines_behind_the_first_keep_their_numbers(self):
+        first, rest = TextBlock(b"\r\n\na\r\n\nb\nc\n", 7).split_first()
+        assert (first, rest.data, rest.first_line) == (b"a", b"\nb\nc\n", 10)
+        assert TextBlock(b"a", 1).split_first()[1].rows().tolist() == []
+        assert TextBlock(b"\n\r\n", 1).split_first() is None
 
     @pytest.mark.parametrize(
         ("data", "plain"),

@@ -50,13 +50,21 @@ def test_no_fault_changes_nothing():
     batch = batch_of(1, 2)
     assert batch.reject(fault(batch, 0, 0)) is batch
     assert batch.reject() is batch
-    assert batch.ignore(np.array([False, False]), "idle") is batch
+    assert batch.ignore({"idle": np.array([False, False])}) is batch
+    assert batch.ignore({}) is batch
 
 
 def test_what_is_left_out_is_counted_by_reason():
     batch = batch_of(1, 2, 3, 4)
-    left = batch.ignore(np.array([True, False, True, False]), "idle").ignore(np.array([False, True]), "lost")
+    left = batch.ignore({"idle": np.array([True, False, True, False])}).ignore({"lost": np.array([False, True])})
     assert (left.ignored, left.rows.tolist(), left.read) == (Counter(idle=2, lost=1), [12], 4)
+
+
+def test_a_row_that_is_left_out_for_two_reasons_counts_under_the_first():
+    idle, lost = np.array([True, False, True]), np.array([False, True, True])
+    left = batch_of(1, 2, 3).ignore({"idle": idle, "lost": lost, "never": np.zeros(3, bool)})
+    assert (left.ignored, left.rows.tolist(), left.read) == (Counter(idle=2, lost=1), [], 3)
+    assert list(left.ignored) == ["idle", "lost"]
 
 
 @pytest.mark.parametrize(
@@ -72,13 +80,14 @@ def test_a_reject_reads_as_a_sentence(reject, sentence):
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), max_size=8))
+@given(st.lists(st.tuples(*[st.booleans()] * 4), max_size=8))
 def test_no_row_is_lost_or_counted_twice(marks):
     batch = batch_of(*range(len(marks)), first=0)
-    ignored, one, other = (np.array(column, bool) for column in (zip(*marks, strict=True) if marks else [[]] * 3))
-    left = batch.ignore(ignored, "idle")
+    idle, lost, one, other = (np.array(column, bool) for column in (zip(*marks, strict=True) if marks else [[]] * 4))
+    ignored = idle | lost
+    left = batch.ignore({"idle": idle, "lost": lost})
     left = left.reject(*(Fault("a", "rule", mask[~ignored], left.table.column("a")) for mask in (one, other)))
     assert left.read == len(marks)
-    assert left.ignored.total() == sum(ignored)
+    assert left.ignored == Counter(idle=sum(idle), lost=sum(lost & ~idle))
     assert sorted(reject.row for reject in left.rejects) == np.flatnonzero((one | other) & ~ignored).tolist()
     assert left.rows.tolist() == left.table.column("a").to_pylist() == np.flatnonzero(~(one | other | ignored)).tolist()

@@ -16,16 +16,21 @@ import pyarrow.compute as pc
 
 from pipeline.errors import MissingColumns, UnreadableSource
 from pipeline.readers.interface import Batch, Fault, Mask
-from pipeline.schema import is_utf8
+from pipeline.schema import CODED_TEXT, is_utf8
 
 
 class Kind(Enum):
-    """What a cell must be. The value is the Arrow type of a column of them."""
+    """What a cell must be. The value is the Arrow type of a column of them, as a batch has it."""
 
     INTEGER = pa.int64()
-    TEXT = pa.string()
+    TEXT = CODED_TEXT
     #: Seconds since the Unix epoch, with a fraction; in JSON an ISO 8601 time as well.
     SECONDS = pa.float64()
+
+    @property
+    def parsed_type(self) -> pa.DataType:
+        """The Arrow type of a column of them as Arrow's parsers make it."""
+        return pa.string() if self is Kind.TEXT else self.value
 
 
 #: Which cells of a column break a rule, by rule.
@@ -55,9 +60,9 @@ class Column:
     required: bool = True
 
 
-def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
-    """The schema of the batches that a syntax makes for these columns."""
-    return pa.schema([(column.name, column.kind.value) for column in columns])
+def parsed_schema(columns: Sequence[Column]) -> pa.Schema:
+    """The schema of these columns as Arrow's parsers make them."""
+    return pa.schema([(column.name, column.kind.parsed_type) for column in columns])
 
 
 def present_columns(columns: Sequence[Column], header: Sequence[str]) -> list[Column]:
@@ -75,14 +80,14 @@ def present_columns(columns: Sequence[Column], header: Sequence[str]) -> list[Co
     return [column for column in columns if column.name in header]
 
 
-def complete(table: pa.Table, columns: Sequence[Column]) -> pa.Table:
-    """The table with all columns in their order; those that the file lacks are null."""
+def coded(table: pa.Table) -> pa.Table:
+    """The table as a batch has it: with its text coded."""
     return pa.table(
         [
-            table.column(column.name) if column.name in table.column_names else pa.nulls(table.num_rows, column.kind.value)
-            for column in columns
+            column.combine_chunks().dictionary_encode() if pa.types.is_string(column.type) else column
+            for column in table.columns
         ],
-        schema=arrow_schema(columns),
+        names=table.column_names,
     )
 
 
@@ -116,7 +121,7 @@ def parse_cells(batch: Batch, columns: Sequence[Column]) -> Batch:
         values, broken = parse_column(cells, column.kind)
         typed.append(values)
         faults += [Fault(column.name, rule, bad, cells) for rule, bad in broken.items()]
-    return batch.with_table(pa.table(typed, schema=arrow_schema(columns))).reject(*faults)
+    return batch.with_table(pa.table(typed, schema=parsed_schema(columns))).reject(*faults)
 
 
 def parse_column(cells: pa.Array, kind: Kind) -> tuple[pa.Array, Broken]:

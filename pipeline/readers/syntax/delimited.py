@@ -1,8 +1,9 @@
 """Delimited text: CSV with its quotes (RFC 4180), and logs whose fields are split by a space or a tab.
 
-Each block is parsed by Arrow straight into typed columns. Where it refuses, some cell is unfit: the block is parsed
-again into bytes, and `cells` finds the unfit cells, vectorised. Blocks that Arrow would read differently from
-RFC 4180 (stray quotes, lone carriage returns) go record by record through Python's csv module.
+The kernel parses the lines of a block, straight into typed columns, that are plain: no quotes, and every cell as it
+must be. The others, or a whole block with quotes, go through Arrow's parser. Where it refuses, some cell is unfit: the
+lines are parsed again into bytes, and `cells` finds the unfit cells, vectorised. What Arrow would read differently from
+RFC 4180 (stray quotes, lone carriage returns) goes record by record through Python's csv module.
 """
 
 from __future__ import annotations
@@ -19,18 +20,20 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from pipeline.errors import UnreadableSource
-from pipeline.readers.blocks import MAX_LINE_BYTES, Offsets, TextBlock, text_blocks
+from pipeline.kernel.columns import DelimitedLines
+from pipeline.readers.blocks import MAX_LINE_BYTES, Offsets, TextBlock, last_line_end, text_blocks
 from pipeline.readers.interface import Batch, Reject, RowNumbers
 from pipeline.readers.syntax.cells import (
     Column,
     Kind,
-    arrow_schema,
-    complete,
+    coded,
     has_odd_numbers,
     is_utf8_bytes,
     parse_cells,
+    parsed_schema,
     present_columns,
 )
+from pipeline.readers.syntax.plain import parse_lines
 
 _QUOTE = ord('"')
 # One CSV record. Possessive quantifiers: a long block must neither backtrack nor recurse.
@@ -72,24 +75,32 @@ class DelimitedParser:
     """
 
     def __init__(self, header: Sequence[str], columns: Sequence[Column], dialect: Dialect) -> None:
-        self._columns = columns
         self._present = present_columns(columns, header)
         self._positions = [header.index(column.name) for column in self._present]
         self._width = len(header)
         self._seconds = any(column.kind is Kind.SECONDS for column in self._present)
         self._dialect = dialect
+        at = dict(zip(self._positions, self._present, strict=True))
+        self._names = [at[position].name for position in sorted(at)]  # in the file's order
+        types = [at[position].kind.value if position in at else None for position in range(self._width)]
+        null = None if dialect.null is None else dialect.null.encode()
+        self._lines = DelimitedLines(types, dialect.delimiter.encode(), dialect.quoted, null)
 
     def parse(self, block: TextBlock) -> Batch:
-        """One batch with all the block's records, typed."""
+        """One batch with all the block's records, typed; of the wanted columns it has those that the header has."""
+        batch = parse_lines(self._lines, self._names, block, self._parse_otherwise)
+        return batch.with_table(batch.table.select([column.name for column in self._present]))
+
+    def _parse_otherwise(self, block: TextBlock) -> Batch:
         batch = self._parse_typed(block) or self._parse_exactly(block)
-        return batch.with_table(complete(batch.table, self._columns))
+        return batch.with_table(coded(batch.table.select(self._names)))
 
     def _parse_typed(self, block: TextBlock) -> Batch | None:
-        """The fast path; None where some cell is unfit, or might be read otherwise than the exact path reads it."""
+        """By Arrow; None where some cell is unfit, or might be read otherwise than the exact path reads it."""
         if not block.is_plain or _may_have_hexadecimals(block.data) or (self._seconds and b"+" in block.data):
             return None
         try:
-            batch = self._parse_arrow(block, {column.name: column.kind.value for column in self._present})
+            batch = self._parse_arrow(block, {column.name: column.kind.parsed_type for column in self._present})
         except pa.ArrowInvalid:
             return None
         return None if batch is None or has_odd_numbers(batch.table, self._present) else batch
@@ -97,7 +108,7 @@ class DelimitedParser:
     def _parse_exactly(self, block: TextBlock) -> Batch:
         rows = block.rows()
         if not len(rows):
-            return Batch(arrow_schema(self._present).empty_table(), rows, block.raw_of)
+            return Batch(parsed_schema(self._present).empty_table(), rows, block.raw_of)
         return parse_cells(self._parse_bytes(block, rows), self._present)
 
     def _parse_bytes(self, block: TextBlock, rows: RowNumbers) -> Batch:
@@ -271,6 +282,13 @@ def _irregular_record_ends(data: bytes) -> Offsets:
     return np.array(ends, np.int64)
 
 
+def _last_record_end(rest: bytes, chunk: bytes) -> int:
+    if b'"' not in rest and b'"' not in chunk:
+        return last_line_end(rest, chunk)
+    ends = csv_record_ends(rest + chunk)
+    return int(ends[-1]) if len(ends) else 0
+
+
 def read_csv(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Batch]:
     """Reads CSV whose first line that is not blank is the header.
 
@@ -280,18 +298,14 @@ def read_csv(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Batch]:
     """
     parser: DelimitedParser | None = None
 
-    def last_record_end(data: bytes) -> int:
-        ends = csv_record_ends(data)
-        return int(ends[-1]) if len(ends) else 0
-
-    for block in text_blocks(stream, cut=last_record_end):
+    for block in text_blocks(stream, cut=_last_record_end):
         records = CsvBlock(block.data, block.first_line)
         if parser is None:
-            rows = records.rows()
-            if not len(rows):
+            found = _split_header(records)
+            if found is None:
                 continue
-            parser = DelimitedParser(_header(records.line(int(rows[0]))), columns, CSV)
-            records = records.behind(int(rows[0]))
+            header, records = found
+            parser = DelimitedParser(_header(header), columns, CSV)
         batch = parser.parse(records)
         _refuse_second_header(batch, columns)
         yield batch
@@ -303,6 +317,18 @@ def _refuse_second_header(batch: Batch, columns: Sequence[Column]) -> None:
     for reject in batch.rejects:
         if names <= {cell.strip().strip('"') for cell in reject.raw.split(",")}:
             raise UnreadableSource(f"line {reject.row}: a second header; give the files that were joined one by one")
+
+
+def _split_header(block: CsvBlock) -> tuple[bytes, CsvBlock] | None:
+    """The first record that is not blank, and those behind it; None if there is none."""
+    found = block.split_first()
+    if found is None:
+        return None
+    line, rest = found
+    if line.count(b'"') % 2 == 0:
+        return line, CsvBlock(rest.data, rest.first_line)
+    row = int(block.rows()[0])  # it goes on on the next line
+    return block.line(row), block.behind(row)
 
 
 def _header(line: bytes) -> list[str]:

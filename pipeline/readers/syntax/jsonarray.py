@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.errors import UnreadableSource
 from pipeline.readers.blocks import BLOCK_BYTES, MAX_LINE_BYTES, raw_text
 from pipeline.readers.interface import Batch, Reject
-from pipeline.readers.syntax.cells import Column
+from pipeline.readers.syntax.cells import Column, coded
 from pipeline.readers.syntax.jsonlines import DECODER, json_record, records_table
 
 #: What a number may go on with, behind the window's edge as well.
@@ -48,7 +48,7 @@ def read_json_array(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Bat
 
 def _batch(records: list[list[Any]], raws: dict[int, str], rejects: list[Reject], columns: Sequence[Column]) -> Batch:
     rows = np.fromiter(raws, np.int64, len(raws))
-    return Batch(records_table(records, columns), rows, lambda row: _shown(raws[row]), rejects)
+    return Batch(coded(records_table(records, columns)), rows, lambda row: _shown(raws[row]), rejects)
 
 
 def _shown(raw: str) -> str:

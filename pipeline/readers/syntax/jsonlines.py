@@ -1,7 +1,8 @@
 """JSON Lines: one object a line.
 
-Each block is parsed by Arrow straight into typed columns. Where it refuses, some line is unfit: the block is halved
-until the unfit lines stand alone among a few, and those few go one by one through Python's json module.
+The kernel parses the lines of a block, straight into typed columns, that are plain. The others go through Arrow's
+parser. Where it refuses, some line is unfit: they are halved until the unfit lines stand alone among a few, and those
+few go one by one through Python's json module.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.json as pa_json
 
+from pipeline.kernel.columns import JsonLines
 from pipeline.readers.blocks import TextBlock, raw_text, text_blocks
 from pipeline.readers.interface import Batch, Reject, RowNumbers
-from pipeline.readers.syntax.cells import Column, arrow_schema, has_odd_numbers, json_cell
+from pipeline.readers.syntax.cells import Column, coded, has_odd_numbers, json_cell, parsed_schema
+from pipeline.readers.syntax.plain import parse_lines
 
 #: Below this many lines, parsing them one by one costs less than another call of Arrow.
 _FEW_LINES = 32
@@ -51,17 +55,18 @@ DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer)
 
 def read_json_lines(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Batch]:
     """Reads JSON Lines; lines that are blank are no records."""
+    types = {column.name: column.kind.value for column in columns}
+    parser = JsonLines(types)
     for block in text_blocks(stream):
-        yield parse_json_lines(block, columns)
+        yield parse_lines(parser, list(types), block, partial(_parse_otherwise, columns=columns))
 
 
-def parse_json_lines(block: TextBlock, columns: Sequence[Column]) -> Batch:
-    """One batch with all the block's records, typed."""
+def _parse_otherwise(block: TextBlock, columns: Sequence[Column]) -> Batch:
     rejects: list[Reject] = []
     pieces = list(_parse(block, columns, rejects))
-    table = pa.concat_tables([table for table, _ in pieces] or [arrow_schema(columns).empty_table()])
+    table = pa.concat_tables([table for table, _ in pieces] or [parsed_schema(columns).empty_table()])
     rows = np.concatenate([rows for _, rows in pieces] or [np.empty(0, np.int64)])
-    return Batch(table.combine_chunks(), rows, block.raw_of, rejects)
+    return Batch(coded(table), rows, block.raw_of, rejects)
 
 
 def _parse(block: TextBlock, columns: Sequence[Column], rejects: list[Reject]) -> Iterator[tuple[pa.Table, RowNumbers]]:
@@ -72,20 +77,15 @@ def _parse(block: TextBlock, columns: Sequence[Column], rejects: list[Reject]) -
     elif block.line_count <= _FEW_LINES:
         yield _parse_lines(block, columns, rejects)
     else:
-        for half in _halves(block):
+        middle = block.line_count // 2
+        for half in (block.part(0, middle), block.part(middle, block.line_count)):
             yield from _parse(half, columns, rejects)
-
-
-def _halves(block: TextBlock) -> tuple[TextBlock, TextBlock]:
-    middle = block.line_count // 2
-    offset = int(block.line_ends[middle - 1])
-    return TextBlock(block.data[:offset], block.first_line), TextBlock(block.data[offset:], block.first_line + middle)
 
 
 def _parse_arrow(block: TextBlock, columns: Sequence[Column]) -> pa.Table | None:
     if not _has_one_object_a_line(block):
         return None
-    schema = arrow_schema(columns)
+    schema = parsed_schema(columns)
     try:
         table = pa_json.read_json(
             pa.BufferReader(block.data),
@@ -159,6 +159,6 @@ def records_table(records: Sequence[Sequence[Any]], columns: Sequence[Column]) -
     """The records that `json_record` gave, as a table."""
     cells = zip(*records, strict=True) if records else [()] * len(columns)
     return pa.table(
-        [pa.array(list(column_cells), column.kind.value) for column, column_cells in zip(columns, cells, strict=True)],
-        schema=arrow_schema(columns),
+        [pa.array(list(column_cells), column.kind.parsed_type) for column, column_cells in zip(columns, cells, strict=True)],
+        schema=parsed_schema(columns),
     )

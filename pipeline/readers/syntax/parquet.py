@@ -22,9 +22,9 @@ from pipeline.readers.syntax.cells import (
     Broken,
     Column,
     Kind,
-    arrow_schema,
-    complete,
+    coded,
     parse_column,
+    parsed_schema,
     present_columns,
 )
 
@@ -54,7 +54,7 @@ def read_parquet(stream: BinaryIO, columns: Sequence[Column], null_texts: Sequen
         for record_batch in file.iter_batches(_BATCH_ROWS, columns=[column.name for column in wanted], use_threads=False):
             table = pa.table(record_batch)
             batch = _batch(table, first, wanted, null_texts)
-            yield batch.with_table(complete(batch.table, columns))
+            yield batch.with_table(coded(batch.table))
             first += table.num_rows
 
 
@@ -133,7 +133,7 @@ def _batch(table: pa.Table, first: int, columns: Sequence[Column], null_texts: S
         typed.append(values)
         faults += [Fault(column.name, rule, bad, cells) for rule, bad in broken.items()]
     rows = np.arange(first, first + table.num_rows)
-    return Batch(pa.table(typed, schema=arrow_schema(columns)), rows, raw_of).reject(*faults)
+    return Batch(pa.table(typed, schema=parsed_schema(columns)), rows, raw_of).reject(*faults)
 
 
 def _plain(cells: pa.Array) -> pa.Array:
@@ -149,12 +149,14 @@ def _json_bytes(value: object) -> str:
 
 def _parse(cells: pa.Array, kind: Kind, null_texts: Sequence[str] | None) -> tuple[pa.Array, Broken]:
     if pa.types.is_null(cells.type):
-        return cells.cast(kind.value), {}
+        return cells.cast(kind.parsed_type), {}
     if _holds(kind, cells.type) and kind is not Kind.TEXT:
         if cells.type != pa.uint64():
-            return cells.cast(kind.value), {}
+            return cells.cast(kind.parsed_type), {}
         too_large = pc.greater(cells, pa.scalar(2**63 - 1, pa.uint64())).fill_null(False)
-        return pc.if_else(too_large, None, cells).cast(kind.value), {TOO_LARGE: too_large.to_numpy(zero_copy_only=False)}
+        return pc.if_else(too_large, None, cells).cast(kind.parsed_type), {
+            TOO_LARGE: too_large.to_numpy(zero_copy_only=False)
+        }
     raw = cells if pa.types.is_binary(cells.type) else cells.cast(pa.string()).cast(pa.binary())
     if null_texts is not None:
         raw = pc.if_else(pc.is_in(raw, pa.array([text.encode() for text in null_texts])), None, raw)

@@ -1,0 +1,59 @@
+"""Small files with the same header, read as one text: what a reader costs for each file is then paid once."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.kernel.columns import count_lines
+from pipeline.readers.interface import Batch, Format, ReadOptions, RowNumbers
+
+#: With one of these in it, a text may not end where its file does: a quote may go on, a return may be a line's end.
+_FOREIGN = (b'"', b"\r")
+_FIRST_ROW = 2  # the header is line 1
+
+
+class JoinedText:
+    """The text of some files.
+
+    Args:
+        known: Their format.
+        header: Their first line, with its newline.
+    """
+
+    def __init__(self, known: Format, header: bytes) -> None:
+        self.format = known
+        self._parts = [header]
+        self._starts = [_FIRST_ROW]  # the line on which each file's records start; one more for the next
+        self.size = len(header)
+
+    def add(self, records: bytes) -> None:
+        """Adds a file: all that it has behind its header."""
+        self._parts.append(records if records.endswith(b"\n") else records + b"\n" * bool(records))
+        self._starts.append(self._starts[-1] + count_lines(records))
+        self.size += len(records)
+
+    def read(self, options: ReadOptions) -> Iterator[Batch]:
+        """The batches of all files, in their order; `place` tells whose row is whose.
+
+        Raises:
+            SourceError: One of the files cannot be counted; which one, only reading it alone can tell.
+        """
+        return self.format.read(io.BytesIO(b"".join(self._parts)), options)
+
+    def place(self, rows: RowNumbers) -> tuple[npt.NDArray[np.int64], RowNumbers]:
+        """From row numbers of the batches: the number of the file, and the row number in it."""
+        starts = np.array(self._starts)
+        files = np.searchsorted(starts, rows, side="right") - 1
+        return files, rows - starts[files] + _FIRST_ROW
+
+
+def split_header(text: bytes) -> tuple[bytes, bytes] | None:
+    """A text's first line, with its newline, and what is behind it; None if the text must not be joined to others."""
+    if any(byte in text for byte in _FOREIGN):
+        return None
+    end = text.find(b"\n") + 1
+    return (text[:end], text[end:]) if end else None

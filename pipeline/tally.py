@@ -1,0 +1,123 @@
+"""What is known of sources while they are read: of one alone, or of small ones whose texts are read as one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+
+from pipeline.kernel.totals import Added
+from pipeline.ledger import SourceRecord
+from pipeline.readers.interface import Batch, Reject
+from pipeline.readers.joined import JoinedText
+from pipeline.rejects import RejectSpool
+from pipeline.sources import Source
+
+
+class Tally(Protocol):
+    """Takes note of what was read."""
+
+    def add(self, batch: Batch, added: Added) -> None:
+        """Takes note of a batch that was added to the totals."""
+
+    def where(self, row: int) -> tuple[str, int]:
+        """The name of the source of a batch's row, and the row number there."""
+
+
+@dataclass
+class SourceTally:
+    """What is known of one source."""
+
+    source: Source
+    rejects: RejectSpool
+    format: str = ""
+    read: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
+    valid: int = 0
+    bytes_tx: int = 0
+    bytes_rx: int = 0
+    hours: set[int] = field(default_factory=set)
+
+    def add(self, batch: Batch, added: Added) -> None:
+        self.rejects.add(self.source.name, batch.rejects)
+        self.read += batch.read
+        self.ignored += batch.ignored
+        self.valid += batch.table.num_rows
+        self.bytes_tx += added.bytes_tx
+        self.bytes_rx += added.bytes_rx
+        self.hours.update(pc.unique(batch.table.column("hour")).to_pylist())
+
+    def where(self, row: int) -> tuple[str, int]:
+        return self.source.name, row
+
+    def record(self) -> SourceRecord:
+        """The source's record for the ledger."""
+        source = self.source
+        return SourceRecord(
+            path=source.name,
+            digest=source.digest,
+            size=source.size,
+            mtime_ns=source.mtime_ns,
+            format=self.format,
+            read=self.read,
+            valid=self.valid,
+            rejected=self.rejects.count,
+            ignored=dict(self.ignored),
+            bytes_tx=self.bytes_tx,
+            bytes_rx=self.bytes_rx,
+            hours=sorted(self.hours),
+        )
+
+
+@dataclass
+class JoinedTally:
+    """What is known of sources whose texts are read as one: each row is noted at its own source."""
+
+    text: JoinedText
+    tallies: list[SourceTally]
+
+    def add(self, batch: Batch, added: Added) -> None:
+        del added  # it is the sum over all sources
+        files, _ = self.text.place(batch.rows)
+        order = np.argsort(files, kind="stable")  # lines that are not plain come last in a batch
+        present, starts = np.unique(files[order], return_index=True)
+        borders = np.append(starts, len(files))
+        columns = {name: batch.table.column(name).to_numpy()[order] for name in ("hour", "bytes_tx", "bytes_rx")}
+        tx, rx = _sums_between(columns["bytes_tx"], borders), _sums_between(columns["bytes_rx"], borders)
+        for i, file in enumerate(present.tolist()):
+            tally, start, end = self.tallies[file], borders[i], borders[i + 1]
+            tally.valid += int(end - start)
+            tally.read += int(end - start)
+            tally.bytes_tx += tx[i]
+            tally.bytes_rx += rx[i]
+            tally.hours.update(set(columns["hour"][start:end].tolist()))
+        self._add_others(batch)
+
+    def _add_others(self, batch: Batch) -> None:
+        """Takes note of the rows that were not added."""
+        rejects: dict[int, list[Reject]] = {}
+        files, rows = self.text.place(np.array([reject.row for reject in batch.rejects], np.int64))
+        for reject, file, row in zip(batch.rejects, files.tolist(), rows.tolist(), strict=True):
+            rejects.setdefault(file, []).append(replace(reject, row=row))
+        for file, found in rejects.items():
+            tally = self.tallies[file]
+            tally.rejects.add(tally.source.name, found)
+            tally.read += len(found)
+        for reason, rows in batch.left_out.items():
+            for file in self.text.place(rows)[0].tolist():
+                self.tallies[file].ignored[reason] += 1
+                self.tallies[file].read += 1
+
+    def where(self, row: int) -> tuple[str, int]:
+        (file,), (own,) = self.text.place(np.array([row]))
+        return self.tallies[file].source.name, int(own)
+
+
+def _sums_between(values: npt.NDArray[np.int64], borders: npt.NDArray[np.int64]) -> list[int]:
+    """The sum from each border to the next, exactly: no sum of the numbers' halves can wrap."""
+    upper, lower = (np.concatenate([[0], np.cumsum(half)])[borders] for half in (values >> 32, values & 0xFFFFFFFF))
+    return [(high << 32) + low for high, low in zip(np.diff(upper).tolist(), np.diff(lower).tolist(), strict=True)]
