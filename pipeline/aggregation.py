@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import SumOverflow
-from pipeline.kernel.totals import Added, SortedTotals, Totals
-from pipeline.schema import COUNT, INT64_MAX, KEY, SUMS, TOTALS_SCHEMA
+from pipeline.kernel.totals import Added, SortedTotals, Totals, TotalsByHour
+from pipeline.schema import COUNT, FLOW_SCHEMA, INT64_MAX, KEY, SUMS, TOTALS_SCHEMA
 
 
 def merge(totals: Iterable[pa.Table], by: Sequence[str] = KEY) -> pa.Table:
@@ -97,6 +97,10 @@ def sort_rows(table: pa.Table, order: Sequence[tuple[str, str]]) -> pa.Table:
     return table.take(pc.sort_indices(table, list(order)))
 
 
+#: Totals as the kernel gives them: with their text coded.
+_SPILL_SCHEMA = FLOW_SCHEMA.append(TOTALS_SCHEMA.field(COUNT))
+
+
 @dataclass
 class HourlyTotals:
     """The totals of a source, or of a run, as they come in.
@@ -130,9 +134,12 @@ class HourlyTotals:
         Raises:
             SumOverflow: A sum does not fit into int64.
         """
-        self._held.absorb(other._held)
         self._spills += other._spills
-        self._spill_beyond_budget()
+        if self._held.nbytes + other._held.nbytes > self.budget_bytes:
+            other._spill()  # at once, and not on the way through a table that has no room for it
+            self._spills += other._spills[-1:]
+        else:
+            self._held.absorb(other._held)
 
     def hours(self) -> list[int]:
         """The hours for which there are totals, in order."""
@@ -157,9 +164,12 @@ class HourlyTotals:
         return merge_sorted([*([held.table(hour)] if hour in held else []), *(spill.read(hour) for spill in spilled)])
 
     def _spill_beyond_budget(self) -> None:
-        if self._held.nbytes > self.budget_bytes // 2:  # it grows by doubling
-            self._spills.append(_Spill(self.spill_folder, SortedTotals(self._held)))
-            self._held = Totals()
+        if self._held.nbytes > self.budget_bytes:
+            self._spill()
+
+    def _spill(self) -> None:
+        self._spills.append(_Spill(self.spill_folder, TotalsByHour(self._held)))
+        self._held = Totals()
 
 
 def merge_sorted(totals: Iterable[pa.Table]) -> pa.Table:
@@ -171,7 +181,8 @@ def merge_sorted(totals: Iterable[pa.Table]) -> pa.Table:
     merged = Totals()
     for table in totals:
         merged.add(coded(table))
-    return next((table for _, table in SortedTotals(merged)), coded(TOTALS_SCHEMA.empty_table()))
+    by_hour = SortedTotals(merged)
+    return by_hour.table(by_hour.hours[0]) if by_hour.hours else coded(TOTALS_SCHEMA.empty_table())
 
 
 def coded(totals: pa.Table) -> pa.Table:
@@ -186,15 +197,15 @@ def coded(totals: pa.Table) -> pa.Table:
 
 
 class _Spill:
-    """Totals on disk: an Arrow file with one batch for each hour."""
+    """Totals on disk: an Arrow file with one batch for each hour, and the texts once."""
 
-    def __init__(self, folder: Path, totals: SortedTotals) -> None:
+    def __init__(self, folder: Path, totals: TotalsByHour) -> None:
         descriptor, self._path = tempfile.mkstemp(".arrow", "totals-", folder)
         os.close(descriptor)
         self._batch_of = {hour: index for index, hour in enumerate(totals.hours)}
-        with pa.ipc.new_file(self._path, TOTALS_SCHEMA) as writer:
-            for _, table in totals:
-                writer.write_table(table.cast(TOTALS_SCHEMA))
+        with pa.ipc.new_file(self._path, _SPILL_SCHEMA) as writer:
+            for _, table in totals.tables():
+                writer.write_table(table)
 
     def __contains__(self, hour: int) -> bool:
         return hour in self._batch_of
@@ -203,5 +214,12 @@ class _Spill:
         return iter(self._batch_of)
 
     def read(self, hour: int) -> pa.Table:
-        with pa.OSFile(self._path) as file:
-            return pa.table(pa.ipc.open_file(file).get_batch(self._batch_of[hour]))
+        with pa.memory_map(self._path) as file:
+            batch = pa.ipc.open_file(file).get_batch(self._batch_of[hour])
+            texts = [_with_few_texts(column) if pa.types.is_dictionary(column.type) else column for column in batch.columns]
+        return pa.table(texts, schema=_SPILL_SCHEMA)
+
+
+def _with_few_texts(column: pa.DictionaryArray) -> pa.DictionaryArray:
+    """A column of coded text without the many texts that none of its few rows has."""
+    return column.dictionary_decode().dictionary_encode() if len(column.dictionary) > len(column) else column

@@ -16,6 +16,7 @@ import typer
 
 from pipeline.errors import FlowlogError, UsageError
 from pipeline.hours import hour_to_text
+from pipeline.resources import parse_size
 
 if TYPE_CHECKING:
     from pipeline.flowstore import FlowStore
@@ -91,6 +92,15 @@ def ingest(
         int | None,
         typer.Option(min=1, help="Files read at once.  [default: one a processor]", envvar="FLOWLOG_WORKERS", metavar="N"),
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="The most memory to take, as 512M or 2G; what does not fit goes to disk.  [default: a 32nd of the machine's,"
+            " at least 512M]",
+            envvar="FLOWLOG_MEMORY",
+            metavar="SIZE",
+        ),
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option(
@@ -150,6 +160,7 @@ def ingest(
         vpc_id=vpc_id,
         aws_fields=None if aws_fields is None else tuple(aws_fields.split()),
         workers=workers,
+        memory_bytes=None if memory is None else parse_size(memory),
         strict=strict,
         max_reject_ratio=max_reject_ratio,
         zero_bytes=zero_bytes,

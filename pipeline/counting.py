@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
@@ -20,6 +19,7 @@ from pipeline.readers.compression import decompressed_small
 from pipeline.readers.interface import Batch, Format, ReadOptions
 from pipeline.readers.joined import JoinedText, split_header
 from pipeline.rejects import RejectSpool
+from pipeline.resources import Resources
 from pipeline.schema import ZeroBytes, flow_schema
 from pipeline.sources import Source, digest_of
 from pipeline.store import files
@@ -141,8 +141,7 @@ class SourceCounter:
     Args:
         interpretation: How their rows are understood.
         scratch: A folder for what does not fit into memory.
-        workers: How many are read at once; None for one a processor.
-        totals_bytes: How much memory all their totals may take.
+        resources: What they may take of the machine.
         progress: Is told how far it has come.
         strict: Whether the first rejected row ends it all.
 
@@ -154,22 +153,20 @@ class SourceCounter:
         self,
         interpretation: Interpretation,
         scratch: Path,
-        workers: int | None,
-        totals_bytes: int,
+        resources: Resources,
         progress: Progress | None = None,
         strict: bool = False,
     ) -> None:
         self._interpretation = interpretation
         self._read_options = ReadOptions(interpretation.load_apps(), interpretation.vpc_id, interpretation.aws_fields)
         self._scratch = scratch
-        self._workers = workers or os.cpu_count() or 1
-        self._totals_bytes = totals_bytes
+        self._resources = resources
         self._progress = progress or Silent()
         self._strict = strict
 
     def new_totals(self) -> HourlyTotals:
         """For the whole run, for each lot that is being read, or for one that waits to be taken over into the run's."""
-        return HourlyTotals(self._scratch, self._totals_bytes // (1 + self._workers + 1))
+        return HourlyTotals(self._scratch, self._resources.totals_bytes)
 
     def count_all(self, lots: Iterable[Sequence[Source]]) -> Iterator[Lot]:
         """Counts lots of sources (see `lots_of`); gives each as it is done, and holds few of them at a time.
@@ -180,11 +177,11 @@ class SourceCounter:
         """
         stop = threading.Event()
         running: set[Future[Lot]] = set()
-        with ThreadPoolExecutor(self._workers, thread_name_prefix="source") as pool:
+        with ThreadPoolExecutor(self._resources.threads, thread_name_prefix="source") as pool:
             try:
                 for number, sources in enumerate(lots):
                     running.add(pool.submit(self._count_lot, number, sources, stop))
-                    if len(running) > self._workers:
+                    if len(running) > self._resources.threads:
                         done, running = wait(running, return_when=FIRST_COMPLETED)
                         yield from (future.result() for future in done)
                 yield from (future.result() for future in as_completed(running))

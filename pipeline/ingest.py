@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from pipeline.counting import Counted, Interpretation, Progress, Silent, SourceC
 from pipeline.errors import StrictRunStopped, TooManyRejects, UsageError
 from pipeline.ledger import RunRecord, SourceRecord, now, open_index, read_runs, standing_sources
 from pipeline.rejects import RejectSpool
+from pipeline.resources import Resources
 from pipeline.schema import ZeroBytes, flow_schema, is_utf8
 from pipeline.sources import Failure, Plan, SameContent, Source, find, plan
 from pipeline.staging import stage_hours
@@ -51,7 +51,7 @@ class IngestOptions:
         same_content: What to do with a file whose content was counted from another path.
         replace_changed: Whether a source that changed after it was counted is taken back and counted as it is now.
         min_age_seconds: Files that were modified less than so long ago are left for the next run.
-        totals_bytes: How much memory the totals may take before they go to disk.
+        memory_bytes: The most memory that the run should take; None for a fixed part of the machine's.
     """
 
     format: str = "auto"
@@ -66,7 +66,12 @@ class IngestOptions:
     same_content: SameContent = "skip"
     replace_changed: bool = False
     min_age_seconds: float = 0
-    totals_bytes: int = 1 << 30
+    memory_bytes: int | None = None
+
+    @property
+    def resources(self) -> Resources:
+        """What the run may take of the machine."""
+        return Resources(self.workers, self.memory_bytes)
 
     def interpretation(self) -> Interpretation:
         """What of it decides what a source counts as.
@@ -162,7 +167,7 @@ def ingest(
     found = find(raw, store.root)
     with locked(store, options.wait_seconds):
         recovered = recover(store)
-        with ThreadPoolExecutor(options.workers or os.cpu_count()) as pool, open_index(store) as index:
+        with ThreadPoolExecutor(options.resources.threads) as pool, open_index(store) as index:
 
             def map_unread(digest: Callable[[Source], T], sources: Sequence[Source]) -> Iterator[T]:
                 if sources:  # there may be rows to validate: what takes longest to import comes while files are read
@@ -203,9 +208,7 @@ class _Run:
         progress.start(sum(source.size for source in [*plan.new, *replaced]))
         with Transaction(self._store, new_run_id(self._store)) as transaction:
             scratch = transaction.scratch
-            counter = SourceCounter(
-                self._interpretation, scratch, options.workers, options.totals_bytes, progress, options.strict
-            )
+            counter = SourceCounter(self._interpretation, scratch, options.resources, progress, options.strict)
             totals, replacing = counter.new_totals(), counter.new_totals()
             changed = self._count(counter, replaced, replacing)
             rebuilt = self._rebuild(changed, scratch)
@@ -222,7 +225,7 @@ class _Run:
                 return
             added = [totals, rebuilt.totals] if rebuilt else [totals]
             anew = rebuilt.hours if rebuilt else ()
-            hours = dict(stage_hours(self._store, transaction, added, anew, options.workers))
+            hours = dict(stage_hours(self._store, transaction, added, anew, options.resources))
             if rejects.count:
                 write = partial(write_rejects, batches=rejects.batches())
                 transaction.stage(self._store.rejects_of(transaction.run_id), write)
@@ -268,7 +271,7 @@ class _Run:
         if paths:
             unwanted = [s for s in standing if s.source.path in paths]
             try:
-                rebuilt = rebuild_without(unwanted, standing, scratch, options.workers, options.totals_bytes)
+                rebuilt = rebuild_without(unwanted, standing, scratch, options.resources)
                 plan.changed = [source for source in plan.changed if source.name not in paths]
             except UsageError as error:
                 for path in sorted(paths):

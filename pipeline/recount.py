@@ -15,6 +15,7 @@ from pipeline.aggregation import HourlyTotals
 from pipeline.counting import Counted, Interpretation, SourceCounter
 from pipeline.errors import SourceError, UnreadableSource
 from pipeline.ledger import SourceRecord, Standing
+from pipeline.resources import Resources
 from pipeline.sources import Source, digest_of
 
 
@@ -46,8 +47,7 @@ def recount(
     files: dict[str, Source],
     hours: Collection[int],
     scratch: Path,
-    workers: int | None,
-    totals_bytes: int,
+    resources: Resources,
 ) -> tuple[HourlyTotals, list[str]]:
     """Counts sources again, each as it was counted.
 
@@ -56,8 +56,7 @@ def recount(
         files: What `find_again` gives.
         hours: Only what they add to these hours, and still count for.
         scratch: A folder for what does not fit into memory.
-        workers: How many are read at once; None for one a processor.
-        totals_bytes: How much memory the totals may take.
+        resources: What this may take of the machine.
 
     Returns:
         The totals, and what stands against them: a sentence for each source that counts otherwise now.
@@ -71,7 +70,7 @@ def recount(
     totals: HourlyTotals | None = None
     problems: list[str] = []
     for group in by_interpretation.values():
-        counter = SourceCounter(Interpretation.from_json(group[0].interpretation), scratch, workers, totals_bytes)
+        counter = SourceCounter(Interpretation.from_json(group[0].interpretation), scratch, resources)
         totals = totals or counter.new_totals()
         for lot in counter.count_all([files[standing.source.digest]] for standing in group):
             standing, (_, counted) = group[lot.number], lot.results[0]
@@ -81,7 +80,7 @@ def recount(
             for hour, read in lot.totals.by_hour():
                 if hour in hours and hour in standing.hours:
                     totals.add(read())
-    return totals or HourlyTotals(scratch, totals_bytes), sorted(problems)
+    return totals or HourlyTotals(scratch, resources.totals_bytes), sorted(problems)
 
 
 def _difference(before: SourceRecord, counted: Counted | SourceError) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -10,6 +9,7 @@ from functools import partial
 import pyarrow as pa
 
 from pipeline.aggregation import HourlyTotals, merge_sorted, sums_of
+from pipeline.resources import Resources
 from pipeline.store import files
 from pipeline.store.locations import Locations
 from pipeline.store.partitions import read_partition, write_partition
@@ -21,7 +21,7 @@ def stage_hours(
     transaction: Transaction,
     totals: Iterable[HourlyTotals],
     anew: Collection[int] = (),
-    workers: int | None = None,
+    resources: Resources | None = None,
 ) -> Iterator[tuple[int, dict[str, int]]]:
     """Stages the partitions of all hours that change.
 
@@ -30,7 +30,7 @@ def stage_hours(
         transaction: The run that changes them.
         totals: What is added to the hours.
         anew: The hours of which nothing that is there is kept.
-        workers: How many are written at once; None for one a processor.
+        resources: What this may take of the machine.
 
     Yields:
         An hour, and what is added to its `flows`, `bytes_tx` and `bytes_rx`; less than 0 where it is taken away.
@@ -58,5 +58,5 @@ def stage_hours(
         before, after = sums_of(present), sums_of(new)
         return hour, {name: after[name] - before[name] for name in after}
 
-    with files.writing(transaction.scratch), ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with files.writing(transaction.scratch), ThreadPoolExecutor((resources or Resources()).threads) as pool:
         yield from pool.map(stage, sorted(added))

@@ -11,6 +11,7 @@ from pipeline.aggregation import HourlyTotals, sums_of
 from pipeline.errors import UsageError
 from pipeline.ledger import RunRecord, Standing, now, read_runs, standing_sources
 from pipeline.recount import find_again, recount
+from pipeline.resources import Resources
 from pipeline.staging import stage_hours
 from pipeline.store.locations import Locations
 from pipeline.store.lock import locked
@@ -64,8 +65,7 @@ def drop(store: Locations, before: int, wait_seconds: float = 0) -> UndoSummary:
 def forget(
     store: Locations,
     names: Sequence[str],
-    workers: int | None = None,
-    totals_bytes: int = 1 << 30,
+    resources: Resources | None = None,
     wait_seconds: float = 0,
 ) -> UndoSummary:
     """Takes sources back: makes their hours anew from the other sources that count there. They are unknown afterwards.
@@ -73,8 +73,7 @@ def forget(
     Args:
         store: The store.
         names: Paths of sources, or digests.
-        workers: How many raw files are read at once; None for one a processor.
-        totals_bytes: How much memory the totals may take.
+        resources: What this may take of the machine.
         wait_seconds: How long to wait for another run that holds the store.
 
     Raises:
@@ -85,11 +84,12 @@ def forget(
     with locked(store, wait_seconds):
         recover(store)
         started = now()
+        resources = resources or Resources()
         standing = standing_sources(read_runs(store))
         unwanted = _choose(standing, names)
         with Transaction(store, new_run_id(store)) as transaction:
-            rebuilt = rebuild_without(unwanted, standing, transaction.scratch, workers, totals_bytes)
-            changes = dict(stage_hours(store, transaction, [rebuilt.totals], anew=rebuilt.hours))
+            rebuilt = rebuild_without(unwanted, standing, transaction.scratch, resources)
+            changes = dict(stage_hours(store, transaction, [rebuilt.totals], anew=rebuilt.hours, resources=resources))
             run = RunRecord(
                 transaction.run_id, started, now(), [], changes, files=transaction.digests, forgotten=rebuilt.forgotten
             )
@@ -127,8 +127,7 @@ def rebuild_without(
     unwanted: Collection[Standing],
     standing: Sequence[Standing],
     scratch: Path,
-    workers: int | None,
-    totals_bytes: int,
+    resources: Resources,
 ) -> Rebuilt:
     """Makes hours anew from all their sources but some.
 
@@ -136,8 +135,7 @@ def rebuild_without(
         unwanted: The sources that are to count no more.
         standing: All sources that count.
         scratch: A folder for what does not fit into memory.
-        workers: How many raw files are read at once; None for one a processor.
-        totals_bytes: How much memory the totals may take.
+        resources: What this may take of the machine.
 
     Raises:
         UsageError: It cannot be done; the message says which raw files are missing or count otherwise now.
@@ -148,7 +146,7 @@ def rebuild_without(
     found = find_again(others)
     problems = [f"{s.source.path} is missing or has changed" for s in others if s.source.digest not in found]
     if not problems:
-        totals, problems = recount(others, found, hours, scratch, workers, totals_bytes)
+        totals, problems = recount(others, found, hours, scratch, resources)
     if problems:
         raise UsageError(
             f"{len(hours):,} hours must be made anew from the other sources that count there, "

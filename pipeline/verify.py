@@ -16,6 +16,7 @@ from pipeline.aggregation import sums_of
 from pipeline.errors import StoreDamaged
 from pipeline.ledger import RunRecord, Standing, read_run, standing_sources
 from pipeline.recount import find_again, recount
+from pipeline.resources import Resources
 from pipeline.schema import COUNT, PARTITION_ORDER, SUMS, TOTALS_SCHEMA
 from pipeline.sources import find
 from pipeline.store import files
@@ -67,13 +68,11 @@ class DeepOptions:
 
     Attributes:
         raw: Where raw files may be beside the paths from which they were counted: files, folders, patterns.
-        workers: How many are read at once; None for one a processor.
-        totals_bytes: How much memory the totals may take.
+        resources: What this may take of the machine.
     """
 
     raw: Sequence[str] = ()
-    workers: int | None = None
-    totals_bytes: int = 1 << 30
+    resources: Resources = field(default_factory=Resources)
 
 
 def verify(store: Locations, wait_seconds: float = 0, deep: DeepOptions | None = None) -> Verification:
@@ -131,7 +130,7 @@ def _prove(store: Locations, standing: list[Standing], options: DeepOptions, pro
     hours = frozenset[int]().union(*(s.hours for s in standing)) - unproved
     with TemporaryDirectory(prefix="flowlog-") as scratch:
         readable = [s for s in standing if s.hours & hours]
-        totals, differences = recount(readable, found, hours, Path(scratch), options.workers, options.totals_bytes)
+        totals, differences = recount(readable, found, hours, Path(scratch), options.resources)
         problems += differences
         again = dict.fromkeys(hours, False)
         for hour, read in totals.by_hour():

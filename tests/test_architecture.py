@@ -28,7 +28,7 @@ LAYERS = [
     ["counting", "tally", "recount", "staging", "rejects"],
     ["sources", "ledger", "store", "aggregation", "validation", "readers"],
     ["kernel"],
-    ["schema", "errors", "hours"],
+    ["schema", "errors", "hours", "resources"],
 ]
 
 

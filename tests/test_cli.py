@@ -526,6 +526,7 @@ USAGE_ERRORS = [
     (["ingest", "--format", "xml"], "Invalid value for '--format'"),
     (["ingest", "--workers", "0"], "Invalid value for '--workers'"),
     (["ingest", "--workers", "two"], "Invalid value for '--workers'"),
+    (["ingest", "--memory", "much"], "'much' is no amount of memory; write it like 512M or 2G"),
     (["ingest", "--max-reject-ratio", "1.5"], "Invalid value for '--max-reject-ratio'"),
     (["ingest", "--max-reject-ratio", "nan"], "Invalid value for '--max-reject-ratio'"),
     (["ingest", "--wait", "-1"], "Invalid value for '--wait'"),
@@ -660,7 +661,7 @@ class TestEnvironment:
 
 CONTRACT = {
     "ingest": {
-        "--store", "--format", "--apps", "--vpc-id", "--workers", "--strict", "--max-reject-ratio", "--zero-bytes",
+        "--store", "--format", "--apps", "--vpc-id", "--workers", "--memory", "--strict", "--max-reject-ratio", "--zero-bytes",
         "--wait", "--same-content", "--json",
     },
     "query": {

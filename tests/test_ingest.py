@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import readers
+from pipeline import readers, resources
 from pipeline.errors import StoreDamaged, StoreLocked, StrictRunStopped, SumOverflow, TooManyRejects, UsageError
 from pipeline.ingest import IngestOptions, ingest
 from pipeline.ledger import read_runs
@@ -269,12 +269,13 @@ class TestAccounting:
         ingest([str(raw)], store)
         assert find_rejects(store).column("row").to_pylist() == list(range(2, 3002))
 
-    def test_totals_that_outgrow_the_memory_give_the_same_files(self, tmp_path, raw):
+    def test_totals_that_outgrow_the_memory_give_the_same_files(self, tmp_path, raw, monkeypatch):
+        monkeypatch.setattr(resources, "_LEAST_FOR_TOTALS", 0)
         for name in "abc":
             write(raw, f"{name}.csv", *(f"{i % 7 + 1},{name}-{i % 50},bar,v,{i},1" for i in range(400)))
         roomy, narrow = Locations(tmp_path / "roomy"), Locations(tmp_path / "narrow")
         ingest([str(raw)], roomy)
-        ingest([str(raw)], narrow, IngestOptions(totals_bytes=100))
+        ingest([str(raw)], narrow, IngestOptions(memory_bytes=1))
         assert snapshot(roomy.flows) == snapshot(narrow.flows)
 
     def test_progress_sees_every_byte_and_row_once(self, store, raw):

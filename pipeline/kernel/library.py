@@ -58,6 +58,7 @@ def _load() -> ctypes.CDLL:
         "totals_hours": (c_int64, c_void_p, c_void_p, c_int64),
         "totals_order": (c_int32, c_void_p, c_int64, c_void_p, c_void_p, c_void_p),
         "totals_hour": (c_int32, c_void_p, c_int64, c_void_p, c_void_p, c_int64, *[POINTER(c_void_p)] * 2, c_void_p, POINTER(c_void_p)),
+        "totals_rows": (None, c_void_p, c_int64, c_void_p, POINTER(c_void_p), POINTER(c_void_p)),
         "totals_key": (None, c_void_p, c_int64, counter, c_void_p),
     }  # fmt: skip
     for name, (result, *arguments) in signatures.items():

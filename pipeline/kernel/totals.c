@@ -50,8 +50,9 @@ API int64_t totals_count(const totals *self) { return self->count; }
 
 API names *totals_names(totals *self) { return self->texts; }
 
+/* The memory that it takes: of the room for more rows, the system gives what is written to. */
 API int64_t totals_memory(const totals *self) {
-    return (int64_t)(self->capacity * sizeof *self->rows + ((uint64_t)self->mask + 1) * sizeof *self->slots) + names_memory(self->texts);
+    return (int64_t)(self->count * sizeof *self->rows + ((uint64_t)self->mask + 1) * sizeof *self->slots) + names_memory(self->texts);
 }
 
 /* Makes room for some more rows. */
@@ -313,6 +314,17 @@ API int totals_hour(const totals *self, int64_t count, const int32_t *order, con
     }
     free(from), free(to), free(numbers);
     return 0;
+}
+
+/* Some rows as they are: keys[3] receive the codes of their names, sums[3] their sums. */
+API void totals_rows(const totals *self, int64_t count, const int32_t *order, int32_t *keys[3], int64_t *sums[3]) {
+    for (int64_t i = 0; i < count; i++) {
+        const total *row = &self->rows[order[i]];
+        for (int part = 0; part < 3; part++) {
+            keys[part][i] = row->key[part];
+            sums[part][i] = row->sums[part];
+        }
+    }
 }
 
 /* What a row's key is, to be shown. */

@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Iterator
 from ctypes import c_int64, c_void_p
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from pipeline.errors import SumOverflow
 from pipeline.kernel.library import OVERFLOW, check, kernel
 from pipeline.kernel.names import Names, address_of
 from pipeline.schema import COUNT, KEY, SUMS
+
+Number = TypeVar("Number", np.int32, np.int64)
 
 _SUMMED = (*SUMS, COUNT)
 _TEXTS = KEY[1:]
@@ -108,8 +111,8 @@ class Totals:
             raise SumOverflow(_SUMMED[which], ", ".join(f"{name} {value!r}" for name, value in zip(KEY, key, strict=True)))
 
 
-class SortedTotals:
-    """The rows of a table by hour, and within an hour in the store's order. Several threads may read it at once.
+class TotalsByHour:
+    """The rows of a table, by hour. Several threads may read it at once.
 
     Attributes:
         hours: The hours for which there are rows, in order.
@@ -117,8 +120,7 @@ class SortedTotals:
 
     def __init__(self, totals: Totals) -> None:
         self._totals = totals  # keeps the rows alive
-        self._handle = totals._handle  # noqa: SLF001 - the two are one
-        self._texts, self._rank = totals._names.sorted_texts()  # noqa: SLF001
+        self._handle, self._names = totals._handle, totals._names  # noqa: SLF001 - the two are one
         self.hours = totals.hours()
         self._order, self._starts = np.empty(len(totals), np.int32), np.empty(len(self.hours) + 1, np.int64)
         hours = np.array(self.hours, np.int64)
@@ -129,22 +131,38 @@ class SortedTotals:
     def __contains__(self, hour: int) -> bool:
         return hour in self._place
 
-    def __iter__(self) -> Iterator[tuple[int, pa.Table]]:
-        return ((hour, self.table(hour)) for hour in self.hours)
+    def tables(self) -> Iterator[tuple[int, pa.Table]]:
+        """Each hour and its rows, in no order: `schema.TOTALS_SCHEMA`, but with text coded; all have the same texts."""
+        texts = self._names.texts()
+        for hour in self.hours:
+            rows = self._rows(hour)
+            keys, sums = _empty(np.int32, len(rows)), _empty(np.int64, len(rows))
+            kernel.totals_rows(self._handle, len(rows), rows.ctypes.data, _addresses(keys), _addresses(sums))
+            yield hour, _table(hour, keys, [texts] * len(keys), sums)
+
+    def _rows(self, hour: int) -> npt.NDArray[np.int32]:
+        start, end = self._starts[self._place[hour] :][:2].tolist()
+        return self._order[start:end]
+
+
+class SortedTotals(TotalsByHour):
+    """The same, and within an hour in the store's order."""
+
+    def __init__(self, totals: Totals) -> None:
+        super().__init__(totals)
+        self._texts, self._rank = self._names.sorted_texts()
 
     def table(self, hour: int) -> pa.Table:
         """The rows of one of `hours`: `schema.TOTALS_SCHEMA`, but with text coded, each column's texts in the order in
         which they come.
         """
-        start, end = self._starts[self._place[hour] :][:2].tolist()
-        count = end - start
-        keys, texts = ([np.empty(count, np.int32) for _ in _TEXTS] for _ in range(2))
-        sums = [np.empty(count, np.int64) for _ in _SUMMED]
+        rows = self._rows(hour)
+        keys, texts, sums = _empty(np.int32, len(rows)), _empty(np.int32, len(rows)), _empty(np.int64, len(rows))
         text_counts = np.empty(len(_TEXTS), np.int64)
         state = kernel.totals_hour(
             self._handle,
-            count,
-            self._order[start:].ctypes.data,
+            len(rows),
+            rows.ctypes.data,
             self._rank.ctypes.data,
             len(self._rank),
             _addresses(keys),
@@ -153,13 +171,23 @@ class SortedTotals:
             _addresses(sums),
         )
         check(state)
-        columns = {"hour": pa.repeat(pa.scalar(hour, pa.int64()), count)}
-        for name, key, used, found in zip(_TEXTS, keys, texts, text_counts.tolist(), strict=True):
-            columns[name] = pa.DictionaryArray.from_arrays(
-                pa.array(key), self._texts.take(pa.array(used[:found])), safe=False
-            )
-        columns.update(zip(_SUMMED, map(pa.array, sums), strict=True))
-        return pa.table(columns)
+        used = [ranks[:count] for ranks, count in zip(texts, text_counts.tolist(), strict=True)]
+        return _table(hour, keys, [self._texts.take(pa.array(ranks)) for ranks in used], sums)
+
+
+def _empty(type_: type[Number], count: int) -> list[npt.NDArray[Number]]:
+    """Room for one value in each row, for the three texts of a key, or its three sums."""
+    return [np.empty(count, type_) for _ in range(3)]
+
+
+def _table(
+    hour: int, keys: list[npt.NDArray[np.int32]], texts: list[pa.StringArray], sums: list[npt.NDArray[np.int64]]
+) -> pa.Table:
+    columns = {"hour": pa.repeat(pa.scalar(hour, pa.int64()), len(keys[0]))}
+    for name, key, distinct in zip(_TEXTS, keys, texts, strict=True):
+        columns[name] = pa.DictionaryArray.from_arrays(pa.array(key), distinct, safe=False)
+    columns.update(zip(_SUMMED, map(pa.array, sums), strict=True))
+    return pa.table(columns)
 
 
 def _addresses(arrays: list[npt.NDArray[np.int32]] | list[npt.NDArray[np.int64]]) -> ctypes.Array[c_void_p]:

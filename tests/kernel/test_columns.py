@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.kernel.columns import DelimitedLines, count_lines, lines_from
+from pipeline.kernel.columns import DelimitedLines, JsonLines, count_lines, lines_from
 from pipeline.readers.blocks import TextBlock
 from pipeline.readers.interface import Batch
 from pipeline.readers.syntax.cells import Column, Kind
@@ -301,6 +302,33 @@ class TestNumbers:
         assert [column.to_pylist() for column in lines.columns] == (
             [[-int(number)], [int(number)]] if digits <= 18 else [[], []]
         )
+
+
+def read_times(texts):
+    """What a column of times in JSON is read as; None where the line is odd."""
+    lines = JsonLines({"s": pa.float64()}).parse("\n".join(f'{{"s":"{text}"}}' for text in texts).encode())
+    values = iter(lines.columns[0].to_pylist())
+    odd = set(lines.odd.tolist())
+    return [None if i in odd else next(values) for i in range(lines.line_count)]
+
+
+class TestTimes:
+    moments = st.datetimes(timezones=st.just(UTC))
+
+    @given(st.lists(moments, min_size=1, max_size=20))
+    @example([datetime(4321, 6, 7, 8, 9, 10, micro, UTC) for micro in range(1, 10**6, 9973)])
+    @example([datetime(150, 6, 7, 8, 9, 10, micro, UTC) for micro in range(1, 10**6, 9973)])
+    def test_a_time_is_python_s_to_the_last_bit_or_odd(self, moments):
+        texts = [moment.strftime("%m-%dT%H:%M:%S.%fZ") for moment in moments]
+        texts = [f"{moment.year:04}-{text}" for moment, text in zip(moments, texts, strict=True)]
+        for moment, value in zip(moments, read_times(texts), strict=True):
+            assert value is None or value.hex() == moment.timestamp().hex()
+
+    @pytest.mark.parametrize("end", ["Z", ".748Z", ".748830Z"])
+    def test_no_day_of_our_centuries_is_odd(self, end):
+        days = [datetime(1899, 12, 31, 23, 59, 58, tzinfo=UTC) + timedelta(days) for days in range(100_000)]
+        texts = [f"{day:%Y-%m-%dT%H:%M:%S}{end}" for day in days]
+        assert read_times(texts) == [datetime.fromisoformat(text).timestamp() for text in texts]
 
 
 class TestShapes:

@@ -67,6 +67,15 @@ def test_codes_stay_as_the_names_grow():
     assert names.sorted_texts()[0].equals(strings(sorted(expected, key=str.encode)))
 
 
+@pytest.mark.parametrize("place", [0, 8, 16, 20, 32])
+def test_many_long_texts_may_differ_in_a_few_bytes_anywhere(place):
+    """So many that each meets others in the table: what is not kept there in words is compared as well."""
+    column = ["n" * place + f"{i:05}" + "n" * (37 - place) for i in range(20_000)]
+    names = Names()
+    assert names.codes_of(strings(column)).tolist() == list(range(20_000))
+    assert names.codes_of(strings(column[::-1])).tolist() == list(range(20_000))[::-1]
+
+
 def test_what_was_exported_stays_as_it_was():
     names = Names()
     names.codes_of(strings(["a", "b"]))
