@@ -112,14 +112,14 @@ def one_hour(flows: Path, first: int) -> str:
 
 def day_by_app(flows: Path, first: int) -> str:
     sums = "sum(bytes_tx)::BIGINT AS bytes_tx, sum(bytes_rx)::BIGINT AS bytes_rx, sum(flows)::BIGINT AS flows"
+    order = "sum(bytes_tx) + sum(bytes_rx) DESC, src_app"
     found = partitions(flows, first, first + 24)
-    return f"SELECT src_app, {sums} FROM {found} GROUP BY src_app ORDER BY bytes_tx + bytes_rx DESC, src_app LIMIT 10"
+    return f"SELECT src_app, {sums} FROM {found} GROUP BY src_app ORDER BY {order} LIMIT 10"
 
 
 def month_of_app(flows: Path, first: int) -> str:
     found = partitions(flows, first, first + 720)
-    columns = "hour, src_app, dest_app, vpc_id, bytes_tx, bytes_rx, flows"
-    return f"SELECT {columns} FROM {found} WHERE src_app = 'app-00012' ORDER BY ALL"
+    return f"SELECT hour, src_app, dest_app, vpc_id, bytes_tx, bytes_rx, flows FROM {found} WHERE src_app = 'app-00012' ORDER BY ALL"
 
 
 QUERIES: dict[str, Callable[[Path, int], str]] = {"hour": one_hour, "day": day_by_app, "month": month_of_app}
