@@ -39,8 +39,8 @@ WORKLOADS: dict[str, Callable[[Inputs], list[Race]]] = {
 def main() -> None:
     options = parse(sys.argv[1:])
     os.chdir(ROOT)
-    if hasattr(os, "sched_setaffinity"):  # two processors for everybody, whatever threads a library starts
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+    # Two processors for everybody, whatever threads a library starts.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
     inputs = Inputs(options.keep.resolve(), options.scale, options.seed)
     report = Report(inputs, options.runs)
     try:

@@ -1,9 +1,8 @@
-"""What a whole process costs, from its start to its end."""
+"""What a whole process costs, from its start to its end. Linux alone tells all of it."""
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -50,8 +49,7 @@ def run(command: list[str], folder: Path) -> Cost:
     if status:
         said = (folder / "stderr").read_text(errors="replace").strip()
         raise RunFailed(f"{' '.join(command)}\nended with {os.waitstatus_to_exitcode(status)}:\n{said[-2000:]}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Cost(wall, usage.ru_utime + usage.ru_stime, max(usage.ru_maxrss * unit, children.peak))
+    return Cost(wall, usage.ru_utime + usage.ru_stime, max(usage.ru_maxrss * 1024, children.peak))
 
 
 class _Children:
