@@ -38,10 +38,10 @@ WORKLOADS: dict[str, Callable[[Inputs], list[Race]]] = {
 
 def main() -> None:
     options = parse(sys.argv[1:])
-    os.chdir(ROOT)
     # Two processors for everybody, whatever threads a library starts.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
     inputs = Inputs(options.keep.resolve(), options.scale, options.seed)
+    os.chdir(ROOT)  # where the programs are found
     report = Report(inputs, options.runs)
     try:
         for name in options.only:

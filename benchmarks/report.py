@@ -15,7 +15,7 @@ from benchmarks.inputs import Inputs
 from benchmarks.measure import Cost
 from benchmarks.race import Race, Typical
 
-PACKAGES = ("pyarrow", "duckdb", "polars", "chdb")
+PACKAGES = ("flowlog", "pyarrow", "duckdb", "polars", "chdb")
 MEGABYTE = 1_000_000
 
 
