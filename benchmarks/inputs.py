@@ -16,6 +16,9 @@ ROOT = Path(__file__).parents[1]
 GRAPH = {"apps": 200, "pairs": 3000, "skew": 1.1}
 
 
+RECIPE = "recipe"
+
+
 @dataclass(frozen=True)
 class Inputs:
     """Where inputs and stores are kept.
@@ -40,10 +43,15 @@ class Inputs:
         command = ["data/generate.py", "flows", "--format", raw_format, f"--seed={self.seed}", *arguments]
         return self.made(name, " ".join(command), lambda new: program(*command, str(new / "raw"))) / "raw"
 
+    def store(self, name: str, raw: Path, *command: str) -> Path:
+        """A store, made by a program that is given where to; made again with the raw files, whose times its ledger has."""
+        recipe = f"{' '.join(command)} of {(raw.parent / RECIPE).read_text()}"
+        return self.made(name, recipe, lambda new: program(*command, str(new / "store"))) / "store"
+
     def made(self, name: str, recipe: str, make: Callable[[Path], object]) -> Path:
         """A folder that is made where it is missing, or was made by another recipe."""
         folder = self.kept / "inputs" / f"{name}-x{self.scale:g}-s{self.seed}"
-        note = folder / "recipe"
+        note = folder / RECIPE
         if not note.exists() or note.read_text() != recipe:
             print(f"makes {folder}", file=sys.stderr)
             new = folder.with_name(f"{folder.name}.new")

@@ -17,6 +17,7 @@ from benchmarks.race import Race, Typical
 
 PACKAGES = ("flowlog", "pyarrow", "duckdb", "polars", "chdb")
 MEGABYTE = 1_000_000
+NOISE = 1.25
 
 
 class Report:
@@ -75,6 +76,8 @@ def _text(race: Race, costs: dict[str, list[Cost]], results: dict[str, Typical],
     for target in targets:
         asked = f"{'at most' if target['at_most'] else 'at least'} {target['limit']:g}"
         lines.append(f"{'met ' if target['met'] else 'MISSED'}  {target['text']}: {target['measured']:.2f} ({asked})")
+    if any(max(cost.wall for cost in each) > NOISE * results[name].wall for name, each in costs.items()):
+        lines.append("note    some runs took much longer than the median: was the machine busy?")
     return "\n".join([f"### {race.key}  {race.title}", "", *lines])
 
 

@@ -9,7 +9,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from benchmarks.inputs import GRAPH, Inputs, program
+from benchmarks.inputs import GRAPH, Inputs
 from benchmarks.measure import RunFailed
 from benchmarks.race import OURS, Contestant, Race, no_slower, under
 
@@ -42,17 +42,10 @@ def new_hour(inputs: Inputs) -> Race:
 def nothing_new(inputs: Inputs) -> Race:
     files, old = inputs.scaled(20_000), inputs.scaled(1_000_000)
     raw = inputs.flows("W7-known", "csv", rows=5 * files, files=files, hours=24, apps=200, pairs=0)
-    ledger = f"ledger of {files} of {raw}"
-    known = inputs.made(
-        "W7-ledger", ledger, lambda new: program("-m", "pipeline", "ingest", str(raw), "--store", str(new / "store"))
-    )
-    aged = inputs.made(
-        "W7-aged",
-        f"{ledger}, and others up to {old}",
-        lambda new: program("-m", "benchmarks.stores", "aged", str(known / "store"), str(old), str(new / "store")),
-    )
-    young = Contestant(f"{OURS}, ledger of {files:,}", partial(_ingest, raw, known / "store"))
-    grown = Contestant(f"{OURS}, ledger of {old:,}", partial(_ingest, raw, aged / "store"))
+    known = inputs.store("W7-ledger", raw, "-m", "pipeline", "ingest", str(raw), "--store")
+    aged = inputs.store("W7-aged", raw, "-m", "benchmarks.stores", "aged", str(known), str(old))
+    young = Contestant(f"{OURS}, ledger of {files:,}", partial(_ingest, raw, known))
+    grown = Contestant(f"{OURS}, ledger of {old:,}", partial(_ingest, raw, aged))
 
     def check(folders: dict[str, Path]) -> None:
         for folder in folders.values():
@@ -70,13 +63,7 @@ def hourly_store(inputs: Inputs, hours: int) -> Path:
     """A store of so many hours, of 1,000 rows each, as a run an hour leaves it."""
     rows = 1000 * hours
     raw = inputs.flows(f"hours-{hours}", "csv", rows=rows, files=hours, hours=hours, **GRAPH | {"pairs": min(3000, rows)})
-    recipe = f"one run an hour from {raw}"
-    make = partial(_make_hourly_store, raw)
-    return inputs.made(f"store-{hours}", recipe, make) / "store"
-
-
-def _make_hourly_store(raw: Path, new: Path) -> None:
-    program("-m", "benchmarks.stores", "hourly", str(raw), str(new / "store"))
+    return inputs.store(f"store-{hours}", raw, "-m", "benchmarks.stores", "hourly", str(raw))
 
 
 def _ingest(raw: Path, store: Path, _folder: Path) -> list[str]:
