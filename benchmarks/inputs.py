@@ -12,10 +12,6 @@ from pathlib import Path
 from benchmarks.measure import RunFailed
 
 ROOT = Path(__file__).parents[1]
-#: A service graph: few pairs talk, and some much more than others.
-GRAPH = {"apps": 200, "pairs": 3000, "skew": 1.1}
-
-
 RECIPE = "recipe"
 
 
@@ -62,6 +58,11 @@ class Inputs:
             new.rename(folder)
             note.write_text(recipe)  # last: a folder without it is made again
         return folder
+
+
+def graph(rows: int) -> dict[str, float]:
+    """The generator's options for a service graph: few pairs of apps talk, and some much more than others."""
+    return {"rows": rows, "apps": 200, "pairs": min(3000, rows), "skew": 1.1}
 
 
 def program(*arguments: str) -> None:

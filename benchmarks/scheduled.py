@@ -9,7 +9,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from benchmarks.inputs import GRAPH, Inputs
+from benchmarks.inputs import Inputs, graph
 from benchmarks.measure import RunFailed
 from benchmarks.race import OURS, Contestant, Race, no_slower, under
 
@@ -22,8 +22,7 @@ def w7(inputs: Inputs) -> list[Race]:
 
 def new_hour(inputs: Inputs) -> Race:
     hours, rows = hours_of_year(inputs), inputs.scaled(500_000)
-    options = {"rows": rows, "files": 1, "hours": 1, "first_hour": FIRST_HOUR + hours}
-    raw = inputs.flows("W7-new", "csv", **options, **GRAPH)
+    raw = inputs.flows("W7-new", "csv", files=1, hours=1, first_hour=FIRST_HOUR + hours, **graph(rows))
     stores = {"1 hour": hourly_store(inputs, 1), f"{hours:,} hours": hourly_store(inputs, hours)}
     contestants = [
         Contestant(f"{OURS}, store of {size}", partial(_ingest_into_copy, raw), partial(_copy_store, store))
@@ -61,8 +60,7 @@ def hours_of_year(inputs: Inputs) -> int:
 
 def hourly_store(inputs: Inputs, hours: int) -> Path:
     """A store of so many hours, of 1,000 rows each, as a run an hour leaves it."""
-    rows = 1000 * hours
-    raw = inputs.flows(f"hours-{hours}", "csv", rows=rows, files=hours, hours=hours, **GRAPH | {"pairs": min(3000, rows)})
+    raw = inputs.flows(f"hours-{hours}", "csv", files=hours, hours=hours, **graph(1000 * hours))
     return inputs.store(f"store-{hours}", raw, "-m", "benchmarks.stores", "hourly", str(raw))
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from math import sqrt
 from pathlib import Path
 
-from benchmarks.inputs import GRAPH, Inputs, program
+from benchmarks.inputs import Inputs, graph, program
 from benchmarks.race import OURS, Contestant, Race, Target, memory, no_larger, speed
 
 PEERS = ("duckdb", "polars", "chdb")
@@ -23,38 +23,38 @@ def w1(inputs: Inputs) -> list[Race]:
 
 def w2(inputs: Inputs) -> list[Race]:
     rows = inputs.scaled(20e6)
-    raw = inputs.flows("W2", "csv", rows=rows, files=8, hours=192, **GRAPH)
+    raw = inputs.flows("W2", "csv", files=8, hours=192, **graph(rows))
     return [whole_job("W2", f"CSV, a service graph: {rows:,} rows in 8 files, 3,000 app pairs, 192 hours", raw, speed(2))]
 
 
 def w3(inputs: Inputs) -> list[Race]:
     rows = inputs.scaled(10e6)
-    raw = inputs.flows("W3", "jsonl", rows=rows, files=8, hours=192, **GRAPH)
+    raw = inputs.flows("W3", "jsonl", files=8, hours=192, **graph(rows))
     return [whole_job("W3", f"JSON Lines: {rows:,} rows of W2's kind in 8 files", raw, speed(1))]
 
 
 def w4(inputs: Inputs) -> list[Race]:
     rows = inputs.scaled(20e6)
-    raw = inputs.flows("W4", "aws", rows=rows, files=80, hours=192, **GRAPH)
+    raw = inputs.flows("W4", "aws", files=80, hours=192, **graph(rows))
     title = f"AWS text, .log.gz, 14 fields: {rows:,} rows in 80 files, addresses mapped to apps"
     return [whole_job("W4", title, raw, speed(2), options=("--apps", f"{raw}.apps.csv"))]
 
 
 def w5(inputs: Inputs) -> list[Race]:
     files = inputs.scaled(10_000)
-    raw = inputs.flows("W5", "csv", gzip=True, rows=500 * files, files=files, hours=192, **GRAPH)
+    raw = inputs.flows("W5", "csv", gzip=True, files=files, hours=192, **graph(500 * files))
     return [whole_job("W5", f"CSV, .csv.gz: {files:,} files of 500 rows", raw, speed(2))]
 
 
 def w6(inputs: Inputs) -> list[Race]:
     rows = inputs.scaled(5e6)
-    raw = inputs.flows("W6", "zeek", rows=rows, files=8, hours=192, **GRAPH)
+    raw = inputs.flows("W6", "zeek", files=8, hours=192, **graph(rows))
     return [whole_job("W6", f"Zeek conn.log, TSV: {rows:,} rows in 8 files", raw, speed(2))]
 
 
 def w2x4(inputs: Inputs) -> list[Race]:
     rows = inputs.scaled(20e6)
-    raw = {hours: inputs.flows(name, "csv", rows=rows, files=8, hours=hours, **GRAPH) for name, hours in HOURS.items()}
+    raw = {hours: inputs.flows(name, "csv", files=8, hours=hours, **graph(rows)) for name, hours in HOURS.items()}
     few, many = (f"{OURS}, {hours} hours" for hours in raw)
     contestants = [Contestant(name, partial(flowlog, raw[hours])) for name, hours in zip((few, many), raw, strict=True)]
     title = f"W2's {rows:,} rows, spread over four times as many hours"
