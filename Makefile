@@ -2,13 +2,14 @@
 # make test    sets up and runs the tests;  make test-filter FILTER=pattern  runs some of them
 # make soak    the crash tests at every pair of steps, and the properties with many more examples: half an hour or more
 # make lint    formatting, lint and types
+# make bench   compares the speed with DuckDB, Polars and ClickHouse, see benchmarks/README.md;  BENCH="--scale 0.1 --only W2"
 # make sample  makes data/raw anew
 PYTHON ?= python3
 BIN := .venv/bin
 FLOWLOG := $(BIN)/flowlog
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-filter soak lint sample clean
+.PHONY: run test test-filter soak lint bench sample clean
 
 run: .venv/.run
 	$(FLOWLOG) ingest data/raw --apps data/apps.csv
@@ -28,16 +29,20 @@ lint: .venv/.lint
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+bench: .venv/.bench
+	$(BIN)/python -m benchmarks $(BENCH)
+
 sample: .venv/.run
 	$(BIN)/python data/generate.py sample
 
 clean:
 	rm -rf .venv data/store
 
-.venv/.run .venv/.test .venv/.lint: pyproject.toml constraints.txt hatch_build.py $(wildcard pipeline/kernel/*.[ch])
+.venv/.run .venv/.test .venv/.lint .venv/.bench: pyproject.toml constraints.txt hatch_build.py $(wildcard pipeline/kernel/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP_INSTALL) --editable '.$(EXTRA)'
 	touch $@
 
 .venv/.test: EXTRA := [test]
 .venv/.lint: EXTRA := [lint]
+.venv/.bench: EXTRA := [bench]

@@ -515,6 +515,14 @@ class Workload:
     hours: int
     skew: float
     seed: int
+    gzip: bool
+    first_hour: int
+
+    @property
+    def suffix(self) -> str:
+        """What the files' names end in."""
+        suffix = LAYOUTS[self.format].suffix
+        return f"{suffix}.gz" if self.gzip and not suffix.endswith(".gz") else suffix
 
     @property
     def vpcs(self) -> int:
@@ -538,6 +546,8 @@ class Workload:
             raise typer.BadParameter(f"{self.rows} rows cannot hold {self.pairs} pairs in {self.hours} hours")
         if self.skew and not self.pairs:
             raise typer.BadParameter("--skew needs --pairs to spread the rows over")
+        if self.gzip and self.format == "parquet":
+            raise typer.BadParameter("--gzip is for text; Parquet is packed as it is")
 
 
 class Pairs:
@@ -582,7 +592,7 @@ def draw_chunk(work: Workload, pairs: Pairs, rng: np.random.Generator, row: Inte
 
     app_pair, vpc = np.divmod(pairs.draw(rng, row), work.vpcs)
     src, dest = np.divmod(app_pair, work.apps)
-    return Chunk(row, FIRST_HOUR + row * work.hours // work.rows, src, dest, vpc, sizes(), sizes())
+    return Chunk(row, work.first_hour + row * work.hours // work.rows, src, dest, vpc, sizes(), sizes())
 
 
 class Names:
@@ -736,7 +746,7 @@ def write_flows(out: Path, work: Workload) -> None:
             yield layout.columns(draw_chunk(work, pairs, rng, row), names, rng)
 
     for file, rng in enumerate(np.random.default_rng(work.seed).spawn(work.files)):
-        path = out / f"flows-{file:05d}{layout.suffix}"
+        path = out / f"flows-{file:05d}{work.suffix}"
         if work.format == "parquet":
             write_parquet(path, chunks(file, rng))
         else:
@@ -783,7 +793,9 @@ def flows(
         float,
         typer.Option(min=0, help="Zipf's exponent: the k-th pair has k**-SKEW as many rows as the first."),
     ] = 0.0,
+    first_hour: Annotated[int, typer.Option(min=1, help="The first of them.")] = FIRST_HOUR,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same rows.")] = 7,
+    gzip: Annotated[bool, typer.Option("--gzip", help="Pack text with gzip; aws always is.")] = False,
     apps_file: Annotated[
         Path | None, typer.Option(help="Where aws and zeek write whose address is whose [OUT_DIR.apps.csv].")
     ] = None,
@@ -792,7 +804,7 @@ def flows(
 
     Example: python data/generate.py flows bench/aws --format aws --rows 20000000 --files 8 --skew 1.1
     """
-    work = Workload(raw_format, rows, files, apps, pairs, hours, skew, seed)
+    work = Workload(raw_format, rows, files, apps, pairs, hours, skew, seed, gzip, first_hour)
     work.check()
     out_dir.mkdir(parents=True, exist_ok=True)
     if any(out_dir.iterdir()):

@@ -286,6 +286,19 @@ def test_a_skew_gives_the_first_pairs_most_rows(tmp_path: Path) -> None:
     assert max(Counter(skewed).values()) > 1000
 
 
+def test_text_can_be_packed_with_gzip(tmp_path: Path) -> None:
+    options = ("--rows", 100, "--pairs", 50, "--files", 2)
+    assert make(tmp_path / "packed", "csv", *options, "--gzip") == make(tmp_path / "plain", "csv", *options)
+    packed = sorted((tmp_path / "packed").iterdir())
+    assert [path.name for path in packed] == ["flows-00000.csv.gz", "flows-00001.csv.gz"]
+    assert all(path.read_bytes().startswith(b"\x1f\x8b") for path in packed)
+
+
+def test_the_hours_start_where_asked(tmp_path: Path) -> None:
+    (records,) = make(tmp_path / "flows", "csv", "--rows", 100, "--pairs", 50, "--hours", 2, "--first-hour", 7)
+    assert {hour for hour, *_ in records} == {7, 8}
+
+
 @pytest.mark.parametrize("raw_format", ["aws", "zeek"])
 def test_a_format_of_addresses_comes_with_the_apps_beside_its_folder(tmp_path: Path, raw_format: str) -> None:
     (records,) = make(tmp_path / "flows", raw_format, "--rows", 500, "--apps", 10, "--pairs", 90)
@@ -302,6 +315,7 @@ def test_a_format_of_addresses_comes_with_the_apps_beside_its_folder(tmp_path: P
         (("--rows", 10, "--pairs", 11), "10 rows cannot hold 11 pairs"),
         (("--rows", 10, "--pairs", 0, "--hours", 11), "10 rows cannot hold 0 pairs in 11 hours"),
         (("--pairs", 0, "--skew", 1), "--skew needs --pairs"),
+        (("--format", "parquet", "--gzip"), "--gzip is for text"),
     ],
 )
 def test_numbers_that_contradict_each_other_are_refused(tmp_path: Path, numbers: tuple[object, ...], problem: str) -> None:

@@ -1,0 +1,92 @@
+"""What a whole process costs, from its start to its end. Linux alone tells all of it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+_SAMPLE_SECONDS = 0.1
+_OUTPUTS = ("stdout", "stderr")
+
+
+class RunFailed(Exception):
+    """A program of the benchmark ended with an error."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run took.
+
+    Attributes:
+        wall: Seconds on the clock; cpu: seconds of processor time, the system's included.
+        peak: The most memory that it held, in bytes.
+    """
+
+    wall: float
+    cpu: float
+    peak: int
+
+
+def run(command: list[str], folder: Path) -> Cost:
+    """Runs a program; what it prints goes to `stdout` and `stderr` in the folder.
+
+    Raises:
+        RunFailed: It ended with an error.
+    """
+    streams = [
+        (os.POSIX_SPAWN_OPEN, i + 1, folder / name, os.O_WRONLY | os.O_CREAT, 0o644) for i, name in enumerate(_OUTPUTS)
+    ]
+    started = time.monotonic()
+    process = os.posix_spawn(command[0], command, os.environ, file_actions=streams)
+    with _Children(process) as children:
+        # A process's peak starts from that of the one that started it: nothing heavy may be imported here.
+        _, status, usage = os.wait4(process, 0)
+        wall = time.monotonic() - started
+    if status:
+        said = (folder / "stderr").read_text(errors="replace").strip()
+        raise RunFailed(f"{' '.join(command)}\nended with {os.waitstatus_to_exitcode(status)}:\n{said[-2000:]}")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, max(usage.ru_maxrss * 1024, children.peak))
+
+
+class _Children:
+    """Watches the memory of a process with its children, which `wait4` does not add up; 0 where it starts none."""
+
+    def __init__(self, process: int) -> None:
+        self.peak = 0
+        self._process = process
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(_SAMPLE_SECONDS):
+            family = [self._process, *_descendants(self._process)]
+            if len(family) > 1:
+                self.peak = max(self.peak, sum(map(_resident, family)))
+
+
+def _descendants(process: int) -> list[int]:
+    try:
+        lists = [path.read_text() for path in Path(f"/proc/{process}/task").glob("*/children")]
+    except OSError:  # it has just ended
+        return []
+    children = [int(child) for text in lists for child in text.split()]
+    return children + [below for child in children for below in _descendants(child)]
+
+
+def _resident(process: int) -> int:
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0

@@ -1,0 +1,59 @@
+"""W8, questions to a year's store, each asked by a process of its own."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from functools import partial
+from pathlib import Path
+
+from benchmarks.inputs import Inputs
+from benchmarks.measure import RunFailed
+from benchmarks.race import OURS, Contestant, Race, no_slower, speed
+from benchmarks.scheduled import FIRST_HOUR, hourly_store, hours_of_year
+
+PEERS = ("duckdb", "polars")
+
+
+def w8(inputs: Inputs) -> list[Race]:
+    hours = hours_of_year(inputs)
+    year, day = hourly_store(inputs, hours), hourly_store(inputs, 24)
+    middle = FIRST_HOUR + hours // 2
+    of_day = Contestant(f"{OURS}, a day's store", partial(_ours, day, ("--hour", str(FIRST_HOUR + 12))))
+    one = ("--hour", str(middle))
+    by_app = (*one, "--until", str(middle + 24), "--by", "src_app", "--top", "10")
+    one_app = (*one, "--until", str(middle + 720), "--src-app", "app-00012")
+    targets = [speed(1), no_slower(OURS, of_day.name, within=0.15)]
+    return [
+        Race("W8", f"one hour of {hours:,}", [*_asked(year, "hour", middle, one), of_day], check_answers, targets),
+        Race("W8", "a day, the 10 busiest apps", _asked(year, "day", middle, by_app), check_answers, [speed(1)]),
+        Race("W8", "a month, one app", _asked(year, "month", middle, one_app), check_answers, [speed(1)]),
+    ]
+
+
+def _asked(store: Path, question: str, hour: int, options: tuple[str, ...]) -> list[Contestant]:
+    ours = Contestant(OURS, partial(_ours, store, options))
+    return [ours, *(Contestant(name, partial(_peer, name, question, store, hour)) for name in PEERS)]
+
+
+def _ours(store: Path, options: tuple[str, ...], _folder: Path) -> list[str]:
+    return [sys.executable, "-m", "pipeline", "query", "--store", str(store), *options, "--format", "csv"]
+
+
+def _peer(name: str, question: str, store: Path, hour: int, _folder: Path) -> list[str]:
+    return [sys.executable, "-m", f"benchmarks.peers.{name}", question, str(store / "flows"), str(hour)]
+
+
+def check_answers(folders: dict[str, Path]) -> None:
+    """Whether all gave the same answer, in the same order."""
+    ours = _answer(folders[OURS])
+    if len(ours) < 2:
+        raise RunFailed("the question has no answer")  # that nobody finds anything must not pass for a proof
+    for name in PEERS:
+        if _answer(folders[name]) != ours:
+            raise RunFailed(f"{OURS} and {name} answer differently")
+
+
+def _answer(folder: Path) -> list[list[str]]:
+    with (folder / "stdout").open(newline="") as file:
+        return list(csv.reader(file))

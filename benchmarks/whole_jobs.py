@@ -1,0 +1,89 @@
+"""W1 to W6, the whole job from raw files to Parquet; and W2x4, whether its memory grows with the number of hours."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from math import sqrt
+from pathlib import Path
+
+from benchmarks.inputs import Inputs, graph, program
+from benchmarks.race import OURS, Contestant, Race, Target, memory, no_larger, speed
+
+PEERS = ("duckdb", "polars", "chdb")
+
+
+def w1(inputs: Inputs) -> list[Race]:
+    # 25 hours of 500 x 500 apps in 2 VPCs: of the keys that there can be, so many are drawn that half of the rows are new.
+    rows, apps = inputs.scaled(20e6), max(1, round(500 * sqrt(inputs.scale)))
+    raw = inputs.flows("W1", "csv", rows=rows, files=8, apps=apps, pairs=0, hours=25)
+    title = f"CSV, many keys: {rows:,} rows in 8 files, {apps} apps, half of the rows distinct keys"
+    return [whole_job("W1", title, raw, speed(1), memory(0.5))]
+
+
+def w2(inputs: Inputs) -> list[Race]:
+    rows = inputs.scaled(20e6)
+    raw = inputs.flows("W2", "csv", files=8, hours=192, **graph(rows))
+    return [whole_job("W2", f"CSV, a service graph: {rows:,} rows in 8 files, 3,000 app pairs, 192 hours", raw, speed(2))]
+
+
+def w3(inputs: Inputs) -> list[Race]:
+    rows = inputs.scaled(10e6)
+    raw = inputs.flows("W3", "jsonl", files=8, hours=192, **graph(rows))
+    return [whole_job("W3", f"JSON Lines: {rows:,} rows of W2's kind in 8 files", raw, speed(1))]
+
+
+def w4(inputs: Inputs) -> list[Race]:
+    rows = inputs.scaled(20e6)
+    raw = inputs.flows("W4", "aws", files=80, hours=192, **graph(rows))
+    title = f"AWS text, .log.gz, 14 fields: {rows:,} rows in 80 files, addresses mapped to apps"
+    return [whole_job("W4", title, raw, speed(2), options=("--apps", f"{raw}.apps.csv"))]
+
+
+def w5(inputs: Inputs) -> list[Race]:
+    files = inputs.scaled(10_000)
+    raw = inputs.flows("W5", "csv", gzip=True, files=files, hours=192, **graph(500 * files))
+    return [whole_job("W5", f"CSV, .csv.gz: {files:,} files of 500 rows", raw, speed(2))]
+
+
+def w6(inputs: Inputs) -> list[Race]:
+    rows = inputs.scaled(5e6)
+    raw = inputs.flows("W6", "zeek", files=8, hours=192, **graph(rows))
+    return [whole_job("W6", f"Zeek conn.log, TSV: {rows:,} rows in 8 files", raw, speed(2))]
+
+
+def w2x4(inputs: Inputs) -> list[Race]:
+    rows = inputs.scaled(20e6)
+    raw = {hours: inputs.flows(name, "csv", files=8, hours=hours, **graph(rows)) for name, hours in HOURS.items()}
+    few, many = (f"{OURS}, {hours} hours" for hours in raw)
+    contestants = [Contestant(name, partial(flowlog, raw[hours])) for name, hours in zip((few, many), raw, strict=True)]
+    title = f"W2's {rows:,} rows, spread over four times as many hours"
+    return [Race("W2x4", title, contestants, _nothing_to_compare, [no_larger(many, few, within=0.2)])]
+
+
+HOURS = {"W2": 192, "W2x4": 768}
+
+
+def whole_job(key: str, title: str, raw: Path, *targets: Target, options: tuple[str, ...] = ()) -> Race:
+    contestants = [Contestant(OURS, partial(flowlog, raw, options=options))]
+    contestants += [Contestant(name, partial(peer, name, key, raw)) for name in PEERS]
+    return Race(key, title, contestants, check_totals, list(targets))
+
+
+def flowlog(raw: Path, folder: Path, options: tuple[str, ...] = ()) -> list[str]:
+    store = ("--store", str(folder / "out"), "--workers", "2")
+    return [sys.executable, "-m", "pipeline", "ingest", str(raw), *store, *options]
+
+
+def peer(name: str, key: str, raw: Path, folder: Path) -> list[str]:
+    return [sys.executable, "-m", f"benchmarks.peers.{name}", key, str(raw), str(folder / "out")]
+
+
+def check_totals(folders: dict[str, Path]) -> None:
+    """Whether all wrote the same totals; in a process of its own, for it takes memory that the runner must not have."""
+    for name in PEERS:
+        program("-m", "benchmarks.check", str(folders[OURS] / "out" / "flows"), str(folders[name] / "out"))
+
+
+def _nothing_to_compare(_folders: dict[str, Path]) -> None:
+    """The two do not do the same job."""
