@@ -44,6 +44,8 @@ NAMES = [name for length in LENGTHS for name in twins(length)]
 SCRIPTS = [
     text.encode() for text in ("é", "☃", "🙂", "naïve-é", "app-☃☃☃", "🙂🙂", "\ufeffa", "\U0010ffff", "\ud7ff", "\ue000")
 ]
+#: They start like what stands for "no value", or end like it.
+NEARLY_NULL = [b"--", b"-a", b"a-", b"(empty)x", b"(empty", b"(emptY)"]
 NOT_UTF8 = [
     b"\xff",
     b"caf\xe9",
@@ -67,7 +69,7 @@ decimals = st.tuples(st.integers(-(10**6), 10**11), st.integers(0, 4), st.intege
 texts = st.one_of(
     st.sampled_from([b"web", b"db", b"10.0.0.1", b"10.0.0.2"]),
     st.sampled_from(NAMES),
-    st.sampled_from([*SCRIPTS, b"a\0b", b"\0"]),
+    st.sampled_from([*SCRIPTS, *NEARLY_NULL, b"a\0b", b"\0"]),
 )
 
 ODD_NUMBERS = [
