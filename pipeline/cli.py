@@ -399,7 +399,7 @@ def serve(
     flush_bytes: Annotated[
         int,
         typer.Option(min=1, help="Or when it is so long, in bytes.", envvar="FLOWLOG_FLUSH_BYTES", metavar="BYTES"),
-    ] = 64 << 20,
+    ] = 32 << 20,
     token: Annotated[
         str | None,
         typer.Option(

@@ -115,7 +115,8 @@ class App:
         self._records = 0
         self._in_flight = 0
         self._under_key: dict[str, tuple[str, asyncio.Future[None]]] = {}
-        self._ids = (f"{secrets.token_hex(8)}-{number}" for number in itertools.count())
+        self._name = secrets.token_hex(8)  # no other service has the same, so that no two requests in any log have
+        self._numbers = itertools.count()
         self._rest = self._make_rest(zero_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -244,7 +245,7 @@ class App:
         records = await self._checker.read(body)
         lines = to_lines(records)
         if key is None:
-            await self._append(records, lines, Mark(next(self._ids), int(time.time())))
+            await self._append(records, lines, self._mark())
         elif not _KEY.fullmatch(key):
             raise Unfit([Problem("The Idempotency-Key must have 1 to 255 visible ASCII characters")])
         else:
@@ -252,10 +253,10 @@ class App:
 
     async def _count_once(self, records: Sequence[Any], lines: bytes, key: str, content: str) -> None:
         """As often as it comes within a day. One that comes while the first is being written has the first's fate."""
-        now = int(time.time())
         first, fate = self._under_key.get(key, (None, None))
         if first is None:
-            first = self._pending.find_key(key, now - KEPT_SECONDS) or self._keys.find(key, now - KEPT_SECONDS)
+            since = int(time.time()) - KEPT_SECONDS
+            first = self._pending.find_key(key, since) or self._keys.find(key, since)
         if first is not None:
             if first != content:
                 raise _refused(422, "The Idempotency-Key came before with other records; nothing was counted")
@@ -265,7 +266,7 @@ class App:
         fate = asyncio.get_running_loop().create_future()
         self._under_key[key] = content, fate
         try:
-            await self._append(records, lines, Mark(next(self._ids), now, key, content))
+            await self._append(records, lines, self._mark(key, content))
             fate.set_result(None)
         except BaseException as error:
             fate.set_exception(error)
@@ -273,6 +274,9 @@ class App:
             raise
         finally:
             del self._under_key[key]
+
+    def _mark(self, key: str | None = None, content: str | None = None) -> Mark:
+        return Mark(f"{self._name}-{next(self._numbers)}", int(time.time()), key, content)
 
     async def _append(self, records: Sequence[Any], lines: bytes, mark: Mark) -> None:
         if self._pending.size > self._max_pending:
@@ -308,7 +312,7 @@ class App:
     async def _pieces(self, question: Question) -> AsyncIterator[bytes]:
         """The answer in pieces, hour by hour: a year of hours need not be in memory."""
         for hour in await self._hours(question):
-            added = additions(self._pending, hour)
+            added = await additions(self._pending, hour)
             rows = to_json(await asyncio.to_thread(totals_of, self._store, question, hour, added))
             while (piece := await asyncio.to_thread(next, rows, None)) is not None:
                 yield piece
@@ -316,7 +320,7 @@ class App:
     async def _hours(self, question: Question) -> list[int]:
         if question.until is None:
             return [question.hour]
-        pending = {hour for segment in self._pending.segments for hour in segment.totals}
+        pending = {hour for segment in self._pending.segments for hour in segment.bytes_by_hour}
         published = await asyncio.to_thread(self._store.locations.hours)
         return sorted(hour for hour in pending.union(published) if question.hour <= hour < question.until)
 

@@ -7,7 +7,7 @@ to it that no answer has it twice or not at all.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +22,9 @@ Key = tuple[str, str, str]
 #: The sums of bytes_tx and of bytes_rx; a pair, and no list, so that a copy of the totals does not change any more.
 Sums = tuple[int, int]
 
+#: How many records are summed before others have their turn: a few milliseconds.
+_RECORDS_A_TURN = 5_000
+
 
 @dataclass(eq=False, slots=True)
 class Segment:
@@ -31,8 +34,7 @@ class Segment:
         name: Its file's name.
         since: When its first request came, in seconds of the monotonic clock.
         size: Its bytes; records: its records.
-        totals: By hour and key, the sums of bytes_tx and of bytes_rx.
-        bytes_by_hour: The sum of both directions over all keys.
+        bytes_by_hour: Its hours, and the sum of both directions over all keys of each.
         keys: Its Idempotency-Keys, each with when it came and the digest of its records.
         run_id: The run that is moving it, once there is one.
     """
@@ -41,10 +43,11 @@ class Segment:
     since: float
     size: int = 0
     records: int = 0
-    totals: dict[int, dict[Key, Sums]] = field(default_factory=dict)
     bytes_by_hour: dict[int, int] = field(default_factory=dict)
     keys: dict[str, tuple[int, str]] = field(default_factory=dict)
     run_id: str | None = None
+    _totals: dict[int, dict[Key, Sums]] = field(default_factory=dict)
+    _unsummed: deque[Sequence[Any]] = field(default_factory=deque)
 
     def add(self, records: Sequence[Any], bytes_by_hour: dict[int, int], mark: Mark, size: int) -> None:
         """Takes a request in that is on disk now."""
@@ -54,7 +57,28 @@ class Segment:
             self.keys[mark.key] = (mark.at, mark.content)
         for hour, added in bytes_by_hour.items():
             self.bytes_by_hour[hour] = self.bytes_by_hour.get(hour, 0) + added
-        totals = self.totals
+        self._unsummed.append(records)
+
+    async def totals(self, hour: int) -> list[tuple[Key, Sums]]:
+        """The sums of an hour over at least what is there now.
+
+        Records are summed when somebody asks: while nobody does, a POST need not pay for it, and the job that moves the
+        segment sums by itself. Others get their turn in between.
+        """
+        since_turn = 0
+        for _ in range(len(self._unsummed)):
+            if not self._unsummed:  # somebody else who asks has summed them meanwhile
+                break
+            records = self._unsummed.popleft()
+            self._sum(records)
+            since_turn += len(records)
+            if since_turn > _RECORDS_A_TURN:
+                since_turn = 0
+                await asyncio.sleep(0)
+        return list(self._totals.get(hour, {}).items())
+
+    def _sum(self, records: Sequence[Any]) -> None:
+        totals = self._totals
         for record in records:
             hour_totals = totals.get(record.hour)
             if hour_totals is None:
@@ -81,7 +105,7 @@ class Pending:
     def __init__(self, store: Locations) -> None:
         self.segments: list[Segment] = []
         self._store = store
-        self._reserved: Counter[int] = Counter()  # by hour, as `reserve` has it
+        self._reserved: dict[int, int] = {}  # by hour, as `reserve` has it
         self._published: dict[int, int] = {}  # and what the partitions have
 
     @property
@@ -107,14 +131,15 @@ class Pending:
 
     def reserve(self, bytes_by_hour: dict[int, int]) -> None:
         """Counts a request that is to be written."""
-        self._reserved.update(bytes_by_hour)
+        for hour, added in bytes_by_hour.items():
+            self._reserved[hour] = self._reserved.get(hour, 0) + added
 
     def release(self, bytes_by_hour: dict[int, int]) -> None:
         """Counts no more what is moved, or could not be written."""
-        self._reserved.subtract(bytes_by_hour)
-        for hour in bytes_by_hour:
-            if not self._reserved[hour]:
-                del self._reserved[hour]
+        for hour, added in bytes_by_hour.items():
+            left = self._reserved.pop(hour, 0) - added
+            if left:
+                self._reserved[hour] = left
 
     async def look_at(self, hours: Iterable[int]) -> None:
         """Looks how much the partitions of some hours have, where that is not known.
@@ -138,7 +163,7 @@ class Pending:
         Simpler than to look at each key, and never in the way of real traffic: 2**63 bytes an hour are 20 petabits a
         second. Without it, a thousand hostile records would make a segment that no partition can take in.
         """
-        return self._published.get(hour, 0) + self._reserved[hour] + added <= INT64_MAX
+        return self._published.get(hour, 0) + self._reserved.get(hour, 0) + added <= INT64_MAX
 
     def find_key(self, key: str, since: int) -> str | None:
         """The digest of the records that came under an Idempotency-Key, if some came since a time."""

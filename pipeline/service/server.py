@@ -63,7 +63,7 @@ class ServeOptions:
     zero_bytes: ZeroBytes = "reject"
     max_body: int = 32 << 20
     flush_seconds: float = 60
-    flush_bytes: int = 64 << 20
+    flush_bytes: int = 32 << 20
     token: str | None = None
 
     def __post_init__(self) -> None:

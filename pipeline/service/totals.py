@@ -87,9 +87,9 @@ def _positive(name: str, text: str) -> int:
 Additions = list[tuple[Segment, list[tuple[Key, Sums]]]]
 
 
-def additions(pending: Pending, hour: int) -> Additions:
+async def additions(pending: Pending, hour: int) -> Additions:
     """What is pending for an hour, as it is now. In the event loop's thread, which alone changes it."""
-    return [(segment, list(segment.totals[hour].items())) for segment in pending.segments if hour in segment.totals]
+    return [(segment, await segment.totals(hour)) for segment in list(pending.segments) if hour in segment.bytes_by_hour]
 
 
 def totals_of(store: FlowStore, question: Question, hour: int, added: Additions) -> pa.Table:

@@ -79,10 +79,10 @@ def seal(lines: bytes, mark: Mark) -> bytes:
         lines: Its records, one or more, as JSON objects, one a line.
         mark: What the log is to say of it.
     """
-    said: dict[str, object] = {"id": mark.id, "at": mark.at}
+    said = f'{{"id":"{mark.id}","at":{mark.at}'
     if mark.key is not None:
-        said |= {"key": mark.key, "content": mark.content}
-    marked = lines.removesuffix(b"}\n") + _MARK + json.dumps(said, separators=(",", ":")).encode().removesuffix(b"}")
+        said += f',"key":{json.dumps(mark.key)},"content":"{mark.content}"'
+    marked = lines.removesuffix(b"}\n") + _MARK + said.encode()
     return marked + _DIGEST + digest_of(marked).encode() + b'"}}\n'
 
 
