@@ -204,7 +204,7 @@ class App:
             await self._count(body, headers.get(b"idempotency-key"))
         finally:
             self._in_flight -= len(body)
-        self._mover.poke()
+            self._mover.poke()
 
     def _check_headers(self, headers: dict[bytes, bytes]) -> None:
         """Refuses what need not be read."""

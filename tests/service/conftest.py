@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
@@ -89,9 +90,20 @@ class Service:
         return asyncio.run_coroutine_threadsafe(called(), self.loop).result(30)
 
     def move(self):
-        """Moves the log now."""
-        self.call(self.app._mover._move_all)
-        assert self.app._mover.problem is None
+        """Has the log moved now."""
+        mover = self.app._mover
+        seconds, mover._seconds = mover._seconds, 0
+        self.call(mover._due.set)
+        wait_until(lambda: not self.app._pending.segments)
+        mover._seconds = seconds
+        assert mover.problem is None
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 @contextmanager
