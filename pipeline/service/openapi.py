@@ -82,7 +82,7 @@ def _post() -> dict[str, Any]:
     return {
         "operationId": "post_flows",
         "summary": "Count flow records",
-        "description": "All records of the array count, or none. 200 means that they are on disk.",
+        "description": ("All records of the array count, or none. 200 means that they are on disk. 5.0 is no integer here."),
         "parameters": [
             {
                 "name": "Idempotency-Key",

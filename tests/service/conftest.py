@@ -124,7 +124,7 @@ def running(folder, **options):
         try:
             with served(store.locations), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(main(service, listener))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - it is raised again in the test's thread
             failed.append(error)
             service.ready.set()
 

@@ -59,7 +59,10 @@ class TestPost:
             (b"null", "Missing request data"),
             (b"[]", "No flowlog found"),
             (b'[{"src_app": 5}]', "The src_app value must be a string"),
-            (b'[{"src_app": "a", "dest_app": "b", "vpc_id": "c", "bytes_tx": 5.0}]', "The bytes_tx value must be an integer"),
+            (
+                b'[{"src_app": "a", "dest_app": "b", "vpc_id": "c", "bytes_tx": 5.0}]',
+                "The bytes_tx value must be an integer",
+            ),
         ],
     )
     def test_the_contracts_words(self, shared, body, text):
@@ -138,7 +141,10 @@ class TestLimits:
         assert b"connection: close" in answer
 
     def test_the_connection_goes_on_behind_a_413(self, narrow):
-        long = b"POST /flows HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2000\r\n\r\n" + b" " * 2000
+        long = (
+            b"POST /flows HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2000\r\n\r\n"
+            + b" " * 2000
+        )
         with socket.create_connection(("127.0.0.1", narrow.port)) as connection:
             connection.sendall(long + b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
             answers = b"".join(iter(lambda: connection.recv(10_000), b""))
@@ -281,7 +287,9 @@ class TestOtherPathsAndMethods:
 
 
 class TestToken:
-    @pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer ", "Bearer s3cre", "Bearer s3cret2", "Basic s3cret", "s3cret"])
+    @pytest.mark.parametrize(
+        "given", [None, "", "Bearer", "Bearer ", "Bearer s3cre", "Bearer s3cret2", "Basic s3cret", "s3cret"]
+    )
     @pytest.mark.parametrize(("method", "path"), [("POST", "/flows"), ("GET", "/flows?hour=1"), ("GET", "/metrics")])
     def test_401_without_it(self, guarded, given, method, path):
         headers = JSON | ({} if given is None else {"Authorization": given})

@@ -38,7 +38,10 @@ class TestRetries:
         if moved:
             service.move()
         answer = service.post([record(src_app="other")], Idempotency_Key="k")
-        assert (answer.status, answer.text) == (422, "The Idempotency-Key came before with other records; nothing was counted")
+        assert (answer.status, answer.text) == (
+            422,
+            "The Idempotency-Key came before with other records; nothing was counted",
+        )
         assert service.get(hour=1) == [record()]
 
     def test_the_same_records_written_otherwise_are_the_same(self, service):

@@ -179,7 +179,7 @@ class TestLines:
 
 # --- the same rules as the job's ---------------------------------------------------------------------------------------
 
-TEXTS = st.one_of(st.text(max_size=5), st.text(alphabet="\x00\x1f \u2028\u00e9\U0001f600\"\\/hour", max_size=8))
+TEXTS = st.one_of(st.text(max_size=5), st.text(alphabet='\x00\x1f \u2028\u00e9\U0001f600"\\/hour', max_size=8))
 EDGES = [0, 1, -1, MAX_RECORD_BYTES, MAX_RECORD_BYTES + 1, INT64_MAX, INT64_MAX + 1, -INT64_MAX - 1, -INT64_MAX - 2, 2**70]
 INTEGERS = st.one_of(st.integers(), st.sampled_from(EDGES))
 ODD = st.one_of(st.none(), st.booleans(), st.floats(), TEXTS, INTEGERS, st.just([]), st.just({}))
@@ -197,8 +197,7 @@ def flows(texts, integers, odd):
 def accepted_by_the_service(body, zero_bytes):
     try:
         return to_lines(read(body, zero_bytes))
-    except Unfit as unfit:
-        assert unfit.problems
+    except Unfit:
         return None
 
 

@@ -109,7 +109,15 @@ class TestWriter:
         assert [wal.zero_bytes_of(name) for name in names] == ["reject", "accept", "reject"]
 
     def test_other_files_are_no_segments(self, store):
-        for name in ("lock", "move.json", "keys.sqlite", "keys.sqlite-wal", "x.jsonl", "x.maybe.jsonl", "x.reject.jsonl.tmp"):
+        for name in (
+            "lock",
+            "move.json",
+            "keys.sqlite",
+            "keys.sqlite-wal",
+            "x.jsonl",
+            "x.maybe.jsonl",
+            "x.reject.jsonl.tmp",
+        ):
             (store.wal / name).touch()
         assert store.segments() == []
 
