@@ -36,7 +36,7 @@ from pipeline.service.mover import RETRY_SECONDS, Mover
 from pipeline.service.openapi import describe
 from pipeline.service.pending import Pending, bytes_by_hour
 from pipeline.service.records import MAX_RECORDS, Checker, Problem, TooManyRecords, Unfit, to_lines
-from pipeline.service.totals import Question, additions, parse_question, to_json, totals_of
+from pipeline.service.totals import Question, additions, parse_question, totals_of
 from pipeline.store.wal import Mark, digest_of, seal
 
 Scope = MutableMapping[str, Any]
@@ -313,8 +313,8 @@ class App:
         """The answer in pieces, hour by hour: a year of hours need not be in memory."""
         for hour in await self._hours(question):
             added = await additions(self._pending, hour)
-            rows = to_json(await asyncio.to_thread(totals_of, self._store, question, hour, added))
-            while (piece := await asyncio.to_thread(next, rows, None)) is not None:
+            pieces = await asyncio.to_thread(totals_of, self._store, question, hour, added)
+            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
                 yield piece
 
     async def _hours(self, question: Question) -> list[int]:

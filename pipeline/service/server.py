@@ -23,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from pipeline.errors import StoreDamaged, UsageError
 from pipeline.flowstore import FlowStore
 from pipeline.output import printable
-from pipeline.schema import ZeroBytes
+from pipeline.schema import ZeroBytes, flow_schema
 from pipeline.service.app import MAX_PENDING, App
 from pipeline.service.keys import Keys
 from pipeline.service.log import Log
@@ -81,6 +81,7 @@ def serve(path: Path, options: ServeOptions) -> None:
     """
     _log_escaped()
     store = FlowStore(path, create=True)
+    flow_schema(options.zero_bytes)  # imports pandas and pandera: the first move would hold all requests up with that
     with _listening(options) as listener, served(store.locations):
         if options.token is None and not _is_loopback(listener):
             _logger.warning("anybody who reaches %s can read and write: set --token, or FLOWLOG_TOKEN", _url(listener))

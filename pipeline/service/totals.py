@@ -7,23 +7,23 @@ segments are in `flows/` already: where the looks agree, it is known what the pa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 import pyarrow as pa
 
-from pipeline.aggregation import merge, sort_totals
 from pipeline.flowstore import FlowStore
-from pipeline.schema import INT64_MAX, PARTITION_ORDER, TOTALS_SCHEMA, is_utf8
+from pipeline.schema import INT64_MAX, PARTITION_ORDER, SUMS, is_utf8
 from pipeline.service.pending import Key, Pending, Segment, Sums
 from pipeline.service.records import NAMES, Problem, Unfit
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _FILTERS = PARTITION_ORDER
-_CHUNK_ROWS = 10_000
+_PIECE_ROWS = 10_000
 
 _Total: Any = msgspec.defstruct("Total", [(name, Any) for name in NAMES], gc=False)
 _encode = msgspec.json.Encoder().encode
@@ -92,8 +92,8 @@ async def additions(pending: Pending, hour: int) -> Additions:
     return [(segment, await segment.totals(hour)) for segment in list(pending.segments) if hour in segment.bytes_by_hour]
 
 
-def totals_of(store: FlowStore, question: Question, hour: int, added: Additions) -> pa.Table:
-    """The totals of an hour. In any thread.
+def totals_of(store: FlowStore, question: Question, hour: int, added: Additions) -> Iterator[bytes]:
+    """The totals of an hour as JSON objects with the six fields, sorted by key. In any thread.
 
     Args:
         store: The store.
@@ -102,11 +102,10 @@ def totals_of(store: FlowStore, question: Question, hour: int, added: Additions)
         added: What `additions` gave.
 
     Returns:
-        `schema.TOTALS_SCHEMA`, in the store's order; `flows` has no meaning.
+        Pieces, to be joined by commas; none where nothing is. The store is read before the first is asked for.
 
     Raises:
         StoreDamaged: The partition cannot be read.
-        SumOverflow: A sum does not fit into int64.
     """
     moved = None
     while moved != (now_moved := [segment.is_moved(store.locations, hour) for segment, _ in added]):
@@ -114,20 +113,32 @@ def totals_of(store: FlowStore, question: Question, hour: int, added: Additions)
         table = store.table(hour, **question.filters)
     wanted = [(position, question.filters[name]) for position, name in enumerate(_FILTERS) if name in question.filters]
     rows = [
-        (hour, *key, *sums, 0)
+        (key, sums)
         for (_, totals), is_moved in zip(added, moved, strict=True)
         if not is_moved
         for key, sums in totals
         if all(key[position] == value for position, value in wanted)
     ]
-    if not rows:
-        return table
-    columns = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), TOTALS_SCHEMA, strict=True)]
-    return sort_totals(merge([table, pa.table(columns, TOTALS_SCHEMA)]))
+    return _merged_to_json(hour, table, rows) if rows else _table_to_json(table)
 
 
-def to_json(table: pa.Table) -> Iterator[bytes]:
-    """Rows as JSON objects with the six fields, joined by commas, in pieces."""
-    for start in range(0, table.num_rows, _CHUNK_ROWS):
-        columns = [table.column(name).slice(start, _CHUNK_ROWS).to_pylist() for name in NAMES]
-        yield _encode([_Total(*row) for row in zip(*columns, strict=True)])[1:-1]
+def _table_to_json(table: pa.Table) -> Iterator[bytes]:
+    for start in range(0, table.num_rows, _PIECE_ROWS):
+        columns = [table.column(name).slice(start, _PIECE_ROWS).to_pylist() for name in NAMES]
+        yield _to_json(zip(*columns, strict=True))
+
+
+def _merged_to_json(hour: int, table: pa.Table, rows: list[tuple[Key, Sums]]) -> Iterator[bytes]:
+    """With what is pending: in Python, whose integers hold any sum, and which for few rows is faster than Arrow."""
+    totals: dict[Key, Sums] = {}
+    published = zip(*(table.column(name).to_pylist() for name in (*_FILTERS, *SUMS)), strict=True)
+    for key, (tx, rx) in chain((((src, dest, vpc), (tx, rx)) for src, dest, vpc, tx, rx in published), rows):
+        sums = totals.get(key)
+        totals[key] = (tx, rx) if sums is None else (sums[0] + tx, sums[1] + rx)
+    ordered = sorted(totals.items())  # by code points, which is the order of the UTF-8 bytes: the store's
+    for start in range(0, len(ordered), _PIECE_ROWS):
+        yield _to_json((*key, *sums, hour) for key, sums in ordered[start : start + _PIECE_ROWS])
+
+
+def _to_json(rows: Iterable[tuple[Any, ...]]) -> bytes:
+    return _encode([_Total(*row) for row in rows])[1:-1]
