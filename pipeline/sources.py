@@ -161,9 +161,11 @@ def find(raw: Sequence[str], store: Path | None = None, of_log: bool = False) ->
             raise UsageError(f"cannot look at {name}: {error.strerror}") from None
         if not matches:
             found.left_alone[name] = "nothing matches it"
-        if without is not None and not of_log and path.exists() and path.resolve().is_relative_to(without):
-            raise UsageError(f"{name} is part of the store, and no raw file")
         for match in matches:
+            if without is not None and not of_log and match.resolve().is_relative_to(without):
+                if match is path:
+                    raise UsageError(f"{name} is part of the store, and no raw file")
+                continue  # a pattern that happens to match it
             files.update(_walk(match.resolve(), without, found) if match.is_dir() else [match.parent.resolve() / match.name])
     return replace(found, files=sorted(files))
 

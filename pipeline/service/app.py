@@ -24,7 +24,6 @@ from fastapi.responses import PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 
-import pipeline
 from pipeline.errors import RunStopped, StoreError
 from pipeline.flowstore import FlowStore
 from pipeline.schema import ZeroBytes
@@ -329,7 +328,7 @@ class App:
     def _make_rest(self, zero_bytes: ZeroBytes) -> FastAPI:
         rest = FastAPI(
             title="flowlog",
-            version=pipeline.__version__,
+            version="1",  # of the contract, not of flowlog
             description="Flow records in, hourly totals out.",
             redoc_url=None,
             redirect_slashes=False,
@@ -342,9 +341,11 @@ class App:
 
         @rest.get("/healthz", response_class=PlainTextResponse, responses={503: {"description": "Records are stuck."}})
         async def healthz() -> PlainTextResponse:
-            """Whether records are moved into flows; 503 says why not. They are safe in the log then."""
-            problem = self._mover.problem
-            return PlainTextResponse("ok\n" if problem is None else f"{problem}\n", 200 if problem is None else 503)
+            """Whether records are moved into flows. Where they are not, they are safe in the log."""
+            if self._mover.problem is None:
+                return PlainTextResponse("ok\n")
+            # Not why: that names paths and processes, and this page is open to all.
+            return PlainTextResponse("records cannot be moved into flows; the service's standard error says why\n", 503)
 
         @rest.get("/metrics", response_class=PlainTextResponse)
         async def prometheus() -> Response:

@@ -19,7 +19,7 @@ def test_fifty_kills_under_load_lose_nothing_and_count_nothing_twice(tmp_path):
     result = drive(tmp_path, "--kills", "50")
     assert result["wrong"] == []
     assert result["kills"] == 50
-    assert result["acknowledged"] > 1000
+    assert result["acknowledged"] > 200
     assert result["asked"] > 50
     assert result["runs"] > 20  # it was moved in between
 

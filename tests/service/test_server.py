@@ -18,7 +18,7 @@ from pipeline.flowstore import FlowStore
 from pipeline.service import server
 from pipeline.service.server import ServeOptions
 from pipeline.store.lock import served
-from tests.service.conftest import EXAMPLE, JSON, Service, record, running
+from tests.service.conftest import EXAMPLE, JSON, Service, record, running, wait_until
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_EXTRA = """
@@ -189,7 +189,7 @@ class TestSlowClients:
             connection.sendall(start)
             answer = b"".join(iter(lambda: connection.recv(1000), b""))
         assert answer.startswith(b"HTTP/1.1 408 ")
-        assert impatient.app._in_flight == 0
+        wait_until(lambda: impatient.app._in_flight == 0)
 
     def test_who_drips_as_well(self, impatient):
         with socket.create_connection(("127.0.0.1", impatient.port), timeout=10) as connection:
@@ -207,12 +207,8 @@ class TestSlowClients:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.connect(("127.0.0.1", impatient.port))
             connection.sendall(b"GET /flows?hour=1 HTTP/1.1\r\nhost: x\r\n\r\n")
-            deadline = time.monotonic() + 10
-            while not impatient.server.server_state.connections and time.monotonic() < deadline:
-                time.sleep(0.01)
-            while impatient.server.server_state.connections and time.monotonic() < deadline:
-                time.sleep(0.01)
-            assert not impatient.server.server_state.connections
+            wait_until(lambda: impatient.server.server_state.connections)
+            wait_until(lambda: not impatient.server.server_state.connections)
 
     def test_a_quick_one_is_left_alone(self, impatient):
         with socket.create_connection(("127.0.0.1", impatient.port), timeout=10) as connection:
