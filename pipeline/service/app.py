@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import itertools
 import json
 import re
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import count, islice
 from typing import Any
 
 from fastapi import FastAPI
@@ -35,7 +35,7 @@ from pipeline.service.mover import RETRY_SECONDS, Mover
 from pipeline.service.openapi import describe
 from pipeline.service.pending import Pending, bytes_by_hour
 from pipeline.service.records import MAX_RECORDS, Checker, Problem, TooManyRecords, Unfit, to_lines
-from pipeline.service.totals import Question, additions, parse_question, totals_of
+from pipeline.service.totals import Additions, Question, additions, parse_question, totals_of
 from pipeline.store.wal import Mark, digest_of, seal
 
 Scope = MutableMapping[str, Any]
@@ -48,6 +48,9 @@ MAX_IN_FLIGHT = 256 << 20
 #: How much log may wait to be moved, in `--flush-bytes`, before a POST is refused: what bounds memory and disk while
 #: another run holds the store.
 MAX_PENDING = 8
+
+#: How many pieces of an answer are made at once; where there are fewer, they were the last.
+_PIECES_AT_ONCE = 2
 
 _PLAIN = b"text/plain; charset=utf-8"
 _PROBLEM_JSON = b"application/problem+json"
@@ -115,7 +118,7 @@ class App:
         self._in_flight = 0
         self._under_key: dict[str, tuple[str, asyncio.Future[None]]] = {}
         self._name = secrets.token_hex(8)  # no other service has the same, so that no two requests in any log have
-        self._numbers = itertools.count()
+        self._numbers = count()
         self._rest = self._make_rest(zero_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -312,9 +315,16 @@ class App:
         """The answer in pieces, hour by hour: a year of hours need not be in memory."""
         for hour in await self._hours(question):
             added = await additions(self._pending, hour)
-            pieces = await asyncio.to_thread(totals_of, self._store, question, hour, added)
-            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-                yield piece
+            some, rest = await asyncio.to_thread(self._read, question, hour, added)
+            while some:
+                for piece in some:
+                    yield piece
+                some = await asyncio.to_thread(_take, rest) if len(some) == _PIECES_AT_ONCE else []
+
+    def _read(self, question: Question, hour: int, added: Additions) -> tuple[list[bytes], Iterator[bytes]]:
+        """An hour's first pieces, and the rest: most hours have one piece, which should cost one visit to a thread."""
+        pieces = totals_of(self._store, question, hour, added)
+        return _take(pieces), pieces
 
     async def _hours(self, question: Question) -> list[int]:
         if question.until is None:
@@ -381,6 +391,10 @@ async def _receive(receive: Receive) -> tuple[bytes, bool]:
     if message["type"] == "http.disconnect":
         raise Gone
     return message["body"], message["more_body"]
+
+
+def _take(pieces: Iterator[bytes]) -> list[bytes]:
+    return list(islice(pieces, _PIECES_AT_ONCE))
 
 
 def _known_method(method: str) -> str:
