@@ -111,7 +111,9 @@ class Mover:
             for segment in list(self._pending.segments):
                 if segment is self._log.open_segment:  # it was started meanwhile
                     break
-                problem = await self._move_or_say(segment) or problem
+                if found := await self._move_or_say(segment):
+                    problem = found
+                    await segment.sum_up()  # it stays for a while, and takes less memory so
         if problem is not None and problem != self.problem:
             _logger.error("cannot move the log into flows, and will try again: %s", problem)
         elif problem is None and self.problem is not None:

@@ -60,10 +60,15 @@ class Segment:
         self._unsummed.append(records)
 
     async def totals(self, hour: int) -> list[tuple[Key, Sums]]:
-        """The sums of an hour over at least what is there now.
+        """The sums of an hour over at least what is there now."""
+        await self.sum_up()
+        return list(self._totals.get(hour, {}).items())
+
+    async def sum_up(self) -> None:
+        """Sums at least what is there now; others get their turn in between.
 
         Records are summed when somebody asks: while nobody does, a POST need not pay for it, and the job that moves the
-        segment sums by itself. Others get their turn in between.
+        segment sums by itself.
         """
         since_turn = 0
         for _ in range(len(self._unsummed)):
@@ -75,7 +80,6 @@ class Segment:
             if since_turn > _RECORDS_A_TURN:
                 since_turn = 0
                 await asyncio.sleep(0)
-        return list(self._totals.get(hour, {}).items())
 
     def _sum(self, records: Sequence[Any]) -> None:
         totals = self._totals

@@ -148,6 +148,7 @@ class TestWhatCannotBeMoved:
                 assert answer.status == 503
                 assert answer.text.startswith("The log is full")
                 assert service.get(hour=1) == [record(bytes_tx=accepted, bytes_rx=2 * accepted)]
+                wait_until(lambda: not any(segment._unsummed for segment in service.app._pending.segments))
             wait_until(lambda: service.post([record()]).status == 200)
         assert service.store.verify().flows == accepted + 1
 
