@@ -1,6 +1,9 @@
 # make run     sets up, ingests the sample in data/raw into data/store, and prints its busiest hour
+# make serve   sets up and starts the service on data/store, at http://127.0.0.1:3000
 # make test    sets up and runs the tests;  make test-filter FILTER=pattern  runs some of them
 # make soak    the crash tests at every pair of steps, and the properties with many more examples: half an hour or more
+# make bench-serve   the service against the original's design: Flask and a dictionary;  make soak-serve  ten minutes of
+#              load, kills and other runs on the same store
 # make lint    formatting, lint and types
 # make bench   compares the speed with DuckDB, Polars and ClickHouse, see benchmarks/README.md;  BENCH="--scale 0.1 --only W2"
 # make sample  makes data/raw anew
@@ -9,11 +12,14 @@ BIN := .venv/bin
 FLOWLOG := $(BIN)/flowlog
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-filter soak lint bench sample clean
+.PHONY: run serve test test-filter soak lint bench bench-serve soak-serve sample clean
 
 run: .venv/.run
 	$(FLOWLOG) ingest data/raw --apps data/apps.csv
 	$(FLOWLOG) query --top 10 --hour $$($(FLOWLOG) query --hour 1 --until 1000000 --by hour --top 1 --format csv | tail -n 1 | cut -d , -f 1)
+
+serve: .venv/.serve
+	$(FLOWLOG) serve
 
 test: .venv/.test
 	$(BIN)/python -m pytest -n auto
@@ -23,6 +29,12 @@ test-filter: .venv/.test
 
 soak: .venv/.test
 	FLOWLOG_SOAK=1 $(BIN)/python -m pytest -n auto
+
+bench-serve: .venv/.bench-serve
+	$(BIN)/python -m benchmarks.serve
+
+soak-serve: .venv/.test
+	$(BIN)/python -m tests.service.crash_driver --seconds 600 --ingest
 
 lint: .venv/.lint
 	$(BIN)/ruff format --check .
@@ -38,11 +50,14 @@ sample: .venv/.run
 clean:
 	rm -rf .venv data/store
 
-.venv/.run .venv/.test .venv/.lint .venv/.bench: pyproject.toml constraints.txt hatch_build.py $(wildcard pipeline/kernel/*.[ch])
+.venv/.run .venv/.serve .venv/.test .venv/.bench .venv/.bench-serve .venv/.lint: pyproject.toml constraints.txt hatch_build.py \
+                $(wildcard pipeline/kernel/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP_INSTALL) --editable '.$(EXTRA)'
 	touch $@
 
-.venv/.test: EXTRA := [test]
-.venv/.lint: EXTRA := [lint]
+.venv/.serve: EXTRA := [serve]
+.venv/.test: EXTRA := [serve,test]
 .venv/.bench: EXTRA := [bench]
+.venv/.bench-serve: EXTRA := [serve,bench-serve]
+.venv/.lint: EXTRA := [lint,serve]

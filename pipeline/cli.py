@@ -386,6 +386,60 @@ def drop(
     _say(f"dropped {len(summary.hours):,} hours" + (f" (run {summary.run_id})" if summary.run_id else ""))
 
 
+@app.command()
+def serve(
+    store: StoreOption = DEFAULT_STORE,
+    host: Annotated[
+        str,
+        typer.Option(help="The address to listen on; 0.0.0.0 is all of this machine's.", envvar="FLOWLOG_HOST"),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port; 0 takes any that is free.", envvar="FLOWLOG_PORT")
+    ] = 3000,
+    zero_bytes: Annotated[
+        Literal["accept", "reject"],
+        typer.Option(help="Whether a record may have 0 bytes in a direction.", envvar="FLOWLOG_ZERO_BYTES"),
+    ] = "reject",
+    max_body: Annotated[
+        int, typer.Option(min=1, help="The longest body of a request, in bytes.", envvar="FLOWLOG_MAX_BODY", metavar="BYTES")
+    ] = 32 << 20,
+    flush_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0.1, help="Move the log into flows when it is so old.", envvar="FLOWLOG_FLUSH_SECONDS", metavar="S"
+        ),
+    ] = 60,
+    flush_bytes: Annotated[
+        int,
+        typer.Option(min=1, help="Or when it is so long, in bytes.", envvar="FLOWLOG_FLUSH_BYTES", metavar="BYTES"),
+    ] = 32 << 20,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            help="Ask clients for this bearer token; better set by the variable, which other users cannot see.",
+            envvar="FLOWLOG_TOKEN",
+        ),
+    ] = None,
+) -> None:
+    """Serve the store over HTTP: POST /flows counts records, GET /flows?hour=N has their sums.
+
+    What is acknowledged is on disk. It is moved into the store's hours from time to time, and when the service ends.
+
+    \b
+    Example:
+      flowlog serve --store /srv/flowlog --port 3000
+    """
+    try:
+        from pipeline.service.server import ServeOptions
+        from pipeline.service.server import serve as serve_until_told
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("pipeline"):
+            raise
+        raise UsageError(f"there is no {error.name}; the service needs it: pip install 'flowlog[serve]'") from None
+
+    serve_until_told(store, ServeOptions(host, port, zero_bytes, max_body, flush_seconds, flush_bytes, token))
+
+
 def _open(store: Path, with_pandas: bool = False) -> FlowStore:
     """Opens a store that is there."""
     if not with_pandas and "pandas" not in sys.modules:

@@ -13,6 +13,7 @@
     │   └── SumOverflow          a sum would not fit into 64 bits
     └── StoreError               the store cannot be used                               exit code 5
         ├── StoreLocked          another run holds it
+        ├── StoreServed          another service holds its log
         ├── StoreDamaged         its files contradict its format or its ledger
         ├── StoreUnwritable      the operating system refused a write; nothing was committed
         └── StoreUnpublished     it refused one behind the commit; the next run goes on from there
@@ -33,6 +34,7 @@ __all__ = [
     "StoreDamaged",
     "StoreError",
     "StoreLocked",
+    "StoreServed",
     "StoreUnpublished",
     "StoreUnwritable",
     "StrictRunStopped",
@@ -162,6 +164,18 @@ class StoreLocked(StoreError):
 
     def __str__(self) -> str:
         return f"the store {self.store} is in use by {self.holder}; try again later, or wait for it with --wait SECONDS"
+
+
+class StoreServed(StoreError):
+    """Another service holds the store's log."""
+
+    def __init__(self, store: str, holder: str) -> None:
+        super().__init__(store, holder)
+        self.store = store
+        self.holder = holder
+
+    def __str__(self) -> str:
+        return f"the store {self.store} is served by {self.holder}; one service at a time writes its log"
 
 
 class StoreDamaged(StoreError):

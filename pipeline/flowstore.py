@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import index
 from os import PathLike
 from pathlib import Path
@@ -131,12 +131,19 @@ class FlowStore:
         return verify(self.locations, wait_seconds, deep)
 
     def ingest(
-        self, raw: Sequence[str], options: IngestOptions | None = None, progress: Progress | None = None
+        self,
+        raw: Sequence[str],
+        options: IngestOptions | None = None,
+        progress: Progress | None = None,
+        of_log: Callable[[str], None] | None = None,
     ) -> IngestSummary:
-        """Counts the new ones among some raw files (paths, folders, glob patterns), exactly once."""
+        """Counts the new ones among some raw files (paths, folders, glob patterns), exactly once.
+
+        `of_log` is for the service, as `ingest.ingest` tells.
+        """
         from pipeline.ingest import ingest  # a query needs neither readers nor validation
 
-        return ingest(raw, self.locations, options, progress)
+        return ingest(raw, self.locations, options, progress, of_log)
 
     def forget(self, sources: Sequence[str], wait_seconds: float = 0) -> UndoSummary:
         """Takes sources back: makes their hours anew from the raw files of the others that count there."""

@@ -144,7 +144,11 @@ class IngestSummary:
 
 
 def ingest(
-    raw: Sequence[str], store: Locations, options: IngestOptions | None = None, progress: Progress | None = None
+    raw: Sequence[str],
+    store: Locations,
+    options: IngestOptions | None = None,
+    progress: Progress | None = None,
+    of_log: Callable[[str], None] | None = None,
 ) -> IngestSummary:
     """Counts the new ones among some raw files, exactly once.
 
@@ -153,9 +157,11 @@ def ingest(
         store: The store; it is made if it is missing.
         options: How.
         progress: Is told how far it has come.
+        of_log: The raw files are the store's own log, which without it are none; is told the run's name right before
+            the commit.
 
     Raises:
-        UsageError: A raw path does not exist, or the mapping file is unfit.
+        UsageError: A raw path does not exist or is the store's own, or the mapping file is unfit.
         RunStopped: The run was given up; nothing was committed.
         StoreError: The store cannot be used.
     """
@@ -164,7 +170,7 @@ def ingest(
     interpretation = options.interpretation()
     # What is wrong with a request is said before there is a store, and also where nothing is new.
     interpretation.load_apps()
-    found = find(raw, store.root)
+    found = find(raw, store.root, of_log is not None)
     with locked(store, options.wait_seconds):
         recovered = recover(store)
         with ThreadPoolExecutor(options.resources.threads) as pool, open_index(store) as index:
@@ -183,7 +189,7 @@ def ingest(
         if options.strict and summary.failures:
             raise StrictRunStopped(summary.failures[0].source, summary.failures[0].error)
         if summary.plan.new or (options.replace_changed and (summary.plan.changed or summary.plan.taken_back)):
-            _Run(store, options, interpretation, summary).count(progress or Silent())
+            _Run(store, options, interpretation, summary).count(progress or Silent(), of_log)
     summary.seconds = time.monotonic() - started
     return summary
 
@@ -200,7 +206,7 @@ class _Run:
         self._summary = summary
         self._records: list[SourceRecord] = []
 
-    def count(self, progress: Progress) -> None:
+    def count(self, progress: Progress, before_commit: Callable[[str], None] | None) -> None:
         """Counts the plan's new sources, and completes the summary."""
         started = now()
         options, plan = self._options, self._summary.plan
@@ -239,6 +245,8 @@ class _Run:
                 transaction.digests,
                 forgotten=rebuilt.forgotten if rebuilt else [],
             )
+            if before_commit:
+                before_commit(transaction.run_id)
             transaction.commit(run.to_json())
         _complete(self._summary, run)
 

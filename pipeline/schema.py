@@ -22,6 +22,9 @@ ZeroBytes = Literal["accept", "reject"]
 INT64_MAX = 2**63 - 1
 #: The largest integer that a float64, and so JavaScript and most JSON tools, can hold exactly.
 MAX_RECORD_BYTES = 2**53 - 1
+#: The longest name, in characters, that the service takes from the network. A file may have longer ones: who gives it
+#: has chosen it.
+MAX_NAME_LENGTH = 1024
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,21 @@ REJECT_SCHEMA = pa.schema(
 )
 
 
+def minimum_of(field: Field, zero_bytes: ZeroBytes) -> int:
+    """The smallest value of an integer; for text, the smallest length."""
+    return 1 if field.name in SUMS and zero_bytes == "reject" else field.minimum
+
+
+def rule_of_minimum(minimum: int) -> str:
+    """The rule that an integer breaks which is smaller, as a user reads it."""
+    return "must be positive" if minimum == 1 else f"must be at least {minimum}"
+
+
+def rule_of_maximum(maximum: int) -> str:
+    """The rule that an integer breaks which is larger, as a user reads it."""
+    return f"must be at most {maximum}"
+
+
 def is_utf8(text: str) -> bool:
     """Whether a Python text can be stored: one that came from bytes that are not UTF-8 has lone surrogates."""
     try:
@@ -109,11 +127,11 @@ def flow_schema(zero_bytes: ZeroBytes = "accept") -> pandera.DataFrameSchema:
     def checks(field: Field) -> list[Any]:
         if pa.types.is_string(field.type):
             return [pandera.Check(partial(_is_long_enough, field.minimum), error="must not be empty")]
-        minimum = 1 if field.name in SUMS and zero_bytes == "reject" else field.minimum
-        lowest = pandera.Check.ge(minimum, error="must be positive" if minimum == 1 else f"must be at least {minimum}")
+        minimum = minimum_of(field, zero_bytes)
+        lowest = pandera.Check.ge(minimum, error=rule_of_minimum(minimum))
         if field.maximum is None:
             return [lowest]
-        return [lowest, pandera.Check.le(field.maximum, error=f"must be at most {field.maximum}")]
+        return [lowest, pandera.Check.le(field.maximum, error=rule_of_maximum(field.maximum))]
 
     return pandera.DataFrameSchema(
         {

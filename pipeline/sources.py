@@ -132,15 +132,16 @@ class Found:
     failed: list[Failure] = field(default_factory=list)
 
 
-def find(raw: Sequence[str], store: Path | None = None) -> Found:
+def find(raw: Sequence[str], store: Path | None = None, of_log: bool = False) -> Found:
     """Finds raw files.
 
     Args:
         raw: Files, folders (searched to any depth) and glob patterns (`**` goes to any depth).
-        store: The store's folder, which is no raw file's even if it lies below a folder that is searched.
+        store: The store's folder, whose files are no raw files even if it lies below a folder that is searched.
+        of_log: Whether these are files of the store's own log, which the service alone may name.
 
     Raises:
-        UsageError: A file or folder does not exist.
+        UsageError: A file or folder does not exist, or is the store's own.
     """
     files: set[Path] = set()
     found = Found()
@@ -161,6 +162,10 @@ def find(raw: Sequence[str], store: Path | None = None) -> Found:
         if not matches:
             found.left_alone[name] = "nothing matches it"
         for match in matches:
+            if without is not None and not of_log and match.resolve().is_relative_to(without):
+                if match is path:
+                    raise UsageError(f"{name} is part of the store, and no raw file")
+                continue  # a pattern that happens to match it
             files.update(_walk(match.resolve(), without, found) if match.is_dir() else [match.parent.resolve() / match.name])
     return replace(found, files=sorted(files, key=os.fspath))
 

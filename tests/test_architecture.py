@@ -23,6 +23,7 @@ MODULES = {
 LAYERS = [
     ["__main__"],
     ["cli", "__init__"],
+    ["service"],
     ["flowstore", "progress"],
     ["ingest", "query", "verify", "undo", "output"],
     ["counting", "tally", "recount", "staging", "rejects"],

@@ -672,6 +672,7 @@ CONTRACT = {
     "runs": {"--store", "--json"},
     "rejects": {"--store", "--json"},
     "verify": {"--store", "--json"},
+    "serve": {"--store", "--host", "--port", "--zero-bytes", "--max-body", "--flush-seconds", "--flush-bytes", "--token"},
 }  # fmt: skip
 
 

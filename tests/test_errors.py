@@ -38,6 +38,10 @@ EXAMPLES = [
         errors.StoreLocked("s", "process 7 on host"),
         "the store s is in use by process 7 on host; try again later, or wait for it with --wait SECONDS",
     ),
+    (
+        errors.StoreServed("s", "process 7 on host"),
+        "the store s is served by process 7 on host; one service at a time writes its log",
+    ),
     (errors.StoreDamaged("s/x", "torn"), "the store is damaged: s/x: torn"),
     (
         errors.StoreUnwritable("s/x", "No space left on device"),

@@ -89,6 +89,16 @@ class TestFinding:
     def test_the_store_is_no_raw_file_even_below_a_folder_that_is_searched(self, raw):
         assert names(find(["."], store=raw / "deep").files, raw) == ["a.csv", "b.csv"]
 
+    def test_nor_is_it_or_a_part_of_it_when_it_is_named(self, raw):
+        store = raw / "deep"
+        for path in (store, next(path for path in store.rglob("*"))):
+            with pytest.raises(UsageError, match="is part of the store, and no raw file"):
+                find([str(path)], store=store)
+            assert find([str(path)], store=store, of_log=True).files
+
+    def test_nor_when_a_pattern_happens_to_match_it(self, raw):
+        assert names(find(["**"], store=raw / "deep").files, raw) == ["a.csv", "b.csv"]
+
 
 class TestPlanning:
     def test_what_was_never_counted_is_new(self, raw, tmp_path):

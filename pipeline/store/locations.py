@@ -12,6 +12,7 @@ from pipeline.schema import INT64_MAX
 _HOUR = re.compile(r"hour=([1-9]\d{0,18})")  # never zero-padded: readers would take hour=01 for a text
 _RUN = re.compile(r"run=([0-9A-Za-z-]+)")
 _PART = "part-0.parquet"
+_SEGMENT = re.compile(r"([0-9A-Za-z-]+\.(?:accept|reject)\.jsonl)")
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Locations:
 
     def exist(self) -> bool:
         """Whether there is a store."""
-        return any(path.exists() for path in (self.lock, self.runs, self.flows))
+        return any(path.exists() for path in (self.lock, self.runs, self.flows, self.wal))
 
     @property
     def flows(self) -> Path:
@@ -47,6 +48,32 @@ class Locations:
     @property
     def lock(self) -> Path:
         return self.root / "lock"
+
+    @property
+    def wal(self) -> Path:
+        return self.root / "wal"
+
+    @property
+    def service_lock(self) -> Path:
+        return self.wal / "lock"
+
+    @property
+    def move(self) -> Path:
+        """The note of which run is moving which segments."""
+        return self.wal / "move.json"
+
+    @property
+    def keys(self) -> Path:
+        """The Idempotency-Keys of requests whose segments are gone."""
+        return self.wal / "keys.sqlite"
+
+    def segment(self, name: str) -> Path:
+        """A file of the service's log."""
+        return self.wal / name
+
+    def segments(self) -> list[str]:
+        """The files of the service's log, oldest first."""
+        return sorted(_names(self.wal, _SEGMENT))
 
     def partition(self, hour: int) -> Path:
         """The file with an hour's totals."""

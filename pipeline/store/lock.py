@@ -1,4 +1,4 @@
-"""The store's lock: one run writes at a time; readers need none."""
+"""The store's locks: one run writes at a time, and one service; readers need none."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
-from pipeline.errors import StoreLocked
+from pipeline.errors import StoreLocked, StoreServed
 from pipeline.store import files
 from pipeline.store.locations import Locations
 
@@ -22,9 +23,6 @@ _POLL_SECONDS = 0.1
 def locked(store: Locations, wait_seconds: float = 0) -> Iterator[None]:
     """Holds the store's lock.
 
-    The kernel holds it for the open file, not for the file's content, so that a process that died holds nothing; the
-    content is only for telling others who the holder is.
-
     Args:
         store: The store; its folder is made if it is missing.
         wait_seconds: How long to wait for another holder.
@@ -33,10 +31,7 @@ def locked(store: Locations, wait_seconds: float = 0) -> Iterator[None]:
         StoreLocked: Another run has held it all that time.
         StoreUnwritable: The lock file cannot be made.
     """
-    with files.writing(store.lock):
-        files.make_folder(store.root)
-        descriptor = os.open(store.lock, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
+    with _opened(store.lock) as descriptor:
         deadline = time.monotonic() + wait_seconds
         while not _try_lock(descriptor):
             if time.monotonic() >= deadline:
@@ -45,6 +40,36 @@ def locked(store: Locations, wait_seconds: float = 0) -> Iterator[None]:
         with files.writing(store.lock):
             _sign(descriptor)
         yield
+
+
+@contextmanager
+def served(store: Locations) -> Iterator[None]:
+    """Holds the service's lock: while there is a service, it alone writes the log.
+
+    Raises:
+        StoreServed: Another service has it.
+        StoreUnwritable: The lock file cannot be made.
+    """
+    with _opened(store.service_lock) as descriptor:
+        if not _try_lock(descriptor):
+            raise StoreServed(str(store.root), _holder(descriptor))
+        with files.writing(store.service_lock):
+            _sign(descriptor)
+        yield
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A lock file, open.
+
+    The kernel holds a lock for the open file, not for the file's content, so that a process that died holds nothing; the
+    content is only for telling others who the holder is.
+    """
+    with files.writing(path):
+        files.make_folder(path.parent)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -66,8 +66,9 @@ def name():
     for length in (0, 1, 40):
         texts = [b"x" * length, *NAMES, b"", *(b"%d" % i for i in range(5000))]
         names.codes_of(pa.array([text.decode() for text in texts])[1:])
-    for text in NAMES:
+    for text in (b"", *NAMES):
         names.codes_of(tight(text))
+    names.codes_of(pa.Array.from_buffers(pa.string(), 1, [None, pa.array([0, 0], pa.int32()).buffers()[1], None]))
     for text in NOT_UTF8:
         try:
             names.codes_of(tight(text))

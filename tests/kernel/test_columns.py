@@ -22,6 +22,7 @@ from tests.kernel.lines import (
     DIALECTS,
     HEADER,
     NAMES,
+    NEARLY_NULL,
     ODD_NUMBERS,
     ODD_OBJECTS,
     ODD_TEXTS,
@@ -130,7 +131,7 @@ class TestAgreesWithTheExactPath:
             assert plain == records_of(case.exactly())
 
     @pytest.mark.parametrize("name", DIALECTS)
-    @pytest.mark.parametrize("cell", [*ODD_NUMBERS, *ODD_TEXTS, *NAMES], ids=ascii)
+    @pytest.mark.parametrize("cell", [*ODD_NUMBERS, *ODD_TEXTS, *NEARLY_NULL, *NAMES], ids=ascii)
     def test_on_every_cell_at_the_end_of_a_block(self, name, cell):
         dialect = DIALECTS[name]
         for position, end in product(range(len(HEADER)), (b"\n", b"")):
@@ -250,8 +251,16 @@ def read_alone(type_, texts):
     return [None if i in odd else next(values) for i in range(lines.line_count)]
 
 
+#: Of a digit more than a double holds: dividing what it holds instead would give another number.
+BEYOND_A_DOUBLE = [
+    *["900719925474099.5", "90071992547409.93", "9007199254740.995", "900719925474.0995", "90071992547.40995"],
+    *["9007199254.740993", "900719925.4740993", "90071992.54740993", "9007199254.740995"],
+]
+
+
 class TestNumbers:
     @given(st.lists(st.from_regex(r"-?[0-9]{1,12}(\.[0-9]{1,9})?", fullmatch=True), min_size=1, max_size=20))
+    @example(BEYOND_A_DOUBLE)
     @example(
         ["0.1", "0.3", "1258531221.486539", "9007199254740992", "9007199254740993", "-0", "-0.0", "999999999999.999999999"]
     )

@@ -128,6 +128,20 @@ class TestGrowth:
         assert rows_in(totals).equals(judged(everything))
         assert totals.hours() == [1, 2, 3, 4]
 
+    @pytest.mark.parametrize("name", ["hour", "src_app", "dest_app", "vpc_id"])
+    def test_keys_that_differ_in_one_column_only_are_different(self, name):
+        """So many that hashes must meet."""
+        numbers, zeros = np.arange(300_000), pa.array(np.zeros(300_000, np.int32))
+        same = pa.DictionaryArray.from_arrays(zeros, pa.array(["same"]))
+        texts = pa.DictionaryArray.from_arrays(pa.array(numbers, pa.int32()), pa.array([f"{i:06}" for i in range(300_000)]))
+        columns = {"hour": pa.array(np.ones(300_000, np.int64)), "src_app": same, "dest_app": same, "vpc_id": same}
+        columns |= {name: pa.array(numbers + 1) if name == "hour" else texts}
+        sums = pa.array(numbers)
+        totals = totals_from(pa.table(columns | {"bytes_tx": sums, "bytes_rx": sums}, schema=FLOW_SCHEMA))
+        assert len(totals) == 300_000
+        if name != "hour":  # that many tables would take their time
+            assert rows_in(totals)["bytes_tx"].equals(pa.chunked_array([sums]))
+
     def test_it_takes_at_least_the_memory_of_its_rows(self):
         few, some = totals_from(many(10)), totals_from(many(50_000))
         assert few.nbytes < 100_000 < 50_000 * (8 + 3 * 4 + 3 * 8) < some.nbytes < 50_000 * 200

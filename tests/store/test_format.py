@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.ingest import ingest
 from pipeline.store.locations import Locations
+from tests.service.conftest import record, running
 
 PAGE = (Path(__file__).parents[2] / "docs" / "store-format.md").read_text()
 
@@ -29,6 +30,8 @@ def store(tmp_path_factory):
     (folder / "raw.csv").write_text("hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n498752,a,b,v,1,2\n498752,,b,v,1,2\n")
     store = Locations(folder / "store")
     ingest([str(folder / "raw.csv")], store)
+    with running(store.root) as service:  # and its log is moved
+        assert service.post([record()], Idempotency_Key="k").status == 200
     return store
 
 
@@ -39,7 +42,7 @@ def test_the_page_lists_what_lies_in_a_store(store):
 
 @pytest.mark.parametrize("title", ["flows/hour=N/part-0.parquet", "rejects/run=R/part-0.parquet"])
 def test_the_page_has_the_columns_of_a_parquet_file(store, title):
-    (path,) = store.root.glob(title.replace("=N", "=*").replace("=R", "=*"))
+    path = next(store.root.glob(title.replace("=N", "=498752").replace("=R", "=*")))
     assert [(field.name, str(field.type)) for field in pq.read_schema(path)] == first_columns(title, 2)
 
 
@@ -51,10 +54,30 @@ def test_the_page_has_the_footers_sums_and_the_files_properties(store):
 
 
 def test_the_page_has_the_keys_of_a_runs_record(store):
-    (run_id,) = store.run_ids()
+    run_id = store.run_ids()[0]
     record = json.loads(store.record_of(run_id).read_text())
     listed = {name for (cell,) in first_columns("runs/R.json", 1) for name in re.split("`, `", cell)}
     assert set(record) == listed
     documented = set(re.findall(r"`(\w+)`", section("runs/R.json")))
     assert set(record["sources"][0]) <= documented
     assert set(record["hours"]["498752"]) <= documented
+
+
+def test_the_page_has_the_files_of_the_log_and_what_a_request_says(tmp_path):
+    with running(tmp_path / "store", flush_seconds=3600) as service:
+        service.post([record(1)])
+        service.move()
+        service.post([record(), record()], Idempotency_Key="k")
+        store = service.store.locations
+        listed = {name for (cell,) in first_columns("wal/", 1) for name in re.split("`, `", cell)}
+        (segment,) = store.segments()
+        expected = {segment.replace(segment.split(".")[0], "S"), "move.json", "keys.sqlite", "lock"}
+        assert {path.name.replace(segment.split(".")[0], "S") for path in store.wal.iterdir()} - {
+            "keys.sqlite-wal",
+            "keys.sqlite-shm",
+        } == expected
+        assert expected <= listed
+        *records, last = [json.loads(line) for line in store.segment(segment).read_text().splitlines()]
+    assert set(last) - set(records[0]) == {"request"}
+    assert set(last["request"]) <= listed
+    assert listed - expected - set(last["request"]) == {"S.accept.jsonl"}

@@ -1,0 +1,157 @@
+"""Moves the log into `flows/`: each segment is one raw file of one run of the batch job.
+
+So what came over the network is validated, counted, committed and remembered as what came in files is. The ledger
+knows a segment by its bytes; moved a second time, by whomever a crash has let live, it is skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from pipeline.errors import FlowlogError, StoreDamaged
+from pipeline.flowstore import FlowStore
+from pipeline.ingest import IngestOptions
+from pipeline.service.keys import KEPT_SECONDS, Keys
+from pipeline.service.log import Log
+from pipeline.service.pending import Pending, Segment
+from pipeline.store import wal
+
+_logger = logging.getLogger(__name__)
+
+#: How long one try waits for a run that holds the store, and how long to wait behind a failure.
+LOCK_SECONDS = 10.0
+RETRY_SECONDS = 5.0
+
+
+class Mover:
+    """Moves segments, from time to time.
+
+    Args:
+        store: The store.
+        log: Its log.
+        pending: What is in the log.
+        keys: Where the keys of moved segments are kept.
+        seconds: Move when the oldest request has waited so long;
+        size: or when there is so much log, in bytes.
+
+    Attributes:
+        moves: How many segments were moved.
+        records: How many records.
+        problem: Why the last try failed; None if it did not.
+    """
+
+    def __init__(self, store: FlowStore, log: Log, pending: Pending, keys: Keys, seconds: float, size: int) -> None:
+        self._store = store
+        self._log = log
+        self._pending = pending
+        self._keys = keys
+        self._seconds = seconds
+        self._size = size
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="mover")
+        self._due = asyncio.Event()
+        self._seen: Segment | None = None
+        self._stopping = False
+        self.moves = 0
+        self.records = 0
+        self.problem: str | None = None
+
+    def poke(self) -> None:
+        """Is told that the log has grown."""
+        segment = self._log.open_segment
+        if segment is not self._seen or (segment is not None and segment.size >= self._size):
+            self._seen = segment
+            self._due.set()
+
+    async def run(self) -> None:
+        """Moves until it is stopped, and then once more."""
+        stopping = False
+        while not stopping:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._due.wait(), self._seconds_to_wait())
+            self._due.clear()
+            stopping = self._stopping
+            if stopping or self._is_due():
+                await self._move_all()
+        self._thread.shutdown()
+
+    def stop(self) -> None:
+        """Has it move what there is, and end."""
+        self._stopping = True
+        self._due.set()
+
+    def _seconds_to_wait(self) -> float | None:
+        if self.problem is not None:
+            return RETRY_SECONDS
+        if not self._pending.segments:
+            return None
+        if self._pending.segments[0] is not self._log.open_segment:
+            return 0
+        return max(0.0, self._pending.segments[0].since + self._seconds - time.monotonic())
+
+    def _is_due(self) -> bool:
+        """Whether a segment is sealed, or the open one is old or large enough."""
+        if not self._pending.segments:
+            return False
+        oldest = self._pending.segments[0]
+        if oldest is not self._log.open_segment:
+            return True
+        return oldest.size >= self._size or time.monotonic() - oldest.since >= self._seconds
+
+    async def _move_all(self) -> None:
+        problem = None
+        try:
+            await self._log.seal()
+        except OSError as error:
+            problem = f"the log cannot be mended: {error.strerror}"
+        else:
+            for segment in list(self._pending.segments):
+                if segment is self._log.open_segment:  # it was started meanwhile
+                    break
+                if found := await self._move_or_say(segment):
+                    problem = found
+                    await segment.sum_up()  # it stays for a while, and takes less memory so
+        if problem is not None and problem != self.problem:
+            _logger.error("cannot move the log into flows, and will try again: %s", problem)
+        elif problem is None and self.problem is not None:
+            _logger.warning("the log can be moved into flows again")
+        self.problem = problem
+
+    async def _move_or_say(self, segment: Segment) -> str | None:
+        """Moves a segment; a failure keeps it where it is, and does not keep others from going on."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._move, segment)
+        except (FlowlogError, OSError) as error:
+            return f"{segment.name}: {error}"
+        except Exception as error:  # a bug; the records stay in the log, and are said to be stuck
+            _logger.exception("cannot move %s", segment.name)
+            return f"{segment.name}: {type(error).__name__}: {error}"
+        self._pending.remove(segment)
+        self.moves += 1
+        self.records += segment.records
+        return None
+
+    def _move(self, segment: Segment) -> None:
+        """Runs in a thread of its own."""
+        locations = self._store.locations
+        path = locations.segment(segment.name)
+
+        def note(run_id: str) -> None:
+            wal.note_move(locations, segment.name, run_id)
+            segment.run_id = run_id
+
+        options = IngestOptions(
+            format="json",
+            workers=1,
+            strict=True,  # a record that the service took and the schema does not is a bug: stop, and lose nothing
+            zero_bytes=wal.zero_bytes_of(segment.name),
+            wait_seconds=LOCK_SECONDS,
+        )
+        summary = self._store.ingest([str(path)], options, of_log=note)
+        if summary.ingested + len(summary.plan.known) + len(summary.plan.twins) != 1:
+            raise StoreDamaged(str(path), "it was counted before with other content")
+        self._keys.keep(segment.keys, int(time.time()) - KEPT_SECONDS)
+        wal.remove(locations, segment.name)

@@ -1,0 +1,144 @@
+"""What a GET asks, and what it gets: the totals of hours, of what is in `flows/` and what is pending, each record once.
+
+No lock keeps a run from publishing while a GET reads. Instead each hour is read between two looks at which pending
+segments are in `flows/` already: where the looks agree, it is known what the partition had, and what must be added.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+import pyarrow as pa
+
+from pipeline.flowstore import FlowStore
+from pipeline.schema import INT64_MAX, PARTITION_ORDER, SUMS, is_utf8
+from pipeline.service.pending import Key, Pending, Segment, Sums
+from pipeline.service.records import NAMES, Problem, Unfit
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_FILTERS = PARTITION_ORDER
+_PIECE_ROWS = 10_000
+
+_Total: Any = msgspec.defstruct("Total", [(name, Any) for name in NAMES], gc=False)
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a GET asks.
+
+    Attributes:
+        hour: The hour, or the first of a range.
+        until: The hour behind the last of the range; None for one hour.
+        filters: The columns of the key whose values are given.
+    """
+
+    hour: int
+    until: int | None
+    filters: Mapping[str, Any]
+
+
+def parse_question(query_string: bytes) -> Question:
+    """Reads a GET's query string.
+
+    Raises:
+        Unfit: It cannot be answered.
+    """
+    given: dict[str, str] = {}
+    for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, errors="surrogateescape"):
+        if name in given:
+            raise Unfit([Problem(f"The {name} value must be there once", field=name)])
+        if name not in ("hour", "until", *_FILTERS):
+            raise Unfit([Problem(f"The parameters are hour, until, {', '.join(_FILTERS)}; there is no {name!r}")])
+        given[name] = value
+    if "hour" not in given:
+        raise Unfit([Problem("Missing hour parameter in the request query_params", field="hour")])
+    hour = _positive("hour", given["hour"])
+    until = _positive("until", given["until"]) if "until" in given else None
+    if until is not None and until <= hour:
+        raise Unfit(
+            [Problem("The until value must be larger than the hour value: it is the first hour left out", field="until")]
+        )
+    filters = {name: given[name] for name in _FILTERS if name in given}
+    for name, value in filters.items():
+        if not is_utf8(value):
+            raise Unfit([Problem(f"The {name} value must be valid UTF-8", field=name)])
+    return Question(hour, until, filters)
+
+
+def _positive(name: str, text: str) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise Unfit([Problem(f"The {name} value must be an integer", field=name)])
+    digits = text.lstrip("+-").lstrip("0")
+    if text.startswith("-") or not digits:
+        raise Unfit([Problem(f"The {name} value must be positive", field=name)])
+    if len(digits) > 19 or int(digits) > INT64_MAX:  # Python refuses to convert thousands of digits
+        raise Unfit([Problem(f"The {name} value must fit into 64 bits", field=name)])
+    return int(digits)
+
+
+#: What pending segments have for one hour.
+Additions = list[tuple[Segment, list[tuple[Key, Sums]]]]
+
+
+async def additions(pending: Pending, hour: int) -> Additions:
+    """What is pending for an hour, as it is now. In the event loop's thread, which alone changes it."""
+    return [(segment, await segment.totals(hour)) for segment in list(pending.segments) if hour in segment.bytes_by_hour]
+
+
+def totals_of(store: FlowStore, question: Question, hour: int, added: Additions) -> Iterator[bytes]:
+    """The totals of an hour as JSON objects with the six fields, sorted by key. In any thread.
+
+    Args:
+        store: The store.
+        question: Its filters are heeded.
+        hour: The hour.
+        added: What `additions` gave.
+
+    Returns:
+        Pieces, to be joined by commas; none where nothing is. The store is read before the first is asked for.
+
+    Raises:
+        StoreDamaged: The partition cannot be read.
+    """
+    moved = None
+    while moved != (now_moved := [segment.is_moved(store.locations, hour) for segment, _ in added]):
+        moved = now_moved
+        table = store.table(hour, **question.filters)
+    wanted = [(position, question.filters[name]) for position, name in enumerate(_FILTERS) if name in question.filters]
+    rows = [
+        (key, sums)
+        for (_, totals), is_moved in zip(added, moved, strict=True)
+        if not is_moved
+        for key, sums in totals
+        if all(key[position] == value for position, value in wanted)
+    ]
+    return _merged_to_json(hour, table, rows) if rows else _table_to_json(table)
+
+
+def _table_to_json(table: pa.Table) -> Iterator[bytes]:
+    for start in range(0, table.num_rows, _PIECE_ROWS):
+        columns = [table.column(name).slice(start, _PIECE_ROWS).to_pylist() for name in NAMES]
+        yield _to_json(zip(*columns, strict=True))
+
+
+def _merged_to_json(hour: int, table: pa.Table, rows: list[tuple[Key, Sums]]) -> Iterator[bytes]:
+    """With what is pending: in Python, whose integers hold any sum, and which for few rows is faster than Arrow."""
+    totals: dict[Key, Sums] = {}
+    published = zip(*(table.column(name).to_pylist() for name in (*_FILTERS, *SUMS)), strict=True)
+    for key, (tx, rx) in chain((((src, dest, vpc), (tx, rx)) for src, dest, vpc, tx, rx in published), rows):
+        sums = totals.get(key)
+        totals[key] = (tx, rx) if sums is None else (sums[0] + tx, sums[1] + rx)
+    ordered = sorted(totals.items())  # by code points, which is the order of the UTF-8 bytes: the store's
+    for start in range(0, len(ordered), _PIECE_ROWS):
+        yield _to_json((*key, *sums, hour) for key, sums in ordered[start : start + _PIECE_ROWS])
+
+
+def _to_json(rows: Iterable[tuple[Any, ...]]) -> bytes:
+    return _encode([_Total(*row) for row in rows])[1:-1]

@@ -1,0 +1,130 @@
+"""An Idempotency-Key counts once."""
+
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+
+from pipeline.errors import StoreDamaged, StoreUnwritable
+from pipeline.service.keys import KEPT_SECONDS, Keys
+from tests.service.conftest import record, running
+from tests.service.test_log import disk  # noqa: F401 - a fixture
+
+
+class TestRetries:
+    @pytest.mark.parametrize("moved", [False, True])
+    def test_the_same_request_counts_once_however_often_it_comes(self, service, moved):
+        for _ in range(3):
+            answer = service.post([record()], Idempotency_Key="k")
+            assert (answer.status, answer.body) == (200, b"")
+            if moved:
+                service.move()
+        assert service.get(hour=1) == [record()]
+        assert service.post([record()], Idempotency_Key="other").status == 200
+        assert service.get(hour=1) == [record(bytes_tx=2, bytes_rx=4)]
+
+    def test_across_restarts(self, tmp_path):
+        for _ in range(3):
+            with running(tmp_path / "store") as service:
+                assert service.post([record()], Idempotency_Key="k").status == 200
+                assert service.get(hour=1) == [record()]
+        assert service.store.verify().flows == 1
+
+    @pytest.mark.parametrize("moved", [False, True])
+    def test_422_for_the_same_key_with_other_records(self, service, moved):
+        service.post([record()], Idempotency_Key="k")
+        if moved:
+            service.move()
+        answer = service.post([record(src_app="other")], Idempotency_Key="k")
+        assert (answer.status, answer.text) == (
+            422,
+            "The Idempotency-Key came before with other records; nothing was counted",
+        )
+        assert service.get(hour=1) == [record()]
+
+    def test_the_same_records_written_otherwise_are_the_same(self, service):
+        service.post([record()], Idempotency_Key="k")
+        shuffled = dict(reversed(record().items())) | {"more": 1}
+        assert service.post([shuffled], Idempotency_Key="k").status == 200
+        assert service.get(hour=1) == [record()]
+
+    def test_a_refused_request_does_not_use_its_key_up(self, service):
+        assert service.post([record(hour=0)], Idempotency_Key="k").status == 400
+        assert service.post([record()], Idempotency_Key="k").status == 200
+        assert service.get(hour=1) == [record()]
+
+    def test_one_that_comes_while_the_first_is_written_waits_for_it(self, service, disk):  # noqa: F811
+        disk.gate.clear()
+        with ThreadPoolExecutor(5) as pool:
+            posts = [pool.submit(service.post, [record()], Idempotency_Key="k") for _ in range(5)]
+            other = pool.submit(service.post, [record(2)], Idempotency_Key="k")
+            assert disk.waiting.wait(10)
+            time.sleep(0.2)
+            assert not any(post.done() for post in posts[1:])
+            disk.gate.set()
+            statuses = [post.result().status for post in [*posts, other]]
+        assert sorted(statuses) == [200] * 5 + [422]
+        assert len(service.get(hour=1, until=3)) == 1
+
+    def test_and_fails_with_it(self, service, disk):  # noqa: F811
+        disk.error = OSError(28, "No space left on device")
+        disk.gate.clear()
+        with ThreadPoolExecutor(3) as pool:
+            posts = [pool.submit(service.post, [record()], Idempotency_Key="k") for _ in range(3)]
+            time.sleep(0.2)
+            disk.gate.set()
+            assert {post.result().status for post in posts} == {503}
+        disk.error = None
+        assert service.post([record()], Idempotency_Key="k").status == 200
+        assert service.get(hour=1) == [record()]
+
+    @pytest.mark.parametrize("moved", [False, True])
+    def test_it_is_forgotten_after_a_day(self, service, monkeypatch, moved):
+        service.post([record()], Idempotency_Key="k")
+        if moved:
+            service.move()
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + KEPT_SECONDS - 5)
+        service.post([record()], Idempotency_Key="k")
+        assert service.get(hour=1) == [record()]
+        monkeypatch.setattr(time, "time", lambda: now + KEPT_SECONDS + 5)
+        service.post([record()], Idempotency_Key="k")
+        assert service.get(hour=1) == [record(bytes_tx=2, bytes_rx=4)]
+        service.move()
+        with closing(sqlite3.connect(service.store.locations.keys)) as keys:
+            assert keys.execute("SELECT count(*) FROM keys").fetchone() == (1,)
+
+    @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\xe9"])
+    def test_400_for_an_odd_key(self, service, key):
+        answer = service.post([record()], Idempotency_Key=key)
+        assert (answer.status, answer.text) == (400, "The Idempotency-Key must have 1 to 255 visible ASCII characters")
+        assert service.get(hour=1) == []
+
+
+class TestTheFile:
+    def test_keeps_and_forgets(self, tmp_path):
+        keys = Keys(tmp_path / "keys.sqlite")
+        keys.keep({"a": (100, "x"), "b": (200, "y")}, since=0)
+        assert [keys.find(key, 0) for key in "abc"] == ["x", "y", None]
+        assert keys.find("a", 101) is None
+        keys.keep({"a": (300, "z")}, since=150)
+        keys.close()
+        keys = Keys(tmp_path / "keys.sqlite")
+        assert [keys.find(key, 0) for key in "abc"] == ["z", "y", None]
+        keys.close()
+
+    def test_what_is_no_database_is_refused(self, tmp_path):
+        (tmp_path / "keys.sqlite").write_bytes(b"torn" * 1000)
+        with pytest.raises(StoreUnwritable, match=r"keys\.sqlite: file is not a database"):
+            Keys(tmp_path / "keys.sqlite")
+
+    def test_a_database_that_breaks_is_said(self, tmp_path):
+        keys = Keys(tmp_path / "keys.sqlite")
+        keys._writing.execute("DROP TABLE keys")
+        with pytest.raises(StoreDamaged):
+            keys.find("a", 0)
+        with pytest.raises(StoreUnwritable):
+            keys.keep({"a": (1, "x")}, 0)
+        keys.close()

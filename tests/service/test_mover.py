@@ -1,0 +1,206 @@
+"""The log is moved in time, by the batch job, beside other runs; what cannot be moved stays and is said."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from pipeline.flowstore import FlowStore
+from pipeline.ingest import IngestOptions, ingest
+from pipeline.service import mover
+from pipeline.store.lock import locked
+from tests.service.conftest import EXAMPLE, record, running, wait_until
+
+ROOT = Path(__file__).parents[2]
+HEADER = "src_app,dest_app,vpc_id,bytes_tx,bytes_rx,hour\n"
+
+
+def flowlog(*arguments):
+    command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=os.environ)
+
+
+class TestWhen:
+    def test_after_so_many_seconds(self, tmp_path):
+        with running(tmp_path / "store", flush_seconds=0.2) as service:
+            service.post(EXAMPLE)
+            assert service.store.locations.hours() == []
+            wait_until(lambda: service.store.locations.hours() == [1, 2], 5)
+
+    def test_at_so_many_bytes(self, tmp_path):
+        with running(tmp_path / "store", flush_seconds=3600, flush_bytes=1000) as service:
+            service.post([record()])
+            service.post([record(2)] * 10)
+            wait_until(lambda: service.store.locations.hours() == [1, 2], 5)
+
+    def test_at_the_end(self, tmp_path):
+        with running(tmp_path / "store", flush_seconds=3600) as service:
+            service.post(EXAMPLE)
+        assert service.store.locations.hours() == [1, 2]
+        assert service.store.locations.segments() == []
+
+    def test_nothing_is_committed_where_nothing_came(self, tmp_path):
+        with running(tmp_path / "store", flush_seconds=0.01) as service:
+            wait_until(lambda: service.ask("GET", "/healthz").status == 200)
+        assert service.store.runs() == []
+
+
+class TestOneTruth:
+    def test_a_segment_is_a_source_of_a_run(self, service):
+        service.post(EXAMPLE)
+        (name,) = service.store.locations.segments()
+        service.move()
+        (run,) = service.store.runs()
+        (source,) = run.sources
+        assert source.path == str(service.store.locations.segment(name))
+        assert (source.format, source.read, source.valid, source.rejected) == ("JSON Lines", 5, 5, 0)
+        assert service.store.verify().problems == []
+
+    def test_equal_requests_are_not_taken_for_the_same(self, service):
+        for _ in range(2):
+            service.post(EXAMPLE)
+            service.move()
+        assert service.store.verify().flows == 10
+
+    def test_ingest_and_query_work_meanwhile(self, tmp_path):
+        with running(tmp_path / "store", flush_seconds=0.05) as service:
+            stop = threading.Event()
+            posted = []
+
+            def post():
+                while not stop.is_set():
+                    assert service.post([record(5)]).status == 200
+                    posted.append(1)
+
+            poster = threading.Thread(target=post)
+            poster.start()
+            try:
+                for number in range(6):
+                    path = tmp_path / f"{number}.csv"
+                    path.write_text(HEADER + f"f,b,v,{number + 1},1,5\n")
+                    ingest([str(path)], service.store.locations, IngestOptions(wait_seconds=20))
+                    assert service.get(hour=5, src_app="f") == [
+                        record(5, src_app="f", bytes_tx=(number + 1) * (number + 2) // 2, bytes_rx=number + 1)
+                    ]
+                path.write_text(HEADER + "f,b,v,100,1,5\ng,b,v,1,1,5\n")
+                (tmp_path / "last.csv").write_text(HEADER + "g,b,v,1,1,5\n")
+                done = flowlog("ingest", tmp_path / "last.csv", "--store", tmp_path / "store", "--wait", 20, "--json")
+                assert done.returncode == 0, done.stderr
+                asked = flowlog("query", "--store", tmp_path / "store", "--hour", 5, "--format", "json")
+                assert [total["src_app"] for total in json.loads(asked.stdout)] == ["a", "f", "g"]
+                checked = flowlog("verify", "--store", tmp_path / "store")
+                assert checked.returncode in (0, 5), checked.stderr
+                assert checked.returncode == 0 or "in use" in checked.stderr
+            finally:
+                stop.set()
+                poster.join()
+            assert service.get(hour=5, src_app="a") == [record(5, bytes_tx=len(posted), bytes_rx=2 * len(posted))]
+        assert service.store.verify().problems == []
+        assert service.store.verify().flows == len(posted) + 7
+
+    def test_the_log_is_no_raw_file_for_others(self, service, tmp_path):
+        service.post(EXAMPLE)
+        store = service.store.locations
+        for raw in (store.root, store.wal, store.segment(store.segments()[0])):
+            done = flowlog("ingest", raw, "--store", store.root)
+            assert done.returncode == 2
+            assert "is part of the store, and no raw file" in done.stderr
+        done = flowlog("ingest", tmp_path, "--store", store.root)
+        assert (done.returncode, FlowStore(store.root).runs()) == (0, [])
+
+    def test_verify_is_sound_while_something_is_pending(self, service):
+        service.post(EXAMPLE)
+        service.move()
+        service.post(EXAMPLE)
+        found = service.store.verify()
+        assert (found.problems, found.flows) == ([], 5)
+
+
+class TestWhatCannotBeMoved:
+    def test_waits_while_another_run_holds_the_store(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(mover, "LOCK_SECONDS", 0.1)
+        monkeypatch.setattr(mover, "RETRY_SECONDS", 0.1)
+        with running(tmp_path / "store", flush_seconds=0.05) as service:
+            with locked(service.store.locations):
+                service.post(EXAMPLE)
+                wait_until(lambda: service.ask("GET", "/healthz").status == 503)
+                assert "is in use by process" in service.app._mover.problem
+                assert "process" not in service.ask("GET", "/healthz").text
+                assert service.post(EXAMPLE).status == 200
+                assert service.get(hour=1, src_app="foo")[0]["bytes_tx"] == 600
+                assert service.store.locations.hours() == []
+            wait_until(lambda: service.ask("GET", "/healthz").status == 200)
+            assert service.get(hour=1, src_app="foo")[0]["bytes_tx"] == 600
+        assert service.store.verify().flows == 10
+
+    def test_and_posts_are_refused_when_the_log_is_full(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(mover, "LOCK_SECONDS", 0.1)
+        monkeypatch.setattr(mover, "RETRY_SECONDS", 0.1)
+        with running(tmp_path / "store", flush_bytes=1000) as service:
+            accepted = 0
+            with locked(service.store.locations):
+                while (answer := service.post([record()] * 5)).status == 200:
+                    accepted += 5
+                assert answer.status == 503
+                assert answer.text.startswith("The log is full")
+                assert service.get(hour=1) == [record(bytes_tx=accepted, bytes_rx=2 * accepted)]
+                wait_until(lambda: not any(segment._unsummed for segment in service.app._pending.segments))
+            wait_until(lambda: service.post([record()]).status == 200)
+        assert service.store.verify().flows == accepted + 1
+
+    def test_the_end_does_not_wait_for_ever(self, tmp_path, monkeypatch, caplog):
+        monkeypatch.setattr(mover, "LOCK_SECONDS", 0.1)
+        store = FlowStore(tmp_path / "store", create=True)
+        with locked(store.locations), running(tmp_path / "store", flush_seconds=3600) as service:
+            service.post(EXAMPLE)
+            service.server.should_exit = True
+            wait_until(lambda: "cannot move the log into flows" in caplog.text)
+        assert len(store.locations.segments()) == 1
+        with running(tmp_path / "store"):
+            pass
+        assert store.verify().flows == 5
+
+    def test_a_sum_that_does_not_fit_is_said_and_keeps_nobody_else_from_going_on(self, service, tmp_path, monkeypatch):
+        monkeypatch.setattr(mover, "RETRY_SECONDS", 0.1)
+        service.post([record(1, bytes_tx=2**53 - 1)])
+        rows = "".join(f"a,b,v,{2**53 - 1},1,1\n" for _ in range(1023))
+        (tmp_path / "large.csv").write_text(HEADER + rows + "a,b,v,1024,1,1\n")
+        ingest([str(tmp_path / "large.csv")], service.store.locations)  # between the acknowledgement and the move
+        service.app._mover._seconds = 0
+        service.call(service.app._mover._due.set)
+        wait_until(lambda: service.app._mover.problem is not None)
+        assert "does not fit into 64 bits" in service.app._mover.problem
+        assert service.get(hour=1) == [record(1, bytes_tx=2**63, bytes_rx=1026)]
+        service.post([record(2)])
+        wait_until(lambda: service.store.locations.hours() == [1, 2])
+        assert service.get(hour=2) == [record(2)]
+        assert len(service.store.locations.segments()) == 1
+
+    def test_a_record_that_the_schema_refuses_is_said_and_not_lost(self, service, monkeypatch):
+        """It cannot be; were it so all the same, nothing would be dropped."""
+        monkeypatch.setattr(mover, "RETRY_SECONDS", 0.1)
+        service.post([record(1)])
+        (name,) = service.store.locations.segments()
+        path = service.store.locations.segment(name)
+        path.write_bytes(path.read_bytes().replace(b'"bytes_tx":1', b'"bytes_tx":0'))
+        service.app._mover._seconds = 0
+        service.call(service.app._mover._due.set)
+        wait_until(lambda: service.app._mover.problem is not None)
+        assert "bytes_tx must be positive" in service.app._mover.problem
+        assert service.get(hour=1) == [record(1)]
+        assert service.store.locations.segments() == [name]
+        path.unlink()  # so that the service can end
+
+
+@pytest.mark.parametrize("content", [b'{"src_app":"a"}\n', b"\0" * 100, b'{"a":1,"request":{"id":"x","at":1,"xxh3":"'])
+def test_a_segment_that_is_no_request_is_cut(tmp_path, content):
+    store = FlowStore(tmp_path / "store", create=True)
+    store.locations.wal.mkdir(parents=True)
+    (store.locations.wal / "20261124T000000-000000-00000000.reject.jsonl").write_bytes(content)
+    with running(tmp_path / "store") as service:
+        assert service.get(hour=1) == []
+    assert store.locations.segments() == []

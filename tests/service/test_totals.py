@@ -1,0 +1,127 @@
+"""A GET has each acknowledged record once: while it is in the log, while it is moved, and behind that."""
+
+import shutil
+import threading
+
+import pytest
+
+from pipeline.errors import StoreUnpublished
+from pipeline.ingest import IngestOptions, ingest
+from pipeline.service.totals import parse_question
+from pipeline.store import transaction
+from tests.service.conftest import record, running, wait_until
+
+
+class TestReadYourWrites:
+    def test_through_hundreds_of_moves(self, tmp_path):
+        """A client that posts and asks, another that only asks, and a service that moves as often as it can."""
+        seen = []
+        with running(tmp_path / "store", flush_seconds=0.01) as service:
+            stop = threading.Event()
+
+            def watch():
+                while not stop.is_set():
+                    seen.extend(total["bytes_tx"] for total in service.get(hour=7))
+
+            watcher = threading.Thread(target=watch)
+            watcher.start()
+            try:
+                for count in range(1, 301):
+                    assert service.post([record(7), record(7), record(8)]).status == 200
+                    assert service.get(hour=7) == [record(7, bytes_tx=2 * count, bytes_rx=4 * count)]
+                    assert service.get(hour=7, until=9)[1:] == [record(8, bytes_tx=count, bytes_rx=2 * count)]
+            finally:
+                stop.set()
+                watcher.join()
+            assert service.app._mover.moves > 20
+        assert seen == sorted(seen)  # never more than there is, never less than there was
+        assert all(value % 2 == 0 for value in seen)  # a request is seen whole
+        assert service.store.table(7).to_pylist() == [record(7, bytes_tx=600, bytes_rx=1200, flows=600)]
+
+    def test_what_was_posted_while_the_log_is_moved(self, service, monkeypatch):
+        publish = transaction.publish
+        reached, go = threading.Event(), threading.Event()
+
+        def slowly(store, run_id):
+            reached.set()
+            assert go.wait(20)
+            publish(store, run_id)
+
+        monkeypatch.setattr(transaction, "publish", slowly)
+        service.post([record()])
+        mover = service.app._mover
+        mover._seconds = 0
+        service.call(mover._due.set)
+        assert reached.wait(20)  # committed, and nothing is in flows
+        assert not service.store.locations.hours()
+        assert service.get(hour=1) == [record()]
+        service.post([record()])
+        assert service.get(hour=1) == [record(bytes_tx=2, bytes_rx=4)]
+        go.set()
+        wait_until(lambda: service.store.locations.hours() == [1])
+        assert service.get(hour=1) == [record(bytes_tx=2, bytes_rx=4)]
+
+
+class TestAMoveThatIsCutOff:
+    @pytest.fixture
+    def half(self, tmp_path, monkeypatch):
+        """A service whose move has published one hour of two, and then failed."""
+        publish = transaction.publish
+
+        def broken(store, run_id):
+            hour = store.partition(1)
+            if not hour.exists():
+                hour.parent.mkdir(parents=True)
+                store.staged(run_id, hour).rename(hour)
+            raise StoreUnpublished(run_id, str(store.partition(2)), "Input/output error")
+
+        with running(tmp_path / "store", flush_seconds=3600) as service:
+            monkeypatch.setattr(transaction, "publish", broken)
+            service.post([record(1), record(2)])
+            mover = service.app._mover
+            mover._seconds = 0
+            service.call(mover._due.set)
+            wait_until(lambda: mover.problem is not None)
+            mover._seconds = 3600
+            assert "is committed, but cannot be published" in mover.problem
+            monkeypatch.setattr(transaction, "publish", publish)
+            yield service
+
+    def test_each_hour_has_the_record_once(self, half):
+        assert half.store.locations.hours() == [1]
+        assert half.get(hour=1, until=3) == [record(1), record(2)]
+
+    def test_whoever_finishes_it(self, half, tmp_path):
+        (tmp_path / "more.csv").write_text("src_app,dest_app,vpc_id,bytes_tx,bytes_rx,hour\na,b,v,10,10,2\n")
+        summary = ingest([str(tmp_path / "more.csv")], half.store.locations, IngestOptions())
+        assert len(summary.recovered) == 1
+        assert half.get(hour=1, until=3) == [record(1), record(2, bytes_tx=11, bytes_rx=12)]
+        half.move()
+        assert half.get(hour=1, until=3) == [record(1), record(2, bytes_tx=11, bytes_rx=12)]
+        assert half.store.verify().problems == []
+
+    def test_a_service_that_starts_then_knows_it_by_the_note(self, half, tmp_path):
+        copy = tmp_path / "copy"
+        shutil.copytree(half.store.locations.root, copy)  # what a crash leaves
+        with running(copy, flush_seconds=3600) as restarted:
+            assert restarted.get(hour=1, until=3) == [record(1), record(2)]
+            wait_until(lambda: restarted.store.locations.segments() == [])
+            assert restarted.get(hour=1, until=3) == [record(1), record(2)]
+        assert restarted.store.verify().problems == []
+        assert restarted.store.verify().flows == 2
+
+
+def test_a_damaged_partition_is_503(service):
+    service.post([record(1)])
+    service.move()
+    service.store.locations.partition(1).write_bytes(b"torn")
+    answer = service.ask("GET", "/flows?hour=1")
+    assert answer.status == 503
+    assert answer.text.startswith("The store cannot be used: the store is damaged: ")
+    assert service.post([record(1)]).status == 503
+    assert service.post([record(2)]).status == 200
+
+
+def test_a_question_is_read_as_it_stands():
+    question = parse_question(b"hour=007&until=9&src_app=a%26b+c&vpc_id=")
+    assert (question.hour, question.until, question.filters) == (7, 9, {"src_app": "a&b c", "vpc_id": ""})
