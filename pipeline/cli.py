@@ -6,8 +6,10 @@ Nothing heavy is imported at the top: `flowlog --help` needs neither Arrow nor p
 from __future__ import annotations
 
 import gc
+import math
 import os
 import sys
+from collections.abc import Collection
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -49,10 +51,24 @@ StoreOption = Annotated[
     Path,
     typer.Option("--store", help="The store's folder.", envvar="FLOWLOG_STORE", metavar="DIR", parser=_store_path),
 ]
+
+
+def _no_nan(value: float | None) -> float | None:
+    """NaN is in every range, as none of its comparisons is true."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("nan is no number")
+    return value
+
+
 WaitOption = Annotated[
     float,
     typer.Option(
-        "--wait", min=0, help="Seconds to wait for a run that holds the store.", envvar="FLOWLOG_WAIT", metavar="S"
+        "--wait",
+        min=0,
+        callback=_no_nan,
+        help="Seconds to wait for a run that holds the store.",
+        envvar="FLOWLOG_WAIT",
+        metavar="S",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -110,6 +126,7 @@ def ingest(
     max_reject_ratio: Annotated[
         float | None,
         typer.Option(
+            callback=_no_nan,
             min=0,
             max=1,
             help="Commit nothing if more than this part of the rows is rejected.",
@@ -137,6 +154,7 @@ def ingest(
     min_age: Annotated[
         float,
         typer.Option(
+            callback=_no_nan,
             min=0,
             help="Leave files alone that were modified less than S seconds ago.",
             envvar="FLOWLOG_MIN_AGE",
@@ -217,7 +235,9 @@ def query(
     from pipeline.output import write_rows
 
     columns = None if by is None else [column.strip() for column in by.split(",")]
-    rows = _open(store).table(hour, until, src_app=src_app, dest_app=dest_app, vpc_id=vpc_id, by=columns, sort=sort, top=top)
+    rows = _open(store, without=("numpy", "pandas")).table(
+        hour, until, src_app=src_app, dest_app=dest_app, vpc_id=vpc_id, by=columns, sort=sort, top=top
+    )
     write_rows(rows, output_format, output)
 
 
@@ -328,7 +348,7 @@ def verify(
     """
     from dataclasses import asdict
 
-    opened = _open(store, with_pandas=deep)
+    opened = _open(store, without=() if deep else ("pandas",))
     if raw and not deep:
         raise UsageError("raw files are read with --deep only")
     from pipeline.verify import DeepOptions
@@ -357,7 +377,7 @@ def forget(
     """
     from dataclasses import asdict
 
-    summary = _open(store, with_pandas=True).forget(sources, wait)
+    summary = _open(store, without=()).forget(sources, wait)
     if as_json:
         _print_json(asdict(summary))
     _say(f"forgot {len(summary.sources):,} sources, made {len(summary.hours):,} hours anew (run {summary.run_id})")
@@ -406,7 +426,11 @@ def serve(
     flush_seconds: Annotated[
         float,
         typer.Option(
-            min=0.1, help="Move the log into flows when it is so old.", envvar="FLOWLOG_FLUSH_SECONDS", metavar="S"
+            callback=_no_nan,
+            min=0.1,
+            help="Move the log into flows when it is so old.",
+            envvar="FLOWLOG_FLUSH_SECONDS",
+            metavar="S",
         ),
     ] = 60,
     flush_bytes: Annotated[
@@ -440,25 +464,29 @@ def serve(
     serve_until_told(store, ServeOptions(host, port, zero_bytes, max_body, flush_seconds, flush_bytes, token))
 
 
-def _open(store: Path, with_pandas: bool = False) -> FlowStore:
-    """Opens a store that is there."""
-    if not with_pandas and "pandas" not in sys.modules:
-        sys.meta_path.insert(0, _WithoutPandas())
-    from pipeline.flowstore import FlowStore  # imports Arrow, which --help does not need
+def _open(store: Path, without: tuple[str, ...] = ("pandas",)) -> FlowStore:
+    """Opens a store that is there.
+
+    Args:
+        store: Its folder.
+        without: What need not be imported. Arrow imports numpy at its start, and pandas when it first sees a Python
+            value, to know theirs; each import takes as long as all the rest of a query, in which nothing is theirs.
+    """
+    sys.meta_path.insert(0, _Without({name for name in without if name not in sys.modules}))
+    from pipeline.flowstore import FlowStore
 
     return FlowStore(store)
 
 
-class _WithoutPandas(MetaPathFinder):
-    """Says that there is no pandas.
+class _Without(MetaPathFinder):
+    """Says that some packages are not there."""
 
-    Arrow imports pandas when it first sees a Python value, to ask whether that is one of pandas's. The import takes as
-    long as all the rest of a query, in which nothing is pandas's.
-    """
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
 
     def find_spec(self, fullname: str, *_: object) -> None:
-        if fullname == "pandas":
-            raise ModuleNotFoundError("a query does without pandas", name=fullname)
+        if fullname in self._names:
+            raise ModuleNotFoundError(f"this command does without {fullname}", name=fullname)
 
 
 def _print_rows(rows: list[dict[str, object]], as_json: bool = False) -> None:

@@ -5,85 +5,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from pipeline import readers
 from pipeline.aggregation import HourlyTotals
-from pipeline.errors import SourceChanged, SourceError, StrictRunStopped, UnreadableSource, UsageError
+from pipeline.errors import SourceChanged, SourceError, StrictRunStopped, UnreadableSource
+from pipeline.interpretation import Interpretation
 from pipeline.ledger import SourceRecord
-from pipeline.readers.addresses import AppMap, load_app_map
+from pipeline.readers.addresses import AppMap
 from pipeline.readers.compression import decompressed_small
 from pipeline.readers.interface import Batch, Format, ReadOptions
 from pipeline.readers.joined import JoinedText, split_header
 from pipeline.rejects import RejectSpool
 from pipeline.resources import Resources
-from pipeline.schema import ZeroBytes, flow_schema
-from pipeline.sources import Source, digest_of
+from pipeline.schema import flow_schema
+from pipeline.sources import Source
 from pipeline.store import files
 from pipeline.tally import JoinedTally, SourceTally, Tally
 from pipeline.validation import validate
-
-
-@dataclass(frozen=True)
-class Interpretation:
-    """What decides, beside its bytes, what a source counts as. The ledger keeps it, so that it can be counted again.
-
-    Attributes:
-        format: One of `readers.FORMAT_OPTIONS`.
-        apps: The path of the mapping file, if any, and its digest.
-        vpc_id: The VPC of records that have none.
-        aws_fields: The fields of AWS text without a header, in order; None for AWS's default.
-        zero_bytes: Whether a record may have 0 bytes in a direction.
-    """
-
-    format: str = "auto"
-    apps: str | None = None
-    apps_digest: str | None = None
-    vpc_id: str | None = None
-    aws_fields: tuple[str, ...] | None = None
-    zero_bytes: ZeroBytes = "accept"
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Interpretation:
-        fields = dict(fields)
-        if fields["aws_fields"] is not None:
-            fields["aws_fields"] = tuple(fields["aws_fields"])
-        return cls(**fields)
-
-    def load_apps(self) -> AppMap:
-        """Loads the mapping file.
-
-        Raises:
-            UsageError: It is unfit, or another than it was.
-        """
-        return AppMap() if self.apps is None else _load_apps(Path(self.apps), self.apps_digest)
-
-
-@lru_cache(maxsize=4)
-def _load_apps(path: Path, digest: str | None) -> AppMap:
-    apps = load_app_map(path)
-    if digest_of_mapping(path) != digest:
-        raise UsageError(f"the mapping file {path} is not what it was; its names would no longer fit the totals")
-    return apps
-
-
-def digest_of_mapping(path: Path) -> str:
-    """What identifies a mapping file: the digest of its bytes.
-
-    Raises:
-        UsageError: It cannot be read.
-    """
-    try:
-        return digest_of(Source.at(path))
-    except UnreadableSource as error:
-        reason = str(error).removeprefix("cannot be read: ")
-        raise UsageError(f"the mapping file {path} cannot be read: {reason}") from None
 
 
 class Progress(Protocol):
@@ -158,7 +99,9 @@ class SourceCounter:
         strict: bool = False,
     ) -> None:
         self._interpretation = interpretation
-        self._read_options = ReadOptions(interpretation.load_apps(), interpretation.vpc_id, interpretation.aws_fields)
+        self._read_options = ReadOptions(
+            interpretation.load_apps() or AppMap(), interpretation.vpc_id, interpretation.aws_fields
+        )
         self._scratch = scratch
         self._resources = resources
         self._progress = progress or Silent()

@@ -8,21 +8,18 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from pipeline.errors import UsageError
 from pipeline.hours import SECONDS_PER_HOUR, parse_hour
-from pipeline.query import Query, run_query
 from pipeline.store.locations import Locations
-from pipeline.store.partitions import PartitionSummary, summarise_partition
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from pipeline.counting import Progress
     from pipeline.ingest import IngestOptions, IngestSummary
     from pipeline.ledger import RunRecord
+    from pipeline.store.partitions import PartitionSummary
     from pipeline.undo import UndoSummary
     from pipeline.verify import DeepOptions, Verification
 
@@ -86,6 +83,8 @@ class FlowStore:
             UsageError: The question cannot be answered; the message lists all that is wrong with it.
             StoreDamaged: A file of the store cannot be read.
         """
+        from pipeline.query import Query, run_query  # an ingest that finds nothing new does without Arrow
+
         chosen: dict[str, Any] = {} if by is None else {"by": (by,) if isinstance(by, str) else tuple(by)}
         last = None if until is None else _as_hour(until)
         query = Query(_as_hour(hour), last, src_app, dest_app, vpc_id, sort=sort, top=top, **chosen)
@@ -98,6 +97,8 @@ class FlowStore:
 
     def hours(self) -> list[PartitionSummary]:
         """The hours that have totals, in order, each in short."""
+        from pipeline.store.partitions import summarise_partition  # as above
+
         found = (summarise_partition(self.locations, hour) for hour in self.locations.hours())
         return [summary for summary in found if summary is not None]  # a run may have dropped it meanwhile
 
@@ -167,6 +168,9 @@ def _as_hour(hour: Hour) -> int:
 
 def _with_time(table: pa.Table) -> pa.Table:
     """Adds `time`, behind `hour`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     if "hour" not in table.column_names:
         raise UsageError("a time can be added only where the rows have their hour")
     try:

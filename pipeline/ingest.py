@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from threading import Thread
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeline.aggregation import HourlyTotals
-from pipeline.counting import Counted, Interpretation, Progress, Silent, SourceCounter, digest_of_mapping, lots_of
-from pipeline.errors import StrictRunStopped, TooManyRejects, UsageError
-from pipeline.ledger import RunRecord, SourceRecord, now, open_index, read_runs, standing_sources
-from pipeline.rejects import RejectSpool
+from pipeline.errors import StrictRunStopped, UsageError
+from pipeline.interpretation import Interpretation, digest_of_mapping
+from pipeline.ledger import open_index
 from pipeline.resources import Resources
-from pipeline.schema import ZeroBytes, flow_schema, is_utf8
 from pipeline.sources import Failure, Plan, SameContent, Source, find, plan
-from pipeline.staging import stage_hours
-from pipeline.store import files
 from pipeline.store.locations import Locations
 from pipeline.store.lock import locked
-from pipeline.store.partitions import write_rejects
-from pipeline.store.transaction import Transaction, new_run_id, recover
-from pipeline.undo import Rebuilt, rebuild_without
+from pipeline.store.transaction import recover
+from pipeline.values import is_utf8
+
+if TYPE_CHECKING:
+    from pipeline.counting import Progress
+    from pipeline.schema import ZeroBytes
 
 T = TypeVar("T")
 #: So many sources at a time are given to a thread: to hand over a small one costs more than to read it.
@@ -177,7 +174,7 @@ def ingest(
 
             def map_unread(digest: Callable[[Source], T], sources: Sequence[Source]) -> Iterator[T]:
                 if sources:  # there may be rows to validate: what takes longest to import comes while files are read
-                    Thread(target=flow_schema, args=(options.zero_bytes,), daemon=True).start()
+                    Thread(target=_import_slow_ones, daemon=True).start()
                 chunks = [sources[i : i + _CHUNK] for i in range(0, len(sources), _CHUNK)]
                 return chain.from_iterable(pool.map(lambda chunk: list(map(digest, chunk)), chunks))
 
@@ -189,125 +186,15 @@ def ingest(
         if options.strict and summary.failures:
             raise StrictRunStopped(summary.failures[0].source, summary.failures[0].error)
         if summary.plan.new or (options.replace_changed and (summary.plan.changed or summary.plan.taken_back)):
-            _Run(store, options, interpretation, summary).count(progress or Silent(), of_log)
+            from pipeline.run import Run  # Arrow and what is on it, which are of no use where nothing is new
+
+            Run(store, options, interpretation, summary).count(progress, of_log)
     summary.seconds = time.monotonic() - started
     return summary
 
 
-class _Run:
-    """One run over new sources."""
+def _import_slow_ones() -> None:
+    import pipeline.run
+    import pipeline.schema
 
-    def __init__(
-        self, store: Locations, options: IngestOptions, interpretation: Interpretation, summary: IngestSummary
-    ) -> None:
-        self._store = store
-        self._options = options
-        self._interpretation = interpretation
-        self._summary = summary
-        self._records: list[SourceRecord] = []
-
-    def count(self, progress: Progress, before_commit: Callable[[str], None] | None) -> None:
-        """Counts the plan's new sources, and completes the summary."""
-        started = now()
-        options, plan = self._options, self._summary.plan
-        replaced = plan.changed if options.replace_changed else []
-        progress.start(sum(source.size for source in [*plan.new, *replaced]))
-        with Transaction(self._store, new_run_id(self._store)) as transaction:
-            scratch = transaction.scratch
-            counter = SourceCounter(self._interpretation, scratch, options.resources, progress, options.strict)
-            totals, replacing = counter.new_totals(), counter.new_totals()
-            changed = self._count(counter, replaced, replacing)
-            rebuilt = self._rebuild(changed, scratch)
-            if rebuilt:
-                totals.absorb(replacing)
-            new = self._count(counter, plan.new, totals)
-            rejects = RejectSpool(scratch)
-            for one in [*(changed if rebuilt else []), *new]:
-                with files.writing(scratch):
-                    rejects.absorb(one.rejects)
-                self._records.append(one.record)
-            _check_reject_ratio(self._records, rejects, options.max_reject_ratio)
-            if not self._records and not rebuilt:
-                return
-            added = [totals, rebuilt.totals] if rebuilt else [totals]
-            anew = rebuilt.hours if rebuilt else ()
-            hours = dict(stage_hours(self._store, transaction, added, anew, options.resources))
-            if rejects.count:
-                write = partial(write_rejects, batches=rejects.batches())
-                transaction.stage(self._store.rejects_of(transaction.run_id), write)
-            run = RunRecord(
-                transaction.run_id,
-                started,
-                now(),
-                self._records,
-                hours,
-                self._interpretation.to_json(),
-                transaction.digests,
-                forgotten=rebuilt.forgotten if rebuilt else [],
-            )
-            if before_commit:
-                before_commit(transaction.run_id)
-            transaction.commit(run.to_json())
-        _complete(self._summary, run)
-
-    def _count(self, counter: SourceCounter, sources: Iterable[Source], totals: HourlyTotals) -> list[Counted]:
-        """Counts sources into the totals; gives those that could be counted, the others go into the summary."""
-        lots = []
-        for lot in counter.count_all(lots_of(sources)):
-            with files.writing(totals.spill_folder):
-                totals.absorb(lot.totals)
-            lots.append((lot.number, lot.results))
-        counted = []
-        for source, result in (result for _, results in sorted(lots) for result in results):
-            if isinstance(result, Counted):
-                counted.append(result)
-            else:
-                self._fail(source.name, str(result))
-        return counted
-
-    def _rebuild(self, changed: list[Counted], scratch: Path) -> Rebuilt | None:
-        """Makes the hours of changed sources anew without what these counted before.
-
-        What cannot be taken back still counts; new sources with the same content are then twins, and no longer new.
-        """
-        plan, options = self._summary.plan, self._options
-        if not options.replace_changed or not (plan.changed or plan.taken_back):
-            return None  # and the ledger, which grows with the store's age, need not be read
-        standing = standing_sources(read_runs(self._store))
-        paths = {one.record.path for one in changed}.union(plan.taken_back)
-        rebuilt = None
-        if paths:
-            unwanted = [s for s in standing if s.source.path in paths]
-            try:
-                rebuilt = rebuild_without(unwanted, standing, scratch, options.resources)
-                plan.changed = [source for source in plan.changed if source.name not in paths]
-            except UsageError as error:
-                for path in sorted(paths):
-                    self._fail(path, f"changed, and cannot be replaced: {error}")
-        gone = paths if rebuilt else set()
-        counts = {s.source.digest: s.source.path for s in standing if s.source.path not in gone}
-        if options.same_content == "skip":
-            plan.twins += [(source, counts[source.digest]) for source in plan.new if source.digest in counts]
-            plan.new = [source for source in plan.new if source.digest not in counts]
-        return rebuilt
-
-    def _fail(self, source: str, error: str) -> None:
-        if self._options.strict:
-            raise StrictRunStopped(source, error)
-        self._summary.failures.append(Failure(source, error))
-
-
-def _check_reject_ratio(records: list[SourceRecord], rejects: RejectSpool, limit: float | None) -> None:
-    read = sum(record.read for record in records)
-    if limit is not None and rejects.count > limit * read:
-        raise TooManyRejects(rejects.count, read, limit, rejects.first)
-
-
-def _complete(summary: IngestSummary, run: RunRecord) -> None:
-    summary.run_id = run.run_id
-    summary.ingested = len(run.sources)
-    summary.read, summary.valid, summary.rejected = run.total("read"), run.total("valid"), run.total("rejected")
-    for source in run.sources:
-        summary.ignored.update(source.ignored)
-    summary.bytes_tx, summary.bytes_rx = run.total("bytes_tx"), run.total("bytes_rx")
-    summary.hours = sorted(run.hours)
+    pipeline.schema.flow_schema()

@@ -9,14 +9,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from unicodedata import combining, east_asian_width
-
-import pyarrow as pa
 
 from pipeline.errors import UsageError
 from pipeline.hours import hour_to_text
-from pipeline.schema import COUNT
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _CHUNK_ROWS = 65_536
 
@@ -119,6 +119,8 @@ def write_rows(rows: pa.Table, output_format: str, target: Path | None) -> None:
     Raises:
         UsageError: The file cannot be written, or bytes would go to a terminal.
     """
+    from pipeline.schema import COUNT  # imports Arrow, which a summary does without
+
     if output_format in ("json", "jsonl"):
         rows = rows.drop_columns(COUNT)
     if target is None and output_format == "parquet" and sys.stdout.isatty():

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from functools import reduce
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from pipeline.aggregation import merge, sort_rows, sort_totals
 from pipeline.errors import UsageError
-from pipeline.schema import COUNT, INT64_MAX, KEY, SUMS, TOTALS_SCHEMA, is_utf8
+from pipeline.schema import COUNT, KEY, SUMS, TOTALS_SCHEMA
 from pipeline.store.locations import Locations
 from pipeline.store.partitions import read_partition
+from pipeline.values import INT64_MAX, is_utf8
 
 #: What rows can be sorted by beside their columns: the bytes of both directions.
 TOTAL_BYTES = "bytes"
@@ -94,8 +93,12 @@ def _hours(store: Locations, query: Query) -> Sequence[int]:
 
 def _filtered(totals: pa.Table, query: Query) -> pa.Table:
     wanted = {"src_app": query.src_app, "dest_app": query.dest_app, "vpc_id": query.vpc_id}
-    tests = [pc.equal(totals.column(name), value) for name, value in wanted.items() if value is not None]
-    return totals.filter(reduce(pc.and_, tests)) if tests else totals
+    given = {name: value for name, value in wanted.items() if value is not None}
+    if not given:
+        return totals
+    import pyarrow.compute as pc  # its import takes as long as all else that a plain hour's answer needs
+
+    return totals.filter(reduce(pc.and_, (pc.equal(totals.column(name), value) for name, value in given.items())))
 
 
 #: Rows that are gathered before they are merged: each merge has a fixed cost, and a year has 8,760 hours.
@@ -104,6 +107,8 @@ _MERGE_ROWS = 1 << 20
 
 def _merge_each(tables: Iterator[pa.Table], by: tuple[str, ...]) -> pa.Table:
     """Merges as the hours come, so that a long range needs little more memory than its answer."""
+    from pipeline.merging import merge, sort_totals  # imports pyarrow.compute
+
     gathered: list[pa.Table] = []
     rows = 0
     for table in tables:
@@ -118,6 +123,8 @@ def _merge_each(tables: Iterator[pa.Table], by: tuple[str, ...]) -> pa.Table:
 def _top(totals: pa.Table, query: Query) -> pa.Table:
     sort = query.sort or (TOTAL_BYTES if query.top is not None else None)
     if sort is not None:
+        from pipeline.merging import sort_rows  # imports pyarrow.compute
+
         largest_first = sort in (*SUMS, COUNT, TOTAL_BYTES)
         order = [("sort", "descending" if largest_first else "ascending"), *((name, "ascending") for name in query.by)]
         column = _total_bytes(totals) if sort == TOTAL_BYTES else totals.column(sort)
@@ -127,5 +134,7 @@ def _top(totals: pa.Table, query: Query) -> pa.Table:
 
 def _total_bytes(totals: pa.Table) -> pa.ChunkedArray:
     """Both directions together, in a type that has room for two sums of int64."""
+    import pyarrow.compute as pc
+
     tx, rx = (totals.column(name).cast(pa.decimal128(19)) for name in SUMS)
     return pc.add(tx, rx)

@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.aggregation import HourlyTotals
-from pipeline.counting import Counted, Interpretation, SourceCounter
+from pipeline.counting import Counted, SourceCounter
 from pipeline.errors import SourceError, UnreadableSource
+from pipeline.interpretation import Interpretation
 from pipeline.ledger import SourceRecord, Standing
 from pipeline.resources import Resources
 from pipeline.sources import Source, digest_of

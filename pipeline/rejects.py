@@ -10,12 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.aggregation import sort_rows
 from pipeline.errors import UsageError
+from pipeline.merging import sort_rows
 from pipeline.readers.interface import Reject
-from pipeline.schema import REJECT_SCHEMA, is_utf8
+from pipeline.schema import REJECT_SCHEMA
 from pipeline.store.locations import Locations
 from pipeline.store.partitions import read_rejects
+from pipeline.values import is_utf8
 
 _SPOOL_BYTES = 4 << 20
 

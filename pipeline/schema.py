@@ -11,7 +11,6 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 ZeroBytes = Literal["accept", "reject"]
 
-INT64_MAX = 2**63 - 1
 #: The largest integer that a float64, and so JavaScript and most JSON tools, can hold exactly.
 MAX_RECORD_BYTES = 2**53 - 1
 #: The longest name, in characters, that the service takes from the network. A file may have longer ones: who gives it
@@ -100,15 +98,6 @@ def rule_of_maximum(maximum: int) -> str:
     return f"must be at most {maximum}"
 
 
-def is_utf8(text: str) -> bool:
-    """Whether a Python text can be stored: one that came from bytes that are not UTF-8 has lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 @cache
 def flow_schema(zero_bytes: ZeroBytes = "accept") -> pandera.DataFrameSchema:
     """The rules of `FIELDS` as a pandera schema over the Arrow-backed pandas columns of `FLOW_SCHEMA`.
@@ -152,6 +141,7 @@ def flow_schema(zero_bytes: ZeroBytes = "accept") -> pandera.DataFrameSchema:
 def _is_long_enough(minimum: int, column: pd.Series[str]) -> bool | pd.Series[bool]:
     """Checks a column of coded text: the distinct texts, and the rows only if one of these is too short."""
     import pandas as pd
+    import pyarrow.compute as pc  # what reads schemas alone starts faster without it
 
     chunks = column.array.__arrow_array__().chunks  # type: ignore[attr-defined]  # of every extension array
     fit = [pc.greater_equal(pc.binary_length(chunk.dictionary), minimum) for chunk in chunks]

@@ -4,7 +4,7 @@ import duckdb
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from pipeline.aggregation import sort_totals
+from pipeline.merging import sort_totals
 from pipeline.schema import FLOW_SCHEMA, TOTALS_SCHEMA
 
 NAMES = TOTALS_SCHEMA.names

@@ -25,11 +25,11 @@ LAYERS = [
     ["cli", "__init__"],
     ["service"],
     ["flowstore", "progress"],
-    ["ingest", "query", "verify", "undo", "output"],
+    ["ingest", "run", "query", "verify", "undo", "output"],
     ["counting", "tally", "recount", "staging", "rejects"],
-    ["sources", "ledger", "store", "aggregation", "validation", "readers"],
+    ["sources", "ledger", "store", "interpretation", "aggregation", "merging", "validation", "readers"],
     ["kernel"],
-    ["schema", "errors", "hours", "resources"],
+    ["schema", "errors", "hours", "resources", "values"],
 ]
 
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.schema import INT64_MAX
 from pipeline.store.locations import Locations
 from pipeline.store.partitions import summarise_partition
 from pipeline.store.wal import Mark, is_moved
+from pipeline.values import INT64_MAX
 
 #: (src_app, dest_app, vpc_id): what tells the totals of one hour apart.
 Key = tuple[str, str, str]

@@ -18,17 +18,8 @@ from typing import Annotated, Any
 import msgspec
 import pyarrow as pa
 
-from pipeline.schema import (
-    FIELDS,
-    INT64_MAX,
-    MAX_NAME_LENGTH,
-    Field,
-    ZeroBytes,
-    is_utf8,
-    minimum_of,
-    rule_of_maximum,
-    rule_of_minimum,
-)
+from pipeline.schema import FIELDS, MAX_NAME_LENGTH, Field, ZeroBytes, minimum_of, rule_of_maximum, rule_of_minimum
+from pipeline.values import INT64_MAX, is_utf8
 
 #: The contract's order: in it the first problem of a record is looked for, and an answer's fields stand.
 NAMES = ("src_app", "dest_app", "vpc_id", "bytes_tx", "bytes_rx", "hour")

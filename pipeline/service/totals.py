@@ -17,9 +17,10 @@ import msgspec
 import pyarrow as pa
 
 from pipeline.flowstore import FlowStore
-from pipeline.schema import INT64_MAX, PARTITION_ORDER, SUMS, is_utf8
+from pipeline.schema import PARTITION_ORDER, SUMS
 from pipeline.service.pending import Key, Pending, Segment, Sums
 from pipeline.service.records import NAMES, Problem, Unfit
+from pipeline.values import INT64_MAX, is_utf8
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _FILTERS = PARTITION_ORDER

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import StoreDamaged
-from pipeline.schema import INT64_MAX
+from pipeline.values import INT64_MAX
 
 _HOUR = re.compile(r"hour=([1-9]\d{0,18})")  # never zero-padded: readers would take hour=01 for a text
 _RUN = re.compile(r"run=([0-9A-Za-z-]+)")

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from pipeline import readers
 from pipeline.readers.addresses import AppMap
 from pipeline.readers.interface import ReadOptions
-from pipeline.schema import COLUMNS, FLOW_SCHEMA, INT64_MAX, MAX_NAME_LENGTH, MAX_RECORD_BYTES, flow_schema
+from pipeline.schema import COLUMNS, FLOW_SCHEMA, MAX_NAME_LENGTH, MAX_RECORD_BYTES, flow_schema
 from pipeline.service import records
 from pipeline.service.records import Checker, TooManyRecords, Unfit, to_lines
 from pipeline.validation import validate
+from pipeline.values import INT64_MAX
 from tests.service.conftest import EXAMPLE, record
 
 CHECKERS = {zero_bytes: Checker(zero_bytes) for zero_bytes in ("accept", "reject")}
@@ -203,7 +204,7 @@ def accepted_by_the_service(body, zero_bytes):
 
 def read_by_the_job(lines, zero_bytes):
     known, stream = readers.open_source(io.BytesIO(lines), "segment", "json")
-    batches = [validate(batch, flow_schema(zero_bytes)) for batch in known.read(stream, ReadOptions(AppMap()))]
+    batches = validate(list(known.read(stream, ReadOptions(AppMap()))), flow_schema(zero_bytes))
     return pa.concat_tables(batch.table for batch in batches), sum(len(batch.rejects) for batch in batches)
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.aggregation import sort_totals
 from pipeline.errors import StoreDamaged
+from pipeline.merging import sort_totals
 from pipeline.schema import PARTITION_SCHEMA, REJECT_SCHEMA, TOTALS_SCHEMA
 from pipeline.store.locations import Locations
 from pipeline.store.partitions import (

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 
 from pipeline.errors import MissingColumns, UnreadableSource
 from pipeline.readers.interface import Batch, Fault, Mask
-from pipeline.schema import CODED_TEXT, is_utf8
+from pipeline.schema import CODED_TEXT
+from pipeline.values import is_utf8
 
 
 class Kind(Enum):
