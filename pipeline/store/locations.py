@@ -77,7 +77,7 @@ class Locations:
 
     def partition(self, hour: int) -> Path:
         """The file with an hour's totals."""
-        return self.flows / f"hour={hour}" / _PART
+        return Path(f"{self.root}/flows/hour={hour}/{_PART}")
 
     def rejects_of(self, run_id: str) -> Path:
         """The file with the rows that a run rejected."""

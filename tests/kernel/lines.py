@@ -45,7 +45,7 @@ SCRIPTS = [
     text.encode() for text in ("é", "☃", "🙂", "naïve-é", "app-☃☃☃", "🙂🙂", "\ufeffa", "\U0010ffff", "\ud7ff", "\ue000")
 ]
 #: They start like what stands for "no value", or end like it.
-NEARLY_NULL = [b"--", b"-a", b"a-", b"(empty)x", b"(empty", b"(emptY)"]
+NEARLY_NULL = [b"--", b"-a", b"a-", b"-\0", b"(empty)\0", b"(empty)x", b"(empty", b"(emptY)"]
 NOT_UTF8 = [
     b"\xff",
     b"caf\xe9",
