@@ -19,7 +19,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 _FOLDER = Path("pipeline", "kernel")
 _TARGET = _FOLDER / "_kernel.so"
 _FLAGS = ("-std=gnu11", "-O3", "-Wall", "-Wextra", "-fPIC", "-shared", "-fvisibility=hidden")
-_ZIG = "ziglang==0.15.1"
+_ZIG = "ziglang==0.17.1"
 
 
 class KernelBuildHook(BuildHookInterface):  # type: ignore[type-arg]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline import counting
+from pipeline import interpretation
 from pipeline.errors import StoreDamaged, UsageError
 from pipeline.ingest import IngestOptions, ingest
 from pipeline.ledger import read_runs
@@ -124,7 +124,7 @@ class TestForgetting:
             (raw / f"{name}.log").write_text(f"2 1 eni-{name} 10.0.0.1 192.0.2.1 40000 443 6 1 70 3600 3660 ACCEPT OK\n")
         ingest([str(raw)], store, IngestOptions(apps=apps))
         apps.write_text("cidr,app\n10.0.0.0/8,outside\n")
-        counting._load_apps.cache_clear()  # this process still knows what it was; the next one will not
+        interpretation._load_apps.cache_clear()  # this process still knows what it was; the next one will not
         with pytest.raises(UsageError, match=r"apps\.csv is not what it was"):
             forget(store, [str(raw / "a.log")])
 
