@@ -99,7 +99,7 @@ API int names_codes(names *self, int64_t count, const int32_t *offsets, text_t b
         text_t text = bytes + offsets[i];
         uint8_t padded[16] = {0};
         uint32_t length = (uint32_t)(offsets[i + 1] - offsets[i]);
-        if (length < 16) text = memcpy(padded, text, length);
+        if (length < 16) text = length ? memcpy(padded, text, length) : padded; /* there may be no bytes at all */
         codes[i] = names_code(self, text, length);
         if (UNLIKELY(codes[i] < 0)) return codes[i];
     }

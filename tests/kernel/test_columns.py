@@ -105,7 +105,7 @@ class TestAgreesWithTheExactPath:
 
         look()
         for counts in seen.values():
-            assert counts["plain"] > 0.75 * counts["lines"] > 200
+            assert counts["plain"] > 0.6 * counts["lines"] > 200
             assert counts["mixed"] > 0.1 * counts["blocks"]
             assert counts["rejected"] > 10
 
