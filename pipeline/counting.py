@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol, cast
 
 from pipeline import readers
 from pipeline.aggregation import HourlyTotals
@@ -16,12 +16,12 @@ from pipeline.interpretation import Interpretation
 from pipeline.ledger import SourceRecord
 from pipeline.readers.addresses import AppMap
 from pipeline.readers.compression import decompressed_small
-from pipeline.readers.interface import Batch, Format, ReadOptions
+from pipeline.readers.interface import Batch, ReadOptions
 from pipeline.readers.joined import JoinedText, split_header
 from pipeline.rejects import RejectSpool
 from pipeline.resources import Resources
 from pipeline.schema import flow_schema
-from pipeline.sources import Source
+from pipeline.sources import DigestingFile, Source
 from pipeline.store import files
 from pipeline.tally import JoinedTally, SourceTally, Tally
 from pipeline.validation import validate
@@ -142,7 +142,7 @@ class SourceCounter:
 
     def _count_alone(self, source: Source, totals: HourlyTotals, stop: threading.Event) -> Counted | SourceError:
         """Reads a source to its end, and adds it to the totals; where it fails, they are of no use."""
-        tally, waiting = self._new_tally(source), _Waiting()
+        tally, waiting = SourceTally(source, RejectSpool(self._scratch)), _Waiting()
         try:
             for batch in self._read(tally, stop):
                 waiting.put(tally, batch)
@@ -186,7 +186,8 @@ class SourceCounter:
         joined: dict[bytes, JoinedTally] = {}
         size = 0
         for source in sources:
-            text = _small_text(source)
+            data = _small_content(source)
+            text = decompressed_small(data, _JOINED_BYTES)
             header, records = (text and split_header(text)) or (b"", b"")
             if header not in joined:
                 line = header.decode("utf-8", "replace").rstrip("\n")
@@ -195,8 +196,12 @@ class SourceCounter:
                     continue
                 joined[header] = JoinedTally(JoinedText(known, header), [])
             group = joined[header]
+            known = group.text.format
+            digest = files.digest_of_bytes(data)
+            if source.digest not in ("", digest):
+                continue  # it has changed, as reading it alone will tell
             group.text.add(records)
-            group.tallies.append(self._new_tally(source, group.text.format))
+            group.tallies.append(SourceTally(source, RejectSpool(self._scratch), known.name, digest))
             size += len(records)
             if size > _JOINED_BYTES:
                 yield from joined.values()
@@ -208,7 +213,8 @@ class SourceCounter:
         source, position = tally.source, 0
         try:
             with source.path.open("rb") as file:
-                known, stream = readers.open_source(file, source.name, self._interpretation.format)
+                raw = DigestingFile(file)
+                known, stream = readers.open_source(cast("BinaryIO", raw), source.name, self._interpretation.format)
                 tally.format = known.name
                 for batch in known.read(stream, self._read_options):
                     if stop.is_set():
@@ -217,7 +223,8 @@ class SourceCounter:
                     reached = max(position, file.tell())  # a Parquet reader jumps about
                     self._progress.advance(reached - position, batch.read)
                     position = reached
-                if not source.is_unchanged(file):
+                tally.digest = raw.digest()
+                if not source.is_unchanged(file) or source.digest not in ("", tally.digest):
                     raise SourceChanged
         except OSError as error:
             raise UnreadableSource(f"cannot be read: {error.strerror or error}") from None
@@ -234,9 +241,6 @@ class SourceCounter:
                 raise StrictRunStopped(name, str(replace(first, row=row)))
             with files.writing(self._scratch):
                 tally.add(batch, totals.add(batch.table))
-
-    def _new_tally(self, source: Source, known: Format | None = None) -> SourceTally:
-        return SourceTally(source, RejectSpool(self._scratch), known.name if known else "")
 
 
 class _Waiting:
@@ -261,14 +265,14 @@ class _Waiting:
         return taken
 
 
-def _small_text(source: Source) -> bytes | None:
-    """The text of a small source; None where it must be read in another way, if only to say what is wrong with it."""
+def _small_content(source: Source) -> bytes:
+    """The bytes of a small source; none where it must be read in another way, if only to say what is wrong with it."""
     try:
         with source.path.open("rb") as file:
             data = file.read(_SMALL_BYTES + 1)
-            return decompressed_small(data, _JOINED_BYTES) if source.is_unchanged(file) else None
+            return data if source.is_unchanged(file) else b""
     except OSError:
-        return None
+        return b""
 
 
 def lots_of(sources: Iterable[Source]) -> Iterator[list[Source]]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from threading import Thread
@@ -173,8 +174,8 @@ def ingest(
         with ThreadPoolExecutor(options.resources.threads) as pool, open_index(store) as index:
 
             def map_unread(digest: Callable[[Source], T], sources: Sequence[Source]) -> Iterator[T]:
-                if sources:  # there may be rows to validate: what takes longest to import comes while files are read
-                    Thread(target=_import_slow_ones, daemon=True).start()
+                if sources:  # there may be rows to validate
+                    _start_imports()
                 chunks = [sources[i : i + _CHUNK] for i in range(0, len(sources), _CHUNK)]
                 return chain.from_iterable(pool.map(lambda chunk: list(map(digest, chunk)), chunks))
 
@@ -186,6 +187,7 @@ def ingest(
         if options.strict and summary.failures:
             raise StrictRunStopped(summary.failures[0].source, summary.failures[0].error)
         if summary.plan.new or (options.replace_changed and (summary.plan.changed or summary.plan.taken_back)):
+            _start_imports()
             from pipeline.run import Run  # Arrow and what is on it, which are of no use where nothing is new
 
             Run(store, options, interpretation, summary).count(progress, of_log)
@@ -193,8 +195,14 @@ def ingest(
     return summary
 
 
-def _import_slow_ones() -> None:
-    import pipeline.run
-    import pipeline.schema
+@cache
+def _start_imports() -> None:
+    """Has a thread import what takes long, first what is needed first, while others read files."""
 
-    pipeline.schema.flow_schema()
+    def work() -> None:
+        import pipeline.run
+        import pipeline.schema
+
+        pipeline.schema.warm_up()
+
+    Thread(target=work, daemon=True).start()

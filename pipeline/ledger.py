@@ -218,6 +218,12 @@ class Index:
             return False
         return self._connection.execute("SELECT 1 FROM sources WHERE path = ?", (path,)).fetchone() is not None
 
+    def knows_size(self, size: int) -> bool:
+        """Whether a source of this size was counted."""
+        if self._is_empty:
+            return False
+        return self._connection.execute("SELECT 1 FROM sources WHERE size = ?", (size,)).fetchone() is not None
+
     def paths_of(self, digest: str) -> list[str]:
         """The paths from which this content was counted; none if it is new."""
         if self._is_empty:
@@ -295,6 +301,7 @@ def _indexed_runs(connection: sqlite3.Connection) -> set[str]:
         CREATE TABLE IF NOT EXISTS sources (path TEXT, digest TEXT, size INTEGER, mtime_ns INTEGER);
         CREATE INDEX IF NOT EXISTS sources_by_path ON sources (path);
         CREATE INDEX IF NOT EXISTS sources_by_digest ON sources (digest);
+        CREATE INDEX IF NOT EXISTS sources_by_size ON sources (size);
         """
     )
     return {run_id for (run_id,) in connection.execute("SELECT run_id FROM runs")}

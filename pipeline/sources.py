@@ -7,9 +7,11 @@ modification only save reading what was read before.
 from __future__ import annotations
 
 import glob
+import io
 import os
 import stat
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +22,8 @@ from pipeline.ledger import Index
 from pipeline.store import files
 
 SameContent = Literal["skip", "count"]
+
+_DIGEST_BLOCK = 1 << 20
 
 #: Files that are still being written, or that are no logs, by the habits of those who write them.
 _LEFT_ALONE_PREFIXES = (".", "_")
@@ -37,7 +41,7 @@ class Source:
         size: In bytes.
         mtime_ns: Its time of modification, in nanoseconds since the epoch.
         inode: What tells it from every other file: device and number; and the time at which either was last changed.
-        digest: XXH3-128 of its bytes, in hexadecimal; "" until it was read.
+        digest: XXH3-128 of its bytes, in hexadecimal; "" as long as it was not needed.
     """
 
     path: Path
@@ -91,7 +95,7 @@ class Plan:
     """What a run will do with each source, before it touches anything.
 
     Attributes:
-        new: To be ingested, with their digests, in the order of their paths.
+        new: To be ingested, in the order of their paths; with their digests, where they had to be told from others.
         known: Skipped: counted before, from this path.
         twins: Skipped: other paths with the same content as one that is counted, and that path.
         empty: Skipped: without a byte. They are not remembered, as they may only just have been made.
@@ -212,6 +216,7 @@ def plan(
     """
     made = Plan(left_alone=found.left_alone, failed=list(found.failed))
     unread = list(_sift(found.files, index, min_age_seconds, made))
+    made.new, unread = _split(unread, index)
     identified: list[Source] = []
     for source, digest in zip(unread, map_sources(_digest_or_error, unread), strict=True):
         if isinstance(digest, SourceError):
@@ -235,7 +240,21 @@ def plan(
         else:
             counted[identity] = source.name
             (made.changed if source.name in taken_back else made.new).append(source)
+    made.new.sort(key=lambda source: os.fspath(source.path))
     return made
+
+
+def _split(sources: Sequence[Source], index: Index) -> tuple[list[Source], list[Source]]:
+    """Those that must be new, and the others, whose digest must tell: a file with a size of its own has no twin.
+
+    What is surely new need not be read twice; its digest is taken while it is counted.
+    """
+    sizes = Counter(source.size for source in sources)
+    is_new = {
+        source: sizes[source.size] == 1 and not index.knows_path(source.name) and not index.knows_size(source.size)
+        for source in sources
+    }
+    return [source for source in sources if is_new[source]], [source for source in sources if not is_new[source]]
 
 
 def _sift(paths: Sequence[Path], index: Index, min_age_seconds: float, made: Plan) -> Iterator[Source]:
@@ -274,3 +293,44 @@ def digest_of(source: Source) -> str:
         return files.digest(source.path)
     except OSError as error:
         raise UnreadableSource(f"cannot be read: {error.strerror}") from None
+
+
+class DigestingFile(io.RawIOBase):
+    """An open raw file that takes its own digest while it is read, in whatever order."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = files.new_digest()
+        self._hashed = 0  # all bytes before it are in the digest
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        start = self._file.tell()
+        data = self._file.read(size)
+        if start <= self._hashed < start + len(data):
+            self._hash.update(memoryview(data)[self._hashed - start :])
+            self._hashed = start + len(data)
+        return data
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def digest(self) -> str:
+        """The digest of the whole file; reads what was not read."""
+        self._file.seek(self._hashed)
+        while self.read(_DIGEST_BLOCK):
+            pass
+        return self._hash.hexdigest()

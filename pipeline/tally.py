@@ -35,6 +35,7 @@ class SourceTally:
     source: Source
     rejects: RejectSpool
     format: str = ""
+    digest: str = ""
     read: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
     valid: int = 0
@@ -59,7 +60,7 @@ class SourceTally:
         source = self.source
         return SourceRecord(
             path=source.name,
-            digest=source.digest,
+            digest=self.digest,
             size=source.size,
             mtime_ns=source.mtime_ns,
             format=self.format,

@@ -1,13 +1,17 @@
 """Which raw files there are, and which of them are new."""
 
+import io
 import os
 from dataclasses import replace
 
 import pytest
+import xxhash
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
 from pipeline.ledger import RunRecord, SourceRecord, open_index
-from pipeline.sources import Source, digest_of, find, plan
+from pipeline.sources import DigestingFile, Source, digest_of, find, plan
 from pipeline.store.locations import Locations
 
 
@@ -104,7 +108,20 @@ class TestPlanning:
     def test_what_was_never_counted_is_new(self, raw, tmp_path):
         made = plan_of(tmp_path, ".")
         assert [source.path.name for source in made.new] == ["a.csv", "b.csv", "c.csv", "d.log.gz"]
-        assert all(len(source.digest) == 32 for source in made.new)
+
+    def test_what_has_a_size_of_its_own_is_new_unread(self, raw, tmp_path):
+        (raw / "a.csv").write_bytes(b"1")
+        (raw / "b.csv").write_bytes(b"22")
+        (raw / "c.csv").write_bytes(b"23")
+        made = plan_of(tmp_path, "a.csv", "b.csv", "c.csv")
+        assert [source.path.name for source in made.new] == ["a.csv", "b.csv", "c.csv"]
+        assert [len(source.digest) for source in made.new] == [0, 32, 32]
+
+    def test_but_not_if_something_of_its_size_was_counted(self, raw, tmp_path):
+        (raw / "a.csv").write_bytes(b"same")
+        (raw / "b.csv").write_bytes(b"same")
+        made = plan_of(tmp_path, "b.csv", counted=[Source.at(raw / "a.csv")])
+        assert [source.path.name for source, _ in made.twins] == ["b.csv"]
 
     def test_what_was_counted_from_this_path_is_known(self, raw, tmp_path):
         made = plan_of(tmp_path, "a.csv", counted=[Source.at(raw / "a.csv")])
@@ -179,3 +196,22 @@ def test_a_digest_is_of_the_bytes_alone(raw):
     (raw / "copy.csv").write_text("a.csv")
     assert digest_of(Source.at(raw / "a.csv")) == digest_of(Source.at(raw / "copy.csv"))
     assert digest_of(Source.at(raw / "a.csv")) != digest_of(Source.at(raw / "b.csv"))
+
+
+class TestDigestingFile:
+    @given(
+        content=st.binary(max_size=60),
+        steps=st.lists(st.tuples(st.integers(0, 70), st.integers(-1, 30)), max_size=6),
+        into=st.booleans(),
+    )
+    def test_it_has_the_digest_of_the_whole_file_however_it_was_read(self, content, steps, into):
+        file = DigestingFile(io.BytesIO(content))
+        for position, size in steps:
+            file.seek(position)
+            if into and size >= 0:
+                buffer = bytearray(size)
+                count = file.readinto(memoryview(buffer))
+                assert bytes(buffer[:count]) == content[position : position + size]
+            else:
+                assert file.read(size) == (content[position:] if size < 0 else content[position : position + size])
+        assert file.digest() == xxhash.xxh3_128_hexdigest(content)

@@ -41,13 +41,23 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def new_digest() -> xxhash.xxh3_128:
+    """What takes a digest piece by piece."""
+    return xxhash.xxh3_128()
+
+
+def digest_of_bytes(data: bytes) -> str:
+    """XXH3-128 of some bytes, in hexadecimal."""
+    return xxhash.xxh3_128_hexdigest(data)
+
+
 def digest(path: Path) -> str:
     """XXH3-128 of a file's bytes, in hexadecimal: what identifies a source, and proves a file of the store.
 
     Raises:
         OSError: It cannot be read.
     """
-    hashed = xxhash.xxh3_128()
+    hashed = new_digest()
     with path.open("rb") as file:
         while block := file.read(_HASH_BLOCK):
             hashed.update(block)

@@ -68,7 +68,9 @@ def name():
         names.codes_of(pa.array([text.decode() for text in texts])[1:])
     for text in (b"", *NAMES):
         names.codes_of(tight(text))
-    names.codes_of(pa.Array.from_buffers(pa.string(), 1, [None, pa.array([0, 0], pa.int32()).buffers()[1], None]))
+    names.codes_of(
+        pa.Array.from_buffers(pa.string(), 1, [None, pa.array([0, 0], pa.int32()).buffers()[1], pa.py_buffer(b"")])
+    )
     for text in NOT_UTF8:
         try:
             names.codes_of(tight(text))
