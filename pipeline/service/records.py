@@ -22,6 +22,7 @@ from pipeline.schema import (
     FIELDS,
     INT64_MAX,
     MAX_NAME_LENGTH,
+    PARTITION_ORDER,
     Field,
     ZeroBytes,
     is_utf8,
@@ -41,6 +42,8 @@ _QUOTES = 2 * len(FIELDS) + 2 * sum(pa.types.is_string(field.type) for field in 
 _QUOTED_NAMES = [f'"{name}"'.encode() for name in NAMES]
 
 _encode_lines = msgspec.json.Encoder().encode_lines
+_Line: Any = msgspec.defstruct("Line", [(name, str if name in PARTITION_ORDER else int) for name in NAMES], gc=False)
+_decode_lines = msgspec.json.Decoder(_Line).decode_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,6 @@ class Checker:
         types = [(field.name, _type_of(field, zero_bytes)) for field in _IN_ORDER]
         record: Any = msgspec.defstruct("Record", types, gc=False)
         self._decoder = msgspec.json.Decoder(list[record])
-        self._line_decoder = msgspec.json.Decoder(record)
 
     async def read(self, body: bytes) -> list[Any]:
         """The records of a body; each has the six fields as attributes.
@@ -111,14 +113,6 @@ class Checker:
             TooManyRecords: It is too long an array.
         """
         return list(self._problems(body))
-
-    def read_lines(self, lines: bytes) -> list[Any]:
-        """The records of lines that `to_lines` wrote.
-
-        Raises:
-            msgspec.DecodeError: They are none.
-        """
-        return self._line_decoder.decode_lines(lines)
 
     def _problems(self, body: bytes) -> Iterator[Problem]:
         try:
@@ -160,6 +154,15 @@ class Checker:
 def to_lines(records: Sequence[Any]) -> bytes:
     """Records as they go into the log: one JSON object a line, the six fields and nothing else."""
     return _encode_lines(records)
+
+
+def read_lines(lines: bytes) -> list[Any]:
+    """The records of lines of the log, which were checked before they got there; other keys are ignored.
+
+    Raises:
+        msgspec.DecodeError: They are none.
+    """
+    return _decode_lines(lines)
 
 
 def _type_of(field: Field, zero_bytes: ZeroBytes) -> Any:
