@@ -45,8 +45,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 #: How many bytes of requests may be in memory at once, whoever sends them.
 MAX_IN_FLIGHT = 256 << 20
-#: How much log may wait to be moved, in `--flush-bytes`, before a POST is refused: what bounds memory and disk while
-#: another run holds the store.
+#: How much log may wait to be moved, in `--flush-bytes`, before a POST must wait, and then is refused: what bounds memory
+#: and disk while another run holds the store, or records come faster than they can be moved.
 MAX_PENDING = 8
 
 #: How many pieces of an answer are made at once; where there are fewer, they were the last.
@@ -281,7 +281,7 @@ class App:
         return Mark(f"{self._name}-{next(self._numbers)}", int(time.time()), key, content)
 
     async def _append(self, records: Sequence[Any], lines: bytes, mark: Mark) -> None:
-        if self._pending.size > self._max_pending:
+        if not await self._mover.has_room(self._max_pending):
             raise _refused(503, "The log is full, since it cannot be moved into flows; try again later", _RETRY)
         added = bytes_by_hour(records)
         await self._pending.look_at(added)
@@ -289,7 +289,7 @@ class App:
             if not self._pending.has_room(hour, sum_of_bytes):
                 raise Unfit([Problem(f"The sum of the bytes of hour {hour} must fit into 64 bits", field="hour")])
         written = asyncio.get_running_loop().create_future()
-        self._log.append(Request(seal(lines, mark), records, added, mark, written))
+        self._log.append(Request(seal(lines, mark), len(records), added, mark, written))
         try:
             await written
         except OSError as error:

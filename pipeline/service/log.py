@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 from pipeline.schema import ZeroBytes
 from pipeline.service.pending import Pending, Segment
@@ -26,14 +24,14 @@ class Request:
 
     Attributes:
         data: What is to be written: its records with its mark.
-        records: Its records.
+        records: How many they are.
         bytes_by_hour: What it adds to each hour.
         mark: What the log says of it.
         written: Done when it is on disk and counted; fails with OSError.
     """
 
     data: bytes
-    records: Sequence[Any]
+    records: int
     bytes_by_hour: dict[int, int]
     mark: Mark
     written: asyncio.Future[None]
@@ -133,7 +131,7 @@ class Log:
             self._segment = Segment(writer.name, time.monotonic())
             self._pending.segments.append(self._segment)
         for request in group:
-            self._segment.add(request.records, request.bytes_by_hour, request.mark, len(request.data))
+            self._segment.add(request.data, request.records, request.bytes_by_hour, request.mark, len(request.data))
             if not request.written.done():  # its client may have gone
                 request.written.set_result(None)
 

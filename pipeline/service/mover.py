@@ -25,6 +25,8 @@ _logger = logging.getLogger(__name__)
 #: How long one try waits for a run that holds the store, and how long to wait behind a failure.
 LOCK_SECONDS = 10.0
 RETRY_SECONDS = 5.0
+#: How long a POST waits for room in a log that is full.
+ROOM_SECONDS = 10.0
 
 
 class Mover:
@@ -53,6 +55,7 @@ class Mover:
         self._size = size
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mover")
         self._due = asyncio.Event()
+        self._moved = asyncio.Event()  # set, and another made, whenever a segment was moved
         self._seen: Segment | None = None
         self._stopping = False
         self.moves = 0
@@ -65,6 +68,19 @@ class Mover:
         if segment is not self._seen or (segment is not None and segment.size >= self._size):
             self._seen = segment
             self._due.set()
+
+    async def has_room(self, size: int) -> bool:
+        """Whether there is less log than so many bytes: at once, or when the next segments are moved.
+
+        Who sends faster than the log can be moved is slowed down; only where moving fails, or takes too long, refused.
+        """
+        deadline = time.monotonic() + ROOM_SECONDS
+        while self._pending.size > size:
+            if self.problem is not None or time.monotonic() >= deadline:
+                return False
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._moved.wait(), deadline - time.monotonic())
+        return True
 
     async def run(self) -> None:
         """Moves until it is stopped, and then once more."""
@@ -111,9 +127,7 @@ class Mover:
             for segment in list(self._pending.segments):
                 if segment is self._log.open_segment:  # it was started meanwhile
                     break
-                if found := await self._move_or_say(segment):
-                    problem = found
-                    await segment.sum_up()  # it stays for a while, and takes less memory so
+                problem = await self._move_or_say(segment) or problem
         if problem is not None and problem != self.problem:
             _logger.error("cannot move the log into flows, and will try again: %s", problem)
         elif problem is None and self.problem is not None:
@@ -130,6 +144,8 @@ class Mover:
             _logger.exception("cannot move %s", segment.name)
             return f"{segment.name}: {type(error).__name__}: {error}"
         self._pending.remove(segment)
+        self._moved.set()
+        self._moved = asyncio.Event()
         self.moves += 1
         self.records += segment.records
         return None

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.service.records import read_lines
 from pipeline.store.locations import Locations
 from pipeline.store.partitions import summarise_partition
 from pipeline.store.wal import Mark, is_moved
@@ -47,17 +48,17 @@ class Segment:
     keys: dict[str, tuple[int, str]] = field(default_factory=dict)
     run_id: str | None = None
     _totals: dict[int, dict[Key, Sums]] = field(default_factory=dict)
-    _unsummed: deque[Sequence[Any]] = field(default_factory=deque)
+    _unsummed: deque[bytes] = field(default_factory=deque)
 
-    def add(self, records: Sequence[Any], bytes_by_hour: dict[int, int], mark: Mark, size: int) -> None:
+    def add(self, lines: bytes, records: int, bytes_by_hour: dict[int, int], mark: Mark, size: int) -> None:
         """Takes a request in that is on disk now."""
         self.size += size
-        self.records += len(records)
+        self.records += records
         if mark.key is not None and mark.content is not None:
             self.keys[mark.key] = (mark.at, mark.content)
         for hour, added in bytes_by_hour.items():
             self.bytes_by_hour[hour] = self.bytes_by_hour.get(hour, 0) + added
-        self._unsummed.append(records)
+        self._unsummed.append(lines)
 
     async def totals(self, hour: int) -> list[tuple[Key, Sums]]:
         """The sums of an hour over at least what is there now."""
@@ -67,14 +68,14 @@ class Segment:
     async def sum_up(self) -> None:
         """Sums at least what is there now; others get their turn in between.
 
-        Records are summed when somebody asks: while nobody does, a POST need not pay for it, and the job that moves the
-        segment sums by itself.
+        Requests are summed when somebody asks: while nobody does, a POST need not pay for it, and the job that moves the
+        segment sums by itself. Until then they are kept as they stand in the log, in a third of a record's memory.
         """
         since_turn = 0
         for _ in range(len(self._unsummed)):
             if not self._unsummed:  # somebody else who asks has summed them meanwhile
                 break
-            records = self._unsummed.popleft()
+            records = read_lines(self._unsummed.popleft())
             self._sum(records)
             since_turn += len(records)
             if since_turn > _RECORDS_A_TURN:

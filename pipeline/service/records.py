@@ -18,7 +18,16 @@ from typing import Annotated, Any
 import msgspec
 import pyarrow as pa
 
-from pipeline.schema import FIELDS, MAX_NAME_LENGTH, Field, ZeroBytes, minimum_of, rule_of_maximum, rule_of_minimum
+from pipeline.schema import (
+    FIELDS,
+    MAX_NAME_LENGTH,
+    PARTITION_ORDER,
+    Field,
+    ZeroBytes,
+    minimum_of,
+    rule_of_maximum,
+    rule_of_minimum,
+)
 from pipeline.values import INT64_MAX, is_utf8
 
 #: The contract's order: in it the first problem of a record is looked for, and an answer's fields stand.
@@ -32,6 +41,8 @@ _QUOTES = 2 * len(FIELDS) + 2 * sum(pa.types.is_string(field.type) for field in 
 _QUOTED_NAMES = [f'"{name}"'.encode() for name in NAMES]
 
 _encode_lines = msgspec.json.Encoder().encode_lines
+_Line: Any = msgspec.defstruct("Line", [(name, str if name in PARTITION_ORDER else int) for name in NAMES], gc=False)
+_decode_lines = msgspec.json.Decoder(_Line).decode_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +84,6 @@ class Checker:
         types = [(field.name, _type_of(field, zero_bytes)) for field in _IN_ORDER]
         record: Any = msgspec.defstruct("Record", types, gc=False)
         self._decoder = msgspec.json.Decoder(list[record])
-        self._line_decoder = msgspec.json.Decoder(record)
 
     async def read(self, body: bytes) -> list[Any]:
         """The records of a body; each has the six fields as attributes.
@@ -102,14 +112,6 @@ class Checker:
             TooManyRecords: It is too long an array.
         """
         return list(self._problems(body))
-
-    def read_lines(self, lines: bytes) -> list[Any]:
-        """The records of lines that `to_lines` wrote.
-
-        Raises:
-            msgspec.DecodeError: They are none.
-        """
-        return self._line_decoder.decode_lines(lines)
 
     def _problems(self, body: bytes) -> Iterator[Problem]:
         try:
@@ -151,6 +153,15 @@ class Checker:
 def to_lines(records: Sequence[Any]) -> bytes:
     """Records as they go into the log: one JSON object a line, the six fields and nothing else."""
     return _encode_lines(records)
+
+
+def read_lines(lines: bytes) -> list[Any]:
+    """The records of lines of the log, which were checked before they got there; other keys are ignored.
+
+    Raises:
+        msgspec.DecodeError: They are none.
+    """
+    return _decode_lines(lines)
 
 
 def _type_of(field: Field, zero_bytes: ZeroBytes) -> Any:

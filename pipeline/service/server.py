@@ -29,7 +29,7 @@ from pipeline.service.keys import Keys
 from pipeline.service.log import Log
 from pipeline.service.mover import Mover
 from pipeline.service.pending import Pending, Segment, bytes_by_hour
-from pipeline.service.records import Checker
+from pipeline.service.records import read_lines
 from pipeline.store import wal
 from pipeline.store.lock import served
 
@@ -128,14 +128,13 @@ def _recovered(store: FlowStore) -> Iterator[Segment]:
     """What a service that was killed has left: each segment cut to its whole requests, with its totals and keys."""
     moves = wal.noted_moves(store.locations)
     for name in store.locations.segments():
-        checker = Checker(wal.zero_bytes_of(name))
         segment = Segment(name, time.monotonic(), run_id=moves.get(name))
         for logged in wal.mend(store.locations, name):
             try:
-                records = checker.read_lines(logged.lines)
+                records = read_lines(logged.lines)
             except msgspec.DecodeError as error:
                 raise StoreDamaged(str(store.locations.segment(name)), f"its records are none: {error}") from error
-            segment.add(records, bytes_by_hour(records), logged.mark, logged.end - segment.size)
+            segment.add(logged.lines, len(records), bytes_by_hour(records), logged.mark, logged.end - segment.size)
         if segment.size:
             _logger.info("found %d acknowledged records in %s", segment.records, name)
             yield segment

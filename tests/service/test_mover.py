@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -148,9 +149,15 @@ class TestWhatCannotBeMoved:
                 assert answer.status == 503
                 assert answer.text.startswith("The log is full")
                 assert service.get(hour=1) == [record(bytes_tx=accepted, bytes_rx=2 * accepted)]
-                wait_until(lambda: not any(segment._unsummed for segment in service.app._pending.segments))
             wait_until(lambda: service.post([record()]).status == 200)
         assert service.store.verify().flows == accepted + 1
+
+    def test_who_sends_too_fast_is_slowed_down_and_not_refused(self, tmp_path):
+        with running(tmp_path / "store", flush_bytes=2000) as service, ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: service.post([record()] * 20).status, range(150)))
+            assert answers == [200] * 150
+            assert service.app._pending.size < 8 * 2000 + 9 * 2200
+        assert service.store.verify().flows == 3000
 
     def test_the_end_does_not_wait_for_ever(self, tmp_path, monkeypatch, caplog):
         monkeypatch.setattr(mover, "LOCK_SECONDS", 0.1)
