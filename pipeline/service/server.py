@@ -40,7 +40,6 @@ REQUEST_SECONDS = 60.0
 _KEEP_ALIVE_SECONDS = 60
 _SHUTDOWN_SECONDS = 15
 _MAX_CONNECTIONS = 512
-_BACKLOG = 2048
 _SWEEP_SECONDS = 1.0
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -91,10 +90,7 @@ def serve(path: Path, options: ServeOptions) -> None:
 
 async def _serve(store: FlowStore, options: ServeOptions, listener: socket.socket) -> None:
     async with opened(store, options) as app:
-        server = make_server(app)
-        listener.listen(_BACKLOG)
-        _logger.info("flowlog serves the store %s on %s", store.locations.root, _url(listener))
-        await server.serve([listener])
+        await make_server(app, f"flowlog serves the store {store.locations.root} on {_url(listener)}").serve([listener])
         _logger.info("flowlog moves what is in the log into flows, and ends")
 
 
@@ -140,8 +136,8 @@ def _recovered(store: FlowStore) -> Iterator[Segment]:
             yield segment
 
 
-def make_server(app: App) -> uvicorn.Server:
-    """Uvicorn for an application."""
+def make_server(app: App, greeting: str) -> uvicorn.Server:
+    """Uvicorn for an application; it logs the greeting when it listens."""
     config = uvicorn.Config(
         app,
         interface="asgi3",
@@ -157,7 +153,7 @@ def make_server(app: App) -> uvicorn.Server:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
-    return _Server(config)
+    return _Server(config, greeting)
 
 
 class _Connection(HttpToolsProtocol):
@@ -203,6 +199,14 @@ class _Connection(HttpToolsProtocol):
 
 class _Server(uvicorn.Server):
     """uvicorn's server, which ends slow connections, and comes back when it was told to end."""
+
+    def __init__(self, config: uvicorn.Config, greeting: str) -> None:
+        super().__init__(config)
+        self._greeting = greeting
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        _logger.info("%s", self._greeting)  # who reads it may connect, and may end the service in good order
 
     async def main_loop(self) -> None:
         sweeping = asyncio.create_task(self._sweep())

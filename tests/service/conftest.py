@@ -115,7 +115,7 @@ def running(folder, **options):
 
     async def main(service, listener):
         async with server.opened(store, options) as app:
-            service.app, service.loop, service.server = app, asyncio.get_running_loop(), server.make_server(app)
+            service.app, service.loop, service.server = app, asyncio.get_running_loop(), server.make_server(app, "ready")
             listener.listen(128)
             service.ready.set()
             await service.server.serve([listener])
