@@ -6,7 +6,8 @@
     mover       moves the log into `flows/`, by the batch job
     keys        the Idempotency-Keys of a day
     totals      what a GET asks and gets: `flows/` and what is pending, each record once
-    app         HTTP: who may do what, and what is said when something is wrong
+    app         HTTP: who may do what
+    refusals    what is said when something is wrong
     openapi     what `/docs` says of `/flows`
     metrics     what `/metrics` says
     server      uvicorn, signals, slow clients; from the start to the last move

@@ -1,4 +1,4 @@
-"""HTTP: who may do what, what is read, and what is said when something is wrong.
+"""HTTP: who may do what, and what is read.
 
 `/flows` is answered here, as plain ASGI: at one record a request, routing, middleware and response objects took more
 than half of the time. FastAPI has the rest of the paths, and the documentation of all.
@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 import re
 import secrets
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
-from dataclasses import dataclass, field
-from http import HTTPStatus
 from itertools import count, islice
 from typing import Any
 
@@ -35,6 +32,7 @@ from pipeline.service.mover import RETRY_SECONDS, Mover
 from pipeline.service.openapi import describe
 from pipeline.service.pending import Pending, bytes_by_hour
 from pipeline.service.records import MAX_RECORDS, Checker, Problem, TooManyRecords, Unfit, to_lines
+from pipeline.service.refusals import Refused, refused, say
 from pipeline.service.totals import Additions, Question, additions, parse_question, totals_of
 from pipeline.store.wal import Mark, digest_of, seal
 
@@ -52,8 +50,6 @@ MAX_PENDING = 8
 #: How many pieces of an answer are made at once; where there are fewer, they were the last.
 _PIECES_AT_ONCE = 2
 
-_PLAIN = b"text/plain; charset=utf-8"
-_PROBLEM_JSON = b"application/problem+json"
 _JSON = b"application/json"
 _KEY = re.compile(rb"[!-~]{1,255}")
 _ALLOWED = ("GET", "HEAD", "POST")
@@ -63,21 +59,8 @@ _COUNTED: Message = {"type": "http.response.start", "status": 200, "headers": [(
 _NOTHING: Message = {"type": "http.response.body", "body": b""}
 
 
-@dataclass
-class Refused(Exception):
-    """A request that is not carried out."""
-
-    status: int
-    problems: Sequence[Problem]
-    headers: Sequence[tuple[bytes, bytes]] = field(default=())
-
-
 class Gone(Exception):
     """The client has gone; nobody waits for an answer."""
-
-
-def _refused(status: int, text: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> Refused:
-    return Refused(status, [Problem(text)], headers)
 
 
 class App:
@@ -130,8 +113,8 @@ class App:
                 if scope["path"] == "/metrics":
                     self._authorise(dict(scope["headers"]))
                 await self._rest(scope, receive, self._counting(scope, send))
-        except Refused as refused:
-            await self._refuse(scope, send, refused)
+        except Refused as refusal:
+            await self._refuse(scope, send, refusal)
         except Gone:
             pass
 
@@ -143,11 +126,11 @@ class App:
             return
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._token):
-            raise _refused(401, "A bearer token is needed", [(b"www-authenticate", b"Bearer")])
+            raise refused(401, "A bearer token is needed", [(b"www-authenticate", b"Bearer")])
 
-    async def _refuse(self, scope: Scope, send: Send, refused: Refused) -> None:
-        content_type, body = _say(dict(scope["headers"]), refused.status, refused.problems)
-        await self._respond(scope, send, refused.status, content_type, body, refused.headers)
+    async def _refuse(self, scope: Scope, send: Send, refusal: Refused) -> None:
+        content_type, body = say(dict(scope["headers"]), refusal.status, refusal.problems)
+        await self._respond(scope, send, refusal.status, content_type, body, refusal.headers)
 
     async def _respond(
         self,
@@ -187,13 +170,13 @@ class App:
             elif method in _ALLOWED:
                 await self._get(scope, send, parse_question(scope["query_string"]))
             else:
-                raise _refused(405, "The methods are GET, HEAD and POST", [(b"allow", ", ".join(_ALLOWED).encode())])
+                raise refused(405, "The methods are GET, HEAD and POST", [(b"allow", ", ".join(_ALLOWED).encode())])
         except Unfit as unfit:
             raise Refused(400, unfit.problems) from None
         except TooManyRecords:
-            raise _refused(413, f"The request data must have at most {MAX_RECORDS} records") from None
+            raise refused(413, f"The request data must have at most {MAX_RECORDS} records") from None
         except (StoreError, RunStopped) as error:
-            raise _refused(503, f"The store cannot be used: {error}", _RETRY) from error
+            raise refused(503, f"The store cannot be used: {error}", _RETRY) from error
 
     async def _post(self, headers: dict[bytes, bytes], receive: Receive) -> None:
         self._check_headers(headers)
@@ -202,7 +185,7 @@ class App:
             if not body:
                 raise Unfit([Problem("Missing request data")])
             if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != _JSON:
-                raise _refused(415, "The request data must be application/json")
+                raise refused(415, "The request data must be application/json")
             await self._count(body, headers.get(b"idempotency-key"))
         finally:
             self._in_flight -= len(body)
@@ -211,13 +194,13 @@ class App:
     def _check_headers(self, headers: dict[bytes, bytes]) -> None:
         """Refuses what need not be read."""
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise _refused(415, "The request data must not be encoded", [(b"accept-encoding", b"identity")])
+            raise refused(415, "The request data must not be encoded", [(b"accept-encoding", b"identity")])
         if int(headers.get(b"content-length", 0)) > self._max_body:  # the parser of HTTP lets nothing but digits through
             # Who waits to be told to go on may send the body now, or may not: the connection is of no use any more.
             raise self._too_long([(b"connection", b"close")] if b"expect" in headers else [])
 
     def _too_long(self, headers: Sequence[tuple[bytes, bytes]] = ()) -> Refused:
-        return _refused(413, f"The request data must have at most {self._max_body} bytes", headers)
+        return refused(413, f"The request data must have at most {self._max_body} bytes", headers)
 
     async def _read_body(self, receive: Receive) -> bytes:
         """Reads a body; while it is in memory, it is part of what is in flight."""
@@ -240,7 +223,7 @@ class App:
         if length > self._max_body:
             raise self._too_long()
         if self._in_flight > MAX_IN_FLIGHT:
-            raise _refused(503, "There are too many requests at once; try again later", _RETRY)
+            raise refused(503, "There are too many requests at once; try again later", _RETRY)
 
     async def _count(self, body: bytes, key: bytes | None) -> None:
         """Returns when the records are on disk."""
@@ -261,7 +244,7 @@ class App:
             first = self._pending.find_key(key, since) or self._keys.find(key, since)
         if first is not None:
             if first != content:
-                raise _refused(422, "The Idempotency-Key came before with other records; nothing was counted")
+                raise refused(422, "The Idempotency-Key came before with other records; nothing was counted")
             if fate is not None:
                 await asyncio.shield(fate)
             return
@@ -282,7 +265,7 @@ class App:
 
     async def _append(self, records: Sequence[Any], lines: bytes, mark: Mark) -> None:
         if not await self._mover.has_room(self._max_pending):
-            raise _refused(503, "The log is full, since it cannot be moved into flows; try again later", _RETRY)
+            raise refused(503, "The log is full, since it cannot be moved into flows; try again later", _RETRY)
         added = bytes_by_hour(records)
         await self._pending.look_at(added)
         for hour, sum_of_bytes in added.items():
@@ -294,7 +277,7 @@ class App:
             await written
         except OSError as error:
             text = f"The records could not be written, and none of them counts: {error.strerror}"
-            raise _refused(503, text, _RETRY) from error
+            raise refused(503, text, _RETRY) from error
         self._records += len(records)
 
     async def _get(self, scope: Scope, send: Send, question: Question) -> None:
@@ -346,7 +329,7 @@ class App:
 
         @rest.exception_handler(HTTPException)
         async def refuse(request: HttpRequest, error: HTTPException) -> Response:
-            content_type, body = _say(dict(request.scope["headers"]), error.status_code, [Problem(error.detail)])
+            content_type, body = say(dict(request.scope["headers"]), error.status_code, [Problem(error.detail)])
             return Response(body, error.status_code, error.headers, content_type.decode())
 
         @rest.get("/healthz", response_class=PlainTextResponse, responses={503: {"description": "Records are stuck."}})
@@ -400,25 +383,3 @@ def _take(pieces: Iterator[bytes]) -> list[bytes]:
 def _known_method(method: str) -> str:
     """A method as metrics may have it: a client can invent any number of others."""
     return method if method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS") else "other"
-
-
-def _say(headers: dict[bytes, bytes], status: int, problems: Sequence[Problem]) -> tuple[bytes, bytes]:
-    """What is wrong, in the form that the client takes: the first problem as text, or all of them as RFC 9457 has it."""
-    if not _accepts_problem_json(headers.get(b"accept", b"")):
-        return _PLAIN, problems[0].text.encode("utf-8", "backslashreplace")
-    document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": problems[0].text}
-    errors = [
-        {"record": problem.record, "field": problem.field, "detail": problem.text}
-        for problem in problems
-        if problem.record is not None or problem.field is not None
-    ]
-    shown = [{name: value for name, value in error.items() if value is not None} for error in errors]
-    return _PROBLEM_JSON, json.dumps(document | ({"errors": shown} if shown else {})).encode()
-
-
-def _accepts_problem_json(accept: bytes) -> bool:
-    for accepted in accept.lower().split(b","):
-        media_type, *parameters = (part.strip() for part in accepted.split(b";"))
-        if media_type == _PROBLEM_JSON:
-            return not any(re.fullmatch(rb"q=0(\.0*)?", parameter) for parameter in parameters)
-    return False
