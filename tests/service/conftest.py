@@ -89,11 +89,22 @@ class Service:
 
         return asyncio.run_coroutine_threadsafe(called(), self.loop).result(30)
 
+    def start_moving(self):
+        """Has the log moved once, now; does not wait for it."""
+        mover = self.app._mover
+        wait_until(lambda: not mover._due.is_set())  # what a POST has set is no second time
+
+        def make_due():
+            mover._seconds = 0
+            mover._due.set()
+
+        self.call(make_due)
+
     def move(self):
         """Has the log moved now."""
         mover = self.app._mover
-        seconds, mover._seconds = mover._seconds, 0
-        self.call(mover._due.set)
+        seconds = mover._seconds
+        self.start_moving()
         wait_until(lambda: not self.app._pending.segments)
         mover._seconds = seconds
         assert mover.problem is None

@@ -177,8 +177,7 @@ class TestWhatCannotBeMoved:
         rows = "".join(f"a,b,v,{2**53 - 1},1,1\n" for _ in range(1023))
         (tmp_path / "large.csv").write_text(HEADER + rows + "a,b,v,1024,1,1\n")
         ingest([str(tmp_path / "large.csv")], service.store.locations)  # between the acknowledgement and the move
-        service.app._mover._seconds = 0
-        service.call(service.app._mover._due.set)
+        service.start_moving()
         wait_until(lambda: service.app._mover.problem is not None)
         assert "does not fit into 64 bits" in service.app._mover.problem
         assert service.get(hour=1) == [record(1, bytes_tx=2**63, bytes_rx=1026)]
@@ -194,8 +193,7 @@ class TestWhatCannotBeMoved:
         (name,) = service.store.locations.segments()
         path = service.store.locations.segment(name)
         path.write_bytes(path.read_bytes().replace(b'"bytes_tx":1', b'"bytes_tx":0'))
-        service.app._mover._seconds = 0
-        service.call(service.app._mover._due.set)
+        service.start_moving()
         wait_until(lambda: service.app._mover.problem is not None)
         assert "bytes_tx must be positive" in service.app._mover.problem
         assert service.get(hour=1) == [record(1)]

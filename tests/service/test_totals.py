@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.errors import StoreUnpublished
 from pipeline.ingest import IngestOptions, ingest
+from pipeline.service import mover
 from pipeline.service.totals import parse_question
 from pipeline.store import transaction
 from tests.service.conftest import record, running, wait_until
@@ -49,9 +50,7 @@ class TestReadYourWrites:
 
         monkeypatch.setattr(transaction, "publish", slowly)
         service.post([record()])
-        mover = service.app._mover
-        mover._seconds = 0
-        service.call(mover._due.set)
+        service.start_moving()
         assert reached.wait(20)  # committed, and nothing is in flows
         assert not service.store.locations.hours()
         assert service.get(hour=1) == [record()]
@@ -75,15 +74,15 @@ class TestAMoveThatIsCutOff:
                 store.staged(run_id, hour).rename(hour)
             raise StoreUnpublished(run_id, str(store.partition(2)), "Input/output error")
 
+        monkeypatch.setattr(mover, "RETRY_SECONDS", 3600)  # or it mends itself
         with running(tmp_path / "store", flush_seconds=3600) as service:
             monkeypatch.setattr(transaction, "publish", broken)
             service.post([record(1), record(2)])
-            mover = service.app._mover
-            mover._seconds = 0
-            service.call(mover._due.set)
-            wait_until(lambda: mover.problem is not None)
-            mover._seconds = 3600
-            assert "is committed, but cannot be published" in mover.problem
+            moving = service.app._mover
+            service.start_moving()
+            wait_until(lambda: moving.problem is not None)
+            moving._seconds = 3600
+            assert "is committed, but cannot be published" in moving.problem
             monkeypatch.setattr(transaction, "publish", publish)
             yield service
 
