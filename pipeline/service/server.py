@@ -78,10 +78,10 @@ def serve(path: Path, options: ServeOptions) -> None:
         StoreServed: Another service has the store.
         StoreError: The store cannot be used.
     """
-    _log_escaped()
     store = FlowStore(path, create=True)
     flow_schema(options.zero_bytes)  # imports pandas and pandera: the first move would hold all requests up with that
     with _listening(options) as listener, served(store.locations):
+        _log_escaped()
         if options.token is None and not _is_loopback(listener):
             _logger.warning("anybody who reaches %s can read and write: set --token, or FLOWLOG_TOKEN", _url(listener))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
