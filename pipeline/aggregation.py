@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.kernel.totals import Added, SortedTotals, Totals, TotalsByHour
-from pipeline.schema import COUNT, FLOW_SCHEMA, SUMS, TOTALS_SCHEMA
+from pipeline.schema import COUNT, FLOW_SCHEMA, SUMS, TOTALS_SCHEMA, coded
 
 
 def sums_of(totals: pa.Table) -> dict[str, int]:
@@ -117,17 +117,6 @@ def merge_sorted(totals: Iterable[pa.Table]) -> pa.Table:
         merged.add(coded(table))
     by_hour = SortedTotals(merged)
     return by_hour.table(by_hour.hours[0]) if by_hour.hours else coded(TOTALS_SCHEMA.empty_table())
-
-
-def coded(totals: pa.Table) -> pa.Table:
-    """Totals of which the text is coded; no column is in several pieces."""
-    return pa.table(
-        [
-            column.combine_chunks().dictionary_encode() if pa.types.is_string(column.type) else column.combine_chunks()
-            for column in totals.columns
-        ],
-        names=totals.column_names,
-    )
 
 
 class _Spill:

@@ -138,6 +138,17 @@ def flow_schema(zero_bytes: ZeroBytes = "accept") -> pandera.DataFrameSchema:
     )
 
 
+def coded(table: pa.Table) -> pa.Table:
+    """A table with its text coded, and each column in one piece."""
+    return pa.table(
+        [
+            column.combine_chunks().dictionary_encode() if pa.types.is_string(column.type) else column.combine_chunks()
+            for column in table.columns
+        ],
+        names=table.column_names,
+    )
+
+
 def warm_up() -> None:
     """Has pandas and pandera import what they leave to their first use."""
     import pandas as pd

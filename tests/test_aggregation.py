@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.aggregation import HourlyTotals, coded, merge_sorted, sums_of
+from pipeline.aggregation import HourlyTotals, merge_sorted, sums_of
 from pipeline.errors import SumOverflow
 from pipeline.merging import merge, sort_totals
-from pipeline.schema import TOTALS_SCHEMA
+from pipeline.schema import TOTALS_SCHEMA, coded
 from tests.records import flows_of, judged, records, rows_of, totals_of
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import StoreDamaged
-from pipeline.schema import COUNT, PARTITION_ORDER, PARTITION_SCHEMA, REJECT_SCHEMA, SUMS
+from pipeline.schema import COUNT, PARTITION_ORDER, PARTITION_SCHEMA, REJECT_SCHEMA, SUMS, coded
 from pipeline.store.locations import Locations
 
 #: Rows in a row group: what a reader that wants one app may skip.
@@ -66,7 +66,7 @@ def write_partition(path: Path, totals: pa.Table) -> None:
         totals: `schema.TOTALS_SCHEMA` or `schema.PARTITION_SCHEMA`, in the store's order; its text may be coded, if each
             column's texts are in the order in which they come.
     """
-    from pipeline.aggregation import coded, sums_of  # the kernel and numpy, which reading does without
+    from pipeline.aggregation import sums_of  # the kernel and numpy, which reading does without
 
     summary = {_SUMMARY_KEYS[name]: str(total).encode() for name, total in sums_of(totals).items()}
     table = coded(totals.select(PARTITION_SCHEMA.names))

@@ -8,12 +8,12 @@ import sys
 import pyarrow as pa
 from hypothesis import HealthCheck, Phase, given, settings
 
-from pipeline.aggregation import coded
 from pipeline.errors import SumOverflow
 from pipeline.kernel.columns import count_lines, lines_from
 from pipeline.kernel.library import kernel
 from pipeline.kernel.names import Names
 from pipeline.kernel.totals import SortedTotals, Totals
+from pipeline.schema import coded
 from tests.kernel.lines import DIALECTS, NAMES, NOT_UTF8, ODD_VALUES, TIMES, Delimited, Json, cases
 from tests.records import flows_of, totals_of
 

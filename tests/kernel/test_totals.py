@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.aggregation import coded
 from pipeline.errors import SumOverflow
 from pipeline.kernel.totals import Added, SortedTotals, Totals
-from pipeline.schema import FLOW_SCHEMA, TOTALS_SCHEMA
+from pipeline.schema import FLOW_SCHEMA, TOTALS_SCHEMA, coded
 from tests.kernel.lines import NAMES, SCRIPTS
 from tests.records import flows_of, judged, records, totals_of
 

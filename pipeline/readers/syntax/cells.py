@@ -81,17 +81,6 @@ def present_columns(columns: Sequence[Column], header: Sequence[str]) -> list[Co
     return [column for column in columns if column.name in header]
 
 
-def coded(table: pa.Table) -> pa.Table:
-    """The table as a batch has it: with its text coded."""
-    return pa.table(
-        [
-            column.combine_chunks().dictionary_encode() if pa.types.is_string(column.type) else column
-            for column in table.columns
-        ],
-        names=table.column_names,
-    )
-
-
 def has_odd_numbers(table: pa.Table, columns: Sequence[Column]) -> bool:
     """Whether a column of times has a "nan" or an "inf", which Arrow's parsers take for numbers."""
     seconds = [table.column(column.name) for column in columns if column.kind is Kind.SECONDS]

@@ -26,7 +26,6 @@ from pipeline.readers.interface import Batch, Reject, RowNumbers
 from pipeline.readers.syntax.cells import (
     Column,
     Kind,
-    coded,
     has_odd_numbers,
     is_utf8_bytes,
     parse_cells,
@@ -34,6 +33,7 @@ from pipeline.readers.syntax.cells import (
     present_columns,
 )
 from pipeline.readers.syntax.plain import parse_lines
+from pipeline.schema import coded
 
 _QUOTE = ord('"')
 # One CSV record. Possessive quantifiers: a long block must neither backtrack nor recurse.

@@ -13,8 +13,9 @@ import numpy as np
 from pipeline.errors import UnreadableSource
 from pipeline.readers.blocks import BLOCK_BYTES, MAX_LINE_BYTES, raw_text
 from pipeline.readers.interface import Batch, Reject
-from pipeline.readers.syntax.cells import Column, coded
+from pipeline.readers.syntax.cells import Column
 from pipeline.readers.syntax.jsonlines import DECODER, json_record, records_table
+from pipeline.schema import coded
 
 #: What a number may go on with, behind the window's edge as well.
 _IN_NUMBERS = "+-.0123456789eE"

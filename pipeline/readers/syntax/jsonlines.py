@@ -20,8 +20,9 @@ import pyarrow.json as pa_json
 from pipeline.kernel.columns import JsonLines
 from pipeline.readers.blocks import TextBlock, raw_text, text_blocks
 from pipeline.readers.interface import Batch, Reject, RowNumbers
-from pipeline.readers.syntax.cells import Column, coded, has_odd_numbers, json_cell, parsed_schema
+from pipeline.readers.syntax.cells import Column, has_odd_numbers, json_cell, parsed_schema
 from pipeline.readers.syntax.plain import parse_lines
+from pipeline.schema import coded
 
 #: Below this many lines, parsing them one by one costs less than another call of Arrow.
 _FEW_LINES = 32

@@ -22,11 +22,11 @@ from pipeline.readers.syntax.cells import (
     Broken,
     Column,
     Kind,
-    coded,
     parse_column,
     parsed_schema,
     present_columns,
 )
+from pipeline.schema import coded
 
 _BATCH_ROWS = 131_072
 _SPOOL_BYTES = 64 << 20

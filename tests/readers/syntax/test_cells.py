@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import MissingColumns, UnreadableSource
-from pipeline.readers.syntax.cells import Column, Kind, coded, json_cell, parse_column, parsed_schema, present_columns
+from pipeline.readers.syntax.cells import Column, Kind, json_cell, parse_column, parsed_schema, present_columns
+from pipeline.schema import coded
 from tests.readers.helpers import COLUMNS, INTEGER_RULE, SECONDS_RULE, SIZE_RULE, TEXT_RULE, UTF8_RULE
 
 
