@@ -1,7 +1,9 @@
 """The compiled kernel: parsing plain text and summing, without the interpreter's lock, straight into Arrow's memory.
 
     columns.py    `LineParser`: the cells of delimited text and of JSON Lines as typed columns
+    names.py      `Names`: distinct texts and their codes
     totals.py     `Totals`: sums by key
+    library.py    the C functions, as ctypes calls them
 
 The C beside them is compiled by `hatch_build.py`. It judges nothing: a line that is not plain is named, and read by
 the exact path of `readers.syntax`. docs/adr/0004 says why there is C at all.

@@ -12,9 +12,8 @@ import pyarrow as pa
 
 from pipeline.kernel.library import Column, check, kernel
 from pipeline.kernel.names import Names
+from pipeline.schema import CODED_TEXT
 
-#: A column of text: its distinct values, and a number for each row.
-CODED_TEXT = pa.dictionary(pa.int32(), pa.string())
 #: What the kernel reads -> its number in kernel.h.
 _KINDS = {CODED_TEXT: 1, pa.int64(): 2, pa.float64(): 3}
 _SKIPPED = 0
@@ -58,7 +57,7 @@ class LineParser:
     """Parses lines that are alike. Not for several threads at once.
 
     Args:
-        types: Of the columns: text (`CODED_TEXT`), int64 or float64; None for cells that are not wanted.
+        types: Of the columns: text (`schema.CODED_TEXT`), int64 or float64; None for cells that are not wanted.
         nullable: Whether cells may be missing.
         foreign: The bytes with which text is not plain, so that none of it can be parsed here.
         shortest: The bytes of the shortest line that can be plain, with its newline: text may be all blank lines.

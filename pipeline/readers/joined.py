@@ -28,13 +28,11 @@ class JoinedText:
         self.format = known
         self._parts = [header]
         self._starts = [_FIRST_ROW]  # the line on which each file's records start; one more for the next
-        self.size = len(header)
 
     def add(self, records: bytes) -> None:
         """Adds a file: all that it has behind its header."""
         self._parts.append(records if records.endswith(b"\n") else records + b"\n" * bool(records))
         self._starts.append(self._starts[-1] + count_lines(records))
-        self.size += len(records)
 
     def read(self, options: ReadOptions) -> Iterator[Batch]:
         """The batches of all files, in their order; `place` tells whose row is whose.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ from typing import Annotated, Any
 import msgspec
 import pyarrow as pa
 
+from pipeline.readers.syntax.jsonobjects import JsonObject, integer_of, object_of
 from pipeline.schema import (
     FIELDS,
     MAX_NAME_LENGTH,
@@ -128,14 +128,14 @@ class Checker:
             yield Problem("The request data is nested too deeply")
 
     def _problems_of(self, record: Any, index: int) -> Iterator[Problem]:
-        if not isinstance(record, _Object):
+        if not isinstance(record, JsonObject):
             yield Problem("The record must be a JSON object", index)
             return
         for field in _IN_ORDER:
             if broken := self._rule_broken(record, field):
                 yield Problem(f"The {field.name} value {broken}", index, field.name)
 
-    def _rule_broken(self, record: _Object, field: Field) -> str | None:
+    def _rule_broken(self, record: JsonObject, field: Field) -> str | None:
         if field.name in record.repeated:
             return "must be there once"
         value = record.get(field.name)
@@ -191,31 +191,11 @@ def _rule_broken_by_text(value: Any) -> str | None:
     return None if len(value) <= MAX_NAME_LENGTH else f"must be at most {MAX_NAME_LENGTH} characters long"
 
 
-class _Object(dict[str, Any]):
-    """A JSON object that remembers which keys it has more than once: their values are ambiguous."""
-
-    repeated: frozenset[str] = frozenset()
-
-
-def _object(pairs: list[tuple[str, Any]]) -> _Object:
-    decoded = _Object(pairs)
-    if len(decoded) < len(pairs):
-        decoded.repeated = frozenset(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-    return decoded
-
-
-def _integer(digits: str) -> int:
-    """Python refuses to convert more than 4,300 digits; no such number fits into 64 bits anyway."""
-    if len(digits) <= 4300:
-        return int(digits)
-    return -(2**64) if digits.startswith("-") else 2**64
-
-
 def _no_constant(name: str) -> Any:
     raise json.JSONDecodeError(f"{name} is no number", "", 0)
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=object_of, parse_int=integer_of, parse_constant=_no_constant)
 _GAP = re.compile(r"[ \t\n\r]*")
 
 

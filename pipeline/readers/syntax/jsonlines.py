@@ -8,7 +8,6 @@ few go one by one through Python's json module.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, BinaryIO
@@ -21,6 +20,7 @@ from pipeline.kernel.columns import JsonLines
 from pipeline.readers.blocks import TextBlock, raw_text, text_blocks
 from pipeline.readers.interface import Batch, Reject, RowNumbers
 from pipeline.readers.syntax.cells import Column, has_odd_numbers, json_cell, parsed_schema
+from pipeline.readers.syntax.jsonobjects import JsonObject, integer_of, object_of
 from pipeline.readers.syntax.plain import parse_lines
 from pipeline.schema import coded
 
@@ -32,26 +32,8 @@ _SHOWN_CHARACTERS = 100
 NOT_OBJECT = "must be a JSON object"
 
 
-class _Object(dict[str, Any]):
-    """A JSON object that remembers which keys it has more than once: their values are ambiguous."""
-
-    repeated: frozenset[str] = frozenset()
-
-
-def _object(pairs: list[tuple[str, Any]]) -> _Object:
-    decoded = _Object(pairs)
-    if len(decoded) < len(pairs):
-        decoded.repeated = frozenset(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-    return decoded
-
-
-def _integer(digits: str) -> int:
-    """Python refuses to convert more than 4,300 digits; no such number fits into 64 bits anyway."""
-    return int(digits) if len(digits) <= 4300 else 2**64
-
-
 #: Reads one JSON value as Arrow does, but into Python.
-DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer)
+DECODER = json.JSONDecoder(object_pairs_hook=object_of, parse_int=integer_of)
 
 
 def read_json_lines(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Batch]:
@@ -136,7 +118,7 @@ def _parse_line(line: bytes, columns: Sequence[Column], row: int) -> list[Any] |
 
 def json_record(value: Any, columns: Sequence[Column], row: int, raw: str) -> list[Any] | Reject:
     """The cells of one record, or why it is none."""
-    if not isinstance(value, _Object):
+    if not isinstance(value, JsonObject):
         return Reject(row, "", NOT_OBJECT, _shown(value), raw)
     record = []
     for column in columns:
