@@ -1,6 +1,6 @@
 """`python -m pipeline` is `flowlog`."""
 
-from pipeline.cli import main
+from pipeline.cli import process
 
 if __name__ == "__main__":
-    main()
+    process()

@@ -242,3 +242,34 @@ class TestBrokenPipes:
         assert finished.returncode not in (0, 1)
         assert "Traceback" not in finished.stderr
         assert "No space left on device" in finished.stderr
+
+
+class TestEnd:
+    """The process ends without taking apart what it has built, but not before all is said and done."""
+
+    def test_all_output_is_there(self, ingested, tmp_path):
+        ingested(*(f"app-{i},b,v,1,1,1" for i in range(5000)))
+        query = ["query", "--hour", "1", "--format", "csv", "--store", str(tmp_path / "store")]
+        finished = run_process("-m", "pipeline", *query)
+        assert (finished.returncode, len(finished.stdout.splitlines())) == (0, 5001)
+
+    @pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["query"], 2), (["hours", "--store", "missing"], 2)])
+    def test_the_exit_code_is_that_of_the_command(self, arguments, code):
+        assert run_process("-m", "pipeline", *arguments).returncode == code
+
+    def test_a_thread_that_works_is_waited_for(self):
+        finished = run_process(
+            "-c",
+            "import sys, threading, time\n"
+            "from pipeline import cli\n"
+            "def main():\n"
+            "    threading.Thread(target=lambda: (time.sleep(0.2), print('done'))).start()\n"
+            "    sys.exit(3)\n"
+            "cli.main = main\n"
+            "cli.process()\n",
+        )
+        assert (finished.returncode, finished.stdout) == (3, "done\n")
+
+
+def run_process(*arguments):
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, check=False, text=True)
