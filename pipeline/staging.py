@@ -55,7 +55,8 @@ def stage_hours(
             transaction.stage(store.partition(hour), partial(write_partition, totals=new))
         elif present.num_rows:
             transaction.remove(store.partition(hour))
-        before, after = sums_of(present), sums_of(new)
+        after = sums_of(new)
+        before = sums_of(present) if present.num_rows else dict.fromkeys(after, 0)
         return hour, {name: after[name] - before[name] for name in after}
 
     with files.writing(transaction.scratch), ThreadPoolExecutor((resources or Resources()).threads) as pool:

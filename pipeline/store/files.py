@@ -80,13 +80,6 @@ def write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def sync_all(paths: Iterable[Path], folder: Path) -> None:
-    """Makes new files durable, and their names in the folder that they are in."""
-    for path in paths:
-        sync(path)
-    sync(folder)
-
-
 def link_exclusively(source: Path, target: Path) -> None:
     """Gives a synced file a second name, durably.
 

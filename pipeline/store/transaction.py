@@ -1,7 +1,7 @@
 """A run's changes to a store: staged, committed at one point, published; and the recovery of a run that was cut off.
 
-    stage    write each new file into staging/RUN
-    commit   sync them; link runs/RUN.json: before it nothing has happened, behind it everything has, whatever comes
+    stage    write each new file into staging/RUN, and sync it
+    commit   link runs/RUN.json: before it nothing has happened, behind it everything has, whatever comes
     publish  rename each staged file over its place; remove staging/RUN
 
 A crash before the commit leaves a staging folder without a record: the next run removes it. A crash behind it leaves
@@ -51,7 +51,6 @@ class Transaction:
         self._store = store
         self.run_id = run_id
         self._folder = store.staging_of(run_id)
-        self._staged: list[Path] = []
         self.digests: dict[str, str] = {}
         self.scratch = self._folder / "scratch"
 
@@ -66,7 +65,7 @@ class Transaction:
                 files.remove_tree(self._folder)
 
     def stage(self, final: Path, write: Callable[[Path], None]) -> None:
-        """Has a new file written that the commit will put in place of `final`.
+        """Has a new file written that the commit will put in place of `final`. Several threads may do so.
 
         Args:
             final: A path in the store.
@@ -79,7 +78,7 @@ class Transaction:
         with files.writing(staged):
             write(staged)
             self.digests[final.relative_to(self._store.root).as_posix()] = files.digest(staged)
-        self._staged.append(staged)
+            files.sync(staged)  # here, and not all in the commit, so that other files are written while this one waits
 
     def remove(self, final: Path) -> None:
         """Has the commit remove a file."""
@@ -87,7 +86,7 @@ class Transaction:
         mark = staged.with_name(staged.name + _REMOVED)
         with files.writing(mark):
             mark.touch()
-        self._staged.append(mark)
+            files.sync(mark)
 
     def commit(self, record: bytes) -> None:
         """Commits the run, and publishes what it staged.
@@ -104,7 +103,7 @@ class Transaction:
         try:
             with files.writing(target):
                 files.write(draft, record)
-                files.sync_all(self._staged, self._folder)
+                files.sync(self._folder)
                 files.make_folder(target.parent)
                 files.link_exclusively(draft, target)
         except StoreUnwritable as error:
