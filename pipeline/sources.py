@@ -66,9 +66,9 @@ class Source:
             raise UnreadableSource("not a regular file")
         return cls(path, _name(path), status.st_size, status.st_mtime_ns, _inode(status))
 
-    def is_unchanged(self, file: BinaryIO) -> bool:
+    def is_unchanged(self, descriptor: int) -> bool:
         """Whether an open file is the one that was looked at, and still as it was."""
-        status = os.fstat(file.fileno())
+        status = os.fstat(descriptor)
         found = (status.st_size, status.st_mtime_ns, _inode(status))
         return found == (self.size, self.mtime_ns, self.inode)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -83,19 +84,21 @@ class JoinedTally:
 
     def add(self, batch: Batch, added: Added) -> None:
         del added  # it is the sum over all sources
-        files, _ = self.text.place(batch.rows)
-        order = np.argsort(files, kind="stable")  # lines that are not plain come last in a batch
-        present, starts = np.unique(files[order], return_index=True)
-        borders = np.append(starts, len(files))
-        columns = {name: batch.table.column(name).to_numpy()[order] for name in ("hour", "bytes_tx", "bytes_rx")}
-        tx, rx = _sums_between(columns["bytes_tx"], borders), _sums_between(columns["bytes_rx"], borders)
-        for i, file in enumerate(present.tolist()):
-            tally, start, end = self.tallies[file], borders[i], borders[i + 1]
-            tally.valid += int(end - start)
-            tally.read += int(end - start)
+        rows, columns = batch.rows, [batch.table.column(name).to_numpy() for name in ("hour", "bytes_tx", "bytes_rx")]
+        if (rows[1:] < rows[:-1]).any():  # lines that are not plain come last in a batch
+            order = np.argsort(rows)
+            rows, columns = rows[order], [column[order] for column in columns]
+        borders = self.text.borders(rows)
+        tx, rx = _sums_between(columns[1], borders), _sums_between(columns[2], borders)
+        for i in np.flatnonzero(np.diff(borders)).tolist():
+            count = int(borders[i + 1] - borders[i])
+            tally = self.tallies[i]
+            tally.valid += count
+            tally.read += count
             tally.bytes_tx += tx[i]
             tally.bytes_rx += rx[i]
-            tally.hours.update(set(columns["hour"][start:end].tolist()))
+        for i, hour in _hours_between(columns[0], borders):
+            self.tallies[i].hours.add(hour)
         self._add_others(batch)
 
     def _add_others(self, batch: Batch) -> None:
@@ -118,7 +121,16 @@ class JoinedTally:
         return self.tallies[file].source.name, int(own)
 
 
-def _sums_between(values: npt.NDArray[np.int64], borders: npt.NDArray[np.int64]) -> list[int]:
+def _sums_between(values: npt.NDArray[np.int64], borders: npt.NDArray[np.intp]) -> list[int]:
     """The sum from each border to the next, exactly: no sum of the numbers' halves can wrap."""
     upper, lower = (np.concatenate([[0], np.cumsum(half)])[borders] for half in (values >> 32, values & 0xFFFFFFFF))
     return [(high << 32) + low for high, low in zip(np.diff(upper).tolist(), np.diff(lower).tolist(), strict=True)]
+
+
+def _hours_between(hours: npt.NDArray[np.int64], borders: npt.NDArray[np.intp]) -> Iterator[tuple[int, int]]:
+    """The hours that lie between each border and the next, each with the border's number; mostly once."""
+    begins = np.ones(len(hours), bool)
+    np.not_equal(hours[1:], hours[:-1], out=begins[1:])
+    begins[borders[borders < len(hours)]] = True
+    runs = np.flatnonzero(begins)
+    return zip((np.searchsorted(borders, runs, side="right") - 1).tolist(), hours[runs].tolist(), strict=True)

@@ -12,7 +12,7 @@ from pipeline.kernel.columns import count_lines
 from pipeline.readers.interface import Batch, Format, ReadOptions, RowNumbers
 
 #: With one of these in it, a text may not end where its file does: a quote may go on, a return may be a line's end.
-_FOREIGN = (b'"', b"\r")
+_QUOTE, _RETURN = b'"', b"\r"
 _FIRST_ROW = 2  # the header is line 1
 
 
@@ -42,6 +42,10 @@ class JoinedText:
         """
         return self.format.read(io.BytesIO(b"".join(self._parts)), options)
 
+    def borders(self, rows: RowNumbers) -> npt.NDArray[np.intp]:
+        """Where each file's rows begin among some row numbers in order, and behind the last file's their end."""
+        return np.searchsorted(rows, self._starts)
+
     def place(self, rows: RowNumbers) -> tuple[npt.NDArray[np.int64], RowNumbers]:
         """From row numbers of the batches: the number of the file, and the row number in it."""
         starts = np.array(self._starts)
@@ -51,7 +55,7 @@ class JoinedText:
 
 def split_header(text: bytes) -> tuple[bytes, bytes] | None:
     """A text's first line, with its newline, and what is behind it; None if the text must not be joined to others."""
-    if any(byte in text for byte in _FOREIGN):
+    if _QUOTE in text or _RETURN in text:
         return None
     end = text.find(b"\n") + 1
     return (text[:end], text[end:]) if end else None

@@ -103,11 +103,11 @@ def test_files_with_the_same_header_are_read_as_one_text(tmp_path, monkeypatch):
 
 
 def test_a_lot_ends_where_a_big_source_or_a_full_one_comes(tmp_path):
-    sizes = [10, 20, 1 << 18, 30, 40, *[(1 << 18) - 1] * 17]
+    sizes = [10, 20, 1 << 18, 30, 40, *[(1 << 18) - 1] * 33]
     sources = [Source(tmp_path / f"{i}", f"{i}", size, 0) for i, size in enumerate(sizes)]
     lots = list(lots_of(sources))
     assert [source for lot in lots for source in lot] == sources
-    assert [len(lot) for lot in lots] == [2, 1, 17, 2]
+    assert [len(lot) for lot in lots] == [2, 1, 33, 2]
 
 
 @pytest.mark.parametrize("text", [b"", b"no newline", b'a,"b"\n1,2\n', b"a,b\r\n1,2\r\n"])
