@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
@@ -15,16 +16,17 @@ from pipeline.errors import SourceChanged, SourceError, StrictRunStopped, Unread
 from pipeline.interpretation import Interpretation
 from pipeline.ledger import SourceRecord
 from pipeline.readers.addresses import AppMap
+from pipeline.readers.blocks import BLOCK_BYTES
 from pipeline.readers.compression import decompressed_small
-from pipeline.readers.interface import Batch, ReadOptions
+from pipeline.readers.interface import Batch, Format, ReadOptions
 from pipeline.readers.joined import JoinedText, split_header
 from pipeline.rejects import RejectSpool
 from pipeline.resources import Resources
-from pipeline.schema import flow_schema
+from pipeline.schema import ZeroBytes, flow_schema
 from pipeline.sources import DigestingFile, Source
 from pipeline.store import files
 from pipeline.tally import JoinedTally, SourceTally, Tally
-from pipeline.validation import validate
+from pipeline.validation import is_prepared, may_be_rejected, validate
 
 
 class Progress(Protocol):
@@ -70,10 +72,12 @@ class Lot:
 #: Rows are validated so many at a time, or as many as came from so much text: a call of pandera takes milliseconds,
 #: however few they are.
 _ROWS_AT_ONCE, _BYTES_AT_ONCE = 1 << 19, 1 << 26
+#: So many times as many wait rather than wait for the import of what validates them.
+_PATIENCE = 4
 #: Sources below this size are counted together, in lots of up to so many bytes and sources.
-_SMALL_BYTES, _LOT_BYTES, _LOT_SOURCES = 1 << 18, 1 << 22, 512
-#: Their texts are read as one up to so many bytes.
-_JOINED_BYTES = 1 << 23
+_SMALL_BYTES, _LOT_BYTES, _LOT_SOURCES = 1 << 18, 1 << 23, 1024
+#: Their texts are read as one up to so many bytes: as many as are one block, which is then not copied.
+_JOINED_BYTES = BLOCK_BYTES - (1 << 16)
 
 
 class SourceCounter:
@@ -142,7 +146,7 @@ class SourceCounter:
 
     def _count_alone(self, source: Source, totals: HourlyTotals, stop: threading.Event) -> Counted | SourceError:
         """Reads a source to its end, and adds it to the totals; where it fails, they are of no use."""
-        tally, waiting = SourceTally(source, RejectSpool(self._scratch)), _Waiting()
+        tally, waiting = SourceTally(source, RejectSpool(self._scratch)), _Waiting(self._interpretation.zero_bytes)
         try:
             for batch in self._read(tally, stop):
                 waiting.put(tally, batch)
@@ -157,7 +161,7 @@ class SourceCounter:
         self, sources: Sequence[Source], totals: HourlyTotals, stop: threading.Event
     ) -> list[tuple[Source, Counted | SourceError]]:
         """Reads small sources to their ends, as one text where they allow it, and adds those to the totals that do not fail."""
-        tallies, waiting = list[SourceTally](), _Waiting()
+        tallies, waiting = list[SourceTally](), _Waiting(self._interpretation.zero_bytes)
         for joined in self._join(sources):
             try:
                 batches = list(joined.text.read(self._read_options))
@@ -183,29 +187,29 @@ class SourceCounter:
 
     def _join(self, sources: Sequence[Source]) -> Iterator[JoinedTally]:
         """The texts of those of the sources that may be read as one, by their headers."""
+        formats: dict[bytes, Format | None] = {}
         joined: dict[bytes, JoinedTally] = {}
         size = 0
         for source in sources:
             data = _small_content(source)
             text = decompressed_small(data, _JOINED_BYTES)
             header, records = (text and split_header(text)) or (b"", b"")
-            if header not in joined:
+            if header not in formats:
                 line = header.decode("utf-8", "replace").rstrip("\n")
-                known = readers.format_with_header(line, self._interpretation.format)
-                if known is None:
-                    continue
-                joined[header] = JoinedTally(JoinedText(known, header), [])
-            group = joined[header]
-            known = group.text.format
+                formats[header] = readers.format_with_header(line, self._interpretation.format)
+            known = formats[header]
+            if known is None:
+                continue
             digest = files.digest_of_bytes(data)
             if source.digest not in ("", digest):
                 continue  # it has changed, as reading it alone will tell
+            if size + len(records) > _JOINED_BYTES:
+                yield from joined.values()
+                joined, size = {}, 0
+            group = joined.setdefault(header, JoinedTally(JoinedText(known, header), []))
             group.text.add(records)
             group.tallies.append(SourceTally(source, RejectSpool(self._scratch), known.name, digest))
             size += len(records)
-            if size > _JOINED_BYTES:
-                yield from joined.values()
-                joined, size = {}, 0
         yield from joined.values()
 
     def _read(self, tally: SourceTally, stop: threading.Event) -> Iterator[Batch]:
@@ -224,7 +228,7 @@ class SourceCounter:
                     self._progress.advance(reached - position, batch.read)
                     position = reached
                 tally.digest = raw.digest()
-                if not source.is_unchanged(file) or source.digest not in ("", tally.digest):
+                if not source.is_unchanged(file.fileno()) or source.digest not in ("", tally.digest):
                     raise SourceChanged
         except OSError as error:
             raise UnreadableSource(f"cannot be read: {error.strerror or error}") from None
@@ -246,18 +250,22 @@ class SourceCounter:
 class _Waiting:
     """Batches that wait to be validated together."""
 
-    def __init__(self) -> None:
+    def __init__(self, zero_bytes: ZeroBytes) -> None:
+        self._zero_bytes = zero_bytes
         self._batches: list[tuple[Tally, Batch]] = []
         self._rows = self._raw_bytes = 0
 
     def put(self, tally: Tally, batch: Batch) -> None:
+        if batch.raw_bytes and not may_be_rejected(batch.table, self._zero_bytes):
+            batch = batch.without_raw()
         self._batches.append((tally, batch))
         self._rows += batch.read
         self._raw_bytes += batch.raw_bytes
 
     @property
     def is_enough(self) -> bool:
-        return self._rows >= _ROWS_AT_ONCE or self._raw_bytes >= _BYTES_AT_ONCE
+        most = 1 if is_prepared() else _PATIENCE
+        return self._rows >= most * _ROWS_AT_ONCE or self._raw_bytes >= most * _BYTES_AT_ONCE
 
     def take(self) -> list[tuple[Tally, Batch]]:
         taken = self._batches
@@ -268,9 +276,12 @@ class _Waiting:
 def _small_content(source: Source) -> bytes:
     """The bytes of a small source; none where it must be read in another way, if only to say what is wrong with it."""
     try:
-        with source.path.open("rb") as file:
-            data = file.read(_SMALL_BYTES + 1)
-            return data if source.is_unchanged(file) else b""
+        descriptor = os.open(source.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.read(descriptor, source.size + 1)
+            return data if len(data) == source.size and source.is_unchanged(descriptor) else b""
+        finally:
+            os.close(descriptor)
     except OSError:
         return b""
 

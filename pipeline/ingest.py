@@ -201,8 +201,8 @@ def _start_imports() -> None:
 
     def work() -> None:
         import pipeline.run
-        import pipeline.schema
+        import pipeline.validation
 
-        pipeline.schema.warm_up()
+        pipeline.validation.prepare()
 
     Thread(target=work, daemon=True).start()

@@ -149,13 +149,6 @@ def coded(table: pa.Table) -> pa.Table:
     )
 
 
-def warm_up() -> None:
-    """Has pandas and pandera import what they leave to their first use."""
-    import pandas as pd
-
-    flow_schema().validate(FLOW_SCHEMA.empty_table().to_pandas(types_mapper=pd.ArrowDtype), lazy=True)
-
-
 def _is_long_enough(minimum: int, column: pd.Series[str]) -> bool | pd.Series[bool]:
     """Checks a column of coded text: the distinct texts, and the rows only if one of these is too short."""
     import pandas as pd

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.readers.interface import MISSING, Batch, Fault
-from pipeline.schema import COLUMNS
+from pipeline.schema import COLUMNS, FIELDS, FLOW_SCHEMA, Field, ZeroBytes, flow_schema, minimum_of
 
 if TYPE_CHECKING:
     import pandera.pandas as pandera
@@ -27,21 +29,65 @@ def validate(batches: Sequence[Batch], schema: pandera.DataFrameSchema) -> list[
         The batches with the rows that keep every rule; the others are among their rejects, each with the first rule
         that it breaks, in the order of the columns.
     """
+    if not batches:
+        return []
+    errors = _errors(pa.concat_tables([batch.table for batch in batches]), schema)
+    return _without_faulty(batches, errors) if errors else list(batches)
+
+
+def may_be_rejected(flows: pa.Table, zero_bytes: ZeroBytes) -> bool:
+    """Whether `validate` may reject any of some flow records, as far as the extremes of their columns tell.
+
+    It decides about no row. But where it says no, which is nearly always, the raw text need not be kept until rows enough
+    are there to be validated, and its memory serves for the next block: fresh memory costs as much as parsing.
+    """
+    return not all(_is_within(flows.column(field.name), field, minimum_of(field, zero_bytes)) for field in FIELDS)
+
+
+def _is_within(column: pa.ChunkedArray, field: Field, minimum: int) -> bool:
+    if column.null_count:
+        return False
+    for chunk in column.chunks:
+        if isinstance(chunk, pa.DictionaryArray):
+            texts = chunk.dictionary
+            if texts.null_count or (len(texts) and pc.min(pc.binary_length(texts)).as_py() < minimum):
+                return False
+        elif len(chunk):
+            values = chunk.to_numpy()
+            if values.min() < minimum or (field.maximum is not None and values.max() > field.maximum):
+                return False
+    return True
+
+
+_prepared = threading.Event()
+
+
+def prepare() -> None:
+    """Imports pandas and pandera, with what they leave to their first use: half a second, in which rows can be read."""
+    _errors(FLOW_SCHEMA.empty_table(), flow_schema())
+
+
+def is_prepared() -> bool:
+    """Whether `validate` need not wait for an import."""
+    return _prepared.is_set()
+
+
+def _errors(flows: pa.Table, schema: pandera.DataFrameSchema) -> list[Any]:
+    """What pandera finds: a column, a check, and the index of each failing cell."""
     import pandas as pd  # here, and not at the top, so that a run that finds nothing new starts without pandas
     from pandera.errors import SchemaErrors
 
-    if not batches:
-        return []
-    flows = pa.concat_tables([batch.table for batch in batches])
     try:
         schema.validate(flows.to_pandas(types_mapper=pd.ArrowDtype), lazy=True)
     except SchemaErrors as errors:
-        return _without_faulty(batches, errors.schema_errors)
-    return list(batches)
+        return list(errors.schema_errors)
+    finally:
+        _prepared.set()
+    return []
 
 
 def _without_faulty(batches: Sequence[Batch], errors: list[Any]) -> list[Batch]:
-    """Takes the faulty rows out: pandera's errors are a column, a check, and the index of each failing cell.
+    """Takes the faulty rows out.
 
     The error's own message is never built: it would list every failing value.
     """

@@ -73,11 +73,16 @@ class LineParser:
             column.kind = _SKIPPED if type_ is None else _KINDS[type_]
         self._texts = {i: Names() for i, type_ in enumerate(types) if type_ == CODED_TEXT}
 
-    def parse(self, data: bytes) -> ParsedLines | None:
-        """Parses whole lines, the last of which may lack its newline. None if the text is not plain."""
+    def parse(self, data: bytes, line_count: int | None = None) -> ParsedLines | None:
+        """Parses whole lines, the last of which may lack its newline. None if the text is not plain.
+
+        Args:
+            data: The lines.
+            line_count: How many they are, where that is known.
+        """
         if kernel.has_any(data, len(data), self._foreign, len(self._foreign)):
             return None
-        line_count = count_lines(data)
+        line_count = count_lines(data) if line_count is None else line_count
         memory, places = self._allocate(min(line_count, len(data) // self._shortest + 1))
         odd, odd_count = np.empty(line_count, np.int64), ctypes.c_int64()
         rows = self._call(data, odd.ctypes.data, odd_count)

@@ -1,4 +1,4 @@
-"""The kernel's functions, as ctypes calls them: without the interpreter's lock."""
+"""The kernel's functions, as ctypes calls them: without the interpreter's lock, but for short ones."""
 
 from __future__ import annotations
 
@@ -25,10 +25,15 @@ class Column(ctypes.Structure):
 
 _PATH = Path(__file__).with_name("_kernel.so")
 
+#: Calls that are over sooner than another thread would give the interpreter's lock back: they keep it.
+_SHORT = {
+    "pack_bits", "names_new", "names_count", "names_bytes", "totals_new", "totals_count", "totals_memory", "totals_names", "totals_key",
+}  # fmt: skip
+
 
 def _load() -> ctypes.CDLL:
     try:
-        library = ctypes.CDLL(str(_PATH))
+        library, locked = ctypes.CDLL(str(_PATH)), ctypes.PyDLL(str(_PATH))
     except OSError as error:
         raise ImportError(f"flowlog's compiled part cannot be loaded ({error}); install flowlog again with pip") from error
     columns, counter = POINTER(Column), POINTER(c_int64)
@@ -62,8 +67,9 @@ def _load() -> ctypes.CDLL:
         "totals_key": (None, c_void_p, c_int64, counter, c_void_p),
     }  # fmt: skip
     for name, (result, *arguments) in signatures.items():
-        function = getattr(library, name)
+        function = getattr(locked if name in _SHORT else library, name)
         function.restype, function.argtypes = result, arguments
+        setattr(library, name, function)
     return library
 
 

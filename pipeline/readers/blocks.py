@@ -25,6 +25,9 @@ MAX_LINE_BYTES = 32 << 20
 #: A raw row is kept in `rejects` up to this length.
 MAX_RAW_CHARACTERS = 4096
 
+#: Where the last newline of a block is looked for.
+_LOOK_AHEAD = 4096
+
 _BOM = b"\xef\xbb\xbf"
 _NOT_BLANK = re.compile(rb"[^\r\n][^\n]*")
 _NEWLINE, _RETURN = ord("\n"), ord("\r")
@@ -208,19 +211,35 @@ def text_blocks(
         UnreadableSource: A line is longer than `MAX_LINE_BYTES`.
     """
     line, rest = 1, b""
-    chunk = stream.read(max(block_bytes, len(_BOM)))
+    chunk = _read_lines(stream, max(block_bytes, len(_BOM)))
     if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UnknownFormat("UTF-16 or UTF-32 text", "convert it to UTF-8")
     chunk = chunk.removeprefix(_BOM)
     while chunk:
         if end := cut(rest, chunk):
-            # The text is copied once, and no more.
-            block = TextBlock(b"".join((rest[:end], memoryview(chunk)[: max(0, end - len(rest))])), line)
+            is_whole = not rest and end == len(chunk)
+            # The text is copied once at the most.
+            block = TextBlock(
+                chunk if is_whole else b"".join((rest[:end], memoryview(chunk)[: max(0, end - len(rest))])), line
+            )
             yield block
             line += block.line_count
         rest = rest[end:] + chunk[max(0, end - len(rest)) :]
         if len(rest) > MAX_LINE_BYTES:
             raise UnreadableSource(f"line {line} is longer than {MAX_LINE_BYTES >> 20} MiB; this is no flow log")
-        chunk = stream.read(block_bytes)
+        chunk = _read_lines(stream, block_bytes)
     if rest:
         yield TextBlock(rest, line)
+
+
+def _read_lines(stream: BinaryIO, size: int) -> bytes:
+    """Reads about so many bytes. They end with a line if the stream can look ahead: then nothing is left to be put in front
+    of what follows, which would copy it.
+    """
+    if stream.seekable() and size > _LOOK_AHEAD:
+        start = stream.tell()
+        stream.seek(start + size - _LOOK_AHEAD)
+        if end := stream.read(_LOOK_AHEAD).rfind(b"\n") + 1:
+            size -= _LOOK_AHEAD - end
+        stream.seek(start)
+    return stream.read(size)

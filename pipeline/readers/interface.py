@@ -101,6 +101,10 @@ class Batch:
         """The same rows with other columns."""
         return replace(self, table=table)
 
+    def without_raw(self) -> Batch:
+        """The same rows, none of which will be rejected: the memory of their raw text is given back."""
+        return replace(self, raw_of=_no_raw, raw_bytes=0)
+
     def joined_by(self, other: Batch) -> Batch:
         """Its rows and those of another batch, which come from the same lines as its own."""
         return replace(
@@ -143,6 +147,10 @@ class Batch:
     def _without(self, mask: Mask, **changes: object) -> Batch:
         kept = ~mask
         return replace(self, table=self.table.filter(pa.array(kept)), rows=self.rows[kept], **changes)  # type: ignore[arg-type]
+
+
+def _no_raw(row: int) -> str:
+    raise AssertionError(f"row {row} is rejected, which was to keep every rule")
 
 
 @dataclass(frozen=True)

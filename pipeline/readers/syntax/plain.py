@@ -24,7 +24,7 @@ def parse_lines(
         block: The lines.
         otherwise: Reads the lines that are not plain; its batches have the same columns.
     """
-    lines = parser.parse(block.data)
+    lines = parser.parse(block.data, block.line_count)
     if lines is None or 2 * len(lines.odd) > lines.line_count:  # few are plain: it does not pay to take them out
         return replace(otherwise(block), raw_bytes=block.nbytes)
     rows = block.numbers(lines.line_count)
