@@ -88,10 +88,19 @@ static text_t read_time(text_t p, double *value) {
     return p + 2;
 }
 
-/* Reads a value into a row of its column. Returns where it ends; NULL if it is not plain, or the memory is used up. */
+static void set_null(column *self, int64_t row) {
+    self->is_valid[row] = 0;
+    if (self->kind == TEXT) ((int32_t *)self->values)[row] = 0;
+}
+
+/* Reads a value into a row of its column. Returns where it ends; NULL if it is not plain, or the memory is used up. What
+ * follows a number, a fraction or an exponent, is seen by whoever expects another value or the end. */
 static inline text_t read_value(text_t p, column *into, int64_t row, int *failed) {
     text_t end;
-    if (UNLIKELY(*p == 'n')) return literal_end(p, "null", 4); /* as if the key were not there */
+    if (UNLIKELY(*p == 'n')) {
+        set_null(into, row); /* as if the key were not there */
+        return literal_end(p, "null", 4);
+    }
     if (into->kind == TEXT) {
         if (*p != '"' || !(end = text_end(++p))) return NULL;
         int32_t code = names_code(into->texts, p, (uint32_t)(end - p));
@@ -104,9 +113,9 @@ static inline text_t read_value(text_t p, column *into, int64_t row, int *failed
     } else if (into->kind == SECONDS && *p == '"') {
         end = read_time(p, (double *)into->values + row);
     } else {
-        text_t as_json = number_end(p);
+        text_t digits = p + (*p == '-');
+        if (UNLIKELY(*digits == '0' && is_digit(digits[1]))) return NULL; /* 007 */
         end = into->kind == INTEGER ? read_integer(p, (int64_t *)into->values + row) : read_decimal(p, (double *)into->values + row);
-        if (end != as_json) return NULL; /* 007, 5.0 in a column of integers */
     }
     into->is_valid[row] = end != NULL;
     return end;
@@ -119,56 +128,87 @@ static int32_t column_of(text_t key, int64_t length, const column *columns, int3
     return -1;
 }
 
-/* `order` remembers which column each place of an object had in the last line: files repeat themselves. */
-enum { REMEMBERED = 64 };
+/* All that stands before a value, from the end of the one before it on, and the column that it names. Files repeat themselves:
+ * what is the same as in the line before need not be understood again. */
+typedef struct {
+    text_t text; /* with PADDING readable bytes behind it */
+    uint32_t length;
+    int32_t column;
+} lead;
 
-static text_t read_object(text_t p, int32_t count, column *columns, int64_t row, int32_t order[REMEMBERED], int *failed) {
-    for (int32_t i = 0; i < count; i++) {
-        columns[i].is_valid[row] = 0;
-        if (columns[i].kind == TEXT) ((int32_t *)columns[i].values)[row] = 0;
-    }
+/* A longer one is not remembered: it would be looked for beyond a block's end. */
+enum { REMEMBERED = 64, LONGEST_LEAD = PADDING - 16 };
+
+/* No line starts so. */
+static const uint8_t nothing[8] = {0};
+
+/* Whether the text has this lead, and the value begins right behind it. */
+static inline int has_lead(text_t p, const lead *known) {
+    uint64_t differs = 0;
+    uint32_t i = 0;
+    for (; i + 8 < known->length; i += 8) differs |= load64(p + i) ^ load64(known->text + i);
+    differs |= (load64(p + i) ^ load64(known->text + i)) << (64 - 8 * (known->length - i));
+    return !differs && p[known->length] > ' ';
+}
+
+/* Understands a lead that is new. Returns where its value begins; NULL if it is not plain. */
+static text_t read_lead(text_t p, const column *columns, int32_t count, lead *found) {
+    found->text = p;
+    p = skip_blanks(skip_blanks(p) + 1); /* behind the brace or the comma */
+    if (*p != '"') return NULL;
+    text_t key = ++p;
+    if (!(p = text_end(p))) return NULL;
+    found->column = column_of(key, p - key, columns, count);
+    p = skip_blanks(p + 1);
+    if (*p != ':') return NULL;
+    p = skip_blanks(p + 1);
+    if (p - found->text <= LONGEST_LEAD)
+        found->length = (uint32_t)(p - found->text);
+    else
+        found->text = nothing, found->length = 1;
+    return p;
+}
+
+static text_t read_object(text_t p, int32_t count, column *columns, int64_t row, lead leads[REMEMBERED], int *failed) {
     uint64_t seen = 0;
     if (*p != '{') return NULL;
-    p = skip_blanks(p + 1);
-    if (*p == '}') return p[1] == '\n' ? p + 2 : NULL;
-    for (int place = 0;; place++) {
-        if (*p != '"') return NULL;
-        text_t key = ++p;
-        if (!(p = text_end(p))) return NULL;
-        int32_t at = order[place % REMEMBERED];
-        int64_t length = p - key;
-        if (UNLIKELY(at < 0 || columns[at].key_length != length || memcmp(columns[at].key, key, (size_t)length)))
-            order[place % REMEMBERED] = at = column_of(key, length, columns, count);
-        p = skip_blanks(p + 1);
-        if (*p != ':') return NULL;
-        p = skip_blanks(p + 1);
-        if (at < 0) {
+    for (int place = 0; p; place++) {
+        lead *known = &leads[place % REMEMBERED];
+        if (LIKELY(has_lead(p, known))) {
+            p += known->length;
+        } else {
+            text_t next = skip_blanks(place ? p : p + 1);
+            if (*next == '}') {
+                if (next[1] != '\n') return NULL;
+                for (int32_t i = 0; i < count; i++)
+                    if (UNLIKELY(!(seen >> i & 1))) set_null(&columns[i], row);
+                return next + 2;
+            }
+            if ((place && *next != ',') || !(p = read_lead(p, columns, count, known))) return NULL;
+        }
+        if (known->column < 0) {
             p = skip_value(p);
         } else {
-            if (UNLIKELY(seen >> at & 1)) return NULL;
-            seen |= 1ULL << at;
-            p = read_value(p, &columns[at], row, failed);
+            if (UNLIKELY(seen >> known->column & 1)) return NULL;
+            seen |= 1ULL << known->column;
+            p = read_value(p, &columns[known->column], row, failed);
         }
-        if (UNLIKELY(!p)) return NULL;
-        p = skip_blanks(p);
-        if (*p == '}') return p[1] == '\n' ? p + 2 : NULL;
-        if (*p != ',') return NULL;
-        p = skip_blanks(p + 1);
     }
+    return NULL;
 }
 
 typedef struct {
     int64_t row, line; /* the next ones */
     int64_t *odd;
     int64_t odd_count;
-    int32_t order[REMEMBERED];
+    lead leads[REMEMBERED];
 } progress;
 
 /* Reads lines that end in a newline, with PADDING readable bytes behind it. */
 static int read_lines(text_t p, text_t end, int32_t count, column *columns, progress *at) {
     int failed = 0;
     for (; p < end; at->line++) {
-        text_t next = read_object(p, count, columns, at->row, at->order, &failed);
+        text_t next = read_object(p, count, columns, at->row, at->leads, &failed);
         if (LIKELY(next != NULL)) {
             at->row++;
             p = next;
@@ -192,7 +232,7 @@ static int read_lines(text_t p, text_t end, int32_t count, column *columns, prog
 API int64_t parse_json_lines(text_t data, int64_t size, int32_t count, column *columns, int64_t *odd, int64_t *odd_count) {
     progress at = {.odd = odd};
     padded_tail tail;
-    memset(at.order, -1, sizeof at.order);
+    for (int i = 0; i < REMEMBERED; i++) at.leads[i] = (lead){nothing, 1, -1};
     if (!padded_tail_of(data, size, &tail)) return OUT_OF_MEMORY;
     int state = read_lines(data, tail.start, count, columns, &at);
     if (!state) state = read_lines(tail.copy, tail.copy_end, count, columns, &at);

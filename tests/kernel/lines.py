@@ -313,7 +313,7 @@ _json_text = texts.filter(lambda text: b"\0" not in text).map(lambda text: b'"%s
 _json_integers = st.integers(-(10**18) + 1, 10**18 - 1).map(lambda number: b"%d" % number)
 _json_times = st.one_of(decimals, st.sampled_from([b'"%s"' % time.encode() for time in TIMES]))
 _json_any = st.one_of(_json_text, _json_integers, decimals, st.sampled_from([b"true", b"false", b"null"]))
-_blank = st.sampled_from([b"", b"", b"", b" ", b"\t", b"  "])
+_blank = st.sampled_from([b"", b"", b"", b"", b" ", b" ", b"\t", b"  ", b" " * 130])
 
 
 @st.composite

@@ -52,6 +52,10 @@ def parse_whatever_stands_at_the_end():
         line = b'{"s":%s,"t": "text","n":12}' % value
         for end in range(len(line) + 1):
             parse(Json(line[:end]))
+    for blanks in range(160):  # what stood before a value is looked for in the next line, which may be the last
+        long = b'{"s":1,%s"n":2}' % (b" " * blanks)
+        for line in (b"{}", b'{"s":1}', b'{"s":1,', long):
+            parse(Json(long + b"\n" + line))
 
 
 def tight(text):

@@ -95,7 +95,7 @@ class TestAgreesWithTheExactPath:
         """Most generated lines are the kernel's, most blocks have their odd lines read apart, and unfit lines do occur."""
         seen = {"delimited": Counter(), "json": Counter()}
 
-        @settings(max_examples=250, derandomize=True, database=None)
+        @settings(max_examples=500, derandomize=True, database=None)
         @given(cases())
         def look(case):
             plain, odd = by_kernel(case)
