@@ -10,19 +10,24 @@ from __future__ import annotations
 import csv
 import ipaddress
 import socket
+import threading
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UsageError
-from pipeline.readers.coded import codes_of, renamed
+from pipeline.readers.coded import Renaming, codes_of, renamed
 from pipeline.readers.interface import Mask
 
 #: How many distinct addresses are remembered between batches.
 _CACHED_ADDRESSES = 1 << 17
+
+#: And in each thread, how many arrays of distinct ones: a source has two columns.
+_REMEMBERED_ARRAYS = 4
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -45,6 +50,7 @@ class AppMap:
         for family, lengths in self._rules.items():
             self._rules[family] = dict(sorted(lengths.items(), reverse=True))
         self._has_vpcs = any(vpc_id is not None for _, _, vpc_id in rules)
+        self._renamings = threading.local()  # by where an array of addresses lies
         self._app = lru_cache(_CACHED_ADDRESSES)(self._look_up)
 
     def apps_of(self, addresses: pa.DictionaryArray, vpc_ids: pa.DictionaryArray) -> tuple[pa.DictionaryArray, Mask]:
@@ -58,11 +64,27 @@ class AppMap:
             The apps, null where the address is null or none; and a mask of the cells that are no addresses.
         """
         if not self._has_vpcs:
-            return renamed(addresses, lambda address: self._app(address, None))
+            return renamed(addresses, self._renaming(addresses.dictionary))
         address_of, vpc_of = addresses.dictionary.to_pylist(), [*vpc_ids.dictionary.to_pylist(), None]  # the code -1 is None
         pairs = codes_of(addresses).astype(np.int64) * len(vpc_of) + codes_of(vpc_ids) % len(vpc_of)
         distinct = pa.array(pairs, mask=codes_of(addresses) < 0).dictionary_encode()
-        return renamed(distinct, lambda pair: self._app(address_of[pair // len(vpc_of)], vpc_of[pair % len(vpc_of)]))
+
+        def app(pair: int) -> str | None:
+            return self._app(address_of[pair // len(vpc_of)], vpc_of[pair % len(vpc_of)])
+
+        return renamed(distinct, Renaming.of(distinct.dictionary, app))
+
+    def _renaming(self, addresses: pa.StringArray) -> Renaming:
+        """The apps of distinct addresses; the blocks of a file mostly have the same array of them."""
+        known = self._renamings.__dict__
+        _, offsets, _ = addresses.buffers()
+        key = f"{offsets.address if offsets else 0} {addresses.offset} {len(addresses)}"
+        if key not in known:
+            if len(known) >= _REMEMBERED_ARRAYS:
+                known.clear()
+            # The array is kept, or another one might come to lie where it is.
+            known[key] = addresses, Renaming.of(addresses, lambda address: self._app(address, None))
+        return cast("Renaming", known[key][1])
 
     def _look_up(self, address: str, vpc_id: str | None) -> str | None:
         """The app of an address; the address itself, written in its shortest form, if no rule holds it; None if it is none."""

@@ -214,7 +214,7 @@ def text_blocks(
     chunk = _read_lines(stream, max(block_bytes, len(_BOM)))
     if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UnknownFormat("UTF-16 or UTF-32 text", "convert it to UTF-8")
-    chunk = chunk.removeprefix(_BOM)
+    chunk = chunk.removeprefix(_BOM) or stream.read(block_bytes)
     while chunk:
         if end := cut(rest, chunk):
             is_whole = not rest and end == len(chunk)

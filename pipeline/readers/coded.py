@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,20 +45,37 @@ def is_text(column: pa.DictionaryArray, text: str) -> Mask:
     return np.zeros(len(column), bool) if code < 0 else codes_of(column) == code
 
 
-def renamed(column: pa.DictionaryArray, name: Callable[[Any], str | None]) -> tuple[pa.DictionaryArray, Mask]:
-    """Gives each distinct value of a column a text.
+@dataclass(frozen=True)
+class Renaming:
+    """New texts for the distinct values of a column.
+
+    Attributes:
+        texts: By code; "" where there is none.
+        nameless: Which have none.
+    """
+
+    texts: pa.StringArray
+    nameless: Mask
+
+    @classmethod
+    def of(cls, values: pa.Array, name: Callable[[Any], str | None]) -> Renaming:
+        """Gives each value a text, or None."""
+        names = [name(value) for value in values.to_pylist()]
+        nameless = np.array([new is None for new in names], bool)
+        return cls(pa.array(["" if new is None else new for new in names], pa.string()), nameless)
+
+
+def renamed(column: pa.DictionaryArray, new: Renaming) -> tuple[pa.DictionaryArray, Mask]:
+    """The column with other texts.
 
     Returns:
-        The column of these texts, null where it was null or `name` gives None; and a mask of the rows of the latter.
+        The column, null where it was null or its value has no new text; and a mask of the rows of the latter.
     """
-    names = [name(value) for value in column.dictionary.to_pylist()]
-    nameless = np.array([new is None for new in names], bool)
     codes = codes_of(column)
-    texts = pa.array(["" if new is None else new for new in names], pa.string())
-    if not nameless.any():
-        return coded(codes, texts), np.zeros(len(codes), bool)
-    without = (codes >= 0) & nameless[codes]
-    return coded(np.where(without, np.int32(-1), codes), texts), without
+    if not new.nameless.any():
+        return coded(codes, new.texts), np.zeros(len(codes), bool)
+    without = (codes >= 0) & new.nameless[codes]
+    return coded(np.where(without, np.int32(-1), codes), new.texts), without
 
 
 def choose(mask: Mask, these: pa.DictionaryArray, others: pa.DictionaryArray) -> pa.DictionaryArray:

@@ -15,7 +15,8 @@ def column_of(batch: Batch, name: str, type_: pa.DataType) -> pa.Array:
     """A column in one piece; all null where the file does not have it."""
     if name not in batch.table.column_names:
         return pa.nulls(batch.table.num_rows, type_)
-    return batch.table.column(name).combine_chunks()
+    column = batch.table.column(name)
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which copies, in any case
 
 
 def texts_of(batch: Batch, name: str) -> pa.DictionaryArray:

@@ -66,6 +66,7 @@ class TestBlocks:
 
     def test_a_byte_order_mark_is_taken_off_the_start_only(self):
         assert cut(b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", 99) == [(b"a\n\xef\xbb\xbfb\n", 1)]
+        assert cut(b"\xef\xbb\xbfa\nb\n", 3) == [(b"a\n", 1), (b"b\n", 2)]
 
     @pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "utf-32"])
     def test_utf_16_and_utf_32_are_refused_by_name(self, codec):

@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.readers.coded import arrow_of, choose, coded, codes_of, constant, first_of, is_text, renamed
+from pipeline.readers.coded import Renaming, arrow_of, choose, coded, codes_of, constant, first_of, is_text, renamed
 from pipeline.schema import CODED_TEXT
 
 
@@ -44,7 +44,7 @@ def test_the_rows_that_have_a_text_are_found(column, text):
 def test_each_distinct_text_is_renamed_once(column):
     names = {"": None, "a": "x", "b": "x", "é": "é", "10.0.0.1": None}
     asked = []
-    new, nameless = renamed(column, lambda text: asked.append(text) or names[text])
+    new, nameless = renamed(column, Renaming.of(column.dictionary, lambda text: asked.append(text) or names[text]))
     assert checked(new) == [names.get(cell) for cell in column.to_pylist()]
     assert nameless.tolist() == [cell is not None and names[cell] is None for cell in column.to_pylist()]
     assert asked == column.dictionary.to_pylist()
