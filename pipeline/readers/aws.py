@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from pipeline.errors import UnknownFormat
 from pipeline.hours import SECONDS_PER_HOUR
-from pipeline.readers.blocks import text_blocks
+from pipeline.readers.blocks import TextBlock, text_blocks
 from pipeline.readers.coded import arrow_of, choose, codes_of, constant, first_of, is_text
 from pipeline.readers.detection import Head, split_cells
 from pipeline.readers.direction import Integers, is_answer
@@ -80,7 +80,7 @@ class _Text:
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
         parser: DelimitedParser | None = None
-        for block in text_blocks(stream):
+        for block in text_blocks(stream, TextBlock):
             # A header may also stand in the middle: that is what joining files, packed or not, makes.
             for piece in block.cut_at(_HEADER, b"a", b"z"):
                 records = piece

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -195,13 +195,20 @@ def last_line_end(rest: bytes, chunk: bytes) -> int:
     return len(rest) + end if end else 0
 
 
+Block = TypeVar("Block", bound=TextBlock)
+
+
 def text_blocks(
-    stream: BinaryIO, cut: Callable[[bytes, bytes], int] = last_line_end, block_bytes: int = BLOCK_BYTES
-) -> Iterator[TextBlock]:
+    stream: BinaryIO,
+    kind: type[Block],
+    cut: Callable[[bytes, bytes], int] = last_line_end,
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[Block]:
     """Reads a stream in blocks of whole lines.
 
     Args:
         stream: Decompressed text.
+        kind: The blocks' class.
         cut: Where in two pieces of text that follow one another, the first without a whole record, the last whole
             record ends: the offset behind it, 0 if none does.
         block_bytes: About how many bytes a block has.
@@ -217,11 +224,10 @@ def text_blocks(
     chunk = chunk.removeprefix(_BOM) or stream.read(block_bytes)
     while chunk:
         if end := cut(rest, chunk):
-            is_whole = not rest and end == len(chunk)
             # The text is copied once at the most.
-            block = TextBlock(
-                chunk if is_whole else b"".join((rest[:end], memoryview(chunk)[: max(0, end - len(rest))])), line
-            )
+            is_whole = not rest and end == len(chunk)
+            data = chunk if is_whole else b"".join((rest[:end], memoryview(chunk)[: max(0, end - len(rest))]))
+            block = kind(data, line)
             yield block
             line += block.line_count
         rest = rest[end:] + chunk[max(0, end - len(rest)) :]
@@ -229,7 +235,7 @@ def text_blocks(
             raise UnreadableSource(f"line {line} is longer than {MAX_LINE_BYTES >> 20} MiB; this is no flow log")
         chunk = _read_lines(stream, block_bytes)
     if rest:
-        yield TextBlock(rest, line)
+        yield kind(rest, line)
 
 
 def _read_lines(stream: BinaryIO, size: int) -> bytes:

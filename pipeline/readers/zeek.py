@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import UnknownFormat, UnreadableSource
 from pipeline.hours import SECONDS_PER_HOUR
-from pipeline.readers.blocks import text_blocks
+from pipeline.readers.blocks import TextBlock, text_blocks
 from pipeline.readers.coded import arrow_of, constant, first_of
 from pipeline.readers.detection import Head
 from pipeline.readers.interface import Batch, Container, Fault, Format, ReadOptions
@@ -71,7 +71,7 @@ class _Tsv:
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
         header = _Header()
         parser: DelimitedParser | None = None
-        for block in text_blocks(stream):
+        for block in text_blocks(stream, TextBlock):
             for piece in block.cut_at(_DIRECTIVE, b"#", b"#"):
                 if piece.data.startswith(b"#"):
                     if header.take(piece.line(piece.first_line)):

@@ -14,7 +14,7 @@ from pipeline.readers.blocks import MAX_RAW_CHARACTERS, TextBlock, raw_text, tex
 
 
 def cut(data, block_bytes):
-    return [(block.data, block.first_line) for block in text_blocks(io.BytesIO(data), block_bytes=block_bytes)]
+    return [(block.data, block.first_line) for block in text_blocks(io.BytesIO(data), TextBlock, block_bytes=block_bytes)]
 
 
 class TestBlocks:
@@ -30,7 +30,7 @@ class TestBlocks:
     @settings(deadline=None)
     @given(st.text("ab\n\r", max_size=60).map(str.encode), st.integers(1, 70))
     def test_the_blocks_together_are_the_file(self, data, block_bytes):
-        found = list(text_blocks(io.BytesIO(data), block_bytes=block_bytes))
+        found = list(text_blocks(io.BytesIO(data), TextBlock, block_bytes=block_bytes))
         assert b"".join(block.data for block in found) == data
         assert all(block.data.endswith(b"\n") for block in found[:-1])
         line = 1
@@ -45,7 +45,7 @@ class TestBlocks:
         stream = io.BytesIO(data)
         stream.seekable = lambda: can_seek
         with patch.object(blocks, "_LOOK_AHEAD", window):
-            found = [(block.data, block.first_line) for block in text_blocks(stream, block_bytes=block_bytes)]
+            found = [(block.data, block.first_line) for block in text_blocks(stream, TextBlock, block_bytes=block_bytes)]
         assert b"".join(text for text, _ in found) == data
         assert all(text.endswith(b"\n") for text, _ in found[:-1])
         starts = accumulate((text.count(b"\n") for text, _ in found), initial=1)
@@ -53,7 +53,7 @@ class TestBlocks:
 
     def test_a_block_that_ends_with_a_line_is_not_copied(self):
         stream = io.BytesIO(b"a line\n" * 2000)
-        (block,) = text_blocks(stream, block_bytes=20_000)
+        (block,) = text_blocks(stream, TextBlock, block_bytes=20_000)
         assert block.data is stream.getvalue()
 
     def test_another_cut_may_keep_lines_together(self):
@@ -61,7 +61,7 @@ class TestBlocks:
             data = rest + chunk
             return data.rfind(b";\n") + 2 if b";\n" in data else 0
 
-        found = text_blocks(io.BytesIO(b"a\nb;\nc;\n"), behind_semicolon, 3)
+        found = text_blocks(io.BytesIO(b"a\nb;\nc;\n"), TextBlock, behind_semicolon, 3)
         assert [(block.data, block.first_line) for block in found] == [(b"a\nb;\n", 1), (b"c;\n", 3)]
 
     def test_a_byte_order_mark_is_taken_off_the_start_only(self):

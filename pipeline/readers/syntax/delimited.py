@@ -298,8 +298,8 @@ def read_csv(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Batch]:
     """
     parser: DelimitedParser | None = None
 
-    for block in text_blocks(stream, cut=_last_record_end):
-        records = CsvBlock(block.data, block.first_line)
+    for block in text_blocks(stream, CsvBlock, _last_record_end):
+        records = block
         if parser is None:
             found = _split_header(records)
             if found is None:

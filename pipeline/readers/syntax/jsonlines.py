@@ -40,7 +40,7 @@ def read_json_lines(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Bat
     """Reads JSON Lines; lines that are blank are no records."""
     types = {column.name: column.kind.value for column in columns}
     parser = JsonLines(types)
-    for block in text_blocks(stream):
+    for block in text_blocks(stream, TextBlock):
         yield parse_lines(parser, list(types), block, partial(_parse_otherwise, columns=columns))
 
 

@@ -37,7 +37,7 @@ def read(text):
 def read_split(text, dialect):
     """The same three columns, without a header."""
     parser = DelimitedParser(["n", "t", "s"], COLUMNS, dialect)
-    return gather(parser.parse(block) for block in delimited.text_blocks(io.BytesIO(raw_bytes(text))))
+    return gather(parser.parse(block) for block in delimited.text_blocks(io.BytesIO(raw_bytes(text)), TextBlock))
 
 
 class TestHeader:
