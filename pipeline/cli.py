@@ -5,12 +5,11 @@ Nothing heavy is imported at the top: `flowlog --help` needs neither Arrow nor p
 
 from __future__ import annotations
 
-import gc
+import copy
 import math
 import os
 import sys
 from collections.abc import Collection
-from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,7 +17,6 @@ import typer
 
 from pipeline.errors import FlowlogError, UsageError
 from pipeline.hours import hour_to_text
-from pipeline.resources import parse_size
 
 if TYPE_CHECKING:
     from pipeline.flowstore import FlowStore
@@ -171,6 +169,7 @@ def ingest(
     """
     from pipeline.flowstore import FlowStore
     from pipeline.ingest import IngestOptions
+    from pipeline.resources import parse_size
 
     options = IngestOptions(
         format=raw_format,
@@ -235,7 +234,7 @@ def query(
     from pipeline.output import write_rows
 
     columns = None if by is None else [column.strip() for column in by.split(",")]
-    rows = _open(store, without=("numpy", "pandas")).table(
+    rows = _open(store, without=("numpy", "pandas", *_NOT_FOR_LOCAL_FILES)).table(
         hour, until, src_app=src_app, dest_app=dest_app, vpc_id=vpc_id, by=columns, sort=sort, top=top
     )
     write_rows(rows, output_format, output)
@@ -464,6 +463,10 @@ def serve(
     serve_until_told(store, ServeOptions(host, port, zero_bytes, max_body, flush_seconds, flush_bytes, token))
 
 
+#: What Arrow imports if it is there: other file systems than the machine's own, and a pickle of functions.
+_NOT_FOR_LOCAL_FILES = ("pyarrow._azurefs", "pyarrow._gcsfs", "pyarrow._hdfs", "pyarrow._s3fs", "cloudpickle")
+
+
 def _open(store: Path, without: tuple[str, ...] = ("pandas",)) -> FlowStore:
     """Opens a store that is there.
 
@@ -478,8 +481,8 @@ def _open(store: Path, without: tuple[str, ...] = ("pandas",)) -> FlowStore:
     return FlowStore(store)
 
 
-class _Without(MetaPathFinder):
-    """Says that some packages are not there."""
+class _Without:
+    """A finder of modules that says that some are not there."""
 
     def __init__(self, names: Collection[str]) -> None:
         self._names = names
@@ -562,15 +565,28 @@ def _report_verification(result: Verification) -> None:
     _say(f"{state} ({counted}, {result.bytes_tx:,} bytes sent, {result.bytes_rx:,} received)")
 
 
+def _app_for(names: list[str]) -> typer.Typer:
+    """The command line, with the one command alone that is asked for, if it is one.
+
+    Typer makes every option of every command that it has, which takes as long as all the rest of an hour's answer.
+    """
+    asked_for = [command for command in app.registered_commands if command.callback and command.callback.__name__ in names]
+    if not asked_for:
+        return app  # it knows what to say
+    alone = copy.copy(app)
+    alone.registered_commands = asked_for
+    alone.callback()(lambda: None)  # or Typer would take the name of a command that is the only one for its argument
+    return alone
+
+
 def main() -> None:
     """Runs the command line. Errors that are the user's become a sentence and an exit code; others are bugs."""
     # numpy's linear algebra, of which there is none here, would start threads that wait for work by spinning.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Threads that come back from the kernel wait so long for the lock of one that runs Python, as an import does.
     sys.setswitchinterval(0.0005)
-    gc.set_threshold(100_000)  # imports make objects that stay, of which nothing can be collected
     try:
-        app()
+        _app_for(sys.argv[1:2])()
     except FlowlogError as error:
         _say(f"flowlog: {error}")
         sys.exit(error.exit_code)
