@@ -234,7 +234,7 @@ def query(
     from pipeline.output import write_rows
 
     columns = None if by is None else [column.strip() for column in by.split(",")]
-    rows = _open(store, without=("numpy", "pandas", *_NOT_FOR_LOCAL_FILES)).table(
+    rows = _open(store, without=("numpy", "pandas", "cloudpickle")).table(
         hour, until, src_app=src_app, dest_app=dest_app, vpc_id=vpc_id, by=columns, sort=sort, top=top
     )
     write_rows(rows, output_format, output)
@@ -463,17 +463,14 @@ def serve(
     serve_until_told(store, ServeOptions(host, port, zero_bytes, max_body, flush_seconds, flush_bytes, token))
 
 
-#: What Arrow imports if it is there: other file systems than the machine's own, and a pickle of functions.
-_NOT_FOR_LOCAL_FILES = ("pyarrow._azurefs", "pyarrow._gcsfs", "pyarrow._hdfs", "pyarrow._s3fs", "cloudpickle")
-
-
 def _open(store: Path, without: tuple[str, ...] = ("pandas",)) -> FlowStore:
     """Opens a store that is there.
 
     Args:
         store: Its folder.
-        without: What need not be imported. Arrow imports numpy at its start, and pandas when it first sees a Python
-            value, to know theirs; each import takes as long as all the rest of a query, in which nothing is theirs.
+        without: What need not be imported. Arrow imports numpy and cloudpickle at its start, and pandas when it first sees
+            a Python value, to know theirs; numpy or pandas takes as long as all the rest of a query, in which nothing is
+            theirs.
     """
     sys.meta_path.insert(0, _Without({name for name in without if name not in sys.modules}))
     from pipeline.flowstore import FlowStore

@@ -11,10 +11,12 @@ from typing import get_args
 
 import pyarrow.acero
 import pyarrow.compute
+import pyarrow.parquet
 import pytest
 import typer.main
 
 from pipeline import cli, merging, output, readers, rejects
+from pipeline.store import partitions
 
 ROOT = Path(__file__).parents[1]
 MODULES = {
@@ -147,12 +149,12 @@ class TestStart:
         assert "pyarrow" in loaded
         assert not loaded & {"numpy", "pandas", "pandera"}
         # These are Arrow's own, and take as long to import as an hour its answer.
-        assert not loaded & {"pyarrow.compute", "pyarrow.acero", "pyarrow.dataset", "pyarrow._s3fs"}
+        assert not loaded & {"pyarrow.compute", "pyarrow.acero", "pyarrow.dataset"}
 
-    def test_an_hour_as_it_stands_needs_nothing_that_computes(self, ingested):
+    def test_an_hour_as_it_stands_needs_nothing_that_computes_or_writes(self, ingested):
         store = str(ingested("foo,bar,v,1,1,1").locations.root)
         loaded = loaded_by(["query", "--hour", "1", "--store", store])
-        assert not loaded & {"pipeline.merging", "pyarrow._compute", "concurrent.futures"}
+        assert not loaded & {"pipeline.merging", "pyarrow._compute", "pyarrow.parquet", "pyarrow.fs", "ssl"}
 
     def test_what_reads_no_raw_files_needs_no_pandas(self, ingested):
         store = str(ingested("foo,bar,v,1,1,1", "x,y,v,-1,1,1").locations.root)
@@ -185,15 +187,16 @@ class TestNamesInTwoPlaces:
         assert get_args(cli.OutputFormat) == output.OUTPUT_FORMATS
 
     @pytest.mark.parametrize(
-        ("public", "names"),
+        ("ours", "public", "names"),
         [
-            (pyarrow.compute, ["CastOptions", "SortOptions", "call_function"]),
-            (pyarrow.acero, ["AggregateNodeOptions", "Declaration", "TableSourceNodeOptions"]),
+            (merging, pyarrow.compute, ["CastOptions", "SortOptions", "call_function"]),
+            (merging, pyarrow.acero, ["AggregateNodeOptions", "Declaration", "TableSourceNodeOptions"]),
+            (partitions, pyarrow.parquet.core, ["ParquetReader"]),
         ],
     )
-    def test_arrow_s_functions(self, public, names):
-        """`merging` takes them from behind the modules that promise them, whose import takes too long for a query."""
-        assert all(getattr(merging, name) is getattr(public, name) for name in names)
+    def test_arrow_s_own(self, ours, public, names):
+        """They are taken from behind the modules that promise them, whose import takes too long for a query."""
+        assert all(getattr(ours, name) is getattr(public, name) for name in names)
 
     def test_groupings(self):
         assert get_args(cli.Grouping) == tuple(rejects.GROUPINGS)

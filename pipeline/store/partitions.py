@@ -1,4 +1,8 @@
-"""The Parquet files of a store: an hour's totals, a run's rejects."""
+"""The Parquet files of a store: an hour's totals, a run's rejects.
+
+They are read by the class of Arrow on which its `pyarrow.parquet.ParquetFile` stands. That module brings file systems, with
+them the encryption of networks, and takes longer to import than an hour's file to read; only what writes imports it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pyarrow._parquet import ParquetReader
 
 from pipeline.errors import StoreDamaged
 from pipeline.schema import COUNT, PARTITION_ORDER, PARTITION_SCHEMA, REJECT_SCHEMA, SUMS, coded
@@ -67,6 +71,8 @@ def write_partition(path: Path, totals: pa.Table) -> None:
         totals: `schema.TOTALS_SCHEMA` or `schema.PARTITION_SCHEMA`, in the store's order; its text may be coded, if each
             column's texts are in the order in which they come.
     """
+    import pyarrow.parquet as pq
+
     from pipeline.aggregation import sums_of  # the kernel and numpy, which reading does without
 
     summary = {_SUMMARY_KEYS[name]: str(total).encode() for name, total in sums_of(totals).items()}
@@ -130,6 +136,8 @@ def summarise_partition(store: Locations, hour: int) -> PartitionSummary | None:
     Raises:
         StoreDamaged: The file is no partition of a flowlog store.
     """
+    import pyarrow.parquet as pq
+
     path = store.partition(hour)
     try:
         footer = pq.read_metadata(path)
@@ -144,6 +152,8 @@ def summarise_partition(store: Locations, hour: int) -> PartitionSummary | None:
 
 def write_rejects(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
     """Writes a run's rejects (`schema.REJECT_SCHEMA`) as they come, to a new file."""
+    import pyarrow.parquet as pq
+
     with pq.ParquetWriter(path, REJECT_SCHEMA, **_WRITE_OPTIONS) as writer:
         for batch in batches:
             writer.write_batch(batch)
@@ -163,12 +173,14 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
     try:
         with path.open("rb", buffering=0) as file:  # a buffer takes longer than the small file itself
             content = pa.BufferReader(file.read())
-        table = pq.ParquetFile(content, **_READ_OPTIONS).read(use_threads=False)
+        reader = ParquetReader()
+        reader.open(content, **_READ_OPTIONS)
+        table = reader.read_all(use_threads=False)
+        if table.schema.equals(schema):
+            return table
+        columns = ", ".join(f"{field.name}: {field.type}" for field in table.schema)  # a name need not be UTF-8
     except FileNotFoundError:
         return schema.empty_table()
     except _UNREADABLE as error:
         raise StoreDamaged(str(path), str(error)) from error
-    if not table.schema.equals(schema):
-        columns = ", ".join(f"{field.name}: {field.type}" for field in table.schema)
-        raise StoreDamaged(str(path), f"its columns are {columns}")
-    return table
+    raise StoreDamaged(str(path), f"its columns are {columns}")
