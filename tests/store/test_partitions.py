@@ -1,5 +1,7 @@
 """The Parquet files of a store."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -151,3 +153,9 @@ def test_a_range_of_a_store_without_its_folder_is_empty_and_of_one_with_a_file_i
     store.flows.touch()
     with pytest.raises(StoreDamaged, match="it must be a folder"):
         store.hours_within(1, until)
+
+
+@pytest.mark.parametrize("root", ["store", ".", "a//b/", "/x", "../x"])
+def test_a_partition_s_path_and_name_are_one(root):
+    store = Locations(Path(root))
+    assert store.partition_name(7) == str(store.partition(7)) == str(store.flows / "hour=7" / "part-0.parquet")
