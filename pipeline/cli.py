@@ -5,21 +5,18 @@ Nothing heavy is imported at the top: `flowlog --help` needs neither Arrow nor p
 
 from __future__ import annotations
 
-import gc
+import copy
 import math
 import os
 import sys
-import threading
 from collections.abc import Collection
-from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pipeline.errors import FlowlogError, UsageError
 from pipeline.hours import hour_to_text
-from pipeline.resources import parse_size
 
 if TYPE_CHECKING:
     from pipeline.flowstore import FlowStore
@@ -172,6 +169,7 @@ def ingest(
     """
     from pipeline.flowstore import FlowStore
     from pipeline.ingest import IngestOptions
+    from pipeline.resources import parse_size
 
     options = IngestOptions(
         format=raw_format,
@@ -236,7 +234,7 @@ def query(
     from pipeline.output import write_rows
 
     columns = None if by is None else [column.strip() for column in by.split(",")]
-    rows = _open(store, without=("numpy", "pandas")).table(
+    rows = _open(store, without=("numpy", "pandas", "cloudpickle")).table(
         hour, until, src_app=src_app, dest_app=dest_app, vpc_id=vpc_id, by=columns, sort=sort, top=top
     )
     write_rows(rows, output_format, output)
@@ -470,8 +468,9 @@ def _open(store: Path, without: tuple[str, ...] = ("pandas",)) -> FlowStore:
 
     Args:
         store: Its folder.
-        without: What need not be imported. Arrow imports numpy at its start, and pandas when it first sees a Python
-            value, to know theirs; each import takes as long as all the rest of a query, in which nothing is theirs.
+        without: What need not be imported. Arrow imports numpy and cloudpickle at its start, and pandas when it first sees
+            a Python value, to know theirs; numpy or pandas takes as long as all the rest of a query, in which nothing is
+            theirs.
     """
     sys.meta_path.insert(0, _Without({name for name in without if name not in sys.modules}))
     from pipeline.flowstore import FlowStore
@@ -479,8 +478,8 @@ def _open(store: Path, without: tuple[str, ...] = ("pandas",)) -> FlowStore:
     return FlowStore(store)
 
 
-class _Without(MetaPathFinder):
-    """Says that some packages are not there."""
+class _Without:
+    """A finder of modules that says that some are not there."""
 
     def __init__(self, names: Collection[str]) -> None:
         self._names = names
@@ -563,15 +562,28 @@ def _report_verification(result: Verification) -> None:
     _say(f"{state} ({counted}, {result.bytes_tx:,} bytes sent, {result.bytes_rx:,} received)")
 
 
+def _app_for(names: list[str]) -> typer.Typer:
+    """The command line, with the one command alone that is asked for, if it is one.
+
+    Typer makes every option of every command that it has, which takes as long as all the rest of an hour's answer.
+    """
+    asked_for = [command for command in app.registered_commands if command.callback and command.callback.__name__ in names]
+    if not asked_for:
+        return app  # it knows what to say
+    alone = copy.copy(app)
+    alone.registered_commands = asked_for
+    alone.callback()(lambda: None)  # or Typer would take the name of a command that is the only one for its argument
+    return alone
+
+
 def main() -> None:
     """Runs the command line. Errors that are the user's become a sentence and an exit code; others are bugs."""
     # numpy's linear algebra, of which there is none here, would start threads that wait for work by spinning.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Threads that come back from the kernel wait so long for the lock of one that runs Python, as an import does.
     sys.setswitchinterval(0.0005)
-    gc.set_threshold(100_000)  # imports make objects that stay, of which nothing can be collected
     try:
-        app()
+        _app_for(sys.argv[1:2])()
     except FlowlogError as error:
         _say(f"flowlog: {error}")
         sys.exit(error.exit_code)
@@ -579,30 +591,3 @@ def main() -> None:
         if exit_.code == _INTERRUPTED:
             _say("flowlog: interrupted; a run is there whole, or not at all")
         raise
-
-
-def process() -> None:
-    """The command line as a process of its own, which ends at once.
-
-    Python would first take apart all that pandas and Arrow have built, a quarter of a second's work, to free memory that
-    the system takes back anyway.
-    """
-    try:
-        main()
-    except SystemExit as exit_:
-        for thread in threading.enumerate():
-            if not (thread.daemon or thread is threading.current_thread()):
-                thread.join()
-        if _is_flushed(sys.stdout) and _is_flushed(sys.stderr) and isinstance(exit_.code, int | None):
-            os._exit(exit_.code or 0)
-        raise
-
-
-def _is_flushed(stream: IO[str] | None) -> bool:
-    """Flushes a standard stream, which may be closed."""
-    try:
-        if stream is not None:
-            stream.flush()
-    except (OSError, ValueError):
-        return False
-    return True

@@ -1,14 +1,20 @@
-"""Sums of sums by any columns of their key, and orders of rows: what a query needs, in Arrow alone.
+"""Sums of sums by any columns of their key, and which rows, in which order: what a query needs, in Arrow alone.
 
 A query starts without numpy and without the kernel; `aggregation` has what a run needs.
+
+Arrow's functions are called by their names, which stand in its documentation, and not as `pyarrow.compute` and
+`Table.group_by` have them: at their import these make a documented function of Python for each of hundreds, and bring the
+data sets and their file systems along. That takes longer than a range of hours its answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 
 import pyarrow as pa
-import pyarrow.compute as pc
+from pyarrow._acero import AggregateNodeOptions, Declaration, TableSourceNodeOptions
+from pyarrow._compute import CastOptions, SortOptions, call_function
 
 from pipeline.errors import SumOverflow
 from pipeline.schema import COUNT, KEY, SUMS, TOTALS_SCHEMA
@@ -32,21 +38,29 @@ def merge(totals: Iterable[pa.Table], by: Sequence[str] = KEY) -> pa.Table:
     schema = pa.schema([TOTALS_SCHEMA.field(name) for name in (*by, *summed)])
     table = pa.concat_tables([schema.empty_table(), *(table.select(schema.names) for table in totals)])
     if all(_cannot_wrap(table.column(name)) for name in summed):
-        return _group(table, by, summed).cast(schema)
+        return _group(table, by, summed)
     # Arrow's sum of integers wraps silently; its sum of decimals has room for 2**63 sums of int64.
-    for name in summed:
-        wide = table.column(name).cast(pa.decimal128(38))
-        table = table.set_column(table.column_names.index(name), name, wide)
-    grouped = _group(table, by, summed)
+    grouped = _group(_cast(table, summed, pa.decimal128(38)), by, summed)
     for name in summed:
         _refuse_overflow(grouped, by, name)
-    return grouped.cast(schema)
+    return _cast(grouped, summed, pa.int64())
 
 
 def _group(table: pa.Table, by: Sequence[str], summed: Sequence[str]) -> pa.Table:
+    sums = [(name, "hash_sum", None, name) for name in summed]
+    steps = [
+        Declaration("table_source", TableSourceNodeOptions(table)),
+        Declaration("aggregate", AggregateNodeOptions(sums, keys=list(by))),
+    ]
     # Threads are used over sources, not within: the sums of small blocks are not worth handing around.
-    grouped = table.group_by(list(by), use_threads=False).aggregate([(name, "sum") for name in summed])
-    return grouped.rename_columns({f"{name}_sum": name for name in summed}).select([*by, *summed])
+    return Declaration.from_sequence(steps).to_table(use_threads=False).select([*by, *summed])
+
+
+def _cast(table: pa.Table, names: Sequence[str], type_: pa.DataType) -> pa.Table:
+    for name in names:
+        column = call_function("cast", [table.column(name)], CastOptions.safe(type_))
+        table = table.set_column(table.column_names.index(name), name, column)
+    return table
 
 
 def _cannot_wrap(column: pa.ChunkedArray) -> bool:
@@ -54,15 +68,28 @@ def _cannot_wrap(column: pa.ChunkedArray) -> bool:
 
     No value is negative. A float's rounding (one part in 2**53) is nothing beside the margin.
     """
-    total = pc.sum(column.cast(pa.float64(), safe=False)).as_py() or 0.0
+    floats = call_function("cast", [column], CastOptions.unsafe(pa.float64()))
+    total = call_function("sum", [floats]).as_py() or 0.0
     return bool(total < INT64_MAX // 2)
 
 
 def _refuse_overflow(grouped: pa.Table, by: Sequence[str], name: str) -> None:
-    over = pc.greater(grouped.column(name), pa.scalar(INT64_MAX).cast(pa.decimal128(38)))
-    if pc.any(over).as_py():
-        row = grouped.filter(over).slice(0, 1).to_pylist()[0]
-        raise SumOverflow(name, ", ".join(f"{key} {row[key]!r}" for key in by))
+    over = call_function("greater", [grouped.column(name), pa.scalar(INT64_MAX, pa.decimal128(38))])
+    if rows := call_function("filter", [grouped, over]).slice(0, 1).to_pylist():
+        raise SumOverflow(name, ", ".join(f"{key} {rows[0][key]!r}" for key in by))
+
+
+def rows_with(table: pa.Table, texts: Mapping[str, str]) -> pa.Table:
+    """The rows in which some columns, at least one, have these texts."""
+    equal = (call_function("equal", [table.column(name), pa.scalar(text)]) for name, text in texts.items())
+    both = reduce(lambda one, other: call_function("and", [one, other]), equal)
+    return call_function("filter", [table, both])
+
+
+def total_bytes(table: pa.Table) -> pa.ChunkedArray:
+    """Both directions together, in a type that has room for two sums of int64."""
+    wide = _cast(table, SUMS, pa.decimal128(19))
+    return call_function("add", [wide.column(name) for name in SUMS])
 
 
 def sort_totals(totals: pa.Table, by: Sequence[str] = KEY) -> pa.Table:
@@ -76,4 +103,4 @@ def sort_rows(table: pa.Table, order: Sequence[tuple[str, str]]) -> pa.Table:
     Not by `Table.sort_by`: that starts Arrow's pool of threads, as filtering by an expression and Parquet's `pre_buffer` do,
     and of the processes that end right behind it, as a query does, one in a hundred was aborted ("terminate called").
     """
-    return table.take(pc.sort_indices(table, list(order)))
+    return call_function("take", [table, call_function("sort_indices", [table], SortOptions(list(order)))])

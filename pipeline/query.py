@@ -6,16 +6,17 @@ One `Query` value is what the command line, a notebook and the service fill; it 
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial
 
 import pyarrow as pa
 
 from pipeline.errors import UsageError
 from pipeline.schema import COUNT, KEY, SUMS, TOTALS_SCHEMA
 from pipeline.store.locations import Locations
-from pipeline.store.partitions import read_partition
+from pipeline.store.partitions import partition_bytes, read_partitions
 from pipeline.values import INT64_MAX, is_utf8
 
 #: What rows can be sorted by beside their columns: the bytes of both directions.
@@ -86,41 +87,56 @@ def run_query(store: Locations, query: Query) -> pa.Table:
     return _top(pa.concat_tables([TOTALS_SCHEMA.empty_table(), *tables]), query)  # hour by hour, each in its order
 
 
-#: So many hours are read at a time, by several threads; not by Arrow's, as `merging.sort_rows` tells.
-_HOURS_AT_ONCE = 64
+#: Files of so many bytes are read, filtered and handed on as one table: what is done for each table takes longer than a
+#: small file's rows. Larger files are read one by one, so that a few of them keep all processors busy, and little memory.
+_BYTES_AT_ONCE = 1 << 18
 
 
 def _read_each(store: Locations, query: Query) -> Iterator[pa.Table]:
-    """The rows of each hour that are asked for."""
-
-    def read(hour: int) -> pa.Table:
-        return _filtered(read_partition(store, hour), query)
-
-    hours = _hours(store, query)
-    if len(hours) == 1:
-        yield read(hours[0])
+    """The rows that are asked for, in the order of their hours."""
+    parts = list(_parts(store, query))
+    read = partial(_read_part, store, query)
+    if len(parts) <= 1:
+        yield from map(read, parts)
         return
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(hours), _HOURS_AT_ONCE):
-            yield from pool.map(read, hours[start : start + _HOURS_AT_ONCE])
+    # By these threads and not by Arrow's, as `merging.sort_rows` tells. Only a few tables wait for whoever takes them.
+    threads = os.cpu_count() or 1
+    waiting: deque[Future[pa.Table]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for part in parts:
+            waiting.append(pool.submit(read, part))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
-def _hours(store: Locations, query: Query) -> Sequence[int]:
+def _parts(store: Locations, query: Query) -> Iterator[list[int]]:
+    """The hours that are asked for, a few at a time."""
     if query.until is None:
-        return [query.hour]
-    return [hour for hour in store.hours() if query.hour <= hour < query.until]
+        yield [query.hour]
+        return
+    part, size = [], 0
+    for hour in store.hours_within(query.hour, query.until):
+        part.append(hour)
+        size += partition_bytes(store, hour)
+        if size >= _BYTES_AT_ONCE:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
-def _filtered(totals: pa.Table, query: Query) -> pa.Table:
+def _read_part(store: Locations, query: Query, hours: Sequence[int]) -> pa.Table:
+    totals = read_partitions(store, hours)
     wanted = {"src_app": query.src_app, "dest_app": query.dest_app, "vpc_id": query.vpc_id}
-    given = {name: value for name, value in wanted.items() if value is not None}
-    if not given:
-        return totals
-    import pyarrow.compute as pc  # its import takes as long as all else that a plain hour's answer needs
+    if given := {name: text for name, text in wanted.items() if text is not None}:
+        from pipeline.merging import rows_with  # imports what a plain hour's answer does without
 
-    return totals.filter(reduce(pc.and_, (pc.equal(totals.column(name), value) for name, value in given.items())))
+        return rows_with(totals, given)
+    return totals
 
 
 #: Rows that are gathered before they are merged: each merge has a fixed cost, and a year has 8,760 hours.
@@ -129,7 +145,7 @@ _MERGE_ROWS = 1 << 20
 
 def _merge_each(tables: Iterator[pa.Table], by: tuple[str, ...]) -> pa.Table:
     """Merges as the hours come, so that a long range needs little more memory than its answer."""
-    from pipeline.merging import merge, sort_totals  # imports pyarrow.compute
+    from pipeline.merging import merge, sort_totals  # as above
 
     gathered: list[pa.Table] = []
     rows = 0
@@ -145,18 +161,10 @@ def _merge_each(tables: Iterator[pa.Table], by: tuple[str, ...]) -> pa.Table:
 def _top(totals: pa.Table, query: Query) -> pa.Table:
     sort = query.sort or (TOTAL_BYTES if query.top is not None else None)
     if sort is not None:
-        from pipeline.merging import sort_rows  # imports pyarrow.compute
+        from pipeline.merging import sort_rows, total_bytes  # as above
 
         largest_first = sort in (*SUMS, COUNT, TOTAL_BYTES)
         order = [("sort", "descending" if largest_first else "ascending"), *((name, "ascending") for name in query.by)]
-        column = _total_bytes(totals) if sort == TOTAL_BYTES else totals.column(sort)
+        column = total_bytes(totals) if sort == TOTAL_BYTES else totals.column(sort)
         totals = sort_rows(totals.append_column("sort", column), order).drop_columns("sort")
     return totals if query.top is None else totals.slice(0, min(query.top, totals.num_rows))
-
-
-def _total_bytes(totals: pa.Table) -> pa.ChunkedArray:
-    """Both directions together, in a type that has room for two sums of int64."""
-    import pyarrow.compute as pc
-
-    tx, rx = (totals.column(name).cast(pa.decimal128(19)) for name in SUMS)
-    return pc.add(tx, rx)

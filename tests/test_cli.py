@@ -694,6 +694,18 @@ class TestHelp:
         assert lines[lines.index("Example:") + 1].startswith(f"flowlog {command}")
         assert all(option in done.out for option in CONTRACT.get(command, ()))
 
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_a_command_is_made_alone_and_says_what_it_says_among_the_others(self, flowlog, monkeypatch, command):
+        questions = [[command, "-h"], [command, "--nope"], [command, "--store", ""], ["--store", "x", command]]
+        assert len(cli._app_for([command]).registered_commands) == 1
+        alone = [flowlog(*question) for question in questions]
+        monkeypatch.setattr(cli, "_app_for", lambda _: cli.app)
+        assert alone == [flowlog(*question) for question in questions]
+
+    @pytest.mark.parametrize("names", [[], ["quer"], ["--help"], ["main"]])
+    def test_what_is_no_command_is_answered_by_all_of_them(self, names):
+        assert cli._app_for(names) is cli.app
+
     @pytest.mark.parametrize("flag", ["-h", "--help"])
     def test_the_whole_lists_the_commands(self, flowlog, flag):
         done = flowlog(flag)

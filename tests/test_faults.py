@@ -6,15 +6,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
+from pipeline import staging
 from pipeline.errors import StoreError, StoreUnpublished, StoreUnwritable
 from pipeline.ingest import IngestOptions, ingest
 from pipeline.ledger import read_runs
 from pipeline.query import Query, run_query
 from pipeline.rejects import find_rejects
-from pipeline.store import partitions as partition_files
 from pipeline.store.locations import Locations
 from pipeline.undo import drop
 from pipeline.verify import verify
@@ -50,7 +49,7 @@ class Failing:
         self.fatal = fatal
         for name in OPERATIONS:
             monkeypatch.setattr(os, name, self.before(getattr(os, name)))
-        monkeypatch.setattr(partition_files.pq, "write_table", self.half_way(pq.write_table))
+        monkeypatch.setattr(staging, "write_partition", self.half_way(staging.write_partition))
 
     def step(self):
         self.count += 1
@@ -64,12 +63,12 @@ class Failing:
 
         return failing
 
-    def half_way(self, write_table):
-        def failing(table, path, **options):
-            write_table(table, path, **options)
+    def half_way(self, write):
+        def failing(path, **content):
+            write(path, **content)
             Path(path).write_bytes(Path(path).read_bytes()[:100])
             self.step()
-            write_table(table, path, **options)
+            write(path, **content)
 
         return failing
 

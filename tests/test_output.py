@@ -261,12 +261,12 @@ class TestEnd:
         finished = run_process(
             "-c",
             "import sys, threading, time\n"
-            "from pipeline import cli\n"
+            "from pipeline import __main__, cli\n"
             "def main():\n"
             "    threading.Thread(target=lambda: (time.sleep(0.2), print('done'))).start()\n"
             "    sys.exit(3)\n"
             "cli.main = main\n"
-            "cli.process()\n",
+            "__main__.main()\n",
         )
         assert (finished.returncode, finished.stdout) == (3, "done\n")
 

@@ -105,6 +105,30 @@ class TestWhich:
         with pytest.raises(StoreDamaged, match=r"hour=2/part-0\.parquet"):
             run_query(store, Query(1, 3))
 
+    @pytest.mark.parametrize("until", [3, 2**40])
+    def test_an_hour_without_a_file_is_nothing_and_one_with_an_empty_file_damage(self, tmp_path, until):
+        store = stored(tmp_path, SMALL)
+        store.partition(2).unlink()  # a run that was cut off left its folder
+        assert rows_of(run_query(store, Query(1, until)))[:3] == SMALL[:3]
+        store.partition(2).touch()
+        with pytest.raises(StoreDamaged, match=r"hour=2/part-0\.parquet"):
+            run_query(store, Query(1, until))
+
+    @pytest.mark.parametrize("at_once", [1, 1 << 18])
+    def test_of_several_damaged_hours_the_first_is_told(self, tmp_path, monkeypatch, at_once):
+        monkeypatch.setattr(query_module, "_BYTES_AT_ONCE", at_once)
+        store = stored(tmp_path, [(hour, "a", "b", "v", 1, 1, 1) for hour in range(1, 31)])
+        for hour in (9, 10, 20):
+            store.partition(hour).write_bytes(b"torn")
+        with pytest.raises(StoreDamaged, match=r"hour=9/part-0\.parquet"):
+            run_query(store, Query(1, 31))
+
+    @pytest.mark.parametrize(("at_once", "parts"), [(1, [[1], [2], [10]]), (1 << 18, [[1, 2, 10]])])
+    def test_small_files_are_read_together_and_large_ones_one_by_one(self, tmp_path, monkeypatch, at_once, parts):
+        monkeypatch.setattr(query_module, "_BYTES_AT_ONCE", at_once)
+        found = query_module._parts(stored(tmp_path, SMALL), Query(1, 11))
+        assert [[hour for hour in part if hour in (1, 2, 10)] for part in found] == parts
+
 
 class TestGrouping:
     @pytest.mark.parametrize(
@@ -261,10 +285,12 @@ def judged(store, query):
     st.lists(rows, min_size=1, max_size=12, unique_by=lambda row: row[:4]),
     st.lists(queries, min_size=1, max_size=4),
     st.sampled_from([0, 3, 1 << 20]),
+    st.sampled_from([1, 2000, 1 << 18]),
 )
-def test_every_answer_is_duckdbs(rows, queries, gathered):
+def test_every_answer_is_duckdbs(rows, queries, gathered, at_once):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(query_module, "_MERGE_ROWS", gathered)
+        patch.setattr(query_module, "_BYTES_AT_ONCE", at_once)
         store = stored(folder, rows)
         for query in queries:
             expected = judged(store, query)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pipeline.errors import StoreDamaged
@@ -12,6 +15,8 @@ from pipeline.values import INT64_MAX
 _HOUR = re.compile(r"hour=([1-9]\d{0,18})")  # never zero-padded: readers would take hour=01 for a text
 _RUN = re.compile(r"run=([0-9A-Za-z-]+)")
 _PART = "part-0.parquet"
+#: Hours, a month of them, that are looked for in less time than a store of years takes to list its own.
+_SHORT_RANGE = 31 * 24
 _SEGMENT = re.compile(r"([0-9A-Za-z-]+\.(?:accept|reject)\.jsonl)")
 
 
@@ -77,7 +82,15 @@ class Locations:
 
     def partition(self, hour: int) -> Path:
         """The file with an hour's totals."""
-        return Path(f"{self.root}/flows/hour={hour}/{_PART}")
+        return Path(self.partition_name(hour))
+
+    def partition_name(self, hour: int) -> str:
+        """The same as a text, for who opens thousands: a `Path` takes as long to make as a small file to open."""
+        return f"{self._flows_name}/hour={hour}/{_PART}"
+
+    @cached_property
+    def _flows_name(self) -> str:
+        return str(self.flows)
 
     def rejects_of(self, run_id: str) -> Path:
         """The file with the rows that a run rejected."""
@@ -105,9 +118,18 @@ class Locations:
 
     def hours(self) -> list[int]:
         """The hours that have a partition, in order."""
-        # A run that was cut off may have made the folder, but not yet put the file into it.
-        named = (int(name) for name in _names(self.flows, _HOUR))
-        return sorted(hour for hour in named if hour <= INT64_MAX and self.partition(hour).exists())
+        return [hour for hour in self.hours_within(1, INT64_MAX + 1) if self.partition(hour).exists()]
+
+    def hours_within(self, first: int, until: int) -> Sequence[int]:
+        """The hours from `first` on and before `until` that may have a partition, in order; no other has one.
+
+        One that is not there costs its reader less than to be left out here: of a short range, however many hours the store
+        has, all are given; of a long one those that have a folder, which a run that was cut off may have left without a file.
+        """
+        until = min(until, INT64_MAX + 1)
+        if until - first <= _SHORT_RANGE and self.flows.is_dir():
+            return range(first, until)
+        return sorted(hour for name in _names(self.flows, _HOUR) if first <= (hour := int(name)) < until)
 
     def runs_with_rejects(self) -> list[str]:
         """The runs that rejected rows, oldest first."""
@@ -129,7 +151,8 @@ def _names(folder: Path, pattern: re.Pattern[str]) -> list[str]:
         StoreDamaged: It is no folder.
     """
     try:
-        return [match[1] for path in folder.iterdir() if (match := pattern.fullmatch(path.name))]
+        with os.scandir(folder) as entries:  # a store of years has tens of thousands, of which no path is wanted
+            return [match[1] for entry in entries if (match := pattern.fullmatch(entry.name))]
     except FileNotFoundError:
         return []
     except NotADirectoryError:

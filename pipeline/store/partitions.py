@@ -1,14 +1,20 @@
-"""The Parquet files of a store: an hour's totals, a run's rejects."""
+"""The Parquet files of a store: an hour's totals, a run's rejects.
+
+They are read by the class of Arrow on which its `pyarrow.parquet.ParquetFile` stands. That module brings file systems, with
+them the encryption of networks, and takes longer to import than an hour's file to read; only what writes imports it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pyarrow._parquet import ParquetReader
 
 from pipeline.errors import StoreDamaged
 from pipeline.schema import COUNT, PARTITION_ORDER, PARTITION_SCHEMA, REJECT_SCHEMA, SUMS, coded
@@ -66,6 +72,8 @@ def write_partition(path: Path, totals: pa.Table) -> None:
         totals: `schema.TOTALS_SCHEMA` or `schema.PARTITION_SCHEMA`, in the store's order; its text may be coded, if each
             column's texts are in the order in which they come.
     """
+    import pyarrow.parquet as pq
+
     from pipeline.aggregation import sums_of  # the kernel and numpy, which reading does without
 
     summary = {_SUMMARY_KEYS[name]: str(total).encode() for name, total in sums_of(totals).items()}
@@ -90,9 +98,37 @@ def read_partition(store: Locations, hour: int) -> pa.Table:
     Raises:
         StoreDamaged: The file is no partition of a flowlog store, or a checksum fails.
     """
-    table = _read(store.partition(hour), PARTITION_SCHEMA)
-    hours = pa.repeat(pa.scalar(hour, pa.int64()), table.num_rows)
-    return table.replace_schema_metadata(None).add_column(0, "hour", hours)
+    return read_partitions(store, [hour])
+
+
+def read_partitions(store: Locations, hours: Sequence[int]) -> pa.Table:
+    """Reads the totals of some hours, one behind the other.
+
+    Args:
+        store: The store.
+        hours: One or more; hours since the epoch.
+
+    Returns:
+        `schema.TOTALS_SCHEMA`, each hour's rows sorted by key; each column in one piece.
+
+    Raises:
+        StoreDamaged: A file is no partition of a flowlog store, or a checksum fails.
+    """
+    tables = [_read(store.partition_name(hour), PARTITION_SCHEMA) for hour in hours]
+    hour_of_each = array("q")
+    for hour, table in zip(hours, tables, strict=True):
+        hour_of_each.extend(array("q", [hour]) * table.num_rows)
+    totals = pa.concat_tables(tables).replace_schema_metadata(None).combine_chunks()
+    buffers = [None, pa.py_buffer(hour_of_each)]
+    return totals.add_column(0, "hour", pa.Array.from_buffers(pa.int64(), totals.num_rows, buffers))
+
+
+def partition_bytes(store: Locations, hour: int) -> int:
+    """The size of an hour's file; 0 if there is none, or if it cannot be looked at, of which its reader will say why."""
+    try:
+        return os.stat(store.partition_name(hour)).st_size  # noqa: PTH116 - as there
+    except OSError:
+        return 0
 
 
 def summarise_partition(store: Locations, hour: int) -> PartitionSummary | None:
@@ -101,6 +137,8 @@ def summarise_partition(store: Locations, hour: int) -> PartitionSummary | None:
     Raises:
         StoreDamaged: The file is no partition of a flowlog store.
     """
+    import pyarrow.parquet as pq
+
     path = store.partition(hour)
     try:
         footer = pq.read_metadata(path)
@@ -115,6 +153,8 @@ def summarise_partition(store: Locations, hour: int) -> PartitionSummary | None:
 
 def write_rejects(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
     """Writes a run's rejects (`schema.REJECT_SCHEMA`) as they come, to a new file."""
+    import pyarrow.parquet as pq
+
     with pq.ParquetWriter(path, REJECT_SCHEMA, **_WRITE_OPTIONS) as writer:
         for batch in batches:
             writer.write_batch(batch)
@@ -126,18 +166,22 @@ def read_rejects(store: Locations, run_id: str) -> pa.Table:
     Raises:
         StoreDamaged: The file cannot be read.
     """
-    return _read(store.rejects_of(run_id), REJECT_SCHEMA)
+    return _read(str(store.rejects_of(run_id)), REJECT_SCHEMA)
 
 
-def _read(path: Path, schema: pa.Schema) -> pa.Table:
+def _read(path: str, schema: pa.Schema) -> pa.Table:
     """A file of the store, whole; no rows if there is none."""
     try:
-        table = pq.ParquetFile(pa.BufferReader(path.read_bytes()), **_READ_OPTIONS).read(use_threads=False)
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - as there; nor is a buffer worth its making
+            content = pa.BufferReader(file.read())
+        reader = ParquetReader()
+        reader.open(content, **_READ_OPTIONS)
+        table = reader.read_all(use_threads=False)
+        if table.schema.equals(schema):
+            return table
+        columns = ", ".join(f"{field.name}: {field.type}" for field in table.schema)  # a name need not be UTF-8
     except FileNotFoundError:
         return schema.empty_table()
     except _UNREADABLE as error:
-        raise StoreDamaged(str(path), str(error)) from error
-    if not table.schema.equals(schema):
-        columns = ", ".join(f"{field.name}: {field.type}" for field in table.schema)
-        raise StoreDamaged(str(path), f"its columns are {columns}")
-    return table
+        raise StoreDamaged(path, str(error)) from error
+    raise StoreDamaged(path, f"its columns are {columns}")

@@ -1,5 +1,7 @@
 """The Parquet files of a store."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,12 +14,15 @@ from pipeline.schema import PARTITION_SCHEMA, REJECT_SCHEMA, TOTALS_SCHEMA
 from pipeline.store.locations import Locations
 from pipeline.store.partitions import (
     PartitionSummary,
+    partition_bytes,
     read_partition,
+    read_partitions,
     read_rejects,
     summarise_partition,
     write_partition,
     write_rejects,
 )
+from pipeline.values import INT64_MAX
 
 ROW = {"hour": 5, "src_app": "a", "dest_app": "b", "vpc_id": "v", "bytes_tx": 1, "bytes_rx": 2, "flows": 3}
 
@@ -48,6 +53,21 @@ def test_what_is_written_reads_back_equal(tmp_path_factory, content):
 
 def test_an_unknown_hour_has_no_rows(store):
     assert read_partition(store, 6).equals(TOTALS_SCHEMA.empty_table())
+
+
+def test_several_hours_stand_one_behind_the_other_in_one_piece(store):
+    for hour, apps in {5: "ab", 7: "c"}.items():
+        store.partition(hour).parent.mkdir(exist_ok=True)
+        write_partition(store.partition(hour), totals_of(*({"hour": hour, "src_app": app} for app in apps)))
+    table = read_partitions(store, [7, 6, 5])
+    assert table.equals(pa.concat_tables([read_partition(store, hour) for hour in (7, 5)]))
+    assert {column.num_chunks for column in table.columns} == {1}
+    assert read_partitions(store, [1, 2]).equals(TOTALS_SCHEMA.empty_table())
+
+
+def test_a_file_s_size_is_told_and_0_of_none(store):
+    write_partition(store.partition(5), totals_of({}))
+    assert [partition_bytes(store, hour) for hour in (5, 6)] == [len(store.partition(5).read_bytes()), 0]
 
 
 def test_the_file_has_the_columns_of_the_format_and_not_the_hour(store):
@@ -111,3 +131,31 @@ def test_only_whole_partitions_are_listed(store):
     for name in ("hour=07", "hour=x", "other"):
         (store.flows / name).mkdir()
     assert store.hours() == [5]
+
+
+@pytest.mark.parametrize("first", [1, INT64_MAX - 9])
+def test_a_short_range_is_all_its_hours_up_to_the_last_that_there_can_be(store, first):
+    assert list(store.hours_within(first, first + 5)) == list(range(first, first + 5))
+    assert list(store.hours_within(INT64_MAX, INT64_MAX + 5)) == [INT64_MAX]
+
+
+def test_of_a_long_range_those_hours_are_given_that_have_a_folder(store):
+    for hour in (1, 999, 1000, INT64_MAX, INT64_MAX + 1):
+        store.partition(hour).parent.mkdir()
+    assert list(store.hours_within(1, 1000)) == [1, 5, 999]
+    assert list(store.hours_within(5, 2**70)) == [5, 999, 1000, INT64_MAX]
+
+
+@pytest.mark.parametrize("until", [2, 2**63])
+def test_a_range_of_a_store_without_its_folder_is_empty_and_of_one_with_a_file_in_its_place_damage(tmp_path, until):
+    store = Locations(tmp_path)
+    assert list(store.hours_within(1, until)) == []
+    store.flows.touch()
+    with pytest.raises(StoreDamaged, match="it must be a folder"):
+        store.hours_within(1, until)
+
+
+@pytest.mark.parametrize("root", ["store", ".", "a//b/", "/x", "../x"])
+def test_a_partition_s_path_and_name_are_one(root):
+    store = Locations(Path(root))
+    assert store.partition_name(7) == str(store.partition(7)) == str(store.flows / "hour=7" / "part-0.parquet")
