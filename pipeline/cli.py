@@ -169,7 +169,7 @@ def ingest(
     """
     from pipeline.flowstore import FlowStore
     from pipeline.ingest import IngestOptions
-    from pipeline.resources import parse_size
+    from pipeline.resources import keep_freed_memory, parse_size
 
     options = IngestOptions(
         format=raw_format,
@@ -186,6 +186,7 @@ def ingest(
         replace_changed=replace_changed,
         min_age_seconds=min_age,
     )
+    keep_freed_memory()
     opened = FlowStore(store, create=True)
     if sys.stderr.isatty():
         from pipeline.progress import ProgressBar

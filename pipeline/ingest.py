@@ -204,5 +204,6 @@ def _start_imports() -> None:
         import pipeline.validation
 
         pipeline.validation.prepare()
+        import pyarrow.parquet  # noqa: F401 - the hours are written last
 
     Thread(target=work, daemon=True).start()

@@ -10,6 +10,7 @@ import os
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pyarrow as pa
 from pyarrow._parquet import ParquetReader
 
 from pipeline.errors import StoreDamaged
-from pipeline.schema import COUNT, PARTITION_ORDER, PARTITION_SCHEMA, REJECT_SCHEMA, SUMS, coded
+from pipeline.schema import COUNT, PARTITION_ORDER, PARTITION_SCHEMA, REJECT_SCHEMA, SUMS, TOTALS_SCHEMA, coded
 from pipeline.store.locations import Locations
 
 #: Rows in a row group: what a reader that wants one app may skip.
@@ -80,9 +81,11 @@ def write_partition(path: Path, totals: pa.Table) -> None:
     table = coded(totals.select(PARTITION_SCHEMA.names))
     order = [pq.SortingColumn(table.column_names.index(name)) for name in PARTITION_ORDER]
     options = {**_WRITE_OPTIONS, **_PARTITION_OPTIONS, "sorting_columns": order}
-    with pq.ParquetWriter(path, table.schema, **options) as writer:
+    content = pa.BufferOutputStream()  # the writer writes in small pieces, which costs more on a file than in memory
+    with pq.ParquetWriter(content, table.schema, **options) as writer:
         writer.write_table(table, _ROW_GROUP_ROWS)
         writer.add_key_value_metadata(summary)
+    path.write_bytes(content.getvalue())
 
 
 def read_partition(store: Locations, hour: int) -> pa.Table:
@@ -115,6 +118,8 @@ def read_partitions(store: Locations, hours: Sequence[int]) -> pa.Table:
         StoreDamaged: A file is no partition of a flowlog store, or a checksum fails.
     """
     tables = [_read(store.partition_name(hour), PARTITION_SCHEMA) for hour in hours]
+    if not any(table.num_rows for table in tables):  # as mostly, where a run asks
+        return _no_rows(TOTALS_SCHEMA)
     hour_of_each = array("q")
     for hour, table in zip(hours, tables, strict=True):
         hour_of_each.extend(array("q", [hour]) * table.num_rows)
@@ -181,7 +186,13 @@ def _read(path: str, schema: pa.Schema) -> pa.Table:
             return table
         columns = ", ".join(f"{field.name}: {field.type}" for field in table.schema)  # a name need not be UTF-8
     except FileNotFoundError:
-        return schema.empty_table()
+        return _no_rows(schema)
     except _UNREADABLE as error:
         raise StoreDamaged(path, str(error)) from error
     raise StoreDamaged(path, f"its columns are {columns}")
+
+
+@cache
+def _no_rows(schema: pa.Schema) -> pa.Table:
+    """Made when it is first asked for: Arrow imports pandas to make it, where it may."""
+    return schema.empty_table()
