@@ -145,7 +145,7 @@ class SourceCounter:
         return Lot(number, [(sources[0], result)], totals if isinstance(result, Counted) else self.new_totals())
 
     def _count_alone(self, source: Source, totals: HourlyTotals, stop: threading.Event) -> Counted | SourceError:
-        """Reads a source to its end, and adds it to the totals; where it fails, they are of no use."""
+        """Reads a source to its end, and adds it to the totals, which are empty; where it fails, they are of no use."""
         tally, waiting = SourceTally(source, RejectSpool(self._scratch)), _Waiting(self._interpretation.zero_bytes)
         try:
             for batch in self._read(tally, stop):
@@ -155,6 +155,7 @@ class SourceCounter:
             self._settle(waiting, totals)
         except SourceError as error:
             return error
+        tally.hours.update(totals.hours())
         return Counted(tally.record(), tally.rejects)
 
     def _count_together(

@@ -9,7 +9,6 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 
 from pipeline.kernel.totals import Added
 from pipeline.ledger import SourceRecord
@@ -31,7 +30,7 @@ class Tally(Protocol):
 
 @dataclass
 class SourceTally:
-    """What is known of one source."""
+    """What is known of one source; its hours are told at its end."""
 
     source: Source
     rejects: RejectSpool
@@ -51,7 +50,6 @@ class SourceTally:
         self.valid += batch.table.num_rows
         self.bytes_tx += added.bytes_tx
         self.bytes_rx += added.bytes_rx
-        self.hours.update(pc.unique(batch.table.column("hour")).to_pylist())
 
     def where(self, row: int) -> tuple[str, int]:
         return self.source.name, row
