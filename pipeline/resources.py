@@ -17,9 +17,9 @@ _BASE, _FOR_EACH_WORKER = 256 * MIB, 64 * MIB
 #: What totals may take however little is left for them: less would make many small files of them.
 _LEAST_FOR_TOTALS = 4 * MIB
 
-#: GNU's malloc.h; the largest threshold that it takes; and how much is kept.
+#: GNU's malloc.h; and how large a piece, and how much at the top of the memory, is kept.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_LARGEST_KEPT, _MOST_KEPT = 32 * MIB, 256 * MIB
+_LARGEST_KEPT, _MOST_KEPT = 8 * MIB, 64 * MIB
 
 _SIZE = re.compile(r"(\d+)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
