@@ -207,7 +207,9 @@ class SourceCounter:
             if size + len(records) > _JOINED_BYTES:
                 yield from joined.values()
                 joined, size = {}, 0
-            group = joined.setdefault(header, JoinedTally(JoinedText(known, header), []))
+            if header not in joined:
+                joined[header] = JoinedTally(JoinedText(known, header), [])
+            group = joined[header]
             group.text.add(records)
             group.tallies.append(SourceTally(source, RejectSpool(self._scratch), known.name, digest))
             size += len(records)
