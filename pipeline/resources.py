@@ -11,9 +11,9 @@ from pipeline.errors import UsageError
 MIB = 1 << 20
 #: The part of the machine's memory that a run takes unless it is told otherwise, and the least that it takes then.
 DEFAULT_PART, DEFAULT_LEAST = 32, 512 * MIB
-#: What a run takes before the first total: the interpreter and its libraries; and for each worker the rows that wait to
-#: be validated, with their text. Measured.
-_BASE, _FOR_EACH_WORKER = 256 * MIB, 64 * MIB
+#: What a run takes beside totals: the interpreter, its libraries, and freed memory that is kept; and for each worker the
+#: rows that wait to be validated. Measured.
+_BASE, _FOR_EACH_WORKER = 288 * MIB, 64 * MIB
 #: What totals may take however little is left for them: less would make many small files of them.
 _LEAST_FOR_TOTALS = 4 * MIB
 
