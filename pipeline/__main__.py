@@ -21,12 +21,15 @@ def main() -> None:
     try:
         run()
     except SystemExit as exit_:
-        for thread in threading.enumerate():
-            if not (thread.daemon or thread is threading.current_thread()):
-                thread.join()
-        if _is_flushed(sys.stdout) and _is_flushed(sys.stderr) and isinstance(exit_.code, int | None):
+        is_flushed = _is_flushed(sys.stdout) and _is_flushed(sys.stderr)
+        if is_flushed and _is_alone() and isinstance(exit_.code, int | None):
             os._exit(exit_.code or 0)
         raise
+
+
+def _is_alone() -> bool:
+    """Whether no thread is left that Python would wait for, and would tell, if it idles in a pool, that it may go."""
+    return all(thread.daemon or thread is threading.current_thread() for thread in threading.enumerate())
 
 
 def _is_flushed(stream: IO[str] | None) -> bool:

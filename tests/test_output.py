@@ -257,19 +257,26 @@ class TestEnd:
     def test_the_exit_code_is_that_of_the_command(self, arguments, code):
         assert run_process("-m", "pipeline", *arguments).returncode == code
 
-    def test_a_thread_that_works_is_waited_for(self):
+    @pytest.mark.parametrize(
+        ("work", "said"),
+        [
+            ("threading.Thread(target=lambda: (time.sleep(0.2), print('done'))).start()", "done\n"),
+            ("global pool; pool = ThreadPoolExecutor(1); pool.submit(int).result()", ""),
+        ],
+        ids=["works", "idles in a pool"],
+    )
+    def test_a_thread_that_works_is_waited_for_and_one_that_idles_is_not(self, work, said):
         finished = run_process(
             "-c",
             "import sys, threading, time\n"
+            "from concurrent.futures import ThreadPoolExecutor\n"
             "from pipeline import __main__, cli\n"
-            "def main():\n"
-            "    threading.Thread(target=lambda: (time.sleep(0.2), print('done'))).start()\n"
-            "    sys.exit(3)\n"
+            f"def main():\n    {work}\n    sys.exit(3)\n"
             "cli.main = main\n"
             "__main__.main()\n",
         )
-        assert (finished.returncode, finished.stdout) == (3, "done\n")
+        assert (finished.returncode, finished.stdout) == (3, said)
 
 
 def run_process(*arguments):
-    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, check=False, text=True)
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, check=False, text=True, timeout=60)

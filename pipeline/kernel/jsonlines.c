@@ -134,6 +134,7 @@ typedef struct {
     text_t text; /* with PADDING readable bytes behind it */
     uint32_t length;
     int32_t column;
+    uint8_t below; /* the byte behind it is above this; none is above 255 */
 } lead;
 
 /* A longer one is not remembered: it would be looked for beyond a block's end. */
@@ -148,24 +149,24 @@ static inline int has_lead(text_t p, const lead *known) {
     uint32_t i = 0;
     for (; i + 8 < known->length; i += 8) differs |= load64(p + i) ^ load64(known->text + i);
     differs |= (load64(p + i) ^ load64(known->text + i)) << (64 - 8 * (known->length - i));
-    return !differs && p[known->length] > ' ';
+    return !differs && p[known->length] > known->below;
 }
 
 /* Understands a lead that is new. Returns where its value begins; NULL if it is not plain. */
 static text_t read_lead(text_t p, const column *columns, int32_t count, lead *found) {
-    found->text = p;
+    text_t start = p;
     p = skip_blanks(skip_blanks(p) + 1); /* behind the brace or the comma */
     if (*p != '"') return NULL;
     text_t key = ++p;
     if (!(p = text_end(p))) return NULL;
-    found->column = column_of(key, p - key, columns, count);
+    int32_t column = column_of(key, p - key, columns, count);
     p = skip_blanks(p + 1);
     if (*p != ':') return NULL;
     p = skip_blanks(p + 1);
-    if (p - found->text <= LONGEST_LEAD)
-        found->length = (uint32_t)(p - found->text);
+    if (p - start <= LONGEST_LEAD)
+        *found = (lead){start, (uint32_t)(p - start), column, ' '};
     else
-        found->text = nothing, found->length = 1;
+        *found = (lead){nothing, 1, column, 255};
     return p;
 }
 
@@ -173,7 +174,7 @@ static text_t read_object(text_t p, int32_t count, column *columns, int64_t row,
     uint64_t seen = 0;
     if (*p != '{') return NULL;
     for (int place = 0; p; place++) {
-        lead *known = &leads[place % REMEMBERED];
+        lead *known = &leads[place < REMEMBERED ? place : REMEMBERED - 1];
         if (LIKELY(has_lead(p, known))) {
             p += known->length;
         } else {
@@ -232,7 +233,7 @@ static int read_lines(text_t p, text_t end, int32_t count, column *columns, prog
 API int64_t parse_json_lines(text_t data, int64_t size, int32_t count, column *columns, int64_t *odd, int64_t *odd_count) {
     progress at = {.odd = odd};
     padded_tail tail;
-    for (int i = 0; i < REMEMBERED; i++) at.leads[i] = (lead){nothing, 1, -1};
+    for (int i = 0; i < REMEMBERED; i++) at.leads[i] = (lead){nothing, 1, -1, 255};
     if (!padded_tail_of(data, size, &tail)) return OUT_OF_MEMORY;
     int state = read_lines(data, tail.start, count, columns, &at);
     if (!state) state = read_lines(tail.copy, tail.copy_end, count, columns, &at);

@@ -337,6 +337,28 @@ def json_lines(most_lines: int = 12) -> st.SearchStrategy[Json]:
     return blocks.filter(lambda data: data and not data.startswith(b"\xef\xbb\xbf")).map(Json)
 
 
+@st.composite
+def repeated_objects(draw: st.DrawFn) -> Json:
+    """Blocks of a few objects, each some times, and between them the same with a byte or two changed, some times, too."""
+    templates = draw(st.lists(st.one_of(_object(), st.sampled_from(ODD_OBJECTS)), min_size=1, max_size=2))
+    changed = [draw(_changed(template)) for template in templates]
+    lines = draw(st.lists(st.sampled_from([*templates, *templates, *changed]), min_size=1, max_size=16))
+    # Without a byte order mark at the start, which belongs to the file.
+    return Json((b"\n".join(lines) + b"\n").removeprefix(b"\xef\xbb\xbf"))
+
+
+@st.composite
+def _changed(draw: st.DrawFn, line: bytes) -> bytes:
+    for _ in range(draw(st.integers(1, 2))):
+        at, much = draw(st.integers(0, len(line))), draw(st.integers(0, 2))
+        line = (
+            line[:at]
+            + draw(st.sampled_from([b"", b'"', b"\\/", b"\0", b":", b",", b"{", b"}", b"0", b" ", b"x"]))
+            + line[at + much :]
+        )
+    return line
+
+
 def cases(most_lines: int = 12) -> st.SearchStrategy[Case]:
     """Blocks of each kind, half of them delimited text."""
     return st.one_of(delimited(most_lines=most_lines), json_lines(most_lines))

@@ -7,6 +7,7 @@ import sys
 
 import pyarrow as pa
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from pipeline.errors import SumOverflow
 from pipeline.kernel.columns import count_lines, lines_from
@@ -14,7 +15,7 @@ from pipeline.kernel.library import kernel
 from pipeline.kernel.names import Names
 from pipeline.kernel.totals import SortedTotals, Totals
 from pipeline.schema import coded
-from tests.kernel.lines import DIALECTS, NAMES, NOT_UTF8, ODD_VALUES, TIMES, Delimited, Json, cases
+from tests.kernel.lines import DIALECTS, NAMES, NOT_UTF8, ODD_VALUES, TIMES, Delimited, Json, cases, repeated_objects
 from tests.records import flows_of, totals_of
 
 #: How many generated blocks it parses.
@@ -36,7 +37,7 @@ def parse(case):
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-@given(cases(most_lines=6))
+@given(st.one_of(cases(most_lines=6), repeated_objects()))
 def parse_generated(case):
     parse(case)
 

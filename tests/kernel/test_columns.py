@@ -32,6 +32,7 @@ from tests.kernel.lines import (
     Json,
     cases,
     delimited,
+    repeated_objects,
 )
 from tests.readers.helpers import gather
 
@@ -82,6 +83,17 @@ class TestAgreesWithTheExactPath:
     @example(Delimited(CSV, b"\xef\xbb\xbfweb,5,,1.5,db\nweb,5,,1.5,db\nweb,5,,1.5,db\n"))
     @example(Delimited(CSV, b"\xef\xbb\xbf5,5,,1.5,db\n5,5,,1.5,db\n\n\nx,5,x,1.5,db\n\nweb,5,,1.5,db"))
     def test_on_blocks_with_odd_lines_between(self, case):
+        check_whole(case)
+
+    @given(repeated_objects())
+    @example(Json(GOOD_JSON * 2 + b'{"\\/":77,"t":"web","s":1.5,"u":"db"}\n' * 2))  # a key that is odd, as long as another
+    @example(
+        Json(b'{"a":1,    "n":5}\n' * 2 + (b'{"a":1,"x\n{"n":7}\n') * 3 + b'{"a":1,    "n":5}\n' * 4)
+    )  # cut off in a key
+    @example(Json(b'{"n":5,"t":"web","s":1.5,"u":"db"\0"x"}\n' + GOOD_JSON * 3))  # a NUL where a lead might be
+    @example(Json(b'{"t":"a",%b"n":7}\n{"t":"a"\0005}\n' % (b" " * 130) + GOOD_JSON * 3))
+    @example(Json(b"{%b%b}\n" % (b",".join(b'"k%d":%d' % (i, i) for i in range(64)), b'{"k0":5,"n":3') + GOOD_JSON * 3))
+    def test_on_objects_that_are_nearly_as_the_line_before(self, case):
         check_whole(case)
 
     @settings(max_examples=30)
