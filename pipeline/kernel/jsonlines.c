@@ -140,7 +140,7 @@ typedef struct {
 /* A longer one is not remembered: it would be looked for beyond a block's end. */
 enum { REMEMBERED = 64, LONGEST_LEAD = PADDING - 16 };
 
-/* No line starts so. */
+/* The text of a lead that no text has: what rules it out is `below`. */
 static const uint8_t nothing[8] = {0};
 
 /* Whether the text has this lead, and the value begins right behind it. */

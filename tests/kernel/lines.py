@@ -347,15 +347,14 @@ def repeated_objects(draw: st.DrawFn) -> Json:
     return Json((b"\n".join(lines) + b"\n").removeprefix(b"\xef\xbb\xbf"))
 
 
+_piece = st.sampled_from([b"", b'"', b"\\/", b"\0", b":", b",", b"{", b"}", b"0", b" ", b"x"])
+
+
 @st.composite
 def _changed(draw: st.DrawFn, line: bytes) -> bytes:
     for _ in range(draw(st.integers(1, 2))):
         at, much = draw(st.integers(0, len(line))), draw(st.integers(0, 2))
-        line = (
-            line[:at]
-            + draw(st.sampled_from([b"", b'"', b"\\/", b"\0", b":", b",", b"{", b"}", b"0", b" ", b"x"]))
-            + line[at + much :]
-        )
+        line = line[:at] + draw(_piece) + line[at + much :]
     return line
 
 

@@ -87,9 +87,8 @@ class TestAgreesWithTheExactPath:
 
     @given(repeated_objects())
     @example(Json(GOOD_JSON * 2 + b'{"\\/":77,"t":"web","s":1.5,"u":"db"}\n' * 2))  # a key that is odd, as long as another
-    @example(
-        Json(b'{"a":1,    "n":5}\n' * 2 + (b'{"a":1,"x\n{"n":7}\n') * 3 + b'{"a":1,    "n":5}\n' * 4)
-    )  # cut off in a key
+    # Cut off in a key.
+    @example(Json(b'{"a":1,    "n":5}\n' * 2 + b'{"a":1,"x\n{"n":7}\n' * 3 + b'{"a":1,    "n":5}\n' * 4))
     @example(Json(b'{"n":5,"t":"web","s":1.5,"u":"db"\0"x"}\n' + GOOD_JSON * 3))  # a NUL where a lead might be
     @example(Json(b'{"t":"a",%b"n":7}\n{"t":"a"\0005}\n' % (b" " * 130) + GOOD_JSON * 3))
     @example(Json(b"{%b%b}\n" % (b",".join(b'"k%d":%d' % (i, i) for i in range(64)), b'{"k0":5,"n":3') + GOOD_JSON * 3))
@@ -117,7 +116,7 @@ class TestAgreesWithTheExactPath:
 
         look()
         for counts in seen.values():
-            assert counts["plain"] > 0.6 * counts["lines"] > 200
+            assert counts["plain"] > 0.75 * counts["lines"] > 200
             assert counts["mixed"] > 0.1 * counts["blocks"]
             assert counts["rejected"] > 10
 
