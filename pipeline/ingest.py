@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -206,4 +207,8 @@ def _start_imports() -> None:
         pipeline.validation.prepare()
         import pyarrow.parquet  # noqa: F401 - the hours are written last
 
-    Thread(target=work, daemon=True).start()
+    # A daemon, so that a command that is done need not wait for it. But where Python itself ends the process, it would cut
+    # the thread off, and Arrow's threads with it, for which it may be waiting: the process would hang.
+    thread = Thread(target=work, daemon=True)
+    atexit.register(thread.join)
+    thread.start()
