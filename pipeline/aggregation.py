@@ -69,7 +69,9 @@ class HourlyTotals:
             SumOverflow: A sum does not fit into int64.
         """
         self._spills += other._spills
-        if self._held.nbytes + other._held.nbytes > self.budget_bytes:
+        if not len(self._held):
+            self._held = other._held
+        elif self._held.nbytes + other._held.nbytes > self.budget_bytes:
             other._spill()  # at once, and not on the way through a table that has no room for it
             self._spills += other._spills[-1:]
         else:

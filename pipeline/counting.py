@@ -18,8 +18,8 @@ from pipeline.ledger import SourceRecord
 from pipeline.readers.addresses import AppMap
 from pipeline.readers.blocks import BLOCK_BYTES
 from pipeline.readers.compression import decompressed_small
-from pipeline.readers.interface import Batch, Format, ReadOptions
-from pipeline.readers.joined import JoinedText, split_header
+from pipeline.readers.interface import Batch, Format, ReadOptions, Split
+from pipeline.readers.joined import JoinedText
 from pipeline.rejects import RejectSpool
 from pipeline.resources import Resources
 from pipeline.schema import ZeroBytes, flow_schema
@@ -138,78 +138,85 @@ class SourceCounter:
                     future.cancel()
 
     def _count_lot(self, number: int, sources: Sequence[Source], stop: threading.Event) -> Lot:
-        totals = self.new_totals()
+        """Counts a lot: what may be read as one text first, then each of the others."""
+        totals, waiting = self.new_totals(), _Waiting(self._interpretation.zero_bytes)
+        read: dict[str, SourceTally | SourceError] = {}
         if len(sources) > 1:
-            return Lot(number, self._count_together(sources, totals, stop), totals)
-        result = self._count_alone(sources[0], totals, stop)
-        return Lot(number, [(sources[0], result)], totals if isinstance(result, Counted) else self.new_totals())
-
-    def _count_alone(self, source: Source, totals: HourlyTotals, stop: threading.Event) -> Counted | SourceError:
-        """Reads a source to its end, and adds it to the totals, which are empty; where it fails, they are of no use."""
-        tally, waiting = SourceTally(source, RejectSpool(self._scratch)), _Waiting(self._interpretation.zero_bytes)
-        try:
-            for batch in self._read(tally, stop):
-                waiting.put(tally, batch)
+            for joined in self._join(sources):
+                if self._read_joined(joined, waiting):
+                    read.update((tally.source.name, tally) for tally in joined.tallies)
                 if waiting.is_enough:
                     self._settle(waiting, totals)
-            self._settle(waiting, totals)
+        for source in sources:
+            if source.name not in read:
+                read[source.name] = self._read_alone(source, waiting, totals, stop)
+        self._settle(waiting, totals)
+        return Lot(number, [(source, _result_of(read[source.name])) for source in sources], totals)
+
+    def _read_joined(self, joined: JoinedTally, waiting: _Waiting) -> bool:
+        """Has the rows of a joined text wait; none of them, if one of its sources is at fault: which one, reading each alone
+        will tell.
+        """
+        try:
+            batches = list(joined.text.read(self._read_options))
+        except SourceError:
+            return False
+        for batch in batches:
+            waiting.put(joined, batch)
+        for tally in joined.tallies:
+            self._progress.advance(tally.source.size, 0)
+        self._progress.advance(0, sum(batch.read for batch in batches))
+        return True
+
+    def _read_alone(
+        self, source: Source, waiting: _Waiting, totals: HourlyTotals, stop: threading.Event
+    ) -> SourceTally | SourceError:
+        """Reads a source to its end, and has its rows wait. As it counts whole or not at all, those that cannot wait for its
+        end are summed apart.
+        """
+        tally, own = SourceTally(source, RejectSpool(self._scratch)), _Waiting(self._interpretation.zero_bytes)
+        apart: HourlyTotals | None = None
+        try:
+            for batch in self._read(tally, stop):
+                own.put(tally, batch)
+                if own.is_enough:
+                    apart = apart or self.new_totals()
+                    self._settle(own, apart)
         except SourceError as error:
             return error
-        tally.hours.update(totals.hours())
-        return Counted(tally.record(), tally.rejects)
-
-    def _count_together(
-        self, sources: Sequence[Source], totals: HourlyTotals, stop: threading.Event
-    ) -> list[tuple[Source, Counted | SourceError]]:
-        """Reads small sources to their ends, as one text where they allow it, and adds those to the totals that do not fail."""
-        tallies, waiting = list[SourceTally](), _Waiting(self._interpretation.zero_bytes)
-        for joined in self._join(sources):
-            try:
-                batches = list(joined.text.read(self._read_options))
-            except SourceError:
-                continue  # whose fault it is shows when each is read alone
-            for batch in batches:
-                waiting.put(joined, batch)
-            tallies += joined.tallies
-            if waiting.is_enough:
-                self._settle(waiting, totals)
-        self._settle(waiting, totals)
-        results: dict[str, Counted | SourceError] = {}
-        for tally in tallies:
-            self._progress.advance(tally.source.size, tally.read)
-            results[tally.source.name] = Counted(tally.record(), tally.rejects)
-        for source in sources:
-            if source.name not in results:
-                own = self.new_totals()
-                results[source.name] = self._count_alone(source, own, stop)
-                if isinstance(results[source.name], Counted):
-                    totals.absorb(own)
-        return [(source, results[source.name]) for source in sources]
+        if apart:
+            with files.writing(self._scratch):
+                totals.absorb(apart)
+        waiting.put_all(own)
+        if waiting.is_enough:
+            self._settle(waiting, totals)
+        return tally
 
     def _join(self, sources: Sequence[Source]) -> Iterator[JoinedTally]:
-        """The texts of those of the sources that may be read as one, by their headers."""
-        formats: dict[bytes, Format | None] = {}
-        joined: dict[bytes, JoinedTally] = {}
+        """The texts of those of the sources that may be read as one, by how they start."""
+        told: dict[bytes, tuple[Format, Split] | None] = {}
+        joined: dict[tuple[str, bytes], JoinedTally] = {}
         size = 0
         for source in sources:
             data = _small_content(source)
-            text = decompressed_small(data, _JOINED_BYTES)
-            header, records = (text and split_header(text)) or (b"", b"")
-            if header not in formats:
-                line = header.decode("utf-8", "replace").rstrip("\n")
-                formats[header] = readers.format_with_header(line, self._interpretation.format)
-            known = formats[header]
-            if known is None:
+            text = decompressed_small(data, _JOINED_BYTES) or b""
+            line = text.partition(b"\n")[0]
+            if line not in told:
+                told[line] = readers.format_told_by(line, self._interpretation.format)
+            known, split = told[line] or (None, None)
+            parts = split(text) if split else None
+            if known is None or parts is None:
                 continue
             digest = files.digest_of_bytes(data)
             if source.digest not in ("", digest):
                 continue  # it has changed, as reading it alone will tell
+            header, records = parts
             if size + len(records) > _JOINED_BYTES:
                 yield from joined.values()
                 joined, size = {}, 0
-            if header not in joined:
-                joined[header] = JoinedTally(JoinedText(known, header), [])
-            group = joined[header]
+            if (known.name, header) not in joined:
+                joined[known.name, header] = JoinedTally(JoinedText(known, header), [])
+            group = joined[known.name, header]
             group.text.add(records)
             group.tallies.append(SourceTally(source, RejectSpool(self._scratch), known.name, digest))
             size += len(records)
@@ -240,6 +247,8 @@ class SourceCounter:
     def _settle(self, waiting: _Waiting, totals: HourlyTotals) -> None:
         """Validates the batches that wait, and adds them to the totals and to what is known of their sources."""
         taken = waiting.take()
+        if not taken:
+            return  # and wait for no import
         checked = validate([batch for _, batch in taken], flow_schema(self._interpretation.zero_bytes))
         for (tally, _), batch in zip(taken, checked, strict=True):
             if batch.rejects and self._strict:
@@ -270,10 +279,19 @@ class _Waiting:
         most = 1 if is_prepared() else _PATIENCE
         return self._rows >= most * _ROWS_AT_ONCE or self._raw_bytes >= most * _BYTES_AT_ONCE
 
+    def put_all(self, other: _Waiting) -> None:
+        self._batches += other._batches
+        self._rows += other._rows
+        self._raw_bytes += other._raw_bytes
+
     def take(self) -> list[tuple[Tally, Batch]]:
         taken = self._batches
         self._batches, self._rows, self._raw_bytes = [], 0, 0
         return taken
+
+
+def _result_of(read: SourceTally | SourceError) -> Counted | SourceError:
+    return Counted(read.record(), read.rejects) if isinstance(read, SourceTally) else read
 
 
 def _small_content(source: Source) -> bytes:

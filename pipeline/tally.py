@@ -30,7 +30,7 @@ class Tally(Protocol):
 
 @dataclass
 class SourceTally:
-    """What is known of one source; its hours are told at its end."""
+    """What is known of one source."""
 
     source: Source
     rejects: RejectSpool
@@ -50,6 +50,7 @@ class SourceTally:
         self.valid += batch.table.num_rows
         self.bytes_tx += added.bytes_tx
         self.bytes_rx += added.bytes_rx
+        self.hours.update(_distinct(batch.table.column("hour").to_numpy()))
 
     def where(self, row: int) -> tuple[str, int]:
         return self.source.name, row
@@ -117,6 +118,20 @@ class JoinedTally:
     def where(self, row: int) -> tuple[str, int]:
         (file,), (own,) = self.text.place(np.array([row]))
         return self.tallies[file].source.name, int(own)
+
+
+def _distinct(hours: npt.NDArray[np.int64]) -> list[int]:
+    """The hours that there are, each once. Mostly they lie close together, and are marked rather than sorted."""
+    if not len(hours):
+        return []
+    first, last = int(hours.min()), int(hours.max())
+    if first == last:
+        return [first]
+    if last - first >= len(hours):
+        return np.unique(hours).tolist()
+    marked = np.zeros(last - first + 1, bool)
+    marked[hours - first] = True
+    return (np.flatnonzero(marked) + first).tolist()
 
 
 def _sums_between(values: npt.NDArray[np.int64], borders: npt.NDArray[np.intp]) -> list[int]:

@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 from pipeline.readers import aws, canonical, zeek
 from pipeline.readers.compression import decompressed
-from pipeline.readers.detection import Head, detect, read_head
-from pipeline.readers.interface import Container, Format
+from pipeline.readers.detection import HEAD_BYTES, Head, detect, read_head
+from pipeline.readers.interface import Format, Split
 
 FORMATS: tuple[Format, ...] = (*canonical.FORMATS, *aws.FORMATS, *zeek.FORMATS)
 
@@ -21,16 +21,18 @@ FORMATS: tuple[Format, ...] = (*canonical.FORMATS, *aws.FORMATS, *zeek.FORMATS)
 FORMAT_OPTIONS = ("auto", *dict.fromkeys(known.option for known in FORMATS))
 
 
-def format_with_header(line: str, option: str = "auto") -> Format | None:
-    """The format of all files that start with this line, if that can be told from the line alone and it is no record.
+def format_told_by(line: bytes, option: str = "auto") -> tuple[Format, Split] | None:
+    """The format of all files that start with this line, and how to split them, if the line alone can tell.
 
     Args:
         line: The first line of a text.
         option: As of `open_source`, which finds the same format.
     """
-    if Head("", line.encode()).container is not Container.TEXT:
-        return None
-    return next((known for known in FORMATS if option in ("auto", known.option) and known.is_header(line)), None)
+    head = Head("", line[:HEAD_BYTES])
+    for known in FORMATS:
+        if option in ("auto", known.option) and known.container is head.container and (split := known.split_of(head)):
+            return known, split
+    return None
 
 
 def open_source(raw: BinaryIO, name: str, option: str = "auto") -> tuple[Format, BinaryIO]:

@@ -20,9 +20,10 @@ from pipeline.errors import UnknownFormat
 from pipeline.hours import SECONDS_PER_HOUR
 from pipeline.readers.blocks import TextBlock, text_blocks
 from pipeline.readers.coded import arrow_of, choose, codes_of, constant, first_of, is_text
-from pipeline.readers.detection import Head, split_cells
+from pipeline.readers.detection import Head
 from pipeline.readers.direction import Integers, is_answer
-from pipeline.readers.interface import Batch, Container, Fault, Format, Mask, ReadOptions
+from pipeline.readers.interface import Batch, Container, Fault, Format, Mask, ReadOptions, Split
+from pipeline.readers.joined import split_first_line
 from pipeline.readers.records import NOT_ADDRESS, integers_of, missing, texts_of
 from pipeline.readers.syntax.cells import RULES, Column, Kind
 from pipeline.readers.syntax.delimited import DelimitedParser, Dialect
@@ -70,13 +71,16 @@ class _Text:
     container = Container.TEXT
 
     def recognises(self, head: Head) -> bool:
+        if head.first_line.startswith("#"):
+            return False  # Zeek's, whatever comes
         first = head.split_first_line(None)
-        if "tgw-id" in first or "tgw-attachment-id" in first:
+        if _is_of_gateway(first):
             raise UnknownFormat("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
         return _is_header(first) or any(map(_is_default_line, head.text.splitlines()[:50]))
 
-    def is_header(self, line: str) -> bool:
-        return _is_header(split_cells(line, None))
+    def split_of(self, head: Head) -> Split | None:
+        first = head.split_first_line(None)
+        return split_first_line if _is_header(first) and not _is_of_gateway(first) else None
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
         parser: DelimitedParser | None = None
@@ -103,8 +107,8 @@ class _Parquet:
     def recognises(self, head: Head) -> bool:
         return _is_header([name.replace("_", "-") for name in head.parquet_columns])
 
-    def is_header(self, line: str) -> bool:  # noqa: ARG002 - it has no lines
-        return False
+    def split_of(self, head: Head) -> None:
+        """It has no lines."""
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
         underscored = [Column(c.name.replace("-", "_"), c.kind, c.required) for c in _COLUMNS]
@@ -120,6 +124,11 @@ def _is_header(cells: Sequence[str]) -> bool:
     """Whether these are names of AWS's fields: no record has two of its fields' names for values."""
     known = {column.name for column in _COLUMNS}
     return len(known.intersection(cells)) >= 2 and all(map(_FIELD_NAME.fullmatch, cells))
+
+
+def _is_of_gateway(cells: Sequence[str]) -> bool:
+    """Whether these are names of fields that a Transit Gateway's flow log has."""
+    return "tgw-id" in cells or "tgw-attachment-id" in cells
 
 
 def _is_default_line(line: str) -> bool:

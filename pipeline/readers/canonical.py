@@ -8,8 +8,9 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from pipeline.readers.detection import Head, split_cells
-from pipeline.readers.interface import Batch, Container, Format, ReadOptions
+from pipeline.readers.detection import Head
+from pipeline.readers.interface import Batch, Container, Format, ReadOptions, Split
+from pipeline.readers.joined import split_first_line, split_nothing
 from pipeline.readers.syntax.cells import Column, Kind
 from pipeline.readers.syntax.delimited import read_csv
 from pipeline.readers.syntax.jsonarray import read_json_array
@@ -33,8 +34,12 @@ class _Canonical:
     recognises: Callable[[Head], bool]
     syntax: Callable[[BinaryIO, Sequence[Column]], Iterator[Batch]]
 
-    def is_header(self, line: str) -> bool:
-        return self.syntax is read_csv and _names_fields(split_cells(line, ","))
+    def split_of(self, head: Head) -> Split | None:
+        if self.syntax is read_csv and self.recognises(head):
+            return split_first_line
+        if self.syntax is read_json_lines and head.json_records and self.recognises(head):
+            return split_nothing
+        return None
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
         del options  # the records name their apps and VPCs themselves

@@ -14,7 +14,8 @@ from pipeline.readers.compression import decompressed
 from pipeline.readers.interface import Container, Format
 from pipeline.readers.syntax.parquet import parquet_schema
 
-_HEAD_BYTES = 64 << 10
+#: So much of a file is looked at.
+HEAD_BYTES = 64 << 10
 _JSON_RECORDS = 50  # how many records are looked at; the first may be unfit
 _GAP = re.compile(r"[ \t\r\n,]*")
 _KEY = re.compile(r'"([^"\\]+)"\s*:')
@@ -91,7 +92,7 @@ def read_head(raw: BinaryIO, name: str) -> Head:
     Raises:
         SourceError: It is not even readable.
     """
-    data = decompressed(raw).read(_HEAD_BYTES)
+    data = decompressed(raw).read(HEAD_BYTES)
     columns: tuple[str, ...] = ()
     raw.seek(0)
     if data.startswith(b"PAR1"):

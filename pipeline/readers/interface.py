@@ -177,6 +177,10 @@ class Container(Enum):
     PARQUET = "Parquet"
 
 
+#: From a whole text to its header and the records behind it; None if it must not be read as one with others.
+Split = Callable[[bytes], tuple[bytes, bytes] | None]
+
+
 class Format(Protocol):
     """One raw format. `readers.FORMATS` lists them; a new one is a module that has an object of this shape.
 
@@ -200,8 +204,12 @@ class Format(Protocol):
             UnknownFormat: It is a near relation that must not be half-read, as a Zeek log of another kind.
         """
 
-    def is_header(self, line: str) -> bool:
-        """Whether a file with this first line is of this format, whatever follows, and its records start behind it."""
+    def split_of(self, head: Head) -> Split | None:
+        """How to split a file, if its first line tells that it is of this format, or else refused by `read`, whatever follows.
+
+        Args:
+            head: Of that line alone.
+        """
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
         """Reads a decompressed stream to its end, as batches of flow records (`schema.FLOW_SCHEMA`, unvalidated).

@@ -1,4 +1,4 @@
-"""Small files with the same header, read as one text: what a reader costs for each file is then paid once."""
+"""Small files that start alike, read as one text: what a reader costs for each file is then paid once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.readers.interface import Batch, Format, ReadOptions, RowNumbers
 
 #: With one of these in it, a text may not end where its file does: a quote may go on, a return may be a line's end.
 _QUOTE, _RETURN = b'"', b"\r"
-_FIRST_ROW = 2  # the header is line 1
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # is one only where a text starts
 
 
 class JoinedText:
@@ -21,13 +21,14 @@ class JoinedText:
 
     Args:
         known: Their format.
-        header: Their first line, with its newline.
+        header: What they all start with: whole lines, or b"" where the first line is a record.
     """
 
     def __init__(self, known: Format, header: bytes) -> None:
         self.format = known
         self._parts = [header]
-        self._starts = [_FIRST_ROW]  # the line on which each file's records start; one more for the next
+        self._first_row = 1 + count_lines(header)
+        self._starts = [self._first_row]  # the line on which each file's records start; one more for the next
 
     def add(self, records: bytes) -> None:
         """Adds a file: all that it has behind its header."""
@@ -50,12 +51,15 @@ class JoinedText:
         """From row numbers of the batches: the number of the file, and the row number in it."""
         starts = np.array(self._starts)
         files = np.searchsorted(starts, rows, side="right") - 1
-        return files, rows - starts[files] + _FIRST_ROW
+        return files, rows - starts[files] + self._first_row
 
 
-def split_header(text: bytes) -> tuple[bytes, bytes] | None:
-    """A text's first line, with its newline, and what is behind it; None if the text must not be joined to others."""
-    if _QUOTE in text or _RETURN in text:
-        return None
+def split_first_line(text: bytes) -> tuple[bytes, bytes] | None:
+    """The first line of a text, and what is behind it (see `interface.Split`)."""
     end = text.find(b"\n") + 1
-    return (text[:end], text[end:]) if end else None
+    return None if not end or _QUOTE in text or _RETURN in text else (text[:end], text[end:])
+
+
+def split_nothing(text: bytes) -> tuple[bytes, bytes] | None:
+    """No header, and all of a text whose lines each stand for themselves."""
+    return None if text.startswith(_BYTE_ORDER_MARK) or _RETURN in text else (b"", text)

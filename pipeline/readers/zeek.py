@@ -24,7 +24,7 @@ from pipeline.hours import SECONDS_PER_HOUR
 from pipeline.readers.blocks import TextBlock, text_blocks
 from pipeline.readers.coded import arrow_of, constant, first_of
 from pipeline.readers.detection import Head
-from pipeline.readers.interface import Batch, Container, Fault, Format, ReadOptions
+from pipeline.readers.interface import Batch, Container, Fault, Format, ReadOptions, Split
 from pipeline.readers.records import NOT_ADDRESS, column_of, missing, texts_of
 from pipeline.readers.syntax.cells import RULES, Column, Kind
 from pipeline.readers.syntax.delimited import DelimitedParser, Dialect
@@ -32,7 +32,10 @@ from pipeline.readers.syntax.jsonlines import read_json_lines
 from pipeline.schema import FLOW_SCHEMA
 
 _PATH = "conn"
+_FIRST_LINES = ("#separator", "#fields\t", "#path\t")
 _DIRECTIVE = re.compile(rb"#[^\n]*\n?")
+_HEADER = re.compile(rb"(?:#[^\n]*\n)+")
+_OPENED = re.compile(rb"^#open[^\n]*", re.MULTILINE)
 _COLUMNS = [
     Column("ts", Kind.SECONDS),
     Column("id.orig_h", Kind.TEXT),
@@ -59,14 +62,14 @@ class _Tsv:
     container = Container.TEXT
 
     def recognises(self, head: Head) -> bool:
-        if not head.first_line.startswith(("#separator", "#fields\t", "#path\t")):
+        if not head.first_line.startswith(_FIRST_LINES):
             return False
         path = re.search(r"^#path[ \t]+(\S+)", head.text, re.MULTILINE)
         _require_conn(path[1] if path else None)
         return True
 
-    def is_header(self, line: str) -> bool:  # noqa: ARG002 - its header has several lines
-        return False
+    def split_of(self, head: Head) -> Split | None:
+        return _split if head.first_line.startswith(_FIRST_LINES) else None
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
         header = _Header()
@@ -82,6 +85,20 @@ class _Tsv:
                     raise UnreadableSource(
                         f"line {piece.first_line}: a record before the #fields line that names its columns"
                     )
+
+
+def _split(text: bytes) -> tuple[bytes, bytes] | None:
+    """The `#` lines that a text starts with, but for the time of `#open`, and the records up to `#close`; None where there
+    are `#` lines between the records.
+    """
+    header = _HEADER.match(text)
+    if header is None or b"\r" in text:
+        return None
+    records = text[header.end() :]
+    last = records.rfind(b"\n", 0, -1) + 1
+    if records.startswith(b"#close", last):
+        records = records[:last]
+    return None if records.startswith(b"#") or b"\n#" in records else (_OPENED.sub(b"#open", header[0]), records)
 
 
 @dataclass
@@ -132,8 +149,8 @@ class _Json:
             raise UnknownFormat("a Zeek log other than conn.log", "flowlog reads conn.log only")
         return True
 
-    def is_header(self, line: str) -> bool:  # noqa: ARG002 - it has none
-        return False
+    def split_of(self, head: Head) -> None:
+        """The file's name may tell, too."""
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
         # Some shippers write id_orig_h for id.orig_h, as dots trouble their databases.

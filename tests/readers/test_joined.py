@@ -1,24 +1,43 @@
 """Small files read as one text: what came of each is what comes of it alone."""
 
 import gzip
+import io
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import readers
+from pipeline import counting, readers
 from pipeline.counting import SourceCounter, lots_of
+from pipeline.errors import SourceError, UnknownFormat
 from pipeline.interpretation import Interpretation
+from pipeline.readers.addresses import AppMap
 from pipeline.readers.compression import decompressed_small
-from pipeline.readers.joined import split_header
+from pipeline.readers.interface import ReadOptions
+from pipeline.readers.joined import split_first_line, split_nothing
 from pipeline.resources import Resources
 from pipeline.sources import Source
+from pipeline.validation import validate
 from tests.readers.helpers import format_of
 
 CSV = b"hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
 OTHER_CSV = b"src_app,dest_app,vpc_id,hour,bytes_rx,bytes_tx\n"
 AWS = b"version srcaddr dstaddr srcport dstport bytes start action log-status\n"
+GATEWAY = b"version tgw-id srcaddr dstaddr srcport dstport bytes start log-status\n"
+BOM = b"\xef\xbb\xbf"
+ZEEK = (
+    b"#separator \\x09\n#unset_field\t-\n#path\tconn\n#open\t%d\n#fields\tts\tid.orig_h\tid.resp_h\torig_bytes\tresp_bytes\n"
+)
+ZEEK_HEADERS = [
+    ZEEK % 1,
+    ZEEK % 2,
+    (ZEEK % 3).replace(b"\t-", b"\t?"),
+    (ZEEK % 4).replace(b"orig_bytes\tresp_bytes", b"resp_bytes\torig_bytes"),
+    (ZEEK % 5).replace(b"conn", b"dns"),
+    (ZEEK % 6).replace(b"#path\tconn\n", b""),
+    b"#separator \\x09\n",
+]
 
 csv_lines = st.sampled_from(
     [
@@ -44,6 +63,47 @@ aws_lines = st.sampled_from(
         b"2 nobody 10.0.0.2 1 2 5 7200 ACCEPT OK",
     ]
 )
+json_lines = st.sampled_from(
+    [
+        *[
+            b'{"hour":%d,"src_app":"%s","dest_app":"b","vpc_id":"v","bytes_tx":%d,"bytes_rx":2}' % fields
+            for fields in [
+                (1, b"a", 1),
+                (2, b"c", 3),
+                (2, b"a", 9007199254740991),
+                (0, b"a", 1),
+                (1, b"", 1),
+                (1, b"\\u0061", 1),
+            ]
+        ],
+        b'{"vpc_id":"v","dest_app":"b","src_app":"a","hour":3,"bytes_tx":5,"bytes_rx":6,"note":{"x":[1,"}\\n{"]}}',
+        b'{"hour":1,"src_app":"a","dest_app":"b","vpc_id":"v"}',
+        b'{"hour":1,"src_app":"a",',
+        b'"dest_app":"b","vpc_id":"v","bytes_tx":1,"bytes_rx":2}',
+        b'{"ts":3600.5,"id.orig_h":"10.0.0.1","id.resp_h":"10.0.0.2","orig_bytes":1,"resp_bytes":2}',
+        b'{"hour":1}',
+        b"[1]",
+        b"{",
+        b"",
+        b'{"hour":1,"src_app":"\xff","dest_app":"b","vpc_id":"v","bytes_tx":1,"bytes_rx":2}',
+        b"\r",
+    ]
+)
+zeek_lines = st.sampled_from(
+    [
+        b"3600.5\t10.0.0.1\t10.0.0.2\t5\t7",
+        b"7200.0\t10.0.0.2\t10.0.0.1\t-\t7",
+        b"7200.0\t10.0.0.2\t10.0.0.1\t?\t7",
+        b"7200.0\t10.0.0.2\tnobody\t1\t7",
+        b"",
+        b"#path\tdns",
+        b"#unset_field\t?",
+        b"#open\t7",
+        b"#close\t7",
+        b"2 1 eni-1 10.0.0.1 10.0.0.2 1 2 6 1 40 3600 3660 ACCEPT OK",
+    ]
+)
+zeek_ends = st.sampled_from([b"", b"#close\t1\n", b"#close\t2", b"#"])
 
 
 def bodies(lines):
@@ -56,13 +116,18 @@ raw_files = st.one_of(
     bodies(csv_lines).map(lambda body: CSV + body),
     bodies(csv_lines).map(lambda body: OTHER_CSV + body),
     bodies(aws_lines).map(lambda body: AWS + body),
-    st.sampled_from([b"", CSV[:-1], b"\xef\xbb\xbf" + CSV + b"1,a,b,v,1,1\n", b"no flow log\n", b'{"hour":1}\n']),
+    bodies(json_lines),
+    st.tuples(st.sampled_from(ZEEK_HEADERS), bodies(zeek_lines), zeek_ends).map(b"".join),
+    st.sampled_from(
+        [b"", CSV[:-1], BOM + CSV + b"1,a,b,v,1,1\n", b"no flow log\n", GATEWAY, GATEWAY + b"6 t a b 1 2 3 4 OK\n"]
+    ),
+    bodies(json_lines).map(lambda body: BOM + body),
 )
 packings = st.sampled_from([bytes, gzip.compress, lambda text: gzip.compress(text)[:-3]])
 
 
-def counted(sources, scratch, together):
-    counter = SourceCounter(Interpretation(), scratch, Resources(workers=1))
+def counted(sources, scratch, together, option="auto"):
+    counter = SourceCounter(Interpretation(format=option), scratch, Resources(workers=1))
     lots = list(counter.count_all(lots_of(sources) if together else [[source] for source in sources]))
     results = {
         source.name: str(result) if isinstance(result, Exception) else (result.record, rejects_of(result))
@@ -79,27 +144,61 @@ def rejects_of(result):
     return [row for batch in result.rejects.batches() for row in batch.to_pylist()]
 
 
-@given(st.lists(st.tuples(raw_files, packings), min_size=2, max_size=6))
-def test_files_counted_together_count_as_each_does_alone(tmp_path_factory, contents):
+@given(st.lists(st.tuples(raw_files, packings), min_size=2, max_size=6), st.sampled_from(["auto", "json", "zeek"]))
+def test_files_counted_together_count_as_each_does_alone(tmp_path_factory, contents, option):
     folder = tmp_path_factory.mktemp("raw")
     sources = []
     for number, (text, pack) in enumerate(contents):
         path = folder / f"{number}.log"
         path.write_bytes(pack(text))
         sources.append(Source.at(path))
-    assert counted(sources, folder, together=True) == counted(sources, folder, together=False)
+    assert counted(sources, folder, True, option) == counted(sources, folder, False, option)
 
 
-def test_files_with_the_same_header_are_read_as_one_text(tmp_path, monkeypatch):
+def small_files(folder, *texts):
+    for number, text in enumerate(texts):
+        (folder / f"{number}.log").write_bytes(text)
+    return [Source.at(path) for path in sorted(folder.iterdir())]
+
+
+CSV_FILES = [CSV + b"%d,a,b,v,1,1\n" % hour for hour in range(1, 6)]
+JSON_FILES = [
+    b'{"hour":%d,"src_app":"a","dest_app":"b","vpc_id":"v","bytes_tx":1,"bytes_rx":1}\n' % hour for hour in range(1, 6)
+]
+ZEEK_FILES = [(ZEEK + b"%d\t10.0.0.1\t10.0.0.2\t1\t1\n#close\t%d\n") % (hour, hour * 3600, hour) for hour in range(1, 6)]
+
+
+@pytest.mark.parametrize("texts", [CSV_FILES, JSON_FILES, ZEEK_FILES], ids=["CSV", "JSON Lines", "Zeek"])
+def test_files_that_start_alike_are_read_as_one_text(tmp_path, monkeypatch, texts):
     opened = []
     real = readers.open_source
     monkeypatch.setattr(readers, "open_source", lambda *arguments: opened.append(1) or real(*arguments))
-    for number in range(5):
-        (tmp_path / f"{number}.csv").write_bytes(CSV + b"%d,a,b,v,1,1\n" % (number + 1))
-    results, totals = counted([Source.at(path) for path in sorted(tmp_path.iterdir())], tmp_path, together=True)
+    results, totals = counted(small_files(tmp_path, *texts), tmp_path, together=True)
     assert [record.hours for record, _ in results.values()] == [[1], [2], [3], [4], [5]]
     assert sorted(totals) == [1, 2, 3, 4, 5]
     assert not opened  # by which each would have been read alone
+
+
+@pytest.mark.parametrize("texts", [CSV_FILES, JSON_FILES, ZEEK_FILES, [CSV_FILES[0], JSON_FILES[1], ZEEK_FILES[2]]])
+def test_small_files_are_validated_by_one_call_whatever_they_are(tmp_path, monkeypatch, texts):
+    calls = []
+    monkeypatch.setattr(counting, "validate", lambda *arguments: calls.append(1) or validate(*arguments))
+    _, totals = counted(small_files(tmp_path, *texts), tmp_path, together=True)
+    assert len(totals) == len(texts)
+    assert len(calls) == 1
+
+
+def test_of_a_source_that_fails_after_some_of_it_was_summed_nothing_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(counting, "_ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(counting, "is_prepared", lambda: True)
+    whole = ZEEK_FILES[0]
+    fails = whole + b"#path\tdns\n"
+    summed = []
+    monkeypatch.setattr(counting, "validate", lambda *arguments: summed.append(1) or validate(*arguments))
+    results, totals = counted(small_files(tmp_path, whole, fails), tmp_path, together=True)
+    assert "Zeek dns log" in list(results.values())[1]
+    assert [(hour, row["bytes_tx"]) for hour, rows in totals.items() for row in rows] == [(1, 1)]
+    assert len(summed) >= 2  # the failing one's first rows, too
 
 
 def test_a_lot_ends_where_a_big_source_or_a_full_one_comes(tmp_path):
@@ -111,21 +210,48 @@ def test_a_lot_ends_where_a_big_source_or_a_full_one_comes(tmp_path):
 
 
 @pytest.mark.parametrize("text", [b"", b"no newline", b'a,"b"\n1,2\n', b"a,b\r\n1,2\r\n"])
-def test_some_texts_are_never_joined_to_others(text):
-    assert split_header(text) is None
+def test_some_texts_with_a_header_line_are_never_joined_to_others(text):
+    assert split_first_line(text) is None
 
 
-@given(raw_files.filter(bool))
-def test_the_format_of_a_header_is_the_format_of_the_file(text):
-    line = text.split(b"\n")[0].decode()
-    if known := readers.format_with_header(line):
-        assert format_of(text) == known.name
+@pytest.mark.parametrize("text", [b"{}\r\n{}\n", BOM + b"{}\n"])
+def test_nor_are_some_without(text):
+    assert split_nothing(text) is None
 
 
-@pytest.mark.parametrize("line", ["", "{", '{"hour":1}', "2 1 eni-1 10.0.0.1", "#separator \\x09", "a,b,c"])
-def test_other_first_lines_are_no_headers(line):
-    assert readers.format_with_header(line) is None
-    assert readers.format_with_header(line, "csv") is None
+@given(raw_files.filter(bool), st.sampled_from(["auto", "csv", "json", "aws-vpc", "zeek"]))
+def test_the_format_that_a_first_line_tells_is_the_format_of_the_file(text, option):
+    if told := readers.format_told_by(text.split(b"\n")[0], option):
+        known, _ = told
+        try:
+            assert format_of(text, option=option) == known.name
+        except UnknownFormat:
+            with pytest.raises(SourceError):
+                list(known.read(io.BytesIO(text), ReadOptions(AppMap())))
+
+
+@pytest.mark.parametrize("line", [CSV, AWS, JSON_FILES[0], b"#separator \\x09\n"])
+def test_a_first_line_may_tell_the_format(line):
+    assert readers.format_told_by(line.rstrip(b"\n"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{",
+        b'{"hour":1}',
+        JSON_FILES[0][:-2],
+        b"[" + JSON_FILES[0],
+        b"2 1 eni-1 10.0.0.1",
+        b"#close",
+        b"a,b,c",
+        GATEWAY,
+    ],
+)
+def test_other_first_lines_do_not(line):
+    assert readers.format_told_by(line) is None
+    assert readers.format_told_by(line, "csv") is None
 
 
 class TestDecompressingAtOnce:
