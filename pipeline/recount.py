@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.aggregation import HourlyTotals
-from pipeline.counting import Counted, SourceCounter
+from pipeline.counting import Counted, Lot, SourceCounter, lots_of
 from pipeline.errors import SourceError, UnreadableSource
 from pipeline.interpretation import Interpretation
 from pipeline.ledger import SourceRecord, Standing
@@ -46,7 +46,7 @@ def find_again(sources: Iterable[Standing], candidates: Iterable[Path] = ()) -> 
 def recount(
     sources: Collection[Standing],
     files: dict[str, Source],
-    hours: Collection[int],
+    hours: frozenset[int],
     scratch: Path,
     resources: Resources,
 ) -> tuple[HourlyTotals, list[str]]:
@@ -68,20 +68,46 @@ def recount(
     by_interpretation: dict[str, list[Standing]] = defaultdict(list)
     for standing in sources:
         by_interpretation[str(standing.interpretation)].append(standing)
-    totals: HourlyTotals | None = None
-    problems: list[str] = []
+    totals, problems = HourlyTotals(scratch, resources.totals_bytes), list[str]()
     for group in by_interpretation.values():
         counter = SourceCounter(Interpretation.from_json(group[0].interpretation), scratch, resources)
-        totals = totals or counter.new_totals()
-        for lot in counter.count_all([files[standing.source.digest]] for standing in group):
-            standing, (_, counted) = group[lot.number], lot.results[0]
-            if problem := _difference(standing.source, counted):
-                problems.append(f"{standing.source.path}: {problem}")
-                continue
-            for hour, read in lot.totals.by_hour():
-                if hour in hours and hour in standing.hours:
-                    totals.add(read())
-    return totals or HourlyTotals(scratch, resources.totals_bytes), sorted(problems)
+        # Named by number: a file whose content was counted from two paths is there twice.
+        numbered = [replace(files[standing.source.digest], name=str(i)) for i, standing in enumerate(group)]
+        apart: list[list[Source]] = []
+        for lots in (lots_of(numbered), apart):  # the first fills the second
+            for lot in counter.count_all(lots):
+                again = [(group[int(source.name)], counted) for source, counted in lot.results]
+                if len(again) == 1 or all(_counts_whole(standing, counted, hours) for standing, counted in again):
+                    problems += _add(lot, again, hours, totals)
+                else:
+                    apart += [[source] for source, _ in lot.results]
+    return totals, sorted(problems)
+
+
+def _counts_whole(standing: Standing, counted: Counted | SourceError, hours: frozenset[int]) -> bool:
+    """Whether all that was counted is to be added, as far as it is in these hours."""
+    return (
+        isinstance(counted, Counted)
+        and not _difference(standing.source, counted)
+        and standing.hours.issuperset(hours.intersection(counted.record.hours))
+    )
+
+
+def _add(
+    lot: Lot, again: list[tuple[Standing, Counted | SourceError]], hours: frozenset[int], totals: HourlyTotals
+) -> list[str]:
+    """Adds what a lot has in the hours for which its sources still count, or says what stands against it."""
+    problems = [
+        f"{standing.source.path}: {problem}"
+        for standing, counted in again
+        if (problem := _difference(standing.source, counted))
+    ]
+    if not problems:
+        wanted = hours & frozenset[int]().union(*(standing.hours for standing, _ in again))
+        for hour, read in lot.totals.by_hour():
+            if hour in wanted:
+                totals.add(read())
+    return problems
 
 
 def _difference(before: SourceRecord, counted: Counted | SourceError) -> str | None:
