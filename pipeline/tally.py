@@ -50,7 +50,15 @@ class SourceTally:
         self.valid += batch.table.num_rows
         self.bytes_tx += added.bytes_tx
         self.bytes_rx += added.bytes_rx
-        self.hours.update(_distinct(batch.table.column("hour").to_numpy()))
+        self._add_hours(batch.table.column("hour").to_numpy())
+
+    def _add_hours(self, hours: npt.NDArray[np.int64]) -> None:
+        """Takes note of the hours that there are. Mostly all that lie between the extremes are known, and one look tells."""
+        if len(hours):
+            between = range(int(hours.min()), int(hours.max()) + 1)
+            if len(between) > len(self.hours) or not self.hours.issuperset(between):
+                changes = hours[1:] != hours[:-1]
+                self.hours.update(hours[:1].tolist(), np.unique(hours[1:][changes]).tolist())
 
     def where(self, row: int) -> tuple[str, int]:
         return self.source.name, row
@@ -118,20 +126,6 @@ class JoinedTally:
     def where(self, row: int) -> tuple[str, int]:
         (file,), (own,) = self.text.place(np.array([row]))
         return self.tallies[file].source.name, int(own)
-
-
-def _distinct(hours: npt.NDArray[np.int64]) -> list[int]:
-    """The hours that there are, each once. Mostly they lie close together, and are marked rather than sorted."""
-    if not len(hours):
-        return []
-    first, last = int(hours.min()), int(hours.max())
-    if first == last:
-        return [first]
-    if last - first >= len(hours):
-        return np.unique(hours).tolist()
-    marked = np.zeros(last - first + 1, bool)
-    marked[hours - first] = True
-    return (np.flatnonzero(marked) + first).tolist()
 
 
 def _sums_between(values: npt.NDArray[np.int64], borders: npt.NDArray[np.intp]) -> list[int]:
