@@ -139,7 +139,9 @@ def flow_schema(zero_bytes: ZeroBytes = "accept") -> pandera.DataFrameSchema:
 
 
 def coded(table: pa.Table) -> pa.Table:
-    """A table with its text coded, and each column in one piece."""
+    """A table with its text coded, and each column in one piece: itself, if it is so."""
+    if all(column.num_chunks == 1 and not pa.types.is_string(column.type) for column in table.columns):
+        return table
     return pa.table(
         [
             column.combine_chunks().dictionary_encode() if pa.types.is_string(column.type) else column.combine_chunks()

@@ -51,11 +51,11 @@ def stage_hours(
         filled = [table for table in [*kept, *(read() for read in added[hour])] if table.num_rows]
         # The usual case, that there is only one, costs nothing: it is in the store's order.
         new = filled[0] if len(filled) == 1 else merge_sorted(filled)
+        after = sums_of(new)
         if new.num_rows:
-            transaction.stage(store.partition(hour), partial(write_partition, totals=new))
+            transaction.stage(store.partition(hour), partial(write_partition, totals=new, sums=after))
         elif present.num_rows:
             transaction.remove(store.partition(hour))
-        after = sums_of(new)
         before = sums_of(present) if present.num_rows else dict.fromkeys(after, 0)
         return hour, {name: after[name] - before[name] for name in after}
 

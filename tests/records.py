@@ -4,8 +4,10 @@ import duckdb
 import pyarrow as pa
 from hypothesis import strategies as st
 
+from pipeline.aggregation import sums_of
 from pipeline.merging import sort_totals
 from pipeline.schema import FLOW_SCHEMA, TOTALS_SCHEMA
+from pipeline.store.partitions import write_partition
 
 NAMES = TOTALS_SCHEMA.names
 
@@ -44,3 +46,8 @@ def judged(flows):
                       count(*) AS flows
                FROM flows GROUP BY ALL ORDER BY hour, src_app, dest_app, vpc_id"""
     return duckdb.sql(query).to_arrow_table().cast(TOTALS_SCHEMA)
+
+
+def write_totals(path, totals):
+    """Writes an hour's totals as a run does."""
+    write_partition(path, totals, sums_of(totals))

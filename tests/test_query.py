@@ -14,7 +14,7 @@ from pipeline.errors import StoreDamaged, SumOverflow, UsageError
 from pipeline.query import Query, run_query
 from pipeline.schema import KEY, TOTALS_SCHEMA
 from pipeline.store.locations import Locations
-from pipeline.store.partitions import write_partition
+from tests.records import write_totals
 
 SMALL = [
     (1, "a", "b", "v", 10, 1, 1),
@@ -34,7 +34,7 @@ def stored(root, rows):
             [dict(zip(TOTALS_SCHEMA.names, row, strict=True)) for row in of_hour], schema=TOTALS_SCHEMA
         )
         store.partition(hour).parent.mkdir(parents=True)
-        write_partition(store.partition(hour), totals)
+        write_totals(store.partition(hour), totals)
     return store
 
 

@@ -11,9 +11,10 @@ import pytest
 from pipeline.errors import StoreDamaged, StoreLocked
 from pipeline.flowstore import FlowStore
 from pipeline.store.lock import locked
-from pipeline.store.partitions import read_partition, write_partition
+from pipeline.store.partitions import read_partition
 from pipeline.verify import DeepOptions
 from tests.conftest import ingest_records
+from tests.records import write_totals
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def rewrite(store, edit, hour=1):
     """Puts other totals into an hour, in a file that is whole."""
     totals = edit(read_partition(store.locations, hour))
     store.locations.partition(hour).unlink()
-    write_partition(store.locations.partition(hour), totals)
+    write_totals(store.locations.partition(hour), totals)
 
 
 def edit_record(store, edit, number=0):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -63,7 +63,7 @@ class PartitionSummary:
     file_bytes: int
 
 
-def write_partition(path: Path, totals: pa.Table) -> None:
+def write_partition(path: Path, totals: pa.Table, sums: Mapping[str, int]) -> None:
     """Writes an hour's totals.
 
     The file's bytes depend on nothing but the totals, so that a run that was interrupted and repeated leaves the same.
@@ -72,17 +72,15 @@ def write_partition(path: Path, totals: pa.Table) -> None:
         path: A new file; its folder must be there.
         totals: `schema.TOTALS_SCHEMA` or `schema.PARTITION_SCHEMA`, in the store's order; its text may be coded, if each
             column's texts are in the order in which they come.
+        sums: Of its `bytes_tx`, `bytes_rx` and `flows`, as `aggregation.sums_of` gives them.
     """
     import pyarrow.parquet as pq
 
-    from pipeline.aggregation import sums_of  # the kernel and numpy, which reading does without
-
-    summary = {_SUMMARY_KEYS[name]: str(total).encode() for name, total in sums_of(totals).items()}
+    summary = {key: str(sums[name]).encode() for name, key in _SUMMARY_KEYS.items()}
     table = coded(totals.select(PARTITION_SCHEMA.names))
-    order = [pq.SortingColumn(table.column_names.index(name)) for name in PARTITION_ORDER]
-    options = {**_WRITE_OPTIONS, **_PARTITION_OPTIONS, "sorting_columns": order}
     content = pa.BufferOutputStream()  # the writer writes in small pieces, which costs more on a file than in memory
-    with pq.ParquetWriter(content, table.schema, **options) as writer:
+    options = _WRITE_OPTIONS | _PARTITION_OPTIONS
+    with pq.ParquetWriter(content, table.schema, sorting_columns=_sorting_columns(), **options) as writer:
         writer.write_table(table, _ROW_GROUP_ROWS)
         writer.add_key_value_metadata(summary)
     path.write_bytes(content.getvalue())
@@ -190,6 +188,13 @@ def _read(path: str, schema: pa.Schema) -> pa.Table:
     except _UNREADABLE as error:
         raise StoreDamaged(path, str(error)) from error
     raise StoreDamaged(path, f"its columns are {columns}")
+
+
+@cache
+def _sorting_columns() -> list[Any]:
+    import pyarrow.parquet as pq
+
+    return [pq.SortingColumn(PARTITION_SCHEMA.get_field_index(name)) for name in PARTITION_ORDER]
 
 
 @cache

@@ -19,10 +19,10 @@ from pipeline.store.partitions import (
     read_partitions,
     read_rejects,
     summarise_partition,
-    write_partition,
     write_rejects,
 )
 from pipeline.values import INT64_MAX
+from tests.records import write_totals
 
 ROW = {"hour": 5, "src_app": "a", "dest_app": "b", "vpc_id": "v", "bytes_tx": 1, "bytes_rx": 2, "flows": 3}
 
@@ -47,7 +47,7 @@ def test_what_is_written_reads_back_equal(tmp_path_factory, content):
     store.partition(5).parent.mkdir(parents=True)
     rows = [dict(zip(TOTALS_SCHEMA.names, (5, *key, *values), strict=True)) for key, values in content.items()]
     totals = totals_of(*rows)
-    write_partition(store.partition(5), totals)
+    write_totals(store.partition(5), totals)
     assert read_partition(store, 5).equals(totals)
 
 
@@ -58,7 +58,7 @@ def test_an_unknown_hour_has_no_rows(store):
 def test_several_hours_stand_one_behind_the_other_in_one_piece(store):
     for hour, apps in {5: "ab", 7: "c"}.items():
         store.partition(hour).parent.mkdir(exist_ok=True)
-        write_partition(store.partition(hour), totals_of(*({"hour": hour, "src_app": app} for app in apps)))
+        write_totals(store.partition(hour), totals_of(*({"hour": hour, "src_app": app} for app in apps)))
     table = read_partitions(store, [7, 6, 5])
     assert table.equals(pa.concat_tables([read_partition(store, hour) for hour in (7, 5)]))
     assert {column.num_chunks for column in table.columns} == {1}
@@ -66,12 +66,12 @@ def test_several_hours_stand_one_behind_the_other_in_one_piece(store):
 
 
 def test_a_file_s_size_is_told_and_0_of_none(store):
-    write_partition(store.partition(5), totals_of({}))
+    write_totals(store.partition(5), totals_of({}))
     assert [partition_bytes(store, hour) for hour in (5, 6)] == [len(store.partition(5).read_bytes()), 0]
 
 
 def test_the_file_has_the_columns_of_the_format_and_not_the_hour(store):
-    write_partition(store.partition(5), totals_of({}))
+    write_totals(store.partition(5), totals_of({}))
     assert pq.read_schema(store.partition(5)).equals(PARTITION_SCHEMA)
 
 
@@ -80,13 +80,13 @@ def test_the_bytes_of_the_file_depend_on_the_totals_alone(store):
     chunked = pa.concat_tables([totals.slice(0, 123), totals.slice(123)])
     written = []
     for table in (totals, chunked):
-        write_partition(store.partition(5), table)
+        write_totals(store.partition(5), table)
         written.append(store.partition(5).read_bytes())
     assert written[0] == written[1]
 
 
 def test_the_footer_alone_tells_the_sums(store):
-    write_partition(store.partition(5), totals_of({}, {"src_app": "z", "bytes_tx": 2**63 - 1}))
+    write_totals(store.partition(5), totals_of({}, {"src_app": "z", "bytes_tx": 2**63 - 1}))
     size = store.partition(5).stat().st_size
     assert summarise_partition(store, 5) == PartitionSummary(
         hour=5, rows=2, flows=6, bytes_tx=2**63, bytes_rx=4, file_bytes=size
@@ -95,7 +95,7 @@ def test_the_footer_alone_tells_the_sums(store):
 
 def test_a_flipped_bit_in_a_page_is_found_by_its_checksum(store):
     path = store.partition(5)
-    write_partition(path, totals_of(*({"src_app": f"app-{i:03}"} for i in range(500))))
+    write_totals(path, totals_of(*({"src_app": f"app-{i:03}"} for i in range(500))))
     content = bytearray(path.read_bytes())
     content[len(content) // 4] ^= 1
     path.write_bytes(content)
@@ -126,7 +126,7 @@ def test_rejects_are_written_as_they_come_and_read_back_in_order(store):
 
 
 def test_only_whole_partitions_are_listed(store):
-    write_partition(store.partition(5), totals_of({}))
+    write_totals(store.partition(5), totals_of({}))
     store.partition(4).parent.mkdir()  # a run was cut off before it moved the file
     for name in ("hour=07", "hour=x", "other"):
         (store.flows / name).mkdir()
