@@ -38,12 +38,12 @@ def test_a_million_keys_in_one_hour(store, tmp_path):
     assert verify(store).problems == []
 
 
-def test_a_year_of_hours_in_one_file(store, tmp_path):
-    write(tmp_path / "a.csv", (f"{hour},a,b,v,{hour},0\n" for hour in range(1, 8_761)))
+def test_thousands_of_hours_in_one_file(store, tmp_path):
+    write(tmp_path / "a.csv", (f"{hour},a,b,v,{hour},0\n" for hour in range(1, 3_001)))
     summary = ingest([str(tmp_path / "a.csv")], store)
-    assert summary.hours == list(range(1, 8_761))
-    totals = run_query(store, Query(1, until=8_761, by=("src_app",)))
-    assert totals.column("bytes_tx").to_pylist() == [8_760 * 8_761 // 2]
+    assert summary.hours == list(range(1, 3_001))
+    totals = run_query(store, Query(1, until=3_001, by=("src_app",)))
+    assert totals.column("bytes_tx").to_pylist() == [3_000 * 3_001 // 2]
 
 
 def test_the_last_hour_that_there_is(store, tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import counting, readers
@@ -41,7 +41,8 @@ def recounted(standing, hours, scratch):
     return sums, problems
 
 
-@given(st.lists(st.tuples(rows, hours_of, st.booleans()), max_size=5), hours_of)
+@given(st.lists(st.tuples(rows, hours_of, st.booleans()), max_size=4), hours_of)
+@settings(max_examples=40)
 def test_each_adds_what_it_has_in_its_hours_if_it_counts_as_before(tmp_path_factory, sources, hours):
     folder = tmp_path_factory.mktemp("raw")
     standing, expected, wrong = [], Counter(), []

@@ -26,7 +26,7 @@ def test_every_answer_is_one_that_the_document_names(document, path, method, mod
     operation = document[path][method]
 
     @given(operation.as_strategy(mode))
-    @settings(max_examples=80, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck))
     def asks(case):
         assume(not mode.is_positive or not is_refused_for_what_no_schema_can_say(case))
         answer = case.call()
