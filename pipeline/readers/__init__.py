@@ -15,7 +15,8 @@ from pipeline.readers.compression import decompressed
 from pipeline.readers.detection import HEAD_BYTES, Head, detect, read_head
 from pipeline.readers.interface import Format, Split
 
-FORMATS: tuple[Format, ...] = (*canonical.FORMATS, *aws.FORMATS, *zeek.FORMATS)
+#: As they are asked: the text of AWS last, which may be known by a line that is not the first.
+FORMATS: tuple[Format, ...] = (*canonical.FORMATS, *zeek.FORMATS, *aws.FORMATS)
 
 #: The values of `--format`.
 FORMAT_OPTIONS = ("auto", *dict.fromkeys(known.option for known in FORMATS))

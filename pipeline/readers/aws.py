@@ -71,8 +71,6 @@ class _Text:
     container = Container.TEXT
 
     def recognises(self, head: Head) -> bool:
-        if head.first_line.startswith("#"):
-            return False  # Zeek's, whatever comes
         first = head.split_first_line(None)
         if _is_of_gateway(first):
             raise UnknownFormat("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
