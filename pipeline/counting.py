@@ -19,7 +19,7 @@ from pipeline.readers.addresses import AppMap
 from pipeline.readers.blocks import BLOCK_BYTES
 from pipeline.readers.compression import decompressed_small
 from pipeline.readers.interface import Batch, Format, ReadOptions, Split
-from pipeline.readers.joined import JoinedText
+from pipeline.readers.joined import JoinedText, parts_of
 from pipeline.rejects import RejectSpool
 from pipeline.resources import Resources
 from pipeline.schema import ZeroBytes, flow_schema
@@ -204,7 +204,7 @@ class SourceCounter:
             if line not in told:
                 told[line] = readers.format_told_by(line, self._interpretation.format)
             known, split = told[line] or (None, None)
-            parts = split(text) if split else None
+            parts = parts_of(text, split) if split else None
             if known is None or parts is None:
                 continue
             digest = files.digest_of_bytes(data)
@@ -274,15 +274,15 @@ class _Waiting:
         self._rows += batch.read
         self._raw_bytes += batch.raw_bytes
 
-    @property
-    def is_enough(self) -> bool:
-        most = 1 if is_prepared() else _PATIENCE
-        return self._rows >= most * _ROWS_AT_ONCE or self._raw_bytes >= most * _BYTES_AT_ONCE
-
     def put_all(self, other: _Waiting) -> None:
         self._batches += other._batches
         self._rows += other._rows
         self._raw_bytes += other._raw_bytes
+
+    @property
+    def is_enough(self) -> bool:
+        most = 1 if is_prepared() else _PATIENCE
+        return self._rows >= most * _ROWS_AT_ONCE or self._raw_bytes >= most * _BYTES_AT_ONCE
 
     def take(self) -> list[tuple[Tally, Batch]]:
         taken = self._batches

@@ -42,7 +42,7 @@ def recounted(standing, hours, scratch):
 
 
 @given(st.lists(st.tuples(rows, hours_of, st.booleans()), max_size=4), hours_of)
-@settings(max_examples=40)
+@settings(max_examples=settings.default.max_examples // 2)
 def test_each_adds_what_it_has_in_its_hours_if_it_counts_as_before(tmp_path_factory, sources, hours):
     folder = tmp_path_factory.mktemp("raw")
     standing, expected, wrong = [], Counter(), []

@@ -143,7 +143,7 @@ def is_valid(record):
 
 
 @given(st.lists(st.lists(st.fixed_dictionaries(cells), max_size=10), min_size=1, max_size=3))
-@settings(max_examples=50)  # pandera takes long to tell why
+@settings(max_examples=settings.default.max_examples // 2)  # pandera takes long to tell why
 def test_exactly_the_rows_that_keep_all_rules_pass(lots):
     batches = [batch_of(*records) for records in lots]
     for records, batch, checked in zip(lots, batches, validate(batches, flow_schema()), strict=True):

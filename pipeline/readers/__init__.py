@@ -30,8 +30,8 @@ def format_told_by(line: bytes, option: str = "auto") -> tuple[Format, Split] | 
         option: As of `open_source`, which finds the same format.
     """
     head = Head("", line[:HEAD_BYTES])
-    for known in FORMATS:
-        if option in ("auto", known.option) and known.container is head.container and (split := known.split_of(head)):
+    for known in _selected_by(option):
+        if known.container is head.container and (split := known.split_of(head)):
             return known, split
     return None
 
@@ -51,6 +51,9 @@ def open_source(raw: BinaryIO, name: str, option: str = "auto") -> tuple[Format,
         UnknownFormat: It is none that flowlog reads, or not the one that `option` names.
         SourceError: It cannot be read at all.
     """
-    candidates = [known for known in FORMATS if option in ("auto", known.option)]
-    found = detect(read_head(raw, name), candidates, forced=option != "auto")
+    found = detect(read_head(raw, name), _selected_by(option), forced=option != "auto")
     return found, decompressed(raw)
+
+
+def _selected_by(option: str) -> list[Format]:
+    return [known for known in FORMATS if option in ("auto", known.option)]

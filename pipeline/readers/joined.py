@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.kernel.columns import count_lines
-from pipeline.readers.interface import Batch, Format, ReadOptions, RowNumbers
+from pipeline.readers.interface import Batch, Format, ReadOptions, RowNumbers, Split
 
 #: With one of these in it, a text may not end where its file does: a quote may go on, a return may be a line's end.
 _QUOTE, _RETURN = b'"', b"\r"
@@ -54,12 +54,17 @@ class JoinedText:
         return files, rows - starts[files] + self._first_row
 
 
+def parts_of(text: bytes, split: Split) -> tuple[bytes, bytes] | None:
+    """A text's header, and the records behind it; None if the text must not be joined to others."""
+    return None if _RETURN in text else split(text)
+
+
 def split_first_line(text: bytes) -> tuple[bytes, bytes] | None:
     """The first line of a text, and what is behind it (see `interface.Split`)."""
     end = text.find(b"\n") + 1
-    return None if not end or _QUOTE in text or _RETURN in text else (text[:end], text[end:])
+    return (text[:end], text[end:]) if end and _QUOTE not in text else None
 
 
 def split_nothing(text: bytes) -> tuple[bytes, bytes] | None:
     """No header, and all of a text whose lines each stand for themselves."""
-    return None if text.startswith(_BYTE_ORDER_MARK) or _RETURN in text else (b"", text)
+    return None if text.startswith(_BYTE_ORDER_MARK) else (b"", text)

@@ -92,7 +92,7 @@ def _split(text: bytes) -> tuple[bytes, bytes] | None:
     are `#` lines between the records.
     """
     header = _HEADER.match(text)
-    if header is None or b"\r" in text:
+    if header is None:
         return None
     records = text[header.end() :]
     last = records.rfind(b"\n", 0, -1) + 1

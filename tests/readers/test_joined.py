@@ -15,7 +15,7 @@ from pipeline.interpretation import Interpretation
 from pipeline.readers.addresses import AppMap
 from pipeline.readers.compression import decompressed_small
 from pipeline.readers.interface import ReadOptions
-from pipeline.readers.joined import split_first_line, split_nothing
+from pipeline.readers.joined import parts_of, split_first_line, split_nothing
 from pipeline.resources import Resources
 from pipeline.sources import Source
 from pipeline.validation import validate
@@ -211,12 +211,12 @@ def test_a_lot_ends_where_a_big_source_or_a_full_one_comes(tmp_path):
 
 @pytest.mark.parametrize("text", [b"", b"no newline", b'a,"b"\n1,2\n', b"a,b\r\n1,2\r\n"])
 def test_some_texts_with_a_header_line_are_never_joined_to_others(text):
-    assert split_first_line(text) is None
+    assert parts_of(text, split_first_line) is None
 
 
 @pytest.mark.parametrize("text", [b"{}\r\n{}\n", BOM + b"{}\n"])
 def test_nor_are_some_without(text):
-    assert split_nothing(text) is None
+    assert parts_of(text, split_nothing) is None
 
 
 @given(raw_files.filter(bool), st.sampled_from(["auto", "csv", "json", "aws-vpc", "zeek"]))
