@@ -4,6 +4,7 @@
 # make soak    the crash tests at every pair of steps, and the properties with many more examples: half an hour or more
 # make bench-serve   the service against the original's design: Flask and a dictionary;  make soak-serve  ten minutes of
 #              load, kills and other runs on the same store
+# make engines old and distant readers of Parquet, Spark among them (which needs Java), read a store and see its totals
 # make lint    formatting, lint and types
 # make bench   compares the speed with DuckDB, Polars and ClickHouse, see benchmarks/README.md;  BENCH="--scale 0.1 --only W2"
 # make sample  makes data/raw anew
@@ -12,7 +13,7 @@ BIN := .venv/bin
 FLOWLOG := $(BIN)/flowlog
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run serve test test-filter soak lint bench bench-serve soak-serve sample clean
+.PHONY: run serve test test-filter soak engines lint bench bench-serve soak-serve sample clean
 
 run: .venv/.run
 	$(FLOWLOG) ingest data/raw --apps data/apps.csv
@@ -29,6 +30,9 @@ test-filter: .venv/.test
 
 soak: .venv/.test
 	FLOWLOG_SOAK=1 $(BIN)/python -m pytest -n auto
+
+engines: .venv/.run
+	$(BIN)/python -m tests.engines .venv/engines
 
 bench-serve: .venv/.bench-serve
 	$(BIN)/python -m benchmarks.serve

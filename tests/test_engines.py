@@ -1,11 +1,19 @@
-"""Other tools read the store's folder in their plainest way, and see the same totals."""
+"""Other tools read the store's folder in their plainest way, and see the same totals.
+
+`make engines` does the same with those that the suite does not install: Spark, fastparquet, DataFusion, and old versions.
+"""
 
 import dask.dataframe
 import duckdb
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pyarrow.dataset
+import pyarrow.parquet as pq
 import pytest
+
+from pipeline.schema import TOTALS_SCHEMA
+from tests.records import write_totals
 
 COLUMNS = ["hour", "src_app", "dest_app", "vpc_id", "bytes_tx", "bytes_rx", "flows"]
 TOTALS = [
@@ -71,3 +79,13 @@ def test_dask(flows):
 def test_arrow_datasets(flows):
     table = pyarrow.dataset.dataset(flows, partitioning="hive").to_table(columns=COLUMNS)
     assert sorted(tuple(row.values()) for row in table.to_pylist()) == TOTALS
+
+
+def test_a_file_has_no_encoding_that_older_readers_lack(tmp_path):
+    """Names of more bytes than a dictionary may have, and sums of all sizes: what a writer falls back to is seen, too."""
+    rows = range(40_000)
+    columns = [[5] * len(rows), [f"{i:060}" for i in rows], ["b"] * len(rows), ["v"] * len(rows), rows, rows, rows]
+    write_totals(tmp_path / "part-0.parquet", pa.table([list(column) for column in columns], schema=TOTALS_SCHEMA))
+    group = pq.read_metadata(tmp_path / "part-0.parquet").row_group(0)
+    encodings = {encoding for i in range(group.num_columns) for encoding in group.column(i).encodings}
+    assert encodings == {"PLAIN", "RLE", "RLE_DICTIONARY"}

@@ -278,14 +278,16 @@ class TestEnd:
         assert (finished.returncode, finished.stdout) == (3, said)
 
     @pytest.mark.parametrize(
-        ("call", "code", "is_waited_for"),
-        [
-            ("from pipeline.ingest import ingest; ingest([raw], Locations(Path(store)))", 0, True),
-            ("sys.argv[1:] = ['ingest', raw, '--store', store]; __main__.main()", 3, False),
+        ("call", "code", "seconds", "is_waited_for"),
+        [  # the imports that are not waited for take longer than the command on any machine, however busy
+            ("from pipeline.ingest import ingest; ingest([raw], Locations(Path(store)))", 0, 1, True),
+            ("sys.argv[1:] = ['ingest', raw, '--store', store]; __main__.main()", 3, 50, False),
         ],
         ids=["Python", "flowlog"],
     )
-    def test_imports_under_way_are_waited_for_where_python_ends_the_process(self, tmp_path, call, code, is_waited_for):
+    def test_imports_under_way_are_waited_for_where_python_ends_the_process(
+        self, tmp_path, call, code, seconds, is_waited_for
+    ):
         """Python would cut them off in the middle of Arrow, which then waits for ever."""
         (tmp_path / "raw.log").write_text("no flow log\n")  # nothing to validate: the imports are of no use
         finished = run_process(
@@ -295,7 +297,7 @@ class TestEnd:
             "from pipeline import __main__, validation\n"
             "from pipeline.store.locations import Locations\n"
             f"raw, store = {str(tmp_path / 'raw.log')!r}, {str(tmp_path / 'store')!r}\n"
-            "validation.prepare = lambda: (time.sleep(1), print('imported'))\n"
+            f"validation.prepare = lambda: (time.sleep({seconds}), print('imported'))\n"
             f"{call}\n",
         )
         assert (finished.returncode, "imported" in finished.stdout) == (code, is_waited_for)
