@@ -104,13 +104,18 @@ def ingest(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Files read at once.  [default: one a processor]", envvar="FLOWLOG_WORKERS", metavar="N"),
+        typer.Option(
+            min=1,
+            help="Files read at once.  [default: one a processor, if the memory suffices]",
+            envvar="FLOWLOG_WORKERS",
+            metavar="N",
+        ),
     ] = None,
     memory: Annotated[
         str | None,
         typer.Option(
-            help="The most memory to take, as 512M or 2G; what does not fit goes to disk.  [default: a 32nd of the machine's,"
-            " at least 512M]",
+            help="The most memory to take, as 512M or 2G; what does not fit goes to disk.  [default: what the workers use, about"
+            " 670M for two and 130M for each more; at most half of the memory]",
             envvar="FLOWLOG_MEMORY",
             metavar="SIZE",
         ),
