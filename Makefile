@@ -49,7 +49,7 @@ bench: .venv/.bench
 	$(BIN)/python -m benchmarks $(BENCH)
 
 sample: .venv/.run
-	$(BIN)/python data/generate.py sample
+	$(BIN)/python data/generate.py
 
 clean:
 	rm -rf .venv data/store

@@ -33,10 +33,10 @@ class Inputs:
         return max(1, round(number * self.scale))
 
     def flows(self, name: str, raw_format: str, **options: float) -> Path:
-        """A folder of raw files, made by `data/generate.py flows` with these options."""
+        """A folder of raw files, made by `benchmarks.generate` with these options."""
         arguments = [f"--{option.replace('_', '-')}={value}" for option, value in options.items() if option != "gzip"]
         arguments += ["--gzip"] if options.get("gzip") else []
-        command = ["data/generate.py", "flows", "--format", raw_format, f"--seed={self.seed}", *arguments]
+        command = ["-m", "benchmarks.generate", "--format", raw_format, f"--seed={self.seed}", *arguments]
         return self.made(name, " ".join(command), lambda new: program(*command, str(new / "raw"))) / "raw"
 
     def store(self, name: str, raw: Path, *command: str) -> Path:

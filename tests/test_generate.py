@@ -1,4 +1,4 @@
-"""The generator of raw flow logs, and the sample that it made."""
+"""The generators of raw flow logs: of the sample in `data/raw`, and of inputs for benchmarks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import gzip
 import importlib.util
 import json
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
+
+from benchmarks import generate as bulk
 
 DATA = Path(__file__).parents[1] / "data"
 FORMATS = ["csv", "jsonl", "aws", "zeek", "parquet"]
@@ -68,7 +71,8 @@ def test_the_committed_sample_is_what_the_default_seed_makes() -> None:
 
 
 def test_the_command_writes_the_sample_and_the_apps_beside_its_folder(tmp_path: Path) -> None:
-    assert run("sample", "--out", tmp_path / "raw").exit_code == 0
+    command = [sys.executable, DATA / "generate.py", "--out", tmp_path / "raw"]
+    subprocess.run(command, check=True)
     assert {path: (tmp_path / "raw" / path).read_bytes() for path in SAMPLE} == SAMPLE
     assert (tmp_path / "apps.csv").exists()
 
@@ -215,12 +219,12 @@ def test_the_apps_need_the_longest_prefix_and_the_vpc() -> None:
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(generate.cli, [str(argument) for argument in arguments])
+    return CliRunner().invoke(bulk.cli, [str(argument) for argument in arguments])
 
 
 def make(out: Path, raw_format: str, *options: object) -> list[list[Key]]:
-    """Runs `flows` and reads back the key of each record, file by file."""
-    result = run("flows", out, "--format", raw_format, *options)
+    """Makes files and reads back the key of each record, file by file."""
+    result = run(out, "--format", raw_format, *options)
     assert result.exit_code == 0, result.output
     return [keys(path, raw_format) for path in sorted(out.iterdir())]
 
@@ -319,13 +323,13 @@ def test_a_format_of_addresses_comes_with_the_apps_beside_its_folder(tmp_path: P
     ],
 )
 def test_numbers_that_contradict_each_other_are_refused(tmp_path: Path, numbers: tuple[object, ...], problem: str) -> None:
-    result = run("flows", tmp_path / "flows", *numbers)
+    result = run(tmp_path / "flows", *numbers)
     assert result.exit_code == 2
     assert problem in result.output
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "old.csv").touch()
-    result = run("flows", tmp_path)
+    result = run(tmp_path)
     assert result.exit_code == 2
     assert "not empty" in result.output
