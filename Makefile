@@ -1,7 +1,8 @@
 # make run     sets up, ingests the sample in data/raw into data/store, and prints its busiest hour
 # make serve   sets up and starts the service on data/store, at http://127.0.0.1:3000
 # make test    sets up and runs the tests;  make test-filter FILTER=pattern  runs some of them
-# make soak    the crash tests at every pair of steps, and the properties with many more examples: half an hour or more
+# make soak    the crash tests at every pair of steps, the properties with many more examples, and ten minutes of everything at once, with
+#              kills, losses of power and flipped bits: an hour or more;  python -m tests.soak --seconds 3600 for the last alone
 # make bench-serve   the service against the original's design: Flask and a dictionary;  make soak-serve  ten minutes of
 #              load, kills and other runs on the same store
 # make engines old and distant readers of Parquet, Spark among them (which needs Java), read a store and see its totals
