@@ -14,7 +14,10 @@
     └── StoreError               the store cannot be used                               exit code 5
         ├── StoreLocked          another run holds it
         ├── StoreServed          another service holds its log
+        ├── StoreVersion         another version of flowlog made it
         ├── StoreDamaged         its files contradict its format or its ledger
+        ├── StoreUnreadable      the operating system refused to read one of its files or folders
+        ├── StoreOvertaken       another run took this run's number; nothing was committed
         ├── StoreUnwritable      the operating system refused a write; nothing was committed
         └── StoreUnpublished     it refused one behind the commit; the next run goes on from there
 
@@ -34,9 +37,12 @@ __all__ = [
     "StoreDamaged",
     "StoreError",
     "StoreLocked",
+    "StoreOvertaken",
     "StoreServed",
     "StoreUnpublished",
+    "StoreUnreadable",
     "StoreUnwritable",
+    "StoreVersion",
     "StrictRunStopped",
     "SumOverflow",
     "TooManyRejects",
@@ -178,6 +184,22 @@ class StoreServed(StoreError):
         return f"the store {self.store} is served by {self.holder}; one service at a time writes its log"
 
 
+class StoreVersion(StoreError):
+    """Another version of flowlog made the store, in a format that this one does not read."""
+
+    def __init__(self, path: str, version: int) -> None:
+        super().__init__(path, version)
+        self.path = path
+        self.version = version
+
+    def __str__(self) -> str:
+        if self.version == 1:
+            made = "was made by flowlog 0.1 (store version 1)"
+        else:
+            made = f"was made by another flowlog (store version {self.version})"
+        return f"the store {made}, which this flowlog does not read: {self.path}; ingest the raw files into a new folder"
+
+
 class StoreDamaged(StoreError):
     """A file of the store contradicts the store's format or its ledger."""
 
@@ -188,6 +210,34 @@ class StoreDamaged(StoreError):
 
     def __str__(self) -> str:
         return f"the store is damaged: {self.path}: {self.problem}"
+
+
+class StoreUnreadable(StoreError):
+    """The operating system refused to read a file or a folder of the store."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return (
+            f"cannot read the store: {self.path}: {self.problem}; once this user may and can read it, run the command again"
+        )
+
+
+class StoreOvertaken(StoreError):
+    """Another run committed under this run's number, although this run held the store's lock; nothing was committed."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return (
+            f"another run has committed {self.path} meanwhile, although this run held the store's lock, as happens on "
+            "network file systems that do not keep locks; nothing of this run was committed: run the command again"
+        )
 
 
 class StoreUnwritable(StoreError):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import UsageError
 from pipeline.hours import SECONDS_PER_HOUR, parse_hour
 from pipeline.store.locations import Locations
+from pipeline.store.records import check_version
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,8 @@ class FlowStore:
 
     Raises:
         UsageError: There is no store.
+        StoreUnreadable: The operating system does not say whether there is one.
+        StoreVersion: There is one of another version, which this flowlog does not read.
 
     Example:
         >>> store = FlowStore("data/store")
@@ -43,11 +46,9 @@ class FlowStore:
 
     def __init__(self, path: str | PathLike[str], create: bool = False) -> None:
         self.locations = Locations(Path(path))
-        try:
-            exists = self.locations.exist()
-        except OSError as error:
-            raise UsageError(f"cannot look at the store {path}: {error.strerror}") from None
-        if not create and not exists:
+        exists = self.locations.exist()
+        check_version(self.locations)
+        if not exists and not create:
             raise UsageError(f"there is no store in {path}; `flowlog ingest --store {path}` makes one")
 
     def table(

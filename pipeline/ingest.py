@@ -156,8 +156,8 @@ def ingest(
         store: The store; it is made if it is missing.
         options: How.
         progress: Is told how far it has come.
-        of_log: The raw files are the store's own log, which without it are none; is told the run's name right before
-            the commit.
+        of_log: The raw files are the store's own log, which without it are none; is told the name of the run's
+            attempt right before the commit.
 
     Raises:
         UsageError: A raw path does not exist or is the store's own, or the mapping file is unfit.
@@ -184,6 +184,7 @@ def ingest(
                 plan(found, index, options.same_content, options.replace_changed, options.min_age_seconds, map_unread),
                 recovered=recovered,
             )
+            last = index.last
         summary.failures += summary.plan.failed
         if options.strict and summary.failures:
             raise StrictRunStopped(summary.failures[0].source, summary.failures[0].error)
@@ -191,7 +192,7 @@ def ingest(
             _start_imports()
             from pipeline.run import Run  # Arrow and what is on it, which are of no use where nothing is new
 
-            Run(store, options, interpretation, summary).count(progress, of_log)
+            Run(store, last, options, interpretation, summary).count(progress, of_log)
     summary.seconds = time.monotonic() - started
     return summary
 

@@ -1,8 +1,10 @@
 """The ledger: what has been counted, so that nothing is counted twice and everything can be proved.
 
-`runs/RUN.json`, one file for each committed run, is the truth. `ledger.sqlite` is an index of it that answers "is
-this source known" without reading years of JSON; it is brought up to date from `runs/` whenever it is opened, and
-made anew when it is missing, damaged or knows runs that are not there.
+`runs/NUMBER.json`, one file for each committed run, is the truth. `ledger.sqlite` is an index of it that answers "is this
+source known" without reading years of JSON. Whenever it is opened, it is brought up to date by asking for the records behind
+the last that it knows, one by one until one is missing: no run lists `runs/`, so that a run costs the same however many there
+were. It is made anew when it is missing or damaged, or when the last run that it knows is not in `runs/` as it knows it, as
+where `runs/` came back from a backup.
 """
 
 from __future__ import annotations
@@ -13,15 +15,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import StoreDamaged, StoreUnwritable
 from pipeline.store import files
-from pipeline.store.locations import Locations
-
-#: The version of the record's shape. A reader refuses versions that it does not know.
-RECORD_VERSION = 1
+from pipeline.store.locations import Locations, run_id_of
+from pipeline.store.records import STORE_VERSION, LastRun, check_version, is_last, read_sealed, seal
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,19 @@ class RunRecord:
     """One committed run.
 
     Attributes:
-        run_id: Its name, which sorts by time.
-        started: When it started, ISO 8601 in UTC; finished: when it committed.
+        run_id: Its number, in eight digits or more.
+        started: When it started, by the clock, ISO 8601 in UTC; finished: when it committed. For people: nothing is decided by
+            them, since a clock may be wrong.
         sources: What it counted.
         hours: What it added to each hour: `flows`, `bytes_tx` and `bytes_rx`; less than 0 where it took away.
         interpretation: How the sources' rows were understood (`counting.Interpretation`).
         files: The digest (XXH3-128) of each file that it put in place, by its path in the store.
         forgotten: Sources of earlier runs that it took back, by path and digest.
         dropped: Whether it dropped the hours that it lists, so that they are no part of what earlier sources counted.
-        version: The version of this shape.
+        attempt: Which attempt to commit this run it was; no other run's attempt has this name.
+        previous: The checksum of the record of the run before it; "" in the first run's.
+        version: The version of the store's format.
+        checksum: The checksum of its own record, once that was read; "" before.
     """
 
     run_id: str
@@ -78,13 +83,17 @@ class RunRecord:
     files: dict[str, str] = field(default_factory=dict)
     forgotten: list[dict[str, str]] = field(default_factory=list)
     dropped: bool = False
-    version: int = RECORD_VERSION
+    attempt: str = ""
+    previous: str = ""
+    version: int = STORE_VERSION
+    checksum: str = field(default="", compare=False)
 
     def to_json(self) -> bytes:
-        """Its text: a field a line, and a source a line."""
-        fields = {name: json.dumps(value) for name, value in vars(self).items() if name != "sources"}
+        """Its text: a field a line, and a source a line; the version first, and the checksum last."""
+        values = {"version": self.version} | vars(self)
+        fields = {name: json.dumps(value) for name, value in values.items() if name not in ("sources", "checksum")}
         fields["sources"] = "[" + ",".join(f"\n  {json.dumps(vars(source))}" for source in self.sources) + "\n ]"
-        return ("{" + ",".join(f"\n {json.dumps(name)}: {text}" for name, text in fields.items()) + "\n}\n").encode()
+        return seal(("{" + ",".join(f"\n {json.dumps(name)}: {text}" for name, text in fields.items())).encode())
 
     @classmethod
     def from_json(cls, text: bytes) -> RunRecord:
@@ -94,12 +103,10 @@ class RunRecord:
             ValueError: It is not of that shape; KeyError, TypeError, AttributeError and RecursionError alike.
         """
         fields: dict[str, Any] = json.loads(text)
-        if fields["version"] != RECORD_VERSION:
-            raise ValueError(f"its version is {fields['version']}, and this flowlog knows {RECORD_VERSION}")
         fields["sources"] = [SourceRecord(**source) for source in fields["sources"]]
         fields["hours"] = {int(hour): added for hour, added in fields["hours"].items()}
         run = cls(**fields)
-        _check_types(run, "run_id started finished", str)
+        _check_types(run, "run_id started finished attempt previous checksum", str)
         for source in run.sources:
             _check_types(source, "path digest format", str)
             _check_types(source, "size mtime_ns read valid rejected bytes_tx bytes_rx", int)
@@ -139,24 +146,62 @@ def now() -> str:
 
 
 def read_run(store: Locations, run_id: str) -> RunRecord:
-    """Reads a committed run's record.
+    """Reads a committed run's record, and checks its checksum.
 
     Raises:
-        StoreDamaged: It cannot be read.
+        StoreDamaged: It is missing, or not as it was written.
+        StoreUnreadable: The operating system refuses to read it.
+        StoreVersion: Another version of flowlog wrote it.
     """
-    path = store.record_of(run_id)
-    try:
-        run = RunRecord.from_json(path.read_bytes())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise StoreDamaged(str(path), f"not a run's record: {type(error).__name__}: {error}") from error
-    if run.run_id != run_id:
-        raise StoreDamaged(str(path), f"it is the record of the run {run.run_id}")
+    run = _find_run(store, run_id)
+    if run is None:
+        raise StoreDamaged(str(store.record_of(run_id)), "is missing")
     return run
 
 
-def read_runs(store: Locations) -> Iterator[RunRecord]:
-    """The records of all committed runs, oldest first."""
-    return (read_run(store, run_id) for run_id in store.run_ids())
+def _find_run(store: Locations, run_id: str) -> RunRecord | None:
+    """The same; None if it is missing."""
+    path = str(store.record_of(run_id))
+    try:
+        content, _ = read_sealed(store, run_id)
+    except FileNotFoundError:
+        return None
+    try:
+        run = RunRecord.from_json(content)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StoreDamaged(path, f"is not a run's record: {type(error).__name__}: {error}") from error
+    if run.run_id != run_id:
+        raise StoreDamaged(path, f"it is the record of the run {run.run_id}")
+    return run
+
+
+def read_runs(store: Locations, behind: LastRun | None = None) -> Iterator[RunRecord]:
+    """The records of committed runs, oldest first, each held against the one before it.
+
+    Args:
+        store: The store.
+        behind: Only the runs behind this one, without a listing of `runs/`; None for all.
+
+    Raises:
+        StoreDamaged: A record is missing, or not as it was written, or does not follow the one before it.
+        StoreUnreadable: The operating system refuses to read one; StoreVersion: another version of flowlog wrote one.
+    """
+    last = behind or LastRun()
+    listed = 0 if behind else max(store.run_numbers(), default=0)
+    for number in count(last.number + 1):
+        run = _find_run(store, run_id_of(number))
+        if run is None:
+            if number < listed:
+                raise StoreDamaged(str(store.record_of(run_id_of(number))), "is missing, and later runs are there")
+            return
+        if run.previous != last.checksum:
+            raise StoreDamaged(str(store.record_of(run.run_id)), NOT_FOLLOWING)
+        yield run
+        last = LastRun(number, run.checksum)
+
+
+#: What is wrong with a record whose `previous` is not the checksum of the record before it.
+NOT_FOLLOWING = "does not follow the record before it; one of the two is not the one that was committed"
 
 
 @dataclass(frozen=True)
@@ -199,11 +244,17 @@ def standing_sources(runs: Iterable[RunRecord]) -> list[Standing]:
 
 
 class Index:
-    """Answers which sources are known. Only the holder of the store's lock may use it."""
+    """Answers which sources are known. Only the holder of the store's lock may use it.
+
+    Attributes:
+        last: The last committed run.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._is_empty = _count_sources(connection) == 0  # and need not be asked, as in a store's first run
+        self.last = last_indexed(connection)
+        # An empty one need not be asked, as in a store's first run.
+        self._is_empty = connection.execute("SELECT 1 FROM sources").fetchone() is None
 
     def unchanged(self, path: str, size: int, mtime_ns: int) -> bool:
         """Whether a source was counted from this path, when it had this size and time of modification."""
@@ -237,7 +288,7 @@ def open_index(store: Locations) -> Iterator[Index]:
     """Opens the index and brings it up to date. The store's lock must be held.
 
     Raises:
-        StoreDamaged: A run's record cannot be read.
+        StoreDamaged: A run's record is not as it was written; StoreUnreadable and StoreVersion alike.
         StoreUnwritable: The index cannot be written.
     """
     try:
@@ -261,18 +312,24 @@ def open_index(store: Locations) -> Iterator[Index]:
 
 
 def _open_up_to_date(store: Locations) -> sqlite3.Connection:
-    connection = sqlite3.connect(store.index)
+    connection = _connect(store.index)
     try:
-        committed = store.run_ids()
-        if not _indexed_runs(connection) <= set(committed) or not _is_whole(connection):  # it knows runs that are no more
+        last = last_indexed(connection)
+        if not _is_whole(connection) or (last.number and not is_last(store, last)):
             connection.close()
-            _remove(store.index)
-            connection = sqlite3.connect(store.index)
-        missing = sorted(set(committed) - _indexed_runs(connection))
+            with files.writing(store.index):
+                _remove(store.index)
+            connection = _connect(store.index)
+            last = LastRun()
+        if not last.number:
+            check_version(store)
         with connection:  # one transaction: a crash leaves the index as it was
-            for run_id in missing:
-                _add(connection, read_run(store, run_id))
-            if missing:
+            for run in read_runs(store, last if last.number else None):
+                add_to_index(connection, run)
+                last = LastRun(int(run.run_id), run.checksum)
+            if last != last_indexed(connection):
+                connection.execute("DELETE FROM last")
+                connection.execute("INSERT INTO last VALUES (?, ?)", (last.number, last.checksum))
                 connection.execute(f"PRAGMA user_version = {_count_sources(connection)}")
     except BaseException:
         connection.close()
@@ -280,9 +337,48 @@ def _open_up_to_date(store: Locations) -> sqlite3.Connection:
     return connection
 
 
+def _connect(index: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(index)
+    make_tables(connection)
+    connection.executescript(
+        """
+        CREATE INDEX IF NOT EXISTS sources_by_path ON sources (path);
+        CREATE INDEX IF NOT EXISTS sources_by_digest ON sources (digest);
+        CREATE INDEX IF NOT EXISTS sources_by_size ON sources (size);
+        """
+    )
+    return connection
+
+
+def make_tables(connection: sqlite3.Connection) -> None:
+    """Makes the tables of an index, where they are missing."""
+    connection.executescript(
+        """
+        CREATE TABLE IF NOT EXISTS last (number INTEGER, checksum TEXT);
+        CREATE TABLE IF NOT EXISTS sources (path TEXT, digest TEXT, size INTEGER, mtime_ns INTEGER);
+        """
+    )
+
+
+def last_indexed(connection: sqlite3.Connection) -> LastRun:
+    """The last run that an index knows.
+
+    Raises:
+        sqlite3.DatabaseError: The index is damaged.
+    """
+    found = connection.execute("SELECT number, checksum FROM last").fetchone()
+    if found is None:
+        return LastRun()
+    number, checksum = found
+    if type(number) is not int or number < 1:
+        raise sqlite3.DatabaseError(f"{number!r} is no run's number")
+    return LastRun(number, checksum)
+
+
 def _is_whole(connection: sqlite3.Connection) -> bool:
     """Whether it has as many sources as when it was written: one that has lost some would let them be counted twice."""
-    return bool(connection.execute("PRAGMA user_version").fetchone()[0] == _count_sources(connection))
+    (sources,) = connection.execute("PRAGMA user_version").fetchone()
+    return bool(sources == _count_sources(connection))
 
 
 def _count_sources(connection: sqlite3.Connection) -> int:
@@ -294,21 +390,8 @@ def _remove(index: Path) -> None:
         index.with_name(index.name + suffix).unlink(missing_ok=True)
 
 
-def _indexed_runs(connection: sqlite3.Connection) -> set[str]:
-    connection.executescript(
-        """
-        CREATE TABLE IF NOT EXISTS runs (run_id TEXT PRIMARY KEY) WITHOUT ROWID;
-        CREATE TABLE IF NOT EXISTS sources (path TEXT, digest TEXT, size INTEGER, mtime_ns INTEGER);
-        CREATE INDEX IF NOT EXISTS sources_by_path ON sources (path);
-        CREATE INDEX IF NOT EXISTS sources_by_digest ON sources (digest);
-        CREATE INDEX IF NOT EXISTS sources_by_size ON sources (size);
-        """
-    )
-    return {run_id for (run_id,) in connection.execute("SELECT run_id FROM runs")}
-
-
-def _add(connection: sqlite3.Connection, run: RunRecord) -> None:
-    connection.execute("INSERT INTO runs VALUES (?)", (run.run_id,))
+def add_to_index(connection: sqlite3.Connection, run: RunRecord) -> None:
+    """Takes in a run behind all that are in the index."""
     taken_back = [(source["path"], source["digest"]) for source in run.forgotten]
     connection.executemany("DELETE FROM sources WHERE path = ? AND digest = ?", taken_back)
     rows = [(source.path, source.digest, source.size, source.mtime_ns) for source in run.sources]

@@ -95,7 +95,7 @@ def find_rejects(store: Locations, run: str | None = None, source: str | None = 
 
     Args:
         store: The store.
-        run: Only of this run.
+        run: Only of this run, by its number, with or without the zeros before it.
         source: Only of sources whose path contains this text.
         reason: Only those whose field or rule contains this text.
 
@@ -108,9 +108,8 @@ def find_rejects(store: Locations, run: str | None = None, source: str | None = 
     for text in (source, reason):
         if not is_utf8(text or ""):
             raise UsageError("a text to look for must be valid UTF-8")
-    if run is not None and run not in store.run_ids():
-        raise UsageError(f"there is no run {run}; `flowlog runs` lists them")
-    tables = [_with_run(read_rejects(store, run_id), run_id) for run_id in ([run] if run else store.runs_with_rejects())]
+    runs = store.runs_with_rejects() if run is None else [store.find_run(run)]
+    tables = [_with_run(read_rejects(store, run_id), run_id) for run_id in runs]
     table = pa.concat_tables(tables) if tables else _with_run(REJECT_SCHEMA.empty_table(), "")
     if source is not None:
         table = table.filter(pc.match_substring(table.column("source"), source))

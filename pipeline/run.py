@@ -18,7 +18,8 @@ from pipeline.staging import stage_hours
 from pipeline.store import files
 from pipeline.store.locations import Locations
 from pipeline.store.partitions import write_rejects
-from pipeline.store.transaction import Transaction, new_run_id
+from pipeline.store.records import LastRun
+from pipeline.store.transaction import Transaction
 from pipeline.undo import Rebuilt, rebuild_without
 
 if TYPE_CHECKING:
@@ -30,15 +31,22 @@ class Run:
 
     Args:
         store: The store; its lock must be held.
+        last: The last committed run.
         options: How to ingest.
         interpretation: What of them decides what a source counts as.
         summary: Has the plan.
     """
 
     def __init__(
-        self, store: Locations, options: IngestOptions, interpretation: Interpretation, summary: IngestSummary
+        self,
+        store: Locations,
+        last: LastRun,
+        options: IngestOptions,
+        interpretation: Interpretation,
+        summary: IngestSummary,
     ) -> None:
         self._store = store
+        self._last = last
         self._options = options
         self._interpretation = interpretation
         self._summary = summary
@@ -49,13 +57,13 @@ class Run:
 
         Args:
             progress: Is told how far it has come.
-            before_commit: Is told the run's name right before the commit.
+            before_commit: Is told the name of the run's attempt right before the commit.
         """
         started, progress = now(), progress or Silent()
         options, plan = self._options, self._summary.plan
         replaced = plan.changed if options.replace_changed else []
         progress.start(sum(source.size for source in [*plan.new, *replaced]))
-        with Transaction(self._store, new_run_id(self._store)) as transaction:
+        with Transaction(self._store, self._last) as transaction:
             scratch = transaction.scratch
             counter = SourceCounter(self._interpretation, scratch, options.resources, progress, options.strict)
             totals, replacing = counter.new_totals(), counter.new_totals()
@@ -87,9 +95,11 @@ class Run:
                 self._interpretation.to_json(),
                 transaction.digests,
                 forgotten=rebuilt.forgotten if rebuilt else [],
+                attempt=transaction.attempt,
+                previous=transaction.previous,
             )
             if before_commit:
-                before_commit(transaction.run_id)
+                before_commit(transaction.attempt)
             transaction.commit(run.to_json())
         _complete(self._summary, run)
 

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from pipeline.aggregation import HourlyTotals, sums_of
 from pipeline.errors import UsageError
-from pipeline.ledger import RunRecord, Standing, now, read_runs, standing_sources
+from pipeline.ledger import RunRecord, Standing, now, open_index, read_runs, standing_sources
 from pipeline.recount import find_again, recount
 from pipeline.resources import Resources
 from pipeline.staging import stage_hours
 from pipeline.store.locations import Locations
 from pipeline.store.lock import locked
 from pipeline.store.partitions import read_partition
-from pipeline.store.transaction import Transaction, new_run_id, recover
+from pipeline.store.records import LastRun
+from pipeline.store.transaction import Transaction, recover
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,22 @@ def drop(store: Locations, before: int, wait_seconds: float = 0) -> UndoSummary:
         gone = [hour for hour in store.hours() if hour < before]
         if not gone:
             return UndoSummary(None, [], [])
-        with Transaction(store, new_run_id(store)) as transaction:
+        with Transaction(store, _last_run(store)) as transaction:
             removed = {}
             for hour in gone:
                 sums = sums_of(read_partition(store, hour))
                 removed[hour] = {name: -total for name, total in sums.items()}
                 transaction.remove(store.partition(hour))
-            run = RunRecord(transaction.run_id, started, now(), [], removed, dropped=True)
+            run = RunRecord(
+                transaction.run_id,
+                started,
+                now(),
+                [],
+                removed,
+                dropped=True,
+                attempt=transaction.attempt,
+                previous=transaction.previous,
+            )
             transaction.commit(run.to_json())
     return UndoSummary(run.run_id, [], gone)
 
@@ -87,14 +97,27 @@ def forget(
         resources = resources or Resources()
         standing = standing_sources(read_runs(store))
         unwanted = _choose(standing, names)
-        with Transaction(store, new_run_id(store)) as transaction:
+        with Transaction(store, _last_run(store)) as transaction:
             rebuilt = rebuild_without(unwanted, standing, transaction.scratch, resources)
             changes = dict(stage_hours(store, transaction, [rebuilt.totals], anew=rebuilt.hours, resources=resources))
             run = RunRecord(
-                transaction.run_id, started, now(), [], changes, files=transaction.digests, forgotten=rebuilt.forgotten
+                transaction.run_id,
+                started,
+                now(),
+                [],
+                changes,
+                files=transaction.digests,
+                forgotten=rebuilt.forgotten,
+                attempt=transaction.attempt,
+                previous=transaction.previous,
             )
             transaction.commit(run.to_json())
     return UndoSummary(run.run_id, [source["path"] for source in run.forgotten], sorted(rebuilt.hours))
+
+
+def _last_run(store: Locations) -> LastRun:
+    with open_index(store) as index:
+        return index.last
 
 
 def _choose(standing: Sequence[Standing], names: Sequence[str]) -> list[Standing]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,16 +14,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.aggregation import sums_of
-from pipeline.errors import StoreDamaged
+from pipeline.audit import Audit
+from pipeline.errors import StoreDamaged, StoreLocked, StoreUnreadable
 from pipeline.ledger import RunRecord, Standing, read_run, standing_sources
 from pipeline.recount import find_again, recount
 from pipeline.resources import Resources
 from pipeline.schema import COUNT, PARTITION_ORDER, SUMS, TOTALS_SCHEMA
 from pipeline.sources import find
-from pipeline.store import files
 from pipeline.store.locations import Locations
-from pipeline.store.lock import locked
-from pipeline.store.partitions import read_partition, read_rejects, summarise_partition
+from pipeline.store.lock import unchanged
+from pipeline.store.partitions import read_partition, summarise_partition
+from pipeline.store.records import check_version
 
 
 @dataclass
@@ -79,47 +81,61 @@ def verify(store: Locations, wait_seconds: float = 0, deep: DeepOptions | None =
     """Recomputes a store's sums from its files and holds them against its ledger.
 
     Args:
-        store: The store. Its lock is held, so that no run changes it meanwhile.
+        store: The store. Its lock is held, so that no run changes it meanwhile; somebody who may not hold it looks again
+            where a run has changed the store meanwhile.
         wait_seconds: How long to wait for a run that holds it.
         deep: Also counts the raw files again that are still there, and holds the hours against that.
 
     Raises:
-        StoreLocked: A run is writing.
+        StoreLocked: A run is writing, or one after the other was.
+        StoreUnreadable: One of the store's own folders cannot be read.
+        StoreVersion: Another version of flowlog made the store.
         UsageError: A raw path does not exist, or a mapping file is not what it was.
     """
-    result = Verification()
-    with locked(store, wait_seconds):
-        runs = list(_readable_runs(store, result))
-        expected: dict[int, Counter[str]] = {}
-        counted: set[tuple[str, str]] = set()
-        for run in runs:
-            result.problems += _run_problems(store, run, counted)
-            counted.update((source.path, source.digest) for source in run.sources)
-            for hour, added in run.hours.items():
-                expected.setdefault(hour, Counter()).update(added)
-        expected = {hour: sums for hour, sums in expected.items() if any(sums.values())}  # the others were taken back
-        present = store.hours()
-        for hour in sorted(expected.keys() | set(present)):
-            result.problems += _hour_problems(store, hour, expected.get(hour), hour in present)
-        named = "\n".join(result.problems)
-        result.problems += [problem for path, problem in _file_problems(store, runs) if str(path) not in named]
-        if deep is not None:
-            result.proof = _prove(store, standing_sources(runs), deep, result.problems)
-    result.runs, result.sources, result.hours = len(runs), sum(len(run.sources) for run in runs), len(present)
-    total: Counter[str] = sum(expected.values(), Counter())
+    check_version(store)
+    with unchanged(store, wait_seconds) as is_held:
+        if is_held:
+            return _look(store, deep)
+    for _ in range(_LOOKS):
+        before = _state(store)
+        result = _look(store, deep)
+        if _state(store) == before:
+            return result
+    raise StoreLocked(str(store.root), "runs that change it while it is looked at")
+
+
+#: How often a store is looked at whose lock cannot be held, until no run has changed it meanwhile.
+_LOOKS = 3
+
+
+def _state(store: Locations) -> object:
+    """What every run changes."""
+    return len(store.run_numbers()), store.staged_runs()
+
+
+def _look(store: Locations, deep: DeepOptions | None) -> Verification:
+    audit = Audit(store)
+    result = Verification(list(audit.record_problems()))
+    present = set(store.hours())
+    blamed = set()
+    for hour in sorted(audit.expected.keys() | present):
+        problems = list(_hour_problems(store, hour, audit.expected.get(hour), hour in present))
+        result.problems += problems
+        if problems:
+            blamed.add(store.partition_name(hour))
+    result.problems += audit.file_problems(blamed)
+    if deep is not None:
+        result.proof = _prove(store, standing_sources(_readable_runs(store)), deep, result.problems)
+    result.runs, result.sources, result.hours = audit.runs, audit.sources, len(present)
+    total: Counter[str] = sum(audit.expected.values(), Counter())
     result.flows, result.bytes_tx, result.bytes_rx = total[COUNT], total["bytes_tx"], total["bytes_rx"]
     return result
 
 
-def _readable_runs(store: Locations, result: Verification) -> Iterator[RunRecord]:
+def _readable_runs(store: Locations) -> Iterator[RunRecord]:
     for run_id in store.run_ids():
-        try:
+        with suppress(StoreDamaged, StoreUnreadable):  # of which it was said
             yield read_run(store, run_id)
-        except StoreDamaged as error:
-            result.problems.append(str(error))
-    for run_id in store.staged_runs():
-        if store.record_of(run_id).exists():
-            result.problems.append(f"the run {run_id} is committed but was cut off; any ingest into this store finishes it")
 
 
 def _prove(store: Locations, standing: list[Standing], options: DeepOptions, problems: list[str]) -> Proof:
@@ -148,34 +164,8 @@ def _prove(store: Locations, standing: list[Standing], options: DeepOptions, pro
 def _holds(store: Locations, hour: int, counted: pa.Table) -> bool:
     try:
         return bool(read_partition(store, hour).equals(counted))
-    except StoreDamaged:  # said already
+    except (StoreDamaged, StoreUnreadable):  # said already
         return True
-
-
-def _run_problems(store: Locations, run: RunRecord, counted_before: set[tuple[str, str]]) -> Iterator[str]:
-    where = f"{store.record_of(run.run_id)}"
-    for source in run.sources:
-        if source.read != source.valid + source.rejected + sum(source.ignored.values()):
-            yield f"{where}: {source.path}: {source.read} rows read are not valid + rejected + ignored"
-    for taken in run.forgotten:
-        if (taken["path"], taken["digest"]) not in counted_before:
-            yield f"{where}: takes back {taken['path']}, which no run before it has counted"
-    if not run.forgotten and not run.dropped:
-        yield from (f"{where}: {problem}" for problem in _unbalanced(run))
-    try:
-        rejected = read_rejects(store, run.run_id).num_rows
-    except StoreDamaged as error:
-        yield str(error)
-    else:
-        if rejected != run.total("rejected"):
-            yield f"{store.rejects_of(run.run_id)}: has {rejected:,} rows, but the run rejected {run.total('rejected'):,}"
-
-
-def _unbalanced(run: RunRecord) -> Iterator[str]:
-    for name, column in ((COUNT, "valid"), ("bytes_tx", "bytes_tx"), ("bytes_rx", "bytes_rx")):
-        total, added = run.total(column), sum(sums[name] for sums in run.hours.values())
-        if added != total:
-            yield f"its sources have {name} {total:,}, but {added:,} were added to its hours"
 
 
 def _hour_problems(store: Locations, hour: int, expected: Counter[str] | None, is_present: bool) -> Iterator[str]:
@@ -189,7 +179,7 @@ def _hour_problems(store: Locations, hour: int, expected: Counter[str] | None, i
     try:
         totals = read_partition(store, hour)
         summary = summarise_partition(store, hour)
-    except StoreDamaged as error:
+    except (StoreDamaged, StoreUnreadable) as error:
         yield str(error)
         return
     if totals.num_rows == 0 or summary is None:
@@ -219,19 +209,3 @@ def _content_problems(totals: pa.Table) -> Iterator[str]:
         yield "its rows are not sorted by their key"
     if totals.group_by(list(PARTITION_ORDER), use_threads=False).aggregate([]).num_rows < totals.num_rows:
         yield "a key stands in more than one row"
-
-
-def _file_problems(store: Locations, runs: Sequence[RunRecord]) -> Iterator[tuple[Path, str]]:
-    """Files that are not as the last run left them that put them in place, and files that no run has put in place.
-
-    Whatever lies in `flows/` is read as data by those who point a tool at the folder. A file that the checks of its
-    content have found wrong need not be named again; this finds the rest, down to the last bit.
-    """
-    digests = {store.root / path: digest for run in runs for path, digest in run.files.items()}
-    for path in sorted([*store.flows.rglob("*"), *store.rejects.rglob("*")]):
-        if path.is_dir():
-            continue
-        if path not in digests:
-            yield path, f"{path}: is no file of the store; tools that read the folder may take it for data"
-        elif files.digest(path) != digests[path]:
-            yield path, f"{path}: is not as it was written; its digest differs from the ledger's"

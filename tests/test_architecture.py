@@ -30,7 +30,7 @@ LAYERS = [
     ["service"],
     ["flowstore", "progress"],
     ["ingest", "run", "query", "verify", "undo", "output"],
-    ["counting", "tally", "recount", "staging", "rejects"],
+    ["counting", "tally", "recount", "staging", "rejects", "audit"],
     ["sources", "ledger", "store", "interpretation", "aggregation", "merging", "validation", "readers"],
     ["kernel"],
     ["schema", "errors", "hours", "resources", "values"],

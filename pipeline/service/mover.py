@@ -155,9 +155,9 @@ class Mover:
         locations = self._store.locations
         path = locations.segment(segment.name)
 
-        def note(run_id: str) -> None:
-            wal.note_move(locations, segment.name, run_id)
-            segment.run_id = run_id
+        def note(attempt: str) -> None:
+            wal.note_move(locations, segment.name, attempt)
+            segment.attempt = attempt
 
         options = IngestOptions(
             format="json",

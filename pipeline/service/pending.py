@@ -37,7 +37,7 @@ class Segment:
         size: Its bytes; records: its records.
         bytes_by_hour: Its hours, and the sum of both directions over all keys of each.
         keys: Its Idempotency-Keys, each with when it came and the digest of its records.
-        run_id: The run that is moving it, once there is one.
+        attempt: The attempt to commit a run that is moving it, once there is one.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Segment:
     records: int = 0
     bytes_by_hour: dict[int, int] = field(default_factory=dict)
     keys: dict[str, tuple[int, str]] = field(default_factory=dict)
-    run_id: str | None = None
+    attempt: str | None = None
     _totals: dict[int, dict[Key, Sums]] = field(default_factory=dict)
     _unsummed: deque[bytes] = field(default_factory=deque)
 
@@ -97,7 +97,7 @@ class Segment:
 
     def is_moved(self, store: Locations, hour: int) -> bool:
         """Whether what it has for an hour is in `flows/`."""
-        return is_moved(store, self.run_id, hour)
+        return is_moved(store, self.attempt, hour)
 
 
 class Pending:

@@ -124,7 +124,7 @@ def _recovered(store: FlowStore) -> Iterator[Segment]:
     """What a service that was killed has left: each segment cut to its whole requests, with its totals and keys."""
     moves = wal.noted_moves(store.locations)
     for name in store.locations.segments():
-        segment = Segment(name, time.monotonic(), run_id=moves.get(name))
+        segment = Segment(name, time.monotonic(), attempt=moves.get(name))
         for logged in wal.mend(store.locations, name):
             try:
                 records = read_lines(logged.lines)

@@ -6,15 +6,20 @@ content is durable once the file is.
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import xxhash
+from pipeline.errors import StoreDamaged, StoreError, StoreUnreadable, StoreUnwritable
 
-from pipeline.errors import StoreUnwritable
+if TYPE_CHECKING:
+    import xxhash
 
 _HASH_BLOCK = 1 << 16  # beyond twice this, the C library maps memory for each read
 
@@ -32,6 +37,98 @@ def writing(path: Path) -> Iterator[None]:
         raise StoreUnwritable(str(error.filename or path), error.strerror or str(error)) from error
 
 
+#: What may stand in a file's place, by the test that tells.
+_KINDS = (
+    (stat.S_ISLNK, "a link"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISCHR, "a device"),
+)
+
+
+def kind_of(mode: int) -> str | None:
+    """What something is by its mode, as "a pipe"; None for a file."""
+    return next((kind for is_kind, kind in _KINDS if is_kind(mode)), None)
+
+
+def refusal(path: str | Path, error: OSError) -> StoreError:
+    """Says in this project's words why something of a store could not be read."""
+    if isinstance(error, NotADirectoryError):
+        return StoreDamaged(str(path), "a file stands where a folder must be")
+    if error.errno in (errno.ELOOP, errno.ENXIO):  # of `O_NOFOLLOW` for a link, and of a socket
+        try:
+            if kind := kind_of(os.lstat(path).st_mode):
+                return StoreDamaged(str(path), f"is {kind}, and must be a file")
+        except OSError:
+            pass  # the first error says more
+    return StoreUnreadable(str(path), error.strerror or str(error))
+
+
+def opened(path: str | Path) -> io.FileIO:
+    """Opens a file of a store for reading.
+
+    It must be a file: a pipe would keep its reader waiting for ever, and a link may lead anywhere.
+
+    Raises:
+        FileNotFoundError: There is nothing.
+        StoreDamaged: Something else than a file is there.
+        StoreUnreadable: The operating system refused.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise refusal(path, error) from error
+    if kind := kind_of(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise StoreDamaged(str(path), f"is {kind}, and must be a file")
+    return io.FileIO(descriptor)  # a buffer takes longer to make than a small file to read
+
+
+def read(path: str | Path) -> bytes:
+    """A file of a store, whole; raises what `opened` raises."""
+    with opened(path) as file:
+        try:
+            return file.readall()
+        except OSError as error:
+            raise refusal(path, error) from error
+
+
+def exists(path: str | Path) -> bool:
+    """Whether something is there, whatever it is.
+
+    Raises:
+        StoreUnreadable: The operating system does not say.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise refusal(path, error) from error
+    return True
+
+
+def names(folder: Path) -> list[str]:
+    """The names in a folder, in no order; none if there is no folder.
+
+    Raises:
+        StoreDamaged: It is no folder.
+        StoreUnreadable: The operating system refused.
+    """
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - years of runs are half a million names, of which no path is wanted
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:
+        raise StoreDamaged(str(folder), "it must be a folder") from None
+    except OSError as error:
+        raise refusal(folder, error) from error
+
+
 def sync(path: Path) -> None:
     """Makes a file's content, or a folder's names, durable."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -43,11 +140,15 @@ def sync(path: Path) -> None:
 
 def new_digest() -> xxhash.xxh3_128:
     """What takes a digest piece by piece."""
+    import xxhash  # a query takes no digest
+
     return xxhash.xxh3_128()
 
 
 def digest_of_bytes(data: bytes) -> str:
     """XXH3-128 of some bytes, in hexadecimal."""
+    import xxhash  # as above
+
     return xxhash.xxh3_128_hexdigest(data)
 
 

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from pipeline.errors import StoreDamaged
+from pipeline.errors import UsageError
+from pipeline.store import files
 from pipeline.values import INT64_MAX
 
 _HOUR = re.compile(r"hour=([1-9]\d{0,18})")  # never zero-padded: readers would take hour=01 for a text
-_RUN = re.compile(r"run=([0-9A-Za-z-]+)")
+#: A run's number as a name: eight digits, and more only where eight are too few.
+_RUN_ID = r"(?!0{8})[0-9]{8}|[1-9][0-9]{8,}"
+_RUN = re.compile(rf"run=({_RUN_ID})")
+_RECORD = re.compile(rf"({_RUN_ID})\.json")
+_ATTEMPT = re.compile(rf"((?:{_RUN_ID})-[0-9a-f]{{16}})")
 _PART = "part-0.parquet"
 #: Hours, a month of them, that are looked for in less time than a store of years takes to list its own.
 _SHORT_RANGE = 31 * 24
 _SEGMENT = re.compile(r"([0-9A-Za-z-]+\.(?:accept|reject)\.jsonl)")
+
+
+def run_id_of(number: int) -> str:
+    """A run's number as people see it, and as it stands in names."""
+    return f"{number:08d}"
+
+
+def run_id_of_attempt(attempt: str) -> str:
+    """The run that an attempt is to commit."""
+    return attempt.partition("-")[0]
 
 
 @dataclass(frozen=True)
@@ -27,8 +41,12 @@ class Locations:
     root: Path
 
     def exist(self) -> bool:
-        """Whether there is a store."""
-        return any(path.exists() for path in (self.lock, self.runs, self.flows, self.wal))
+        """Whether there is a store.
+
+        Raises:
+            StoreUnreadable: The operating system does not say.
+        """
+        return any(files.exists(path) for path in (self.lock, self.runs, self.flows, self.wal))
 
     @property
     def flows(self) -> Path:
@@ -100,25 +118,25 @@ class Locations:
         """A run's record in the ledger."""
         return self.runs / f"{run_id}.json"
 
-    def staging_of(self, run_id: str) -> Path:
-        """A run's work before its commit."""
-        return self.staging / run_id
+    def staging_of(self, attempt: str) -> Path:
+        """The work of an attempt to commit a run, before its commit."""
+        return self.staging / attempt
 
-    def staged(self, run_id: str, final: Path) -> Path:
-        """Where a run stages the file that will be `final`.
+    def staged(self, attempt: str, final: Path) -> Path:
+        """Where an attempt stages the file that will be `final`.
 
         All in one folder, under their paths with `%` for `/`: a run that changes thousands of hours need not make, sync
         and remove thousands of folders twice.
         """
-        return self.staging_of(run_id) / final.relative_to(self.root).as_posix().replace("/", "%")
+        return self.staging_of(attempt) / final.relative_to(self.root).as_posix().replace("/", "%")
 
-    def final_of(self, staged: Path) -> Path:
-        """The place of a staged file."""
-        return self.root / staged.name.replace("%", "/")
+    def final_of(self, staged: str) -> Path:
+        """The place of a staged file, by its name in the staging folder."""
+        return self.root / staged.replace("%", "/")
 
     def hours(self) -> list[int]:
         """The hours that have a partition, in order."""
-        return [hour for hour in self.hours_within(1, INT64_MAX + 1) if self.partition(hour).exists()]
+        return [hour for hour in self.hours_within(1, INT64_MAX + 1) if files.exists(self.partition_name(hour))]
 
     def hours_within(self, first: int, until: int) -> Sequence[int]:
         """The hours from `first` on and before `until` that may have a partition, in order; no other has one.
@@ -127,33 +145,38 @@ class Locations:
         has, all are given; of a long one those that have a folder, which a run that was cut off may have left without a file.
         """
         until = min(until, INT64_MAX + 1)
-        if until - first <= _SHORT_RANGE and self.flows.is_dir():
+        if until - first <= _SHORT_RANGE and files.exists(self.flows):
             return range(first, until)
         return sorted(hour for name in _names(self.flows, _HOUR) if first <= (hour := int(name)) < until)
 
     def runs_with_rejects(self) -> list[str]:
         """The runs that rejected rows, oldest first."""
-        return sorted(_names(self.rejects, _RUN))
+        return sorted(_names(self.rejects, _RUN), key=int)
+
+    def run_numbers(self) -> list[int]:
+        """The numbers of the committed runs, oldest first. This lists `runs/`, which a run need not do."""
+        return sorted(map(int, _names(self.runs, _RECORD)))
 
     def run_ids(self) -> list[str]:
         """The committed runs, oldest first."""
-        return sorted(_names(self.runs, re.compile(r"([0-9A-Za-z-]+)\.json")))
+        return [run_id_of(number) for number in self.run_numbers()]
+
+    def find_run(self, number: str) -> str:
+        """The committed run of this number, which may lack the zeros before it.
+
+        Raises:
+            UsageError: There is none.
+        """
+        run_id = number.rjust(len(run_id_of(0)), "0")
+        if not re.fullmatch(_RUN_ID, run_id) or not files.exists(self.record_of(run_id)):
+            raise UsageError(f"there is no run {number}; `flowlog runs` lists them")
+        return run_id
 
     def staged_runs(self) -> list[str]:
-        """The runs that have not cleared their staging folder, oldest first."""
-        return sorted(_names(self.staging, re.compile(r"([0-9A-Za-z-]+)")))
+        """The attempts to commit a run that have not cleared their staging folder, by the run's number."""
+        return sorted(_names(self.staging, _ATTEMPT), key=lambda attempt: int(run_id_of_attempt(attempt)))
 
 
 def _names(folder: Path, pattern: re.Pattern[str]) -> list[str]:
-    """The captured part of each name in a folder that matches; none if there is no folder.
-
-    Raises:
-        StoreDamaged: It is no folder.
-    """
-    try:
-        with os.scandir(folder) as entries:  # a store of years has tens of thousands, of which no path is wanted
-            return [match[1] for entry in entries if (match := pattern.fullmatch(entry.name))]
-    except FileNotFoundError:
-        return []
-    except NotADirectoryError:
-        raise StoreDamaged(str(folder), "it must be a folder") from None
+    """The captured part of each name in a folder that matches; none if there is no folder. Raises what `files.names` does."""
+    return [match[1] for name in files.names(folder) if (match := pattern.fullmatch(name))]

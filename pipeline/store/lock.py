@@ -1,4 +1,4 @@
-"""The store's locks: one run writes at a time, and one service; readers need none."""
+"""The store's locks: one run writes at a time, and one service; readers need none, but for a proof."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.errors import StoreLocked, StoreServed
+from pipeline.errors import StoreError, StoreLocked, StoreServed, StoreUnwritable
 from pipeline.store import files
 from pipeline.store.locations import Locations
 
@@ -32,14 +32,62 @@ def locked(store: Locations, wait_seconds: float = 0) -> Iterator[None]:
         StoreUnwritable: The lock file cannot be made.
     """
     with _opened(store.lock) as descriptor:
-        deadline = time.monotonic() + wait_seconds
-        while not _try_lock(descriptor):
-            if time.monotonic() >= deadline:
-                raise StoreLocked(str(store.root), _holder(descriptor))
-            time.sleep(_POLL_SECONDS)
+        _wait_for(store, descriptor, fcntl.LOCK_EX, wait_seconds)
         with files.writing(store.lock):
             _sign(descriptor)
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # a name that stays there misleads nobody but who meets a reader that cannot sign
+                os.ftruncate(descriptor, 0)
+
+
+@contextmanager
+def unchanged(store: Locations, wait_seconds: float = 0) -> Iterator[bool]:
+    """Keeps runs from changing the store while it is looked at, as far as this user may.
+
+    Args:
+        store: The store.
+        wait_seconds: How long to wait for another holder.
+
+    Yields:
+        Whether the lock is held. Somebody who may only read the store shares it with others who do, and holds none where
+        there is no lock file that this user may read: then a run may change the store meanwhile.
+
+    Raises:
+        StoreLocked: A run has held it all that time.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(store, wait_seconds))
+            is_held = True
+        except StoreUnwritable:
+            is_held = stack.enter_context(_shared(store, wait_seconds))
+        yield is_held
+
+
+@contextmanager
+def _shared(store: Locations, wait_seconds: float) -> Iterator[bool]:
+    try:
+        file = files.opened(store.lock)
+    except (OSError, StoreError):
+        yield False
+        return
+    with file:
+        try:
+            _wait_for(store, file.fileno(), fcntl.LOCK_SH, wait_seconds)
+        except OSError:  # a file system without locks
+            yield False
+            return
+        yield True
+
+
+def _wait_for(store: Locations, descriptor: int, kind: int, wait_seconds: float) -> None:
+    deadline = time.monotonic() + wait_seconds
+    while not _try_lock(descriptor, kind):
+        if time.monotonic() >= deadline:
+            raise StoreLocked(str(store.root), _holder(descriptor))
+        time.sleep(_POLL_SECONDS)
 
 
 @contextmanager
@@ -74,9 +122,9 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -92,5 +140,5 @@ def _holder(descriptor: int) -> str:
     try:
         holder = json.loads(os.pread(descriptor, 4096, 0))
         return f"process {holder['pid']} on {holder['host']} (since {holder['since']})"
-    except (ValueError, KeyError, TypeError):  # it has the lock, but has not signed yet
+    except (ValueError, KeyError, TypeError):  # it has not signed yet, or may only read the store
         return "another process"

@@ -19,6 +19,7 @@ from pyarrow._parquet import ParquetReader
 
 from pipeline.errors import StoreDamaged
 from pipeline.schema import COUNT, PARTITION_ORDER, PARTITION_SCHEMA, REJECT_SCHEMA, SUMS, TOTALS_SCHEMA, coded
+from pipeline.store import files
 from pipeline.store.locations import Locations
 
 #: Rows in a row group: what a reader that wants one app may skip.
@@ -144,9 +145,10 @@ def summarise_partition(store: Locations, hour: int) -> PartitionSummary | None:
 
     path = store.partition(hour)
     try:
-        footer = pq.read_metadata(path)
-        sums = {name: int(footer.metadata[key]) for name, key in _SUMMARY_KEYS.items()}
-        size = path.stat().st_size
+        with files.opened(path) as file:
+            footer = pq.read_metadata(file)
+            sums = {name: int(footer.metadata[key]) for name, key in _SUMMARY_KEYS.items()}
+            size = os.fstat(file.fileno()).st_size
     except FileNotFoundError:
         return None
     except (*_UNREADABLE, KeyError, TypeError) as error:
@@ -172,11 +174,28 @@ def read_rejects(store: Locations, run_id: str) -> pa.Table:
     return _read(str(store.rejects_of(run_id)), REJECT_SCHEMA)
 
 
+def count_rejects(store: Locations, run_id: str) -> int:
+    """How many rows a run rejected, from its file's footer alone; 0 if there is no file.
+
+    Raises:
+        StoreDamaged: The file is not one of a run's rejects; StoreUnreadable: the operating system refuses to read it.
+    """
+    import pyarrow.parquet as pq
+
+    path = store.rejects_of(run_id)
+    try:
+        with files.opened(path) as file:
+            return int(pq.read_metadata(file).num_rows)
+    except FileNotFoundError:
+        return 0
+    except _UNREADABLE as error:
+        raise StoreDamaged(str(path), str(error)) from error
+
+
 def _read(path: str, schema: pa.Schema) -> pa.Table:
     """A file of the store, whole; no rows if there is none."""
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - as there; nor is a buffer worth its making
-            content = pa.BufferReader(file.read())
+        content = pa.BufferReader(files.read(path))
         reader = ParquetReader()
         reader.open(content, **_READ_OPTIONS)
         table = reader.read_all(use_threads=False)

@@ -1,11 +1,14 @@
 """A run's changes to a store: staged, committed at one point, published; and the recovery of a run that was cut off.
 
-    stage    write each new file into staging/RUN, and sync it
-    commit   link runs/RUN.json: before it nothing has happened, behind it everything has, whatever comes
-    publish  rename each staged file over its place; remove staging/RUN
+    stage    write each new file into staging/ATTEMPT, and sync it
+    commit   link runs/NUMBER.json: before it nothing has happened, behind it everything has, whatever comes
+    publish  rename each staged file over its place; remove staging/ATTEMPT
 
-A crash before the commit leaves a staging folder without a record: the next run removes it. A crash behind it leaves
-one with a record: the next run renames what is still there. Both can be repeated, and cut off, any number of times.
+A run takes the number behind the last run's at its start. An attempt's name is that number and what no other attempt has,
+and the record says which attempt it is: so a number that two attempts want, as when one of them was killed, tells whose it
+is. A crash before the commit leaves a staging folder whose attempt no record has: the next run removes it. A crash behind
+it leaves one whose attempt a record has: the next run renames what is still there. Both can be repeated, and cut off, any
+number of times.
 """
 
 from __future__ import annotations
@@ -13,26 +16,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from pipeline.errors import StoreUnpublished, StoreUnwritable
+from pipeline.errors import StoreOvertaken, StoreUnpublished, StoreUnwritable
 from pipeline.store import files
-from pipeline.store.locations import Locations
+from pipeline.store.locations import Locations, run_id_of, run_id_of_attempt
+from pipeline.store.records import LastRun, is_committed
 
 #: The end of the name of an empty file that stands for a file to be removed.
 _REMOVED = ".removed"
-
-
-def new_run_id(store: Locations) -> str:
-    """A name for a run that sorts by the time when it started, and behind all runs that are there. The lock must be held.
-
-    The order of the runs has a meaning (a source that was forgotten may be counted again), and a clock may be set back.
-    """
-    by_time = f"{datetime.now(UTC):%Y%m%dT%H%M%S-%f}-{secrets.token_hex(2)}"
-    last = max(store.run_ids(), default="")
-    return by_time if by_time > last else f"{last}-{secrets.token_hex(2)}"
 
 
 class Transaction:
@@ -40,17 +33,23 @@ class Transaction:
 
     Args:
         store: The store.
-        run_id: The run's name.
+        last: The last committed run.
 
     Attributes:
+        run_id: The run's number, as people see it.
+        previous: The checksum of the last run's record.
+        attempt: The name of this attempt to commit the run; no other attempt has it.
         scratch: A folder for what the run must put aside while it works; it is never published.
         digests: The digest of each file that is staged, by the path that it will have in the store.
     """
 
-    def __init__(self, store: Locations, run_id: str) -> None:
+    def __init__(self, store: Locations, last: LastRun) -> None:
         self._store = store
-        self.run_id = run_id
-        self._folder = store.staging_of(run_id)
+        self.run_id = run_id_of(last.number + 1)
+        self.previous = last.checksum
+        self.attempt = f"{self.run_id}-{secrets.token_hex(8)}"
+        self._folder = store.staging_of(self.attempt)
+        self._may_be_committed = False
         self.digests: dict[str, str] = {}
         self.scratch = self._folder / "scratch"
 
@@ -60,7 +59,7 @@ class Transaction:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._store.record_of(self.run_id).exists():
+        if not self._may_be_committed:
             with suppress(OSError):  # what is left here the next run clears away
                 files.remove_tree(self._folder)
 
@@ -74,7 +73,7 @@ class Transaction:
         Raises:
             StoreUnwritable: It cannot be written.
         """
-        staged = self._store.staged(self.run_id, final)
+        staged = self._store.staged(self.attempt, final)
         with files.writing(staged):
             write(staged)
             self.digests[final.relative_to(self._store.root).as_posix()] = files.digest(staged)
@@ -82,7 +81,7 @@ class Transaction:
 
     def remove(self, final: Path) -> None:
         """Has the commit remove a file."""
-        staged = self._store.staged(self.run_id, final)
+        staged = self._store.staged(self.attempt, final)
         mark = staged.with_name(staged.name + _REMOVED)
         with files.writing(mark):
             mark.touch()
@@ -92,10 +91,11 @@ class Transaction:
         """Commits the run, and publishes what it staged.
 
         Args:
-            record: The run's record in the ledger.
+            record: The run's record in the ledger; it has `run_id`, `previous` and `attempt`.
 
         Raises:
             StoreUnwritable: The record could not be put in place; nothing was committed.
+            StoreOvertaken: Another run has this number; nothing was committed.
             StoreUnpublished: The run is committed, but not all of its files are in their places.
         """
         draft = self._folder / "record.json"
@@ -105,30 +105,47 @@ class Transaction:
                 files.write(draft, record)
                 files.sync(self._folder)
                 files.make_folder(target.parent)
-                files.link_exclusively(draft, target)
+                self._link(draft, target)
         except StoreUnwritable as error:
-            if not target.exists():
+            if not (self._may_be_committed and self._is_committed()):
                 raise
             # The record is there, only not known to be durable. It must not be taken back: a reader may have seen it.
             raise StoreUnpublished(self.run_id, error.path, error.problem) from error
-        publish(self._store, self.run_id)
+        publish(self._store, self.attempt)
+
+    def _link(self, draft: Path, target: Path) -> None:
+        self._may_be_committed = True
+        try:
+            files.link_exclusively(draft, target)
+        except FileExistsError:
+            # A file system on a network may have linked it at the first try, and say this of its own second one.
+            if not self._is_committed():
+                raise StoreOvertaken(str(target)) from None
+
+    def _is_committed(self) -> bool:
+        """Looks whose the number is. Where that cannot be seen, what is staged stays for the next run, which looks again."""
+        self._may_be_committed = is_committed(self._store, self.attempt)
+        return self._may_be_committed
 
 
-def publish(store: Locations, run_id: str) -> None:
+def publish(store: Locations, attempt: str) -> None:
     """Moves a committed run's staged files into their places, those that are not there yet, and removes what it removes.
 
     Raises:
         StoreUnpublished: The operating system refused one of the moves.
     """
-    folder = store.staging_of(run_id)
+    folder = store.staging_of(attempt)
     try:
         files.sync(store.runs)  # whoever was cut off may not have come to it, and without it nothing may be published
-        removed = sorted(folder.glob(f"*%*{_REMOVED}"))
-        files.remove_all(store.final_of(mark.with_name(mark.name.removesuffix(_REMOVED))) for mark in removed)
-        files.replace_all({staged: store.final_of(staged) for staged in sorted(folder.glob("*%*.parquet"))})
+        staged = sorted(path.name for path in folder.iterdir())
+        removed = [name.removesuffix(_REMOVED) for name in staged if "%" in name and name.endswith(_REMOVED)]
+        moved = [name for name in staged if "%" in name and name.endswith(".parquet")]
+        files.remove_all(store.final_of(name) for name in removed)
+        files.replace_all({folder / name: store.final_of(name) for name in moved})
         files.remove_tree(folder)
     except OSError as error:
-        raise StoreUnpublished(run_id, str(error.filename or folder), error.strerror or str(error)) from error
+        path, problem = str(error.filename or folder), error.strerror or str(error)
+        raise StoreUnpublished(run_id_of_attempt(attempt), path, problem) from error
 
 
 def recover(store: Locations) -> list[str]:
@@ -136,13 +153,17 @@ def recover(store: Locations) -> list[str]:
 
     Returns:
         The runs that had committed and were rolled forward.
+
+    Raises:
+        StoreDamaged: The record that tells whether a run had committed is damaged; StoreUnreadable and StoreVersion alike.
+        StoreUnpublished: The operating system refused to move a file; StoreUnwritable: to remove one.
     """
     forward = []
-    for run_id in store.staged_runs():
-        if store.record_of(run_id).exists():
-            publish(store, run_id)
-            forward.append(run_id)
+    for attempt in store.staged_runs():
+        if is_committed(store, attempt):
+            publish(store, attempt)
+            forward.append(run_id_of_attempt(attempt))
         else:
             with files.writing(store.staging):
-                files.remove_tree(store.staging_of(run_id))
+                files.remove_tree(store.staging_of(attempt))
     return forward

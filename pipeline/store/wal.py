@@ -34,6 +34,7 @@ from pipeline.errors import StoreDamaged
 from pipeline.schema import ZeroBytes
 from pipeline.store import files
 from pipeline.store.locations import Locations
+from pipeline.store.records import is_committed
 
 _MARK = b',"request":'
 _DIGEST = b',"xxh3":"'
@@ -182,13 +183,13 @@ def remove(store: Locations, name: str) -> None:
     files.sync(store.wal)
 
 
-def note_move(store: Locations, segment: str, run_id: str) -> None:
-    """Notes which run is to move a segment, durably and before it does.
+def note_move(store: Locations, segment: str, attempt: str) -> None:
+    """Notes which attempt to commit a run is to move a segment, durably and before it does.
 
-    So a service that starts after a crash knows which run to ask whether a segment is in `flows/` already.
+    So a service that starts after a crash knows which attempt to ask whether a segment is in `flows/` already.
     """
     present = set(store.segments())
-    noted = {name: run for name, run in noted_moves(store).items() if name in present} | {segment: run_id}
+    noted = {name: run for name, run in noted_moves(store).items() if name in present} | {segment: attempt}
     draft = store.move.with_suffix(".tmp")
     draft.unlink(missing_ok=True)
     files.write(draft, json.dumps(noted, indent=1).encode() + b"\n")
@@ -197,7 +198,7 @@ def note_move(store: Locations, segment: str, run_id: str) -> None:
 
 
 def noted_moves(store: Locations) -> dict[str, str]:
-    """The last run that was to move each segment, as far as one was.
+    """The last attempt to commit a run that was to move each segment, as far as there was one.
 
     Raises:
         StoreDamaged: The notes cannot be read.
@@ -211,12 +212,12 @@ def noted_moves(store: Locations) -> dict[str, str]:
         raise StoreDamaged(str(store.move), f"no notes of moves: {error}") from error
 
 
-def is_moved(store: Locations, run_id: str | None, hour: int) -> bool:
-    """Whether what a run adds to an hour is in `flows/`.
+def is_moved(store: Locations, attempt: str | None, hour: int) -> bool:
+    """Whether what an attempt to commit a run adds to an hour is in `flows/`.
 
     Without a lock: once this is so it stays so, whoever finishes the run. A reader who asks before and after it reads
     the partition, and gets the same answer, knows which of the two it has read.
     """
-    if run_id is None or not store.record_of(run_id).exists():
+    if attempt is None or not is_committed(store, attempt):
         return False
-    return not store.staged(run_id, store.partition(hour)).exists()
+    return not files.exists(store.staged(attempt, store.partition(hour)))
