@@ -7,6 +7,8 @@
     │   │   └── OtherLog         it is recognised as another log, which a folder may hold beside the ones meant
     │   ├── MissingColumns       its format is known, but columns that it needs are not there
     │   ├── UnreadableSource     it cannot be read to its end
+    │   ├── EmptySource          it has no content, which is no failure
+    │   ├── NoValidRow           rows were rejected, and none was valid
     │   └── SourceChanged        it changed while it was being read
     ├── RunStopped               the run was given up; nothing was committed            exit code 4
     │   ├── StrictRunStopped     --strict met a rejected row or a failed source
@@ -27,8 +29,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "EmptySource",
     "FlowlogError",
     "MissingColumns",
+    "NoValidRow",
     "OtherLog",
     "RunStopped",
     "SourceChanged",
@@ -100,6 +104,35 @@ class MissingColumns(SourceError):
 
 class UnreadableSource(SourceError):
     """The file cannot be read to its end; the sentence says where and why."""
+
+
+class EmptySource(SourceError):
+    """The file has no content, or blank lines alone: there is nothing to count yet, and nothing wrong."""
+
+    def __str__(self) -> str:
+        return "it is empty"
+
+
+class NoValidRow(SourceError):
+    """Rows were rejected, and none was valid: the file is read in a wrong way, or is in a dialect that flowlog does not read.
+
+    Attributes:
+        rows: How many rows were read.
+        read_as: The name of the format in which they were read, and whether the user chose it.
+        reason: Why the first was rejected.
+        advice: What to do.
+    """
+
+    def __init__(self, rows: int, read_as: str, reason: str, advice: str) -> None:
+        super().__init__(rows, read_as, reason, advice)
+        self.rows = rows
+        self.read_as = read_as
+        self.reason = reason
+        self.advice = advice
+
+    def __str__(self) -> str:
+        rows = f"none of its {self.rows:,} rows is" if self.rows > 1 else "its only row is not"
+        return f"{rows} valid as {self.read_as}: {self.reason}; {self.advice}"
 
 
 class SourceChanged(SourceError):
