@@ -164,6 +164,14 @@ def ingest(
             metavar="S",
         ),
     ] = 0,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Leave alone what is so named, by its name or its path in the folder that is read; may be repeated.",
+            envvar="FLOWLOG_EXCLUDE",
+            metavar="GLOB",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Count raw flow logs, each exactly once, into hourly totals.
@@ -190,6 +198,7 @@ def ingest(
         same_content=same_content,
         replace_changed=replace_changed,
         min_age_seconds=min_age,
+        exclude=tuple(exclude or ()),
     )
     keep_freed_memory()
     opened = FlowStore(store, create=True)
@@ -523,10 +532,11 @@ def _report_ingest(summary: IngestSummary) -> None:
     for line in (
         *(f"finished the run {run_id}, which was cut off behind its commit" for run_id in summary.recovered),
         *(f"skipped {source.name}: the same content as {twin}, which is counted" for source, twin in plan.twins),
+        *(f"skipped {source.name}: it is the start of {whole}, which is counted" for source, whole in plan.starts),
         *(f"skipped {source.name}: it is empty" for source in plan.empty),
         *(f"skipped {source.name}: it was modified too short a time ago" for source in plan.young),
-        *(f"left alone {name}: {reason}" for name, reason in plan.left_alone.items()),
-        *(f"changed {source.name}: it was counted with other content, and is not counted again" for source in plan.changed),
+        *(f"left alone {count:,}: {reason}, as {example}" for reason, count, example in plan.kinds_left_alone()),
+        *(f"changed {source.name}: {plan.why_changed(source)}, and is not counted again" for source in plan.changed),
         *(f"failed {failure.source}: {failure.error}" for failure in summary.failures),
     ):
         _say(line)

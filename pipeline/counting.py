@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
@@ -12,7 +11,8 @@ from typing import BinaryIO, Protocol, cast
 
 from pipeline import readers
 from pipeline.aggregation import HourlyTotals
-from pipeline.errors import SourceChanged, SourceError, StrictRunStopped, UnreadableSource
+from pipeline.content import SMALL_BYTES, DigestingFile, content_of
+from pipeline.errors import NoValidRow, SourceChanged, SourceError, StrictRunStopped, UnknownFormat, UnreadableSource
 from pipeline.interpretation import Interpretation
 from pipeline.ledger import SourceRecord
 from pipeline.readers.addresses import AppMap
@@ -23,7 +23,7 @@ from pipeline.readers.joined import JoinedText, parts_of
 from pipeline.rejects import RejectSpool
 from pipeline.resources import Resources
 from pipeline.schema import ZeroBytes, flow_schema
-from pipeline.sources import DigestingFile, Source
+from pipeline.sources import Source
 from pipeline.store import files
 from pipeline.tally import JoinedTally, SourceTally, Tally
 from pipeline.validation import is_prepared, may_be_rejected, validate
@@ -74,8 +74,8 @@ class Lot:
 _ROWS_AT_ONCE, _BYTES_AT_ONCE = 1 << 19, 1 << 26
 #: So many times as many wait rather than wait for the import of what validates them.
 _PATIENCE = 4
-#: Sources below this size are counted together, in lots of up to so many bytes and sources.
-_SMALL_BYTES, _LOT_BYTES, _LOT_SOURCES = 1 << 18, 1 << 23, 1024
+#: Small sources are counted together, in lots of up to so many bytes and sources.
+_LOT_BYTES, _LOT_SOURCES = 1 << 23, 1024
 #: Their texts are read as one up to so many bytes: as many as are one block, which is then not copied.
 _JOINED_BYTES = BLOCK_BYTES - (1 << 16)
 
@@ -89,6 +89,7 @@ class SourceCounter:
         resources: What they may take of the machine.
         progress: Is told how far it has come.
         strict: Whether the first rejected row ends it all.
+        joins: Whether small sources that start alike may be read as one text. A proof reads each alone.
 
     Raises:
         UsageError: The mapping file is unfit.
@@ -101,6 +102,7 @@ class SourceCounter:
         resources: Resources,
         progress: Progress | None = None,
         strict: bool = False,
+        joins: bool = True,
     ) -> None:
         self._interpretation = interpretation
         self._read_options = ReadOptions(
@@ -110,6 +112,7 @@ class SourceCounter:
         self._resources = resources
         self._progress = progress or Silent()
         self._strict = strict
+        self._joins = joins
 
     def new_totals(self) -> HourlyTotals:
         """For the whole run, for each lot that is being read, or for one that waits to be taken over into the run's."""
@@ -141,7 +144,7 @@ class SourceCounter:
         """Counts a lot: what may be read as one text first, then each of the others."""
         totals, waiting = self.new_totals(), _Waiting(self._interpretation.zero_bytes)
         read: dict[str, SourceTally | SourceError] = {}
-        if len(sources) > 1:
+        if len(sources) > 1 and self._joins:
             for joined in self._join(sources):
                 if self._read_joined(joined, waiting):
                     read.update((tally.source.name, tally) for tally in joined.tallies)
@@ -151,7 +154,7 @@ class SourceCounter:
             if source.name not in read:
                 read[source.name] = self._read_alone(source, waiting, totals, stop)
         self._settle(waiting, totals)
-        return Lot(number, [(source, _result_of(read[source.name])) for source in sources], totals)
+        return Lot(number, [(source, self._result_of(read[source.name])) for source in sources], totals)
 
     def _read_joined(self, joined: JoinedTally, waiting: _Waiting) -> bool:
         """Has the rows of a joined text wait; none of them, if one of its sources is at fault: which one, reading each alone
@@ -198,7 +201,7 @@ class SourceCounter:
         joined: dict[tuple[str, bytes], JoinedTally] = {}
         size = 0
         for source in sources:
-            data = _small_content(source)
+            data = source.small_content()
             text = decompressed_small(data, _JOINED_BYTES) or b""
             line = text.partition(b"\n")[0]
             if line not in told:
@@ -207,9 +210,10 @@ class SourceCounter:
             parts = parts_of(text, split) if split else None
             if known is None or parts is None:
                 continue
-            digest = files.digest_of_bytes(data)
-            if source.digest not in ("", digest):
+            content = content_of(text)
+            if source.digest not in ("", content.digest):
                 continue  # it has changed, as reading it alone will tell
+            packed_digest = content.digest if data is text else files.digest_of_bytes(data)
             header, records = parts
             if size + len(records) > _JOINED_BYTES:
                 yield from joined.values()
@@ -218,7 +222,7 @@ class SourceCounter:
                 joined[known.name, header] = JoinedTally(JoinedText(known, header), [])
             group = joined[known.name, header]
             group.text.add(records)
-            group.tallies.append(SourceTally(source, RejectSpool(self._scratch), known.name, digest))
+            group.tallies.append(SourceTally(source, RejectSpool(self._scratch), known.name, content, packed_digest))
             size += len(records)
         yield from joined.values()
 
@@ -227,18 +231,20 @@ class SourceCounter:
         source, position = tally.source, 0
         try:
             with source.path.open("rb") as file:
-                raw = DigestingFile(file)
-                known, stream = readers.open_source(cast("BinaryIO", raw), source.name, self._interpretation.format)
+                raw = cast("BinaryIO", packed := DigestingFile(file))
+                known, opened = readers.open_source(raw, source.name, self._interpretation.format)
                 tally.format = known.name
-                for batch in known.read(stream, self._read_options):
+                content = packed if opened is raw else DigestingFile(opened)
+                for batch in known.read(cast("BinaryIO", content), self._read_options):
                     if stop.is_set():
                         raise UnreadableSource("the run was stopped")
                     yield batch
                     reached = max(position, file.tell())  # a Parquet reader jumps about
                     self._progress.advance(reached - position, batch.read)
                     position = reached
-                tally.digest = raw.digest()
-                if not source.is_unchanged(file.fileno()) or source.digest not in ("", tally.digest):
+                tally.content = content.content()
+                tally.packed_digest = packed.content().digest
+                if not source.is_unchanged(file.fileno()) or source.digest not in ("", tally.content.digest):
                     raise SourceChanged
         except OSError as error:
             raise UnreadableSource(f"cannot be read: {error.strerror or error}") from None
@@ -257,6 +263,33 @@ class SourceCounter:
                 raise StrictRunStopped(name, str(replace(first, row=row)))
             with files.writing(self._scratch):
                 tally.add(batch, totals.add(batch.table))
+
+    def _result_of(self, read: SourceTally | SourceError) -> Counted | SourceError:
+        if isinstance(read, SourceTally) and read.rejects.count and not read.valid:
+            return self._no_valid_row(read)
+        return Counted(read.record(), read.rejects) if isinstance(read, SourceTally) else read
+
+    def _no_valid_row(self, tally: SourceTally) -> NoValidRow:
+        option = self._interpretation.format
+        advice = "check whether it is of this format, and the format's settings; --format names another"
+        if option != "auto":
+            advice = "check whether it is of this format, and the format's settings"
+            if other := _looks_like(tally):
+                advice = f"it looks like {other}; leave out --format, or name another"
+        reason = tally.rejects.first.removeprefix(f"{tally.source.name}: ")
+        return NoValidRow(tally.read, tally.format + (f" (--format {option})" if option != "auto" else ""), reason, advice)
+
+
+def _looks_like(tally: SourceTally) -> str:
+    """What a source would be taken for if its format had not been named, if that is another."""
+    try:
+        with tally.source.path.open("rb") as file:
+            name = readers.open_source(file, tally.source.name)[0].name
+    except UnknownFormat as error:
+        return error.found
+    except (OSError, SourceError):
+        return ""
+    return name if name != tally.format else ""
 
 
 class _Waiting:
@@ -290,34 +323,17 @@ class _Waiting:
         return taken
 
 
-def _result_of(read: SourceTally | SourceError) -> Counted | SourceError:
-    return Counted(read.record(), read.rejects) if isinstance(read, SourceTally) else read
-
-
-def _small_content(source: Source) -> bytes:
-    """The bytes of a small source; none where it must be read in another way, if only to say what is wrong with it."""
-    try:
-        descriptor = os.open(source.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            data = os.read(descriptor, source.size + 1)
-            return data if len(data) == source.size and source.is_unchanged(descriptor) else b""
-        finally:
-            os.close(descriptor)
-    except OSError:
-        return b""
-
-
 def lots_of(sources: Iterable[Source]) -> Iterator[list[Source]]:
     """Cuts a list of sources into lots: a big one is a lot of its own, small ones that lie side by side share one."""
     lot: list[Source] = []
     size = 0
     for source in sources:
-        if lot and (source.size >= _SMALL_BYTES or size + source.size > _LOT_BYTES or len(lot) == _LOT_SOURCES):
+        if lot and (source.size >= SMALL_BYTES or size + source.size > _LOT_BYTES or len(lot) == _LOT_SOURCES):
             yield lot
             lot, size = [], 0
         lot.append(source)
         size += source.size
-        if source.size >= _SMALL_BYTES:
+        if source.size >= SMALL_BYTES:
             yield lot
             lot, size = [], 0
     if lot:

@@ -4,8 +4,11 @@
     ├── UsageError               a request that cannot be carried out as it stands      exit code 2
     ├── SourceError              one raw file cannot be counted; the others go on       exit code 3
     │   ├── UnknownFormat        its content is none of the formats that flowlog reads
+    │   │   └── OtherLog         it is recognised as another log, which a folder may hold beside the ones meant
     │   ├── MissingColumns       its format is known, but columns that it needs are not there
     │   ├── UnreadableSource     it cannot be read to its end
+    │   ├── EmptySource          it has no content, which is no failure
+    │   ├── NoValidRow           rows were rejected, and none was valid
     │   └── SourceChanged        it changed while it was being read
     ├── RunStopped               the run was given up; nothing was committed            exit code 4
     │   ├── StrictRunStopped     --strict met a rejected row or a failed source
@@ -29,8 +32,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "EmptySource",
     "FlowlogError",
     "MissingColumns",
+    "NoValidRow",
+    "OtherLog",
     "RunStopped",
     "SourceChanged",
     "SourceError",
@@ -82,6 +88,13 @@ class UnknownFormat(SourceError):
         return f"unknown format: {self.found}" + (f"; {self.advice}" if self.advice else "")
 
 
+class OtherLog(UnknownFormat):
+    """The content is positively recognised as another log: a dns.log beside a conn.log, a Transit Gateway log.
+
+    `found` names the kind of log ("a Zeek dns log"). A folder leaves such a file alone; a file that was named fails.
+    """
+
+
 class MissingColumns(SourceError):
     """A known format, but columns that it needs are not there."""
 
@@ -97,6 +110,35 @@ class MissingColumns(SourceError):
 
 class UnreadableSource(SourceError):
     """The file cannot be read to its end; the sentence says where and why."""
+
+
+class EmptySource(SourceError):
+    """The file has no content, or blank lines alone: there is nothing to count yet, and nothing wrong."""
+
+    def __str__(self) -> str:
+        return "it is empty"
+
+
+class NoValidRow(SourceError):
+    """Rows were rejected, and none was valid: the file is read in a wrong way, or is in a dialect that flowlog does not read.
+
+    Attributes:
+        rows: How many rows were read.
+        read_as: The name of the format in which they were read, and whether the user chose it.
+        reason: Why the first was rejected.
+        advice: What to do.
+    """
+
+    def __init__(self, rows: int, read_as: str, reason: str, advice: str) -> None:
+        super().__init__(rows, read_as, reason, advice)
+        self.rows = rows
+        self.read_as = read_as
+        self.reason = reason
+        self.advice = advice
+
+    def __str__(self) -> str:
+        rows = f"none of its {self.rows:,} rows is" if self.rows > 1 else "its only row is not"
+        return f"{rows} valid as {self.read_as}: {self.reason}; {self.advice}"
 
 
 class SourceChanged(SourceError):

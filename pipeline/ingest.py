@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import StrictRunStopped, UsageError
 from pipeline.interpretation import Interpretation, digest_of_mapping
-from pipeline.ledger import open_index
+from pipeline.ledger import Index, open_index
+from pipeline.plan import Plan, SameContent, plan
 from pipeline.resources import Resources
-from pipeline.sources import Failure, Plan, SameContent, Source, find, plan
+from pipeline.sources import Failure, Found, find
 from pipeline.store.locations import Locations
 from pipeline.store.lock import locked
 from pipeline.store.transaction import recover
@@ -51,6 +52,7 @@ class IngestOptions:
         replace_changed: Whether a source that changed after it was counted is taken back and counted as it is now.
         min_age_seconds: Files that were modified less than so long ago are left for the next run.
         memory_bytes: The most memory that the run should take; None for a fixed part of the machine's.
+        exclude: Patterns of the files and folders that are left alone, as `sources.find` has them.
     """
 
     format: str = "auto"
@@ -66,6 +68,7 @@ class IngestOptions:
     replace_changed: bool = False
     min_age_seconds: float = 0
     memory_bytes: int | None = None
+    exclude: tuple[str, ...] = ()
 
     @property
     def resources(self) -> Resources:
@@ -92,7 +95,7 @@ class IngestSummary:
 
     Attributes:
         run_id: The committed run; None where there was nothing to commit.
-        plan: What was found, and what was skipped.
+        plan: What was found, and what was skipped; behind the run, what became of it.
         ingested: How many sources were counted.
         failures: The sources that failed.
         read: How many records were read from the counted sources; valid and rejected alike.
@@ -169,32 +172,42 @@ def ingest(
     interpretation = options.interpretation()
     # What is wrong with a request is said before there is a store, and also where nothing is new.
     interpretation.load_apps()
-    found = find(raw, store.root, of_log is not None)
+    found = find(raw, store.root, of_log is not None, options.exclude)
     with locked(store, options.wait_seconds):
         recovered = recover(store)
-        with ThreadPoolExecutor(options.resources.threads) as pool, open_index(store) as index:
+        with open_index(store) as index:
+            made = _plan(found, index, options, interpretation)
+            summary = IngestSummary(made, recovered=recovered, failures=list(made.failed))
+            if options.strict and summary.failures:
+                raise StrictRunStopped(summary.failures[0].source, summary.failures[0].error)
+            if made.new or made.rivals or (made.replaced and options.replace_changed):
+                _start_imports()
+                from pipeline.run import Run  # Arrow and what is on it, which are of no use where nothing is new
 
-            def map_unread(digest: Callable[[Source], T], sources: Sequence[Source]) -> Iterator[T]:
-                if sources:  # there may be rows to validate
-                    _start_imports()
-                chunks = [sources[i : i + _CHUNK] for i in range(0, len(sources), _CHUNK)]
-                return chain.from_iterable(pool.map(lambda chunk: list(map(digest, chunk)), chunks))
-
-            summary = IngestSummary(
-                plan(found, index, options.same_content, options.replace_changed, options.min_age_seconds, map_unread),
-                recovered=recovered,
-            )
-            last = index.last
-        summary.failures += summary.plan.failed
-        if options.strict and summary.failures:
-            raise StrictRunStopped(summary.failures[0].source, summary.failures[0].error)
-        if summary.plan.new or (options.replace_changed and (summary.plan.changed or summary.plan.taken_back)):
-            _start_imports()
-            from pipeline.run import Run  # Arrow and what is on it, which are of no use where nothing is new
-
-            Run(store, last, options, interpretation, summary).count(progress, of_log)
+                Run(store, index.last, options, interpretation, summary).count(progress, of_log)
+            index.remember(summary.plan.met)
     summary.seconds = time.monotonic() - started
     return summary
+
+
+def _plan(found: Found, index: Index, options: IngestOptions, interpretation: Interpretation) -> Plan:
+    with ThreadPoolExecutor(options.resources.threads) as pool:
+
+        def map_all(function: Callable[[Any], T], values: Sequence[Any]) -> Iterator[T]:
+            if values:  # there may be rows to validate
+                _start_imports()
+            chunks = [values[i : i + _CHUNK] for i in range(0, len(values), _CHUNK)]
+            return chain.from_iterable(pool.map(lambda chunk: list(map(function, chunk)), chunks))
+
+        return plan(
+            found,
+            index,
+            options.same_content,
+            options.replace_changed,
+            options.min_age_seconds,
+            cache(interpretation.fingerprint),
+            map_all,
+        )
 
 
 @cache

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.content import digest_of
 from pipeline.errors import UnreadableSource, UsageError
-from pipeline.sources import Source, digest_of
+from pipeline.sources import Source
+from pipeline.store import files
 
 if TYPE_CHECKING:
     from pipeline.readers.addresses import AppMap
@@ -43,6 +46,12 @@ class Interpretation:
         if fields["aws_fields"] is not None:
             fields["aws_fields"] = tuple(fields["aws_fields"])
         return cls(**fields)
+
+    def fingerprint(self) -> str:
+        """What tells all this, and this version of flowlog, from all others."""
+        from pipeline import __version__  # which takes long to find out, and is seldom asked for
+
+        return files.digest_of_bytes(json.dumps([__version__, self.to_json()]).encode())
 
     def load_apps(self) -> AppMap | None:
         """Loads the mapping file, if there is one.

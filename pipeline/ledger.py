@@ -12,17 +12,21 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from pipeline.content import Content
 from pipeline.errors import StoreDamaged, StoreUnwritable
 from pipeline.store import files
 from pipeline.store.locations import Locations, run_id_of
 from pipeline.store.records import STORE_VERSION, LastRun, check_version, is_last, read_sealed, seal
+
+#: SQLite takes so many values in a statement in all its versions.
+_AT_ONCE = 900
 
 
 @dataclass(frozen=True)
@@ -30,19 +34,25 @@ class SourceRecord:
     """One raw file that was counted.
 
     Attributes:
-        path: Where it was.
-        digest: XXH3-128 of its bytes, in hexadecimal: its identity.
-        size: Its size in bytes; mtime_ns: its time of modification, in nanoseconds since the epoch.
+        path: Where it was, as `sources.name_of` writes it.
+        digest: XXH3-128 of its content, unpacked, in hexadecimal: its identity.
+        size: The content's size in bytes; head: what proposes what it may be the start of (see `content.Content`).
+        packed_digest: XXH3-128 of its bytes as they lay on the disk; packed_size: how many they were.
+        mtime_ns: Its time of modification, in nanoseconds since the epoch.
         format: The name of its format.
         read: Its records. read = valid + rejected + the sum of `ignored`.
         ignored: The records that were left out on purpose, by reason.
         bytes_tx: The sum over its valid records, in bytes; bytes_rx alike.
         hours: The hours to which it added.
+        starts: Other contents that were met, with which this one starts, so that what is in them is counted.
     """
 
     path: str
     digest: str
     size: int
+    head: str
+    packed_digest: str
+    packed_size: int
     mtime_ns: int
     format: str
     read: int
@@ -52,6 +62,11 @@ class SourceRecord:
     bytes_tx: int
     bytes_rx: int
     hours: list[int] = field(default_factory=list)
+    starts: list[Content] = field(default_factory=list)
+
+    @property
+    def content(self) -> Content:
+        return Content(self.digest, self.size, self.head)
 
 
 @dataclass(frozen=True)
@@ -92,7 +107,9 @@ class RunRecord:
         """Its text: a field a line, and a source a line; the version first, and the checksum last."""
         values = {"version": self.version} | vars(self)
         fields = {name: json.dumps(value) for name, value in values.items() if name not in ("sources", "checksum")}
-        fields["sources"] = "[" + ",".join(f"\n  {json.dumps(vars(source))}" for source in self.sources) + "\n ]"
+        fields["sources"] = (
+            "[" + ",".join(f"\n  {json.dumps(vars(source), default=vars)}" for source in self.sources) + "\n ]"
+        )
         return seal(("{" + ",".join(f"\n {json.dumps(name)}: {text}" for name, text in fields.items())).encode())
 
     @classmethod
@@ -103,15 +120,21 @@ class RunRecord:
             ValueError: It is not of that shape; KeyError, TypeError, AttributeError and RecursionError alike.
         """
         fields: dict[str, Any] = json.loads(text)
-        fields["sources"] = [SourceRecord(**source) for source in fields["sources"]]
+        fields["sources"] = [
+            SourceRecord(**{**source, "starts": [Content(**start) for start in source["starts"]]})
+            for source in fields["sources"]
+        ]
         fields["hours"] = {int(hour): added for hour, added in fields["hours"].items()}
         run = cls(**fields)
         _check_types(run, "run_id started finished attempt previous checksum", str)
         for source in run.sources:
-            _check_types(source, "path digest format", str)
-            _check_types(source, "size mtime_ns read valid rejected bytes_tx bytes_rx", int)
+            _check_types(source, "path digest head packed_digest format", str)
+            _check_types(source, "size packed_size mtime_ns read valid rejected bytes_tx bytes_rx", int)
             _check_integers(source.ignored.values())
             _check_integers(source.hours)
+            for start in source.starts:
+                _check_types(start, "digest head", str)
+                _check_types(start, "size", int)
         _check_types(run, "interpretation", dict)
         _check_types(run, "dropped", bool)
         for texts in (run.files, *run.forgotten):
@@ -243,6 +266,50 @@ def standing_sources(runs: Iterable[RunRecord]) -> list[Standing]:
     return list(standing.values())
 
 
+@dataclass(frozen=True)
+class Known:
+    """A content that the ledger knows.
+
+    Attributes:
+        path: From where the source was counted.
+        content: The source's content, or one with which it starts.
+        source: The digest of the source.
+        has_rows: Whether records were read from it.
+    """
+
+    path: str
+    content: Content
+    source: str
+    has_rows: bool
+
+    @property
+    def is_start(self) -> bool:
+        """Whether it was not counted itself, but is the start of a source that was."""
+        return self.content.digest != self.source
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a file was found to be that was not counted, so that it need not be read again as long as it looks the same.
+
+    Attributes:
+        path: Where it is; size: its size in bytes as it lies there; mtime_ns: its time of modification.
+        digest: Of its content, if it was skipped since that is known; else "".
+        reason: Why it is left alone, else; "" if it has no content.
+        reading: What that depends on, beside the file (`Interpretation.fingerprint`).
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    digest: str = ""
+    reason: str = ""
+    reading: str = ""
+
+
+_KNOWN = "SELECT path, digest, size, head, source, has_rows FROM sources"
+
+
 class Index:
     """Answers which sources are known. Only the holder of the store's lock may use it.
 
@@ -256,31 +323,64 @@ class Index:
         # An empty one need not be asked, as in a store's first run.
         self._is_empty = connection.execute("SELECT 1 FROM sources").fetchone() is None
 
-    def unchanged(self, path: str, size: int, mtime_ns: int) -> bool:
-        """Whether a source was counted from this path, when it had this size and time of modification."""
+    def digest_at(self, path: str, packed_size: int, mtime_ns: int) -> str | None:
+        """What was counted from this path when the file had this size and time of modification; None if nothing was."""
         if self._is_empty:
-            return False
-        found = self._connection.execute("SELECT size, mtime_ns FROM sources WHERE path = ?", (path,))
-        return (size, mtime_ns) in found
+            return None
+        query = "SELECT digest FROM sources WHERE path = ? AND packed_size = ? AND mtime_ns = ?"
+        found = self._connection.execute(query, (path, packed_size, mtime_ns)).fetchone()
+        return found and found[0]
 
-    def knows_path(self, path: str) -> bool:
-        """Whether a source was counted from this path."""
+    def latest_at(self, path: str) -> Known | None:
+        """What was last counted from this path."""
         if self._is_empty:
-            return False
-        return self._connection.execute("SELECT 1 FROM sources WHERE path = ?", (path,)).fetchone() is not None
+            return None
+        query = f"{_KNOWN} WHERE path = ? AND digest = source ORDER BY rowid DESC LIMIT 1"
+        return next(map(_as_known, self._connection.execute(query, (path,))), None)
 
-    def knows_size(self, size: int) -> bool:
-        """Whether a source of this size was counted."""
-        if self._is_empty:
-            return False
-        return self._connection.execute("SELECT 1 FROM sources WHERE size = ?", (size,)).fetchone() is not None
+    def with_digests(self, digests: Iterable[str]) -> dict[str, list[Known]]:
+        """What is known of contents, by their digests, in the order in which it was counted."""
+        found: dict[str, list[Known]] = {}
+        for row in self._rows(f"{_KNOWN} WHERE digest IN (?) ORDER BY rowid", digests):
+            found.setdefault(row[1], []).append(_as_known(row))
+        return found
 
-    def paths_of(self, digest: str) -> list[str]:
-        """The paths from which this content was counted; none if it is new."""
-        if self._is_empty:
-            return []
-        found = self._connection.execute("SELECT path FROM sources WHERE digest = ? ORDER BY rowid", (digest,))
-        return [path for (path,) in found]
+    def sizes_by_head(self, heads: Iterable[bytes]) -> dict[bytes, set[int]]:
+        """The sizes of the contents that have some heads."""
+        found: dict[bytes, set[int]] = {}
+        query = "SELECT DISTINCT head, size FROM sources WHERE head IN (?)"
+        for head, size in self._rows(query, (head.hex() for head in heads)):
+            found.setdefault(bytes.fromhex(head), set()).add(size)
+        return found
+
+    def starts_of(self, known: Known) -> list[Content]:
+        """The contents with which a counted source is known to start."""
+        query = f"{_KNOWN} WHERE path = ? AND source = ? AND digest <> source"
+        return [_as_known(row).content for row in self._connection.execute(query, (known.path, known.source))]
+
+    def memory_of(self, path: str, size: int, mtime_ns: int) -> Memory | None:
+        """What a file was found to be when it had this size and time of modification."""
+        query = "SELECT * FROM met WHERE path = ? AND size = ? AND mtime_ns = ?"
+        found = self._connection.execute(query, (path, size, mtime_ns)).fetchone()
+        return found and Memory(*found)
+
+    def remember(self, met: Iterable[Memory]) -> None:
+        """Remembers what files were found to be. Where that cannot be written, they will be read once more."""
+        rows = [tuple(vars(memory).values()) for memory in met]
+        with suppress(sqlite3.Error), self._connection:
+            self._connection.executemany("INSERT OR REPLACE INTO met VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def _rows(self, query: str, values: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query for some values, which stand for its question mark."""
+        asked = [] if self._is_empty else sorted(set(values))
+        for i in range(0, len(asked), _AT_ONCE):
+            some = asked[i : i + _AT_ONCE]
+            yield from self._connection.execute(query.replace("(?)", f"({','.join('?' * len(some))})"), some)
+
+
+def _as_known(row: tuple[Any, ...]) -> Known:
+    path, digest, size, head, source, has_rows = row
+    return Known(path, Content(digest, size, head), source, bool(has_rows))
 
 
 @contextmanager
@@ -344,7 +444,7 @@ def _connect(index: Path) -> sqlite3.Connection:
         """
         CREATE INDEX IF NOT EXISTS sources_by_path ON sources (path);
         CREATE INDEX IF NOT EXISTS sources_by_digest ON sources (digest);
-        CREATE INDEX IF NOT EXISTS sources_by_size ON sources (size);
+        CREATE INDEX IF NOT EXISTS sources_by_head ON sources (head, size);
         """
     )
     return connection
@@ -355,7 +455,13 @@ def make_tables(connection: sqlite3.Connection) -> None:
     connection.executescript(
         """
         CREATE TABLE IF NOT EXISTS last (number INTEGER, checksum TEXT);
-        CREATE TABLE IF NOT EXISTS sources (path TEXT, digest TEXT, size INTEGER, mtime_ns INTEGER);
+        CREATE TABLE IF NOT EXISTS sources (
+            path TEXT, digest TEXT, size INTEGER, head TEXT, source TEXT, has_rows INTEGER,
+            packed_size INTEGER, mtime_ns INTEGER
+        );
+        CREATE TABLE IF NOT EXISTS met (
+            path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, digest TEXT, reason TEXT, reading TEXT
+        ) WITHOUT ROWID;
         """
     )
 
@@ -393,6 +499,13 @@ def _remove(index: Path) -> None:
 def add_to_index(connection: sqlite3.Connection, run: RunRecord) -> None:
     """Takes in a run behind all that are in the index."""
     taken_back = [(source["path"], source["digest"]) for source in run.forgotten]
-    connection.executemany("DELETE FROM sources WHERE path = ? AND digest = ?", taken_back)
-    rows = [(source.path, source.digest, source.size, source.mtime_ns) for source in run.sources]
-    connection.executemany("INSERT INTO sources VALUES (?, ?, ?, ?)", rows)
+    connection.executemany("DELETE FROM sources WHERE path = ? AND source = ?", taken_back)
+    rows = (
+        (source.path, found.digest, found.size, found.head, source.digest, source.read > 0, *looks)
+        for source in run.sources
+        for found, looks in (
+            (source.content, (source.packed_size, source.mtime_ns)),
+            *((start, (None, None)) for start in source.starts),
+        )
+    )
+    connection.executemany("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)

@@ -7,40 +7,63 @@ an hour, it is made anew from all of them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from pipeline.aggregation import HourlyTotals
+from pipeline.content import digest_of, identify, look_at
 from pipeline.counting import Counted, Lot, SourceCounter, lots_of
-from pipeline.errors import SourceError, UnreadableSource
+from pipeline.errors import SourceError
 from pipeline.interpretation import Interpretation
 from pipeline.ledger import SourceRecord, Standing
 from pipeline.resources import Resources
-from pipeline.sources import Source, digest_of
+from pipeline.sources import Source, path_of
 
 
-def find_again(sources: Iterable[Standing], candidates: Iterable[Path] = ()) -> dict[str, Source]:
-    """Finds the raw files of counted sources.
+def find_again(sources: Collection[Standing], candidates: Iterable[Path] = ()) -> dict[str, Source]:
+    """Finds the raw files of counted sources, whatever they are called now and however they are packed.
 
     Args:
         sources: The sources.
-        candidates: Where they may be beside the paths from which they were counted.
+        candidates: Where they may be beside the paths from which they were counted. What is not there is looked for in the
+            folder where it was, where rotation leaves it under another name.
 
     Returns:
         The file of each digest that was found; its content is what it was.
     """
-    wanted = {standing.source.digest for standing in sources}
-    sizes = {standing.source.size for standing in sources}
+    wanted = {standing.source.digest: standing.source for standing in sources}
     found: dict[str, Source] = {}
-    for path in dict.fromkeys([*(Path(standing.source.path) for standing in sources), *candidates]):
+    paths = {digest: path_of(source.path) for digest, source in wanted.items()}
+    _search([*dict.fromkeys([*(path_of(standing.source.path) for standing in sources), *candidates])], wanted, found)
+    if missing := {digest: source for digest, source in wanted.items() if digest not in found}:
+        folders = dict.fromkeys(paths[digest].parent for digest in missing)
+        _search([path for folder in folders for path in _files_in(folder)], missing, found)
+    return found
+
+
+def _search(paths: Iterable[Path], wanted: Mapping[str, SourceRecord], found: dict[str, Source]) -> None:
+    """Looks which of the paths have a content that is wanted and not found yet."""
+    heads = {source.head for source in wanted.values()}
+    packed = {(source.packed_size, source.packed_digest): digest for digest, source in wanted.items()}
+    sizes = {size for size, _ in packed}
+    for path in paths:
         try:
             source = Source.at(path)
-            if source.size in sizes and (digest := digest_of(source)) in wanted:
-                found.setdefault(digest, replace(source, digest=digest))
-        except UnreadableSource:
+            digest = packed.get((source.size, digest_of(source)), "") if source.size in sizes else ""
+            if not digest and look_at(source).head in heads:
+                digest = identify(source).content().digest
+        except SourceError:
             continue
-    return found
+        if digest in wanted:
+            found.setdefault(digest, replace(source, digest=digest))
+
+
+def _files_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_file())
+    except OSError:
+        return []
 
 
 def recount(
@@ -70,7 +93,8 @@ def recount(
         by_interpretation[str(standing.interpretation)].append(standing)
     totals, problems = HourlyTotals(scratch, resources.totals_bytes), list[str]()
     for group in by_interpretation.values():
-        counter = SourceCounter(Interpretation.from_json(group[0].interpretation), scratch, resources)
+        # Each alone: what is wrong with reading small files as one text must not agree with itself.
+        counter = SourceCounter(Interpretation.from_json(group[0].interpretation), scratch, resources, joins=False)
         # Named by number: a file whose content was counted from two paths is there twice.
         numbered = [replace(files[standing.source.digest], name=str(i)) for i, standing in enumerate(group)]
         apart: list[list[Source]] = []

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.content import NO_CONTENT, Content
 from pipeline.kernel.totals import Added
 from pipeline.ledger import SourceRecord
 from pipeline.readers.interface import Batch, Reject
@@ -35,7 +36,8 @@ class SourceTally:
     source: Source
     rejects: RejectSpool
     format: str = ""
-    digest: str = ""
+    content: Content = NO_CONTENT  # until it was read to its end
+    packed_digest: str = ""
     read: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
     valid: int = 0
@@ -65,11 +67,14 @@ class SourceTally:
 
     def record(self) -> SourceRecord:
         """The source's record for the ledger."""
-        source = self.source
+        source, content = self.source, self.content
         return SourceRecord(
             path=source.name,
-            digest=self.digest,
-            size=source.size,
+            digest=content.digest,
+            size=content.size,
+            head=content.head,
+            packed_digest=self.packed_digest,
+            packed_size=source.size,
             mtime_ns=source.mtime_ns,
             format=self.format,
             read=self.read,

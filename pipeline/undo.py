@@ -12,6 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.ledger import RunRecord, Standing, now, open_index, read_runs, standing_sources
 from pipeline.recount import find_again, recount
 from pipeline.resources import Resources
+from pipeline.sources import name_of
 from pipeline.staging import stage_hours
 from pipeline.store.locations import Locations
 from pipeline.store.lock import locked
@@ -121,10 +122,13 @@ def _last_run(store: Locations) -> LastRun:
 
 
 def _choose(standing: Sequence[Standing], names: Sequence[str]) -> list[Standing]:
+    """The sources that were counted from some paths; where none was, those that the ledger calls so, or by their digests."""
     chosen: dict[tuple[str, str], Standing] = {}
     for name in names:
-        paths = {name, os.path.abspath(name), str(Path(name).resolve())}  # noqa: PTH100 - resolve follows a last link
-        found = [s for s in standing if s.source.path in paths or s.source.digest == name]
+        path = Path(name)
+        paths = {name_of(path), name_of(Path(os.path.abspath(name))), name_of(path.resolve())}  # noqa: PTH100 - resolve follows a last link
+        found = [s for s in standing if s.source.path in paths]
+        found = found or [s for s in standing if name in (s.source.path, s.source.digest)]
         if not found:
             raise UsageError(f"no source {name} counts in this store; `flowlog runs --sources` lists those that do")
         chosen.update((s.key, s) for s in found)
