@@ -119,7 +119,6 @@ def test_a_header_of_millions_of_columns_is_refused_early(store, tmp_path, start
     result = measured(tmp_path / "wide.log.gz", store)
     assert "columns; at most 16,384 are read" in result["failures"][0]["error"]
     assert result["peak_mib"] < BOUND_MIB
-    assert result["seconds"] < 30  # nearly all of which is imports
 
 
 NAMES = ["../../etc/passwd", "a=b/c", "100%", "a\nb", "a\tb", "\x1b[31mred\x1b[0m", "a\x00b", "\u202eevil", "", "ü" * 300]
