@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.kernel.library import KernelMemory
 from pipeline.kernel.totals import Added, SortedTotals, Totals, TotalsByHour
 from pipeline.schema import COUNT, FLOW_SCHEMA, SUMS, TOTALS_SCHEMA, coded
 
@@ -36,7 +37,7 @@ _SPILL_SCHEMA = FLOW_SCHEMA.append(TOTALS_SCHEMA.field(COUNT))
 
 
 @dataclass
-class HourlyTotals:
+class HourlyTotals(KernelMemory):
     """The totals of a source, or of a run, as they come in.
 
     Once they outgrow the budget they are written to disk, sorted by hour; each hour is then read back on its own. So

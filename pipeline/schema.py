@@ -20,9 +20,13 @@ ZeroBytes = Literal["accept", "reject"]
 
 #: The largest integer that a float64, and so JavaScript and most JSON tools, can hold exactly.
 MAX_RECORD_BYTES = 2**53 - 1
-#: The longest name, in characters, that the service takes from the network. A file may have longer ones: who gives it
-#: has chosen it.
+#: The longest name, in characters, that the service takes from the network.
 MAX_NAME_LENGTH = 1024
+#: The longest name that a file may have, in bytes of UTF-8: no app and no VPC comes near it, and an hour's names must fit into
+#: memory.
+MAX_NAME_BYTES = 4096
+#: The last hour. Readers of Hive partitions infer int32 for the column, and one larger hour turns it into text for all of them.
+MAX_HOUR = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -32,23 +36,23 @@ class Field:
     Attributes:
         name: The column's name, in every format and in the store.
         type: Its Arrow type. Text is UTF-8 by type.
-        minimum: The smallest value of an integer; for text, the smallest length.
-        maximum: The largest value of an integer, or None.
+        minimum: The smallest value of an integer; for text, the smallest length in bytes.
+        maximum: The largest value of an integer; for text, the largest length in bytes.
         description: What it holds.
     """
 
     name: str
     type: pa.DataType
     minimum: int
-    maximum: int | None
+    maximum: int
     description: str
 
 
 FIELDS = (
-    Field("hour", pa.int64(), 1, None, "hours since the Unix epoch, UTC; or the hour that the record itself names"),
-    Field("src_app", pa.string(), 1, None, "the app that opened the connection"),
-    Field("dest_app", pa.string(), 1, None, "the app that it talks to"),
-    Field("vpc_id", pa.string(), 1, None, "the virtual network in which they talk"),
+    Field("hour", pa.int64(), 1, MAX_HOUR, "hours since the Unix epoch, UTC; or the hour that the record itself names"),
+    Field("src_app", pa.string(), 1, MAX_NAME_BYTES, "the app that opened the connection"),
+    Field("dest_app", pa.string(), 1, MAX_NAME_BYTES, "the app that it talks to"),
+    Field("vpc_id", pa.string(), 1, MAX_NAME_BYTES, "the virtual network in which they talk"),
     Field("bytes_tx", pa.int64(), 0, MAX_RECORD_BYTES, "bytes from src_app to dest_app"),
     Field("bytes_rx", pa.int64(), 0, MAX_RECORD_BYTES, "bytes from dest_app to src_app"),
 )
@@ -98,6 +102,11 @@ def rule_of_maximum(maximum: int) -> str:
     return f"must be at most {maximum}"
 
 
+def rule_of_length(maximum: int) -> str:
+    """The rule that a text breaks which is longer, as a user reads it."""
+    return f"must have at most {maximum:,} bytes"
+
+
 @cache
 def flow_schema(zero_bytes: ZeroBytes = "accept") -> pandera.DataFrameSchema:
     """The rules of `FIELDS` as a pandera schema over the Arrow-backed pandas columns of `FLOW_SCHEMA`.
@@ -115,12 +124,15 @@ def flow_schema(zero_bytes: ZeroBytes = "accept") -> pandera.DataFrameSchema:
 
     def checks(field: Field) -> list[Any]:
         if pa.types.is_string(field.type):
-            return [pandera.Check(partial(_is_long_enough, field.minimum), error="must not be empty")]
+            return [
+                pandera.Check(partial(_has_length, least=field.minimum), error="must not be empty"),
+                pandera.Check(partial(_has_length, most=field.maximum), error=rule_of_length(field.maximum)),
+            ]
         minimum = minimum_of(field, zero_bytes)
-        lowest = pandera.Check.ge(minimum, error=rule_of_minimum(minimum))
-        if field.maximum is None:
-            return [lowest]
-        return [lowest, pandera.Check.le(field.maximum, error=rule_of_maximum(field.maximum))]
+        return [
+            pandera.Check.ge(minimum, error=rule_of_minimum(minimum)),
+            pandera.Check.le(field.maximum, error=rule_of_maximum(field.maximum)),
+        ]
 
     return pandera.DataFrameSchema(
         {
@@ -151,13 +163,14 @@ def coded(table: pa.Table) -> pa.Table:
     )
 
 
-def _is_long_enough(minimum: int, column: pd.Series[str]) -> bool | pd.Series[bool]:
-    """Checks a column of coded text: the distinct texts, and the rows only if one of these is too short."""
+def _has_length(column: pd.Series[str], least: int = 0, most: int = 2**31) -> bool | pd.Series[bool]:
+    """Checks a column of coded text: the distinct texts, and the rows only if one of these is too short or too long."""
     import pandas as pd
     import pyarrow.compute as pc  # what reads schemas alone starts faster without it
 
     chunks = column.array.__arrow_array__().chunks  # type: ignore[attr-defined]  # of every extension array
-    fit = [pc.greater_equal(pc.binary_length(chunk.dictionary), minimum) for chunk in chunks]
+    lengths = [pc.binary_length(chunk.dictionary) for chunk in chunks]
+    fit = [pc.and_(pc.greater_equal(length, least), pc.less_equal(length, most)) for length in lengths]
     if all(pc.all(texts).as_py() is not False for texts in fit):
         return True
     rows = [texts.take(chunk.indices).fill_null(True) for texts, chunk in zip(fit, chunks, strict=True)]

@@ -50,11 +50,14 @@ def _is_within(column: pa.ChunkedArray, field: Field, minimum: int) -> bool:
     for chunk in column.chunks:
         if isinstance(chunk, pa.DictionaryArray):
             texts = chunk.dictionary
-            if texts.null_count or (len(texts) and pc.min(pc.binary_length(texts)).as_py() < minimum):
+            lengths = pc.min_max(pc.binary_length(texts))
+            if texts.null_count or (
+                len(texts) and not minimum <= lengths["min"].as_py() <= lengths["max"].as_py() <= field.maximum
+            ):
                 return False
         elif len(chunk):
             values = chunk.to_numpy()
-            if values.min() < minimum or (field.maximum is not None and values.max() > field.maximum):
+            if values.min() < minimum or values.max() > field.maximum:
                 return False
     return True
 

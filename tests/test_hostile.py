@@ -61,7 +61,7 @@ class TestBombs:
     def test_a_bomb_of_nothing_is_refused_in_bounded_memory(self, store, tmp_path):
         gzipped(tmp_path / "bomb.csv.gz", [HEADER.encode(), *[bytes(1 << 20)] * 200])
         result = measured(tmp_path / "bomb.csv.gz", store)
-        assert "line 2 is longer than 32 MiB" in result["failures"][0]["error"]
+        assert "line 2 is longer than 4 MiB" in result["failures"][0]["error"]
         assert result["peak_mib"] < BOUND_MIB
 
     def test_a_bomb_of_valid_rows_is_counted_in_bounded_memory(self, store, tmp_path):
@@ -103,6 +103,22 @@ def test_ten_thousand_columns_are_read(store, tmp_path):
     (tmp_path / "wide.csv").write_text(f"{header}\n{row}\n{row},z\n")
     summary = ingest([str(tmp_path / "wide.csv")], store)
     assert (summary.valid, summary.rejected) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        HEADER.strip() + "," * 3_000_000,
+        "srcaddr dstaddr start bytes" + " a" * 1_500_000,
+        "#separator \\x09\n#fields\tts\tid.orig_h\tid.resp_h" + "\ta" * 1_500_000,
+    ],
+    ids=["csv", "aws", "zeek"],
+)
+def test_a_header_of_millions_of_columns_is_refused_early(store, tmp_path, start):
+    gzipped(tmp_path / "wide.log.gz", [start.encode(), b"\n1\n"])
+    result = measured(tmp_path / "wide.log.gz", store)
+    assert "columns; at most 16,384 are read" in result["failures"][0]["error"]
+    assert result["peak_mib"] < BOUND_MIB
 
 
 NAMES = ["../../etc/passwd", "a=b/c", "100%", "a\nb", "a\tb", "\x1b[31mred\x1b[0m", "a\x00b", "\u202eevil", "", "ü" * 300]

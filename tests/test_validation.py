@@ -33,7 +33,10 @@ def verdict(record, zero_bytes="accept"):
         ({}, None),
         ({"hour": 0}, ("hour", "must be positive", "0")),
         ({"hour": -7}, ("hour", "must be positive", "-7")),
-        ({"hour": 2**63 - 1}, None),
+        ({"hour": 2**31 - 1}, None),
+        ({"hour": 2**31}, ("hour", "must be at most 2147483647", "2147483648")),
+        ({"hour": 2**63 - 1}, ("hour", "must be at most 2147483647", "9223372036854775807")),
+        ({"src_app": "é" * 2048}, None),  # 4,096 bytes
         ({"hour": None}, ("hour", "must not be missing", "")),
         ({"src_app": ""}, ("src_app", "must not be empty", "")),
         ({"dest_app": ""}, ("dest_app", "must not be empty", "")),
@@ -50,8 +53,8 @@ def test_a_row_is_rejected_for_the_first_rule_that_it_breaks(record, expected):
     assert verdict(record) == expected
 
 
-NUMBERS = st.sampled_from([None, -(2**63), -1, 0, 1, 2**53 - 1, 2**53, 2**63 - 1])
-TEXTS = st.sampled_from([None, "", " ", "a", "é"])
+NUMBERS = st.sampled_from([None, -(2**63), -1, 0, 1, 2**31 - 1, 2**31, 2**53 - 1, 2**53, 2**63 - 1])
+TEXTS = st.sampled_from([None, "", " ", "a", "é", "é" * 2048, "é" * 2048 + "a"])
 
 
 @given(
@@ -127,8 +130,8 @@ def test_a_text_that_only_other_rows_had_breaks_no_rule():
 
 
 cells = {
-    "hour": st.sampled_from([None, -1, 0, 1, 498752, 2**63 - 1]),
-    "src_app": st.sampled_from([None, "", "a", "ü"]),
+    "hour": st.sampled_from([None, -1, 0, 1, 498752, 2**31 - 1, 2**31]),
+    "src_app": st.sampled_from([None, "", "a", "ü", "a" * 4096, "a" * 4097]),
     "dest_app": st.sampled_from([None, "", "b"]),
     "vpc_id": st.sampled_from([None, "", "v"]),
     "bytes_tx": st.sampled_from([None, -1, 0, 2**53 - 1, 2**53]),
@@ -137,9 +140,9 @@ cells = {
 
 
 def is_valid(record):
-    texts = all(record[name] for name in ("src_app", "dest_app", "vpc_id"))
+    texts = all(record[name] and len(record[name].encode()) <= 4096 for name in ("src_app", "dest_app", "vpc_id"))
     counts = all(record[name] is not None and 0 <= record[name] < 2**53 for name in ("bytes_tx", "bytes_rx"))
-    return texts and counts and record["hour"] is not None and record["hour"] > 0
+    return texts and counts and record["hour"] is not None and 0 < record["hour"] < 2**31
 
 
 @given(st.lists(st.lists(st.fixed_dictionaries(cells), max_size=10), min_size=1, max_size=3))

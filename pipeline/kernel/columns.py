@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.kernel.library import Column, check, kernel
+from pipeline.kernel.library import Column, KernelMemory, check, kernel
 from pipeline.kernel.names import Names
 from pipeline.schema import CODED_TEXT
 
@@ -53,7 +53,7 @@ def lines_from(data: bytes, low: bytes, high: bytes) -> list[int]:
         room = count
 
 
-class LineParser:
+class LineParser(KernelMemory):
     """Parses lines that are alike. Not for several threads at once.
 
     Args:

@@ -57,6 +57,17 @@ static inline uint64_t zeros(uint64_t word) { return (word - ONES) & ~word & HIG
 /* The number of the first marked byte. */
 static inline unsigned first_of(uint64_t marks) { return (unsigned)__builtin_ctzll(marks) >> 3; }
 
+/* What every hash in this process depends on, and nothing that is written: who could tell where a text goes in a table could
+ * send half a million that go to one place, and make each of them take as long as all before it. */
+extern uint64_t hash_keys[4] __attribute__((visibility("hidden")));
+
+/* Both halves of a product of two words, folded (as wyhash does). Where both depend on a key, nobody who does not know the keys
+ * can make it collide more often than chance does. */
+static inline uint64_t fold(uint64_t a, uint64_t b) {
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 /* The end of a block, copied to where it has its newline and PADDING readable bytes behind it; before `start`, the block
  * itself has both. */
 typedef struct {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from ctypes import POINTER, c_char_p, c_int32, c_int64, c_uint8, c_void_p
 from pathlib import Path
+from typing import NoReturn, SupportsIndex
 
 #: What calls return instead of a count; the names are those of the C sources.
 OUT_OF_MEMORY, NOT_UTF8, OVERFLOW = -1, -2, -3
@@ -38,6 +40,7 @@ def _load() -> ctypes.CDLL:
         raise ImportError(f"flowlog's compiled part cannot be loaded ({error}); install flowlog again with pip") from error
     columns, counter = POINTER(Column), POINTER(c_int64)
     signatures = {
+        "set_hash_keys": (None, c_char_p),
         "count_lines": (c_int64, c_char_p, c_int64),
         "has_any": (c_int32, c_char_p, c_int64, c_char_p, c_int32),
         "lines_from": (c_int64, c_char_p, c_int64, c_uint8, c_uint8, c_void_p, c_int64),
@@ -51,12 +54,14 @@ def _load() -> ctypes.CDLL:
         "names_free": (None, c_void_p),
         "names_count": (c_int64, c_void_p),
         "names_bytes": (c_int64, c_void_p),
+        "names_detours": (c_int64, c_void_p),
         "names_codes": (c_int32, c_void_p, c_int64, c_void_p, c_void_p, c_void_p),
         "names_export": (c_int32, c_void_p, c_void_p, c_void_p, c_void_p),
         "totals_new": (c_void_p,),
         "totals_free": (None, c_void_p),
         "totals_count": (c_int64, c_void_p),
         "totals_memory": (c_int64, c_void_p),
+        "totals_detours": (c_int64, c_void_p),
         "totals_names": (c_void_p, c_void_p),
         "totals_add": (c_int32, c_void_p, c_int64, *[c_void_p] * 12),
         "totals_absorb": (c_int32, *[c_void_p] * 4),
@@ -70,10 +75,19 @@ def _load() -> ctypes.CDLL:
         function = getattr(locked if name in _SHORT else library, name)
         function.restype, function.argtypes = result, arguments
         setattr(library, name, function)
+    library.set_hash_keys(os.urandom(32))
     return library
 
 
 kernel = _load()
+
+
+class KernelMemory:
+    """What holds memory of the kernel. A copy would free it a second time, and in another process there is none."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuses to be copied or pickled."""
+        raise TypeError(f"{type(self).__name__} holds memory of the kernel, and can neither be copied nor pickled")
 
 
 def check(state: int) -> None:

@@ -5,6 +5,11 @@
 /* Four slots for each entry: most texts are found in the first slot that is looked at. */
 enum { FIRST_ENTRIES = 64, FIRST_BYTES = 1024, SLOTS_FOR_EACH = 4 };
 
+uint64_t hash_keys[4] = {0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB};
+
+/* Takes the keys of all hashes, once, before there is a table. */
+API void set_hash_keys(text_t keys) { memcpy(hash_keys, keys, sizeof hash_keys); }
+
 API names *names_new(void) {
     names *self = calloc(1, sizeof *self);
     if (!self) return NULL;
@@ -33,6 +38,13 @@ API int64_t names_bytes(const names *self) { return (int64_t)self->used; }
 
 API int64_t names_memory(const names *self) {
     return (int64_t)(self->capacity * sizeof *self->entries + ((uint64_t)self->mask + 1) * sizeof *self->slots + self->room);
+}
+
+API int64_t names_detours(const names *self) {
+    int64_t total = 0;
+    for (uint32_t slot = 0; slot <= self->mask; slot++)
+        if (self->slots[slot]) total += (slot - self->entries[self->slots[slot] - 1].hash) & self->mask;
+    return total;
 }
 
 /* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */

@@ -28,6 +28,8 @@ API void names_free(names *self);
 API int64_t names_count(const names *self);
 API int64_t names_bytes(const names *self);
 API int64_t names_memory(const names *self);
+/* How many slots beyond the first must be looked at to find each text once. */
+API int64_t names_detours(const names *self);
 /* The codes of some texts as Arrow has them. Returns 0 or what `names_code` does. */
 API int names_codes(names *self, int64_t count, const int32_t *offsets, text_t bytes, int32_t *codes);
 /* The texts as Arrow has them: `offsets` has room for count + 1, `bytes` for names_bytes(). Where `rank` is given, they
@@ -37,12 +39,6 @@ API int names_export(const names *self, int32_t *offsets, uint8_t *bytes, int32_
 /* Adds a text that is not there. Returns its code, OUT_OF_MEMORY or NOT_UTF8. */
 int32_t names_add(names *self, text_t text, const entry *wanted);
 
-/* Both halves of a product, which depends on every bit of its factors. */
-static inline uint64_t mix(uint64_t a, uint64_t b) {
-    unsigned __int128 product = (unsigned __int128)(a ^ 0x9E3779B97F4A7C15ULL) * (b ^ 0xD6E8FEB86659FD93ULL);
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
 /* The code of a text, which is added if it is new; OUT_OF_MEMORY or NOT_UTF8. 16 bytes must be readable at `text`. */
 static inline int32_t names_code(names *self, text_t text, uint32_t length) {
     /* masks[n] keeps the first n bytes of a word. */
@@ -51,9 +47,12 @@ static inline int32_t names_code(names *self, text_t text, uint32_t length) {
     wanted.first = load64(text) & masks[length < 8 ? length : 8];
     wanted.second = load64(text + 8) & masks[length < 8 ? 0 : length < 16 ? length - 8 : 8];
     wanted.last = length > 16 ? load64(text + length - 8) : 0;
-    uint64_t hash = mix(wanted.first, wanted.second ^ wanted.last << 1 ^ length);
-    for (uint32_t i = 16; UNLIKELY(i + 8 < length); i += 8) hash = mix(hash, load64(text + i));
-    wanted.hash = (uint32_t)hash;
+    uint64_t middle = 0;
+    for (uint32_t i = 16; UNLIKELY(i + 8 < length); i += 8) middle = fold(middle ^ load64(text + i), hash_keys[3]);
+    /* As NH does (Black et al., "UMAC", 1999), and then folded. */
+    unsigned __int128 sum = (unsigned __int128)(wanted.first ^ hash_keys[0]) * (wanted.second ^ hash_keys[1]) +
+                            (unsigned __int128)(wanted.last ^ middle ^ hash_keys[2]) * (hash_keys[3] + length);
+    wanted.hash = (uint32_t)((uint64_t)sum ^ (uint64_t)(sum >> 64));
     for (uint32_t slot = wanted.hash & self->mask; LIKELY(self->slots[slot]); slot = (slot + 1) & self->mask) {
         const entry *found = &self->entries[self->slots[slot] - 1];
         uint64_t differs = (found->first ^ wanted.first) | (found->second ^ wanted.second) | (found->last ^ wanted.last) | (found->length ^ length);

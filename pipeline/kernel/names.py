@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.kernel.library import check, kernel
+from pipeline.kernel.library import KernelMemory, check, kernel
 
 Codes = npt.NDArray[np.int32]
 
 
-class Names:
+class Names(KernelMemory):
     """Distinct texts, numbered in the order in which they came. All are UTF-8.
 
     Args:

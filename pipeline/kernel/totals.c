@@ -55,6 +55,14 @@ API int64_t totals_memory(const totals *self) {
     return (int64_t)(self->count * sizeof *self->rows + ((uint64_t)self->mask + 1) * sizeof *self->slots) + names_memory(self->texts);
 }
 
+/* How many slots beyond the first must be looked at to find each row once. */
+API int64_t totals_detours(const totals *self) {
+    int64_t total = 0;
+    for (uint32_t slot = 0; slot <= self->mask; slot++)
+        if (self->slots[slot]) total += (slot - self->rows[self->slots[slot] - 1].hash) & self->mask;
+    return total;
+}
+
 /* Makes room for some more rows. */
 static int reserve(totals *self, uint32_t more) {
     if (LIKELY(self->count + more <= self->capacity)) return 1;
@@ -77,12 +85,10 @@ static int reserve(totals *self, uint32_t more) {
 }
 
 static inline uint32_t hash_of(int64_t hour, const int32_t key[3]) {
-    uint64_t x = ((uint64_t)hour + 0x9E3779B97F4A7C15ULL) * 0xBF58476D1CE4E5B9ULL;
-    x ^= x >> 31;
-    x = (x + ((uint64_t)(uint32_t)key[0] << 32 | (uint32_t)key[1])) * 0x94D049BB133111EBULL;
-    x ^= x >> 29;
-    x = (x + (uint32_t)key[2]) * 0xBF58476D1CE4E5B9ULL;
-    return (uint32_t)(x >> 32);
+    uint64_t apps = (uint64_t)(uint32_t)key[0] << 32 | (uint32_t)key[1];
+    uint64_t hash = fold((uint64_t)hour ^ hash_keys[0], apps ^ hash_keys[1]);
+    hash = fold(hash ^ (uint32_t)key[2], hash_keys[2]);
+    return (uint32_t)(hash ^ hash >> 32);
 }
 
 static inline int is_same(const total *a, const total *b) {
@@ -185,7 +191,8 @@ static void hour_map_free(hour_map *map) {
 
 /* The slot of an hour, or the free one where it belongs. */
 static inline uint32_t hour_slot(const hour_map *map, int64_t hour) {
-    uint32_t slot = (uint32_t)(((uint64_t)hour * 0x9E3779B97F4A7C15ULL) >> 32) & map->mask;
+    /* Multiply-shift by an odd key (Dietzfelbinger et al. 1997), as far as hours have 32 bits. */
+    uint32_t slot = (uint32_t)(((uint64_t)hour * (hash_keys[3] | 1)) >> 32) & map->mask;
     while (map->hours[slot] && map->hours[slot] != hour) slot = (slot + 1) & map->mask;
     return slot;
 }

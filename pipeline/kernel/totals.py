@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.errors import SumOverflow
-from pipeline.kernel.library import OVERFLOW, check, kernel
+from pipeline.kernel.library import OVERFLOW, KernelMemory, check, kernel
 from pipeline.kernel.names import Names, address_of
 from pipeline.schema import COUNT, KEY, SUMS
 
@@ -31,7 +31,7 @@ class Added:
     bytes_rx: int = 0
 
 
-class Totals:
+class Totals(KernelMemory):
     """A table of sums by key. Not for several threads at once."""
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class Totals:
             raise SumOverflow(_SUMMED[which], ", ".join(f"{name} {value!r}" for name, value in zip(KEY, key, strict=True)))
 
 
-class TotalsByHour:
+class TotalsByHour(KernelMemory):
     """The rows of a table, by hour. Several threads may read it at once.
 
     Attributes:

@@ -20,8 +20,11 @@ from pipeline.kernel.columns import count_lines, lines_from
 from pipeline.readers.interface import RowNumbers
 
 BLOCK_BYTES = 4 << 20
-#: No log line comes near it; a "line" that does is not one, and must not fill the memory.
-MAX_LINE_BYTES = 32 << 20
+#: The longest record: a line of text, a record of CSV with its quoted newlines, a value of a JSON document. The longest that
+#: are known are envelopes of CloudWatch, which hold up to 1 MiB of events, and an interface's minute in Azure's logs. A record
+#: that is longer is none, and must neither fill the memory nor be made into Python objects: "{}," a million times takes a
+#: hundred times its text.
+MAX_LINE_BYTES = 4 << 20
 #: A raw row is kept in `rejects` up to this length.
 MAX_RAW_CHARACTERS = 4096
 
@@ -231,11 +234,19 @@ def text_blocks(
             yield block
             line += block.line_count
         rest = rest[end:] + chunk[max(0, end - len(rest)) :]
-        if len(rest) > MAX_LINE_BYTES:
-            raise UnreadableSource(f"line {line} is longer than {MAX_LINE_BYTES >> 20} MiB; this is no flow log")
         chunk = _read_lines(stream, block_bytes)
+        if _is_too_long(rest, chunk):
+            raise UnreadableSource(f"line {line} is longer than {MAX_LINE_BYTES >> 20} MiB; this is no flow log")
     if rest:
         yield kind(rest, line)
+
+
+def _is_too_long(rest: bytes, chunk: bytes) -> bool:
+    """Whether what starts with `rest`, and goes on in `chunk` to its first newline at the least, is too long a record."""
+    if len(rest) + len(chunk) <= MAX_LINE_BYTES:
+        return False
+    newline = chunk.find(b"\n")
+    return len(rest) + (newline if newline >= 0 else len(chunk)) > MAX_LINE_BYTES
 
 
 def _read_lines(stream: BinaryIO, size: int) -> bytes:

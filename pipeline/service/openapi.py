@@ -37,8 +37,7 @@ def _property(field: Field, zero_bytes: ZeroBytes) -> dict[str, Any]:
     minimum = minimum_of(field, zero_bytes)
     if pa.types.is_string(field.type):
         return {"type": "string", "minLength": minimum, "maxLength": MAX_NAME_LENGTH, "description": field.description}
-    maximum = INT64_MAX if field.maximum is None else field.maximum
-    return {"type": "integer", "minimum": minimum, "maximum": maximum, "description": field.description}
+    return {"type": "integer", "minimum": minimum, "maximum": field.maximum, "description": field.description}
 
 
 def _sum(field: Field) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from pipeline.schema import (
     rule_of_maximum,
     rule_of_minimum,
 )
-from pipeline.values import INT64_MAX, is_utf8
+from pipeline.values import is_utf8
 
 #: The contract's order: in it the first problem of a record is looked for, and an answer's fields stand.
 NAMES = ("src_app", "dest_app", "vpc_id", "bytes_tx", "bytes_rx", "hour")
@@ -145,9 +145,7 @@ class Checker:
             return "must be an integer"
         if value < (minimum := minimum_of(field, self._zero_bytes)):
             return rule_of_minimum(minimum)
-        if field.maximum is not None and value > field.maximum:
-            return rule_of_maximum(field.maximum)
-        return None if value <= INT64_MAX else "must fit into 64 bits"
+        return rule_of_maximum(field.maximum) if value > field.maximum else None
 
 
 def to_lines(records: Sequence[Any]) -> bytes:
@@ -168,7 +166,7 @@ def _type_of(field: Field, zero_bytes: ZeroBytes) -> Any:
     minimum = minimum_of(field, zero_bytes)
     if pa.types.is_string(field.type):
         return Annotated[str, msgspec.Meta(min_length=minimum, max_length=MAX_NAME_LENGTH)]
-    return Annotated[int, msgspec.Meta(ge=minimum, le=INT64_MAX if field.maximum is None else field.maximum)]
+    return Annotated[int, msgspec.Meta(ge=minimum, le=field.maximum)]
 
 
 def _has_each_key_once(body: bytes, records: int) -> bool:

@@ -80,6 +80,13 @@ class TestBlocks:
         with pytest.raises(UnreadableSource, match="line 2 is longer than"):
             cut(b"a\n" + b"x" * 20 + b"\n", 4)
 
+    @pytest.mark.parametrize("before", range(12))
+    def test_whether_a_line_is_too_long_does_not_depend_on_where_a_block_ends(self, monkeypatch, before):
+        monkeypatch.setattr(blocks, "MAX_LINE_BYTES", 10)
+        assert cut(b"a\n" * before + b"x" * 10 + b"\n", 8)
+        with pytest.raises(UnreadableSource, match=f"line {before + 1} is longer than"):
+            cut(b"a\n" * before + b"x" * 11 + b"\n", 8)
+
 
 class TestLines:
     @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline import readers
 from pipeline.readers.addresses import AppMap
 from pipeline.readers.interface import ReadOptions
-from pipeline.schema import COLUMNS, FLOW_SCHEMA, MAX_NAME_LENGTH, MAX_RECORD_BYTES, flow_schema
+from pipeline.schema import COLUMNS, FLOW_SCHEMA, MAX_HOUR, MAX_NAME_LENGTH, MAX_RECORD_BYTES, flow_schema
 from pipeline.service import records
 from pipeline.service.records import Checker, TooManyRecords, Unfit, to_lines
 from pipeline.validation import validate
@@ -90,11 +90,12 @@ class TestTheContractsWords:
 
 class TestBeyondTheContract:
     def test_limits_of_numbers(self):
-        assert read([record(bytes_tx=MAX_RECORD_BYTES, hour=INT64_MAX)])
+        assert read([record(bytes_tx=MAX_RECORD_BYTES, hour=MAX_HOUR)])
         assert problems([record(bytes_rx=2**53)]) == [(0, "The bytes_rx value must be at most 9007199254740991")]
         assert problems([record(bytes_rx=2**70)]) == [(0, "The bytes_rx value must be at most 9007199254740991")]
-        assert problems([record(hour=2**63)]) == [(0, "The hour value must fit into 64 bits")]
-        assert problems(raw(hour="9" * 5000)) == [(0, "The hour value must fit into 64 bits")]
+        assert problems([record(hour=2**31)]) == [(0, "The hour value must be at most 2147483647")]
+        assert problems([record(hour=2**63)]) == [(0, "The hour value must be at most 2147483647")]
+        assert problems(raw(hour="9" * 5000)) == [(0, "The hour value must be at most 2147483647")]
         assert problems(raw(hour="-" + "9" * 5000)) == [(0, "The hour value must be positive")]
 
     def test_the_length_of_a_name(self):

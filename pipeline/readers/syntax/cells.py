@@ -34,6 +34,9 @@ class Kind(Enum):
         return pa.string() if self is Kind.TEXT else self.value
 
 
+#: The most columns that a file may have, as many as a spreadsheet: what is done for each column costs more than its name.
+MAX_COLUMNS = 16_384
+
 #: Which cells of a column break a rule, by rule.
 Broken = dict[str, Mask]
 
@@ -71,8 +74,10 @@ def present_columns(columns: Sequence[Column], header: Sequence[str]) -> list[Co
 
     Raises:
         MissingColumns: A required one is not there.
-        UnreadableSource: One stands there twice, so that its cells are ambiguous.
+        UnreadableSource: One stands there twice, so that its cells are ambiguous; or there are too many.
     """
+    if len(header) > MAX_COLUMNS:
+        raise UnreadableSource(f"the header names {len(header):,} columns; at most {MAX_COLUMNS:,} are read")
     if missing := [column.name for column in columns if column.required and column.name not in header]:
         raise MissingColumns(missing, list(header))
     for column in columns:
