@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import StrictRunStopped, UsageError
 from pipeline.interpretation import Interpretation, digest_of_mapping
-from pipeline.ledger import open_index
+from pipeline.ledger import now, open_index
 from pipeline.resources import Resources
+from pipeline.shell import real_path
 from pipeline.sources import Failure, Plan, SameContent, Source, find, plan
 from pipeline.store.locations import Locations
 from pipeline.store.lock import locked
@@ -82,7 +83,7 @@ class IngestOptions:
             raise UsageError("the VPC must be valid UTF-8")
         apps, digest = None, None
         if self.apps is not None:
-            apps, digest = str(self.apps.resolve()), digest_of_mapping(self.apps)
+            apps, digest = str(real_path(self.apps)), digest_of_mapping(self.apps)
         return Interpretation(self.format, apps, digest, self.vpc_id, self.aws_fields, self.zero_bytes)
 
 
@@ -101,6 +102,8 @@ class IngestSummary:
         hours: The hours whose totals changed.
         recovered: Runs that an earlier crash had cut off behind their commit, and that were finished first.
         seconds: How long it took.
+        store: The store's folder, from the root.
+        started: When it started, ISO 8601 in UTC; ended: when it was done.
     """
 
     plan: Plan
@@ -116,6 +119,9 @@ class IngestSummary:
     hours: list[int] = field(default_factory=list)
     recovered: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    store: str = ""
+    started: str = ""
+    ended: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The object that `flowlog ingest --json` prints."""
@@ -139,6 +145,9 @@ class IngestSummary:
             "hours": self.hours,
             "failures": [asdict(failure) for failure in self.failures],
             "seconds": round(self.seconds, 3),
+            "store": self.store,
+            "started": self.started,
+            "ended": self.ended,
         }
 
 
@@ -164,7 +173,7 @@ def ingest(
         RunStopped: The run was given up; nothing was committed.
         StoreError: The store cannot be used.
     """
-    started = time.monotonic()
+    started, began = now(), time.monotonic()
     options = options or IngestOptions()
     interpretation = options.interpretation()
     # What is wrong with a request is said before there is a store, and also where nothing is new.
@@ -183,6 +192,8 @@ def ingest(
             summary = IngestSummary(
                 plan(found, index, options.same_content, options.replace_changed, options.min_age_seconds, map_unread),
                 recovered=recovered,
+                store=str(store.root.absolute()),
+                started=started,
             )
         summary.failures += summary.plan.failed
         if options.strict and summary.failures:
@@ -192,7 +203,7 @@ def ingest(
             from pipeline.run import Run  # Arrow and what is on it, which are of no use where nothing is new
 
             Run(store, options, interpretation, summary).count(progress, of_log)
-    summary.seconds = time.monotonic() - started
+    summary.seconds, summary.ended = time.monotonic() - began, now()
     return summary
 
 

@@ -14,6 +14,7 @@ from pipeline.errors import UsageError
 from pipeline.merging import sort_rows
 from pipeline.readers.interface import Reject
 from pipeline.schema import REJECT_SCHEMA
+from pipeline.shell import command_line
 from pipeline.store.locations import Locations
 from pipeline.store.partitions import read_rejects
 from pipeline.values import is_utf8
@@ -109,7 +110,7 @@ def find_rejects(store: Locations, run: str | None = None, source: str | None = 
         if not is_utf8(text or ""):
             raise UsageError("a text to look for must be valid UTF-8")
     if run is not None and run not in store.run_ids():
-        raise UsageError(f"there is no run {run}; `flowlog runs` lists them")
+        raise UsageError(f"there is no run {run}; `{command_line('runs', store=store.root)}` lists them")
     tables = [_with_run(read_rejects(store, run_id), run_id) for run_id in ([run] if run else store.runs_with_rejects())]
     table = pa.concat_tables(tables) if tables else _with_run(REJECT_SCHEMA.empty_table(), "")
     if source is not None:

@@ -19,6 +19,7 @@ from typing import BinaryIO, Literal
 
 from pipeline.errors import SourceError, UnreadableSource, UsageError
 from pipeline.ledger import Index
+from pipeline.shell import real_path
 from pipeline.store import files
 
 SameContent = Literal["skip", "count"]
@@ -149,7 +150,7 @@ def find(raw: Sequence[str], store: Path | None = None, of_log: bool = False) ->
     """
     files: set[Path] = set()
     found = Found()
-    without = None if store is None else store.resolve()
+    without = None if store is None else real_path(store)
     for name in raw:
         if not name:
             raise UsageError("an empty path; is a variable of the shell not set?")
@@ -166,11 +167,13 @@ def find(raw: Sequence[str], store: Path | None = None, of_log: bool = False) ->
         if not matches:
             found.left_alone[name] = "nothing matches it"
         for match in matches:
-            if without is not None and not of_log and match.resolve().is_relative_to(without):
+            if without is not None and not of_log and real_path(match).is_relative_to(without):
                 if match is path:
                     raise UsageError(f"{name} is part of the store, and no raw file")
                 continue  # a pattern that happens to match it
-            files.update(_walk(match.resolve(), without, found) if match.is_dir() else [match.parent.resolve() / match.name])
+            files.update(
+                _walk(real_path(match), without, found) if match.is_dir() else [real_path(match.parent) / match.name]
+            )
     return replace(found, files=sorted(files, key=os.fspath))
 
 

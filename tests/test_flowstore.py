@@ -85,12 +85,6 @@ class TestTimes:
         with pytest.raises(UsageError, match="only where the rows have their hour"):
             store.table(498752, by=["src_app"], timestamps=True)
 
-    def test_an_hour_too_far_away_has_no_time_but_its_totals(self, ingested):
-        store = ingested(f"a,b,v,1,1,{2**62}")
-        assert store.table(2**62).num_rows == 1
-        with pytest.raises(UsageError, match="too far from now"):
-            store.table(2**62, timestamps=True)
-
 
 class TestErrors:
     def test_where_there_is_no_store_is_said_with_what_makes_one(self, tmp_path):
@@ -106,7 +100,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("question", "complaint"),
         [
-            ({"hour": "today"}, "neither an integer"),
+            ({"hour": "noon"}, "neither an integer"),
             ({"hour": 0}, "must be positive"),
             ({"hour": 2, "until": "2"}, "must be later"),
             ({"hour": 1, "by": ["nope"]}, "cannot group by nope"),
