@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 import threading
-from typing import IO
+from typing import IO, Any
 
 
 def main() -> None:
@@ -15,6 +16,7 @@ def main() -> None:
     Python would first take apart all that pandas and Arrow have built, a quarter of a second's work, to free memory that
     the system takes back anyway.
     """
+    _open_standard_streams()
     gc.set_threshold(100_000)  # imports make objects that stay, of which nothing can be collected
     from pipeline.cli import main as run  # the first of these imports
 
@@ -25,6 +27,30 @@ def main() -> None:
         if is_flushed and _is_alone() and isinstance(exit_.code, int | None):
             os._exit(exit_.code or 0)
         raise
+
+
+class _Words(io.FileIO):
+    """Standard error: what cannot be written is lost, and stops nobody. A run that is committed is."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or len(data)
+        except OSError:
+            return len(data)
+
+
+def _open_standard_streams() -> None:
+    """Opens the standard streams that the caller has closed, or the next file, as one of the store, would be one of them."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - a number is no path
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    words = io.BufferedWriter(_Words(2, "w", closefd=False))
+    encoding = sys.stderr.encoding if sys.stderr else "utf-8"
+    sys.stderr = io.TextIOWrapper(words, encoding, errors="backslashreplace", line_buffering=True)
 
 
 def _is_alone() -> bool:

@@ -6,25 +6,28 @@ Nothing heavy is imported at the top: `flowlog --help` needs neither Arrow nor p
 from __future__ import annotations
 
 import copy
-import math
 import os
 import sys
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from pipeline.arguments import Command, Group, JsonOption, QuietOption, StoreOption, WaitOption, no_nan, parse_path
 from pipeline.errors import FlowlogError, UsageError
 from pipeline.hours import hour_to_text
+from pipeline.output import say, text_table, write_object, write_text
+from pipeline.shell import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from pipeline.flowstore import FlowStore
-    from pipeline.ingest import IngestSummary
-    from pipeline.verify import Verification
+    from pipeline.store.partitions import PartitionSummary
 
 app = typer.Typer(
     name="flowlog",
+    cls=Group,
     help="Turns raw network flow logs into hourly totals that people trust.",
     no_args_is_help=True,
     add_completion=False,
@@ -39,43 +42,28 @@ OutputFormat = Literal["table", "json", "jsonl", "csv", "parquet"]  # and these 
 Grouping = Literal["run", "source", "reason"]  # and these against `rejects.GROUPINGS`
 
 
-def _store_path(text: str) -> Path:
-    if not text:  # Path("") is the current folder
-        raise typer.BadParameter("it is empty; is a variable of the shell not set?")
-    return Path(text)
-
-
-StoreOption = Annotated[
-    Path,
-    typer.Option("--store", help="The store's folder.", envvar="FLOWLOG_STORE", metavar="DIR", parser=_store_path),
-]
-
-
-def _no_nan(value: float | None) -> float | None:
-    """NaN is in every range, as none of its comparisons is true."""
-    if value is not None and math.isnan(value):
-        raise typer.BadParameter("nan is no number")
-    return value
-
-
-WaitOption = Annotated[
-    float,
-    typer.Option(
-        "--wait",
-        min=0,
-        callback=_no_nan,
-        help="Seconds to wait for a run that holds the store.",
-        envvar="FLOWLOG_WAIT",
-        metavar="S",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-DEFAULT_STORE = Path("data/store")
 _INTERRUPTED = 130
 DEFAULT_RAW = "data/raw"
+_command = partial(app.command, cls=Command)
 
 
-@app.command()
+def _print_version(is_asked_for: bool) -> None:
+    if is_asked_for:
+        from pipeline import __version__  # looked up when it is asked for
+
+        write_text(f"flowlog {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _all(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version, and exit.")
+    ] = False,
+) -> None: ...
+
+
+@_command()
 def ingest(
     raw: Annotated[
         list[str] | None,
@@ -88,7 +76,10 @@ def ingest(
     apps: Annotated[
         Path | None,
         typer.Option(
-            help="CSV file cidr,app[,vpc_id] that names the apps of addresses.", envvar="FLOWLOG_APPS", metavar="FILE"
+            help="CSV file cidr,app[,vpc_id] that names the apps of addresses.",
+            envvar="FLOWLOG_APPS",
+            metavar="FILE",
+            parser=parse_path,
         ),
     ] = None,
     vpc_id: Annotated[
@@ -129,7 +120,7 @@ def ingest(
     max_reject_ratio: Annotated[
         float | None,
         typer.Option(
-            callback=_no_nan,
+            callback=no_nan,
             min=0,
             max=1,
             help="Commit nothing if more than this part of the rows is rejected.",
@@ -157,7 +148,7 @@ def ingest(
     min_age: Annotated[
         float,
         typer.Option(
-            callback=_no_nan,
+            callback=no_nan,
             min=0,
             help="Leave files alone that were modified less than S seconds ago.",
             envvar="FLOWLOG_MIN_AGE",
@@ -172,6 +163,7 @@ def ingest(
             metavar="GLOB",
         ),
     ] = None,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Count raw flow logs, each exactly once, into hourly totals.
@@ -182,6 +174,7 @@ def ingest(
     """
     from pipeline.flowstore import FlowStore
     from pipeline.ingest import IngestOptions
+    from pipeline.reporting import ingest_lines, ingest_problems
     from pipeline.resources import keep_freed_memory, parse_size
 
     options = IngestOptions(
@@ -202,29 +195,43 @@ def ingest(
     )
     keep_freed_memory()
     opened = FlowStore(store, create=True)
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not quiet:
         from pipeline.progress import ProgressBar
 
         with ProgressBar() as progress:
             summary = opened.ingest(raw or [DEFAULT_RAW], options, progress)
     else:
         summary = opened.ingest(raw or [DEFAULT_RAW], options)
-    _report_ingest(summary)
+    say(ingest_problems(summary) if quiet or as_json else ingest_lines(summary, store))
     if as_json:
-        _print_json(summary.to_json())
+        _print_after_commit(summary.to_json())
     raise typer.Exit(3 if summary.failures or summary.plan.changed else 0)
 
 
-@app.command()
+@_command()
 def query(
-    hour: Annotated[str, typer.Option(help="The hour: 498752, or in UTC 2026-11-24T08.", metavar="H")],
-    store: StoreOption = DEFAULT_STORE,
-    until: Annotated[
-        str | None, typer.Option(help="Makes it a range: the first hour that is left out.", metavar="H2")
+    when: Annotated[
+        str | None,
+        typer.Argument(
+            help="The hours: 498752, or in UTC 2026-11-24T08, 2026-11-24, latest, today, yesterday, -24h, -7d.  [default: latest]",
+            metavar="[WHEN]",
+            show_default=False,
+        ),
     ] = None,
-    src_app: Annotated[str | None, typer.Option(help="Only this source app.", metavar="A")] = None,
-    dest_app: Annotated[str | None, typer.Option(help="Only this destination app.", metavar="B")] = None,
-    vpc_id: Annotated[str | None, typer.Option(help="Only this VPC.", metavar="V")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    hour: Annotated[str | None, typer.Option(help="Another way to give WHEN.", metavar="WHEN")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Makes it a range: the first hour that is left out.", metavar="WHEN")
+    ] = None,
+    src_app: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this source app; more than once: any of them. * stands for any text.", metavar="A"),
+    ] = None,
+    dest_app: Annotated[list[str] | None, typer.Option(help="Only this destination app; alike.", metavar="B")] = None,
+    app: Annotated[
+        list[str] | None, typer.Option(help="Only rows with this app on either side; alike.", metavar="X")
+    ] = None,
+    vpc_id: Annotated[list[str] | None, typer.Option(help="Only this VPC; alike.", metavar="V")] = None,
     by: Annotated[
         str | None, typer.Option(help="Sum over all but these columns, as src_app,dest_app.", metavar="COLS")
     ] = None,
@@ -235,8 +242,15 @@ def query(
     top: Annotated[
         int | None, typer.Option(help="The first N rows; without --sort those with the most bytes.", metavar="N")
     ] = None,
-    output_format: Annotated[OutputFormat, typer.Option("--format", help="How to print.")] = "table",
-    output: Annotated[Path | None, typer.Option(help="Write to a file.", metavar="FILE")] = None,
+    output_format: Annotated[
+        OutputFormat | None,
+        typer.Option("--format", help="How to print.  [default: as the name of --output ends; else table]"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Write to a file: .parquet, .csv, .json, .jsonl.", metavar="FILE", parser=parse_path),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
 ) -> None:
     """Read the totals of an hour, or of a range of hours.
 
@@ -244,18 +258,35 @@ def query(
 
     \b
     Example:
-      flowlog query --hour 2026-11-24T00 --until 2026-11-25T00 --by src_app,dest_app --top 10
+      flowlog query 2026-11-24 --by src_app,dest_app --top 10
     """
-    from pipeline.output import write_rows
+    from pipeline.output import format_of, write_rows
 
+    if when is not None and hour is not None:
+        raise UsageError(f"the hours are given twice, as {when} and as --hour {hour}")
+    if until is not None and (when or hour) is None:
+        raise UsageError("--until ends a range that has no start: flowlog query WHEN --until WHEN")
+    if as_json and output_format not in (None, "json"):
+        raise UsageError(f"--json is short for --format json, and stands against --format {output_format}")
+    written_as = "json" if as_json else output_format or format_of(output)
+    asked = "latest" if (given := hour if when is None else when) is None else given
     columns = None if by is None else [column.strip() for column in by.split(",")]
-    rows = _open(store, without=("numpy", "pandas", "cloudpickle")).table(
-        hour, until, src_app=src_app, dest_app=dest_app, vpc_id=vpc_id, by=columns, sort=sort, top=top
-    )
-    write_rows(rows, output_format, output)
+    filters: dict[str, Any] = {
+        "src_app": src_app or None,
+        "dest_app": dest_app or None,
+        "vpc_id": vpc_id or None,
+        "app": app or None,
+    }
+    opened = _open(store, without=("numpy", "pandas", "cloudpickle"))
+    rows = opened.table(asked, until, by=columns, sort=sort, top=top, **filters)
+    write_rows(rows, written_as, output)
+    if not rows.num_rows and written_as != "json":
+        from pipeline.reporting import nothing_found  # seldom
+
+        say(nothing_found(opened, opened.hours_of(asked, until), filters))
 
 
-@app.command()
+@_command()
 def hours(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """List the hours that have totals.
 
@@ -263,25 +294,22 @@ def hours(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> No
     Example:
       flowlog hours --store /srv/flowlog
     """
-    summaries = _open(store).hours()
-    _print_rows(
-        [
-            {
-                "hour": summary.hour,
-                "time": hour_to_text(summary.hour),
-                "rows": summary.rows,
-                "flows": summary.flows,
-                "bytes_tx": summary.bytes_tx,
-                "bytes_rx": summary.bytes_rx,
-                "file_bytes": summary.file_bytes,
-            }
-            for summary in summaries
-        ],
-        as_json,
-    )
+    _print_rows([_hour_row(summary) for summary in _open(store).hours()], as_json)
 
 
-@app.command()
+def _hour_row(summary: PartitionSummary) -> dict[str, object]:
+    return {
+        "hour": summary.hour,
+        "time": hour_to_text(summary.hour),
+        "rows": summary.rows,
+        "flows": summary.flows,
+        "bytes_tx": summary.bytes_tx,
+        "bytes_rx": summary.bytes_rx,
+        "file_bytes": summary.file_bytes,
+    }
+
+
+@_command()
 def runs(
     store: StoreOption = DEFAULT_STORE,
     sources: Annotated[bool, typer.Option("--sources", help="List what each run counted, file by file.")] = False,
@@ -297,7 +325,7 @@ def runs(
 
     records = _open(store).runs()
     if as_json:
-        _print_json([asdict(record) for record in records])
+        write_object([asdict(record) for record in records])
     elif sources:
         names = ("format", "read", "valid", "rejected", "bytes_tx", "bytes_rx")
         _print_rows(
@@ -323,7 +351,7 @@ def runs(
         )
 
 
-@app.command()
+@_command()
 def rejects(
     store: StoreOption = DEFAULT_STORE,
     run: Annotated[str | None, typer.Option(help="Only of this run.", metavar="RUN")] = None,
@@ -344,7 +372,7 @@ def rejects(
     _print_rows((rejects_by(found, by) if by else found).to_pylist(), as_json)
 
 
-@app.command()
+@_command()
 def verify(
     raw: Annotated[
         list[str] | None, typer.Argument(help="With --deep: where raw files may be that were moved.", metavar="RAW...")
@@ -352,6 +380,7 @@ def verify(
     store: StoreOption = DEFAULT_STORE,
     deep: Annotated[bool, typer.Option("--deep", help="Also count the raw files again that are still there.")] = False,
     wait: WaitOption = 0,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Prove that the totals are what was counted.
@@ -365,20 +394,26 @@ def verify(
     opened = _open(store, without=() if deep else ("pandas",))
     if raw and not deep:
         raise UsageError("raw files are read with --deep only")
+    from pipeline.reporting import verify_lines, verify_problems
     from pipeline.verify import DeepOptions
 
     result = opened.verify(wait, DeepOptions(tuple(raw or ())) if deep else None)
+    say(verify_problems(result) if quiet or as_json else verify_lines(result))
     if as_json:
-        _print_json(asdict(result))
-    _report_verification(result)
+        try:
+            write_object(asdict(result))
+        except UsageError:
+            if not result.problems:  # which weigh more
+                raise
     raise typer.Exit(5 if result.problems else 0)
 
 
-@app.command()
+@_command()
 def forget(
     sources: Annotated[list[str], typer.Argument(help="Paths or digests of counted files.", metavar="SOURCE...")],
     store: StoreOption = DEFAULT_STORE,
     wait: WaitOption = 0,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take counted files back: their hours are made anew from the other files that count there.
@@ -391,36 +426,56 @@ def forget(
     """
     from dataclasses import asdict
 
+    from pipeline.reporting import forget_lines
+
     summary = _open(store, without=()).forget(sources, wait)
     if as_json:
-        _print_json(asdict(summary))
-    _say(f"forgot {len(summary.sources):,} sources, made {len(summary.hours):,} hours anew (run {summary.run_id})")
+        _print_after_commit(asdict(summary))
+    elif not quiet:
+        say(forget_lines(summary))
 
 
-@app.command()
+@_command()
 def drop(
     before: Annotated[
-        str, typer.Option(help="The first hour that is kept: 498752, or in UTC 2026-11-24T08.", metavar="HOUR")
+        str,
+        typer.Option(
+            help="The first hour that is kept: 498752, or in UTC 2026-11-24T08, 2026-11-24, -400d.", metavar="WHEN"
+        ),
     ],
     store: StoreOption = DEFAULT_STORE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be dropped, and change nothing.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Drop also if no hour is left.")] = False,
     wait: WaitOption = 0,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Drop old hours. The files that were counted stay known, so that the hours do not come back.
 
     \b
     Example:
-      flowlog drop --before 2025-11-24T00
+      flowlog drop --before -400d --dry-run
     """
     from dataclasses import asdict
 
-    summary = _open(store).drop(before, wait)
+    from pipeline.reporting import drop_lines, dry_drop_lines
+
+    opened = _open(store)
+    if dry_run:
+        hours = opened.droppable(before, every=every)
+        if as_json or not quiet:
+            _print_rows([_hour_row(hour) for hour in hours], as_json)
+        if not (as_json or quiet):
+            say(dry_drop_lines(hours))
+        return
+    summary = opened.drop(before, wait, every=every)
     if as_json:
-        _print_json(asdict(summary))
-    _say(f"dropped {len(summary.hours):,} hours" + (f" (run {summary.run_id})" if summary.run_id else ""))
+        _print_after_commit(asdict(summary))
+    elif not quiet:
+        say(drop_lines(summary, opened))
 
 
-@app.command()
+@_command()
 def serve(
     store: StoreOption = DEFAULT_STORE,
     host: Annotated[
@@ -440,7 +495,7 @@ def serve(
     flush_seconds: Annotated[
         float,
         typer.Option(
-            callback=_no_nan,
+            callback=no_nan,
             min=0.1,
             help="Move the log into flows when it is so old.",
             envvar="FLOWLOG_FLUSH_SECONDS",
@@ -505,77 +560,20 @@ class _Without:
 
 
 def _print_rows(rows: list[dict[str, object]], as_json: bool = False) -> None:
-    from pipeline.output import text_table, write_text
-
     if as_json:
-        _print_json(rows)
+        write_object(rows)
     elif rows:
         write_text(text_table({name: [row[name] for row in rows] for name in rows[0]}))
     else:
         write_text("none\n")
 
 
-def _print_json(value: object) -> None:
-    from pipeline.output import write_object
-
-    write_object(value)
-
-
-def _say(text: str) -> None:
-    from pipeline.output import printable
-
-    print(printable(text), file=sys.stderr)
-
-
-def _report_ingest(summary: IngestSummary) -> None:
-    plan = summary.plan
-    for line in (
-        *(f"finished the run {run_id}, which was cut off behind its commit" for run_id in summary.recovered),
-        *(f"skipped {source.name}: the same content as {twin}, which is counted" for source, twin in plan.twins),
-        *(f"skipped {source.name}: it is the start of {whole}, which is counted" for source, whole in plan.starts),
-        *(f"skipped {source.name}: it is empty" for source in plan.empty),
-        *(f"skipped {source.name}: it was modified too short a time ago" for source in plan.young),
-        *(f"left alone {count:,}: {reason}, as {example}" for reason, count, example in plan.kinds_left_alone()),
-        *(f"changed {source.name}: {plan.why_changed(source)}, and is not counted again" for source in plan.changed),
-        *(f"failed {failure.source}: {failure.error}" for failure in summary.failures),
-    ):
-        _say(line)
-    counts = f"{summary.ingested:,} ingested, {plan.skipped:,} skipped"
-    _say(f"sources  {counts}, {len(plan.changed):,} changed, {len(summary.failures):,} failed")
-    if summary.run_id is None:
-        _say(f"nothing new to count ({summary.seconds:.1f} s)")
-    else:
-        _report_run(summary)
-
-
-def _report_run(summary: IngestSummary) -> None:
-    ignored = ", ".join(f"{count:,} {reason}" for reason, count in sorted(summary.ignored.items()))
-    _say(
-        f"rows     {summary.read:,} read = {summary.valid:,} valid + {summary.rejected:,} rejected"
-        f" + {summary.ignored.total():,} ignored" + (f" ({ignored})" if ignored else "")
-    )
-    _say(f"bytes    {summary.bytes_tx:,} sent, {summary.bytes_rx:,} received")
-    if summary.hours:
-        first, last = hour_to_text(summary.hours[0]), hour_to_text(summary.hours[-1])
-        _say(f"hours    {len(summary.hours):,}, from {first} to {last}")
-    if lost := summary.ignored["SKIPDATA"]:
-        _say(f"note     AWS lost records in {lost:,} intervals (SKIPDATA): the totals are too small there")
-    if summary.rejected:
-        _say(f"note     flowlog rejects --run {summary.run_id} shows what was rejected, and why")
-    _say(f"run      {summary.run_id} ({summary.seconds:.1f} s)")
-
-
-def _report_verification(result: Verification) -> None:
-    for problem in result.problems:
-        _say(f"wrong: {problem}")
-    if result.proof:
-        for path in result.proof.missing:
-            _say(f"not there any more: {path}")
-        proved = f"{result.proof.hours:,} hours counted again from all their raw files"
-        _say(f"{proved}, {len(result.proof.unproved):,} not, for want of a raw file")
-    counted = f"{result.runs:,} runs, {result.sources:,} sources, {result.hours:,} hours, {result.flows:,} flows"
-    state = f"{len(result.problems):,} problems" if result.problems else "sound: every total is what was counted"
-    _say(f"{state} ({counted}, {result.bytes_tx:,} bytes sent, {result.bytes_rx:,} received)")
+def _print_after_commit(summary: dict[str, object]) -> None:
+    """Prints what a run did. That this cannot be printed changes nothing of what it did, nor the exit code."""
+    try:
+        write_object(summary)
+    except UsageError as error:
+        say([f"flowlog: {error}; what was done is done"])
 
 
 def _app_for(names: list[str]) -> typer.Typer:
@@ -588,7 +586,9 @@ def _app_for(names: list[str]) -> typer.Typer:
         return app  # it knows what to say
     alone = copy.copy(app)
     alone.registered_commands = asked_for
-    alone.callback()(lambda: None)  # or Typer would take the name of a command that is the only one for its argument
+    alone.callback(cls=Group)(
+        lambda: None
+    )  # or Typer would take the name of a command that is the only one for its argument
     return alone
 
 
@@ -601,9 +601,9 @@ def main() -> None:
     try:
         _app_for(sys.argv[1:2])()
     except FlowlogError as error:
-        _say(f"flowlog: {error}")
+        say([f"flowlog: {error}"])
         sys.exit(error.exit_code)
     except SystemExit as exit_:
         if exit_.code == _INTERRUPTED:
-            _say("flowlog: interrupted; a run is there whole, or not at all")
+            say(["flowlog: interrupted; a run is there whole, or not at all"])
         raise

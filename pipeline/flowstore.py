@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Sequence
-from operator import index
+from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
-from pipeline.hours import SECONDS_PER_HOUR, parse_hour
+from pipeline.hours import LAST_HOUR, SECONDS_PER_HOUR, HourRange, When, hours_of
+from pipeline.shell import command_line
 from pipeline.store.locations import Locations
 from pipeline.store.records import check_version
 
@@ -20,11 +22,10 @@ if TYPE_CHECKING:
     from pipeline.counting import Progress
     from pipeline.ingest import IngestOptions, IngestSummary
     from pipeline.ledger import RunRecord
+    from pipeline.query import Wanted
     from pipeline.store.partitions import PartitionSummary
     from pipeline.undo import UndoSummary
     from pipeline.verify import DeepOptions, Verification
-
-Hour = int | str
 
 
 class FlowStore:
@@ -46,32 +47,50 @@ class FlowStore:
 
     def __init__(self, path: str | PathLike[str], create: bool = False) -> None:
         self.locations = Locations(Path(path))
-        exists = self.locations.exist()
-        check_version(self.locations)
-        if not exists and not create:
-            raise UsageError(f"there is no store in {path}; `flowlog ingest --store {path}` makes one")
+        try:
+            is_other = self._is_other_than_folder()
+            exists = self.locations.exist()
+            check_version(self.locations)
+        except (OSError, ValueError) as error:  # a ValueError for a NUL
+            reason = getattr(error, "strerror", error)
+            raise UsageError(f"cannot look at the store {path}: {reason}") from None
+        if not create and not exists:
+            make = command_line("ingest", store=self.locations.root)
+            raise UsageError(f"there is no store in {path}; `{make}` makes one")
+        if is_other:
+            raise UsageError(f"the store {path} cannot be made: there is something else, and no folder")
+
+    def _is_other_than_folder(self) -> bool:
+        """Whether something that is no folder is where the store should be."""
+        try:
+            return not stat.S_ISDIR(self.locations.root.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def table(
         self,
-        hour: Hour,
-        until: Hour | None = None,
+        hour: When = "latest",
+        until: When | None = None,
         *,
-        src_app: str | None = None,
-        dest_app: str | None = None,
-        vpc_id: str | None = None,
+        src_app: Wanted = None,
+        dest_app: Wanted = None,
+        vpc_id: Wanted = None,
+        app: Wanted = None,
         by: str | Sequence[str] | None = None,
         sort: str | None = None,
         top: int | None = None,
         timestamps: bool = False,
     ) -> pa.Table:
-        """The totals of an hour, or of a range of hours, as an Arrow table.
+        r"""The totals of an hour, or of a range of hours, as an Arrow table.
 
         Args:
-            hour: The hour (`498752` or `"2026-11-24T08"`), or the first of a range.
-            until: The hour behind the last of the range.
-            src_app: Only this source app.
-            dest_app: Only this destination app.
+            hour: The hours, as `hours.hours_of` has them: `498752`, `"2026-11-24T08"`, `"2026-11-24"`, `"latest"`, `"-24h"`,
+                a `date`, a `datetime`, …
+            until: The hour behind the last of the range that starts where `hour` does; the first, if it means more than one.
+            src_app: Only this source app, or any of these; `*` stands for any text, and `\*` for a `*`.
+            dest_app: Only this destination app; as `src_app`, as are the next two.
             vpc_id: Only this VPC.
+            app: Only rows with this app on either side.
             by: The columns of the key to keep; the sums run over the others.
             sort: A column, or "bytes" for both directions together.
             top: How many rows at the most.
@@ -86,21 +105,40 @@ class FlowStore:
         """
         from pipeline.query import Query, run_query  # an ingest that finds nothing new does without Arrow
 
+        asked = self.hours_of(hour, until)
         chosen: dict[str, Any] = {} if by is None else {"by": (by,) if isinstance(by, str) else tuple(by)}
-        last = None if until is None else _as_hour(until)
-        query = Query(_as_hour(hour), last, src_app, dest_app, vpc_id, sort=sort, top=top, **chosen)
+        end = None if until is None and asked.until == asked.first + 1 else asked.until
+        query = Query(asked.first, end, src_app, dest_app, vpc_id, app, sort=sort, top=top, **chosen)
         table = run_query(self.locations, query)
         return _with_time(table) if timestamps else table
 
-    def frame(self, hour: Hour, until: Hour | None = None, **options: Any) -> pd.DataFrame:
+    def frame(self, hour: When = "latest", until: When | None = None, **options: Any) -> pd.DataFrame:
         """The same as a pandas frame: `hour` is int64, `time` is a UTC timestamp."""
         return self.table(hour, until, **options).to_pandas()
 
+    def hours_of(self, hour: When, until: When | None = None) -> HourRange:
+        """The hours that are meant by what `table` takes.
+
+        Raises:
+            UsageError: They are none.
+        """
+        now = datetime.now(UTC)  # once, or midnight could come between the two
+        asked = hours_of(hour, self._latest, now)
+        return asked if until is None else HourRange(asked.first, hours_of(until, self._latest, now).first)
+
+    def _latest(self) -> int:
+        """The newest hour that has totals; in a store without any, one as good as any other."""
+        hours = reversed(self.locations.hours_within(1, LAST_HOUR + 1))
+        return next((hour for hour in hours if self.locations.partition(hour).exists()), 1)
+
     def hours(self) -> list[PartitionSummary]:
         """The hours that have totals, in order, each in short."""
+        return self._in_short(self.locations.hours())
+
+    def _in_short(self, hours: Sequence[int]) -> list[PartitionSummary]:
         from pipeline.store.partitions import summarise_partition  # as above
 
-        found = (summarise_partition(self.locations, hour) for hour in self.locations.hours())
+        found = (summarise_partition(self.locations, hour) for hour in hours)
         return [summary for summary in found if summary is not None]  # a run may have dropped it meanwhile
 
     def runs(self) -> list[RunRecord]:
@@ -153,18 +191,32 @@ class FlowStore:
 
         return forget(self.locations, sources, wait_seconds=wait_seconds)
 
-    def drop(self, before: Hour, wait_seconds: float = 0) -> UndoSummary:
-        """Drops the hours before one. What was counted stays known, and does not come back."""
+    def drop(self, before: When, wait_seconds: float = 0, *, every: bool = False) -> UndoSummary:
+        """Drops the hours before one. What was counted stays known, and does not come back.
+
+        Args:
+            before: The first hour that is kept.
+            wait_seconds: How long to wait for a run that holds the store.
+            every: Whether all hours may be dropped.
+
+        Raises:
+            UsageError: No hour would be left.
+        """
         from pipeline.undo import drop  # a query undoes nothing
 
-        return drop(self.locations, _as_hour(before), wait_seconds)
+        return drop(self.locations, self.hours_of(before).first, wait_seconds, every=every)
 
+    def droppable(self, before: When, *, every: bool = False) -> list[PartitionSummary]:
+        """The hours that `drop` would drop, each in short; nothing is changed."""
+        from pipeline.undo import droppable  # as above
 
-def _as_hour(hour: Hour) -> int:
-    try:
-        return parse_hour(hour) if isinstance(hour, str) else index(hour)
-    except TypeError:
-        raise UsageError(f"the hour {hour!r} is neither an integer nor a text") from None
+        return self._in_short(droppable(self.locations, self.hours_of(before).first, every=every))
+
+    def sources_of(self, hours: Sequence[int], most: int) -> list[str] | None:
+        """The paths of the sources that were counted into some hours, dropped or not; None if these are more than `most`."""
+        from pipeline.undo import sources_of  # as above
+
+        return sources_of(self.locations, hours, most)
 
 
 def _with_time(table: pa.Table) -> pa.Table:
@@ -174,9 +226,6 @@ def _with_time(table: pa.Table) -> pa.Table:
 
     if "hour" not in table.column_names:
         raise UsageError("a time can be added only where the rows have their hour")
-    try:
-        seconds = pc.multiply_checked(table.column("hour"), SECONDS_PER_HOUR)
-    except pa.ArrowInvalid:
-        raise UsageError("an hour is too far from now to have a time") from None
+    seconds = pc.multiply_checked(table.column("hour"), SECONDS_PER_HOUR)
     position = table.column_names.index("hour") + 1
     return table.add_column(position, "time", seconds.cast(pa.timestamp("s", tz="UTC")))

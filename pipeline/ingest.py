@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import StrictRunStopped, UsageError
 from pipeline.interpretation import Interpretation, digest_of_mapping
-from pipeline.ledger import Index, open_index
+from pipeline.ledger import Index, now, open_index
 from pipeline.plan import Plan, SameContent, plan
 from pipeline.resources import Resources
+from pipeline.shell import real_path
 from pipeline.sources import Failure, Found, find
 from pipeline.store.locations import Locations
 from pipeline.store.lock import locked
@@ -85,7 +86,7 @@ class IngestOptions:
             raise UsageError("the VPC must be valid UTF-8")
         apps, digest = None, None
         if self.apps is not None:
-            apps, digest = str(self.apps.resolve()), digest_of_mapping(self.apps)
+            apps, digest = str(real_path(self.apps)), digest_of_mapping(self.apps)
         return Interpretation(self.format, apps, digest, self.vpc_id, self.aws_fields, self.zero_bytes)
 
 
@@ -104,6 +105,8 @@ class IngestSummary:
         hours: The hours whose totals changed.
         recovered: Runs that an earlier crash had cut off behind their commit, and that were finished first.
         seconds: How long it took.
+        store: The store's folder, from the root.
+        started: When it started, ISO 8601 in UTC; ended: when it was done.
     """
 
     plan: Plan
@@ -119,6 +122,9 @@ class IngestSummary:
     hours: list[int] = field(default_factory=list)
     recovered: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    store: str = ""
+    started: str = ""
+    ended: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The object that `flowlog ingest --json` prints."""
@@ -142,6 +148,9 @@ class IngestSummary:
             "hours": self.hours,
             "failures": [asdict(failure) for failure in self.failures],
             "seconds": round(self.seconds, 3),
+            "store": self.store,
+            "started": self.started,
+            "ended": self.ended,
         }
 
 
@@ -167,7 +176,7 @@ def ingest(
         RunStopped: The run was given up; nothing was committed.
         StoreError: The store cannot be used.
     """
-    started = time.monotonic()
+    started, began = now(), time.monotonic()
     options = options or IngestOptions()
     interpretation = options.interpretation()
     # What is wrong with a request is said before there is a store, and also where nothing is new.
@@ -177,7 +186,13 @@ def ingest(
         recovered = recover(store)
         with open_index(store) as index:
             made = _plan(found, index, options, interpretation)
-            summary = IngestSummary(made, recovered=recovered, failures=list(made.failed))
+            summary = IngestSummary(
+                made,
+                recovered=recovered,
+                failures=list(made.failed),
+                store=str(store.root.absolute()),
+                started=started,
+            )
             if options.strict and summary.failures:
                 raise StrictRunStopped(summary.failures[0].source, summary.failures[0].error)
             if made.new or made.rivals or (made.replaced and options.replace_changed):
@@ -186,7 +201,7 @@ def ingest(
 
                 Run(store, index.last, options, interpretation, summary).count(progress, of_log)
             index.remember(summary.plan.met)
-    summary.seconds = time.monotonic() - started
+    summary.seconds, summary.ended = time.monotonic() - began, now()
     return summary
 
 

@@ -9,14 +9,15 @@ data sets and their file systems along. That takes longer than a range of hours 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import reduce
+import re
+from collections.abc import Iterable, Sequence
+from functools import partial, reduce
 
 import pyarrow as pa
 from pyarrow._acero import AggregateNodeOptions, Declaration, TableSourceNodeOptions
-from pyarrow._compute import CastOptions, SortOptions, call_function
+from pyarrow._compute import CastOptions, MatchSubstringOptions, SetLookupOptions, SortOptions, call_function
 
-from pipeline.errors import SumOverflow
+from pipeline.errors import SumOverflow, UsageError
 from pipeline.schema import COUNT, KEY, SUMS, TOTALS_SCHEMA
 from pipeline.values import INT64_MAX
 
@@ -79,11 +80,47 @@ def _refuse_overflow(grouped: pa.Table, by: Sequence[str], name: str) -> None:
         raise SumOverflow(name, ", ".join(f"{key} {rows[0][key]!r}" for key in by))
 
 
-def rows_with(table: pa.Table, texts: Mapping[str, str]) -> pa.Table:
-    """The rows in which some columns, at least one, have these texts."""
-    equal = (call_function("equal", [table.column(name), pa.scalar(text)]) for name, text in texts.items())
-    both = reduce(lambda one, other: call_function("and", [one, other]), equal)
-    return call_function("filter", [table, both])
+def rows_with(table: pa.Table, filters: Iterable[tuple[Sequence[str], Sequence[str]]]) -> pa.Table:
+    r"""The rows that pass all of some filters, of which there is at least one.
+
+    Args:
+        table: Its columns of text are not coded.
+        filters: Each some columns and some texts: one of the columns must have one of the texts, in which `*` stands for any
+            text, and `\*` for a `*`.
+    """
+    either, both = (
+        partial(reduce, lambda one, other, name=name: call_function(name, [one, other])) for name in ("or", "and")
+    )
+    masks = (either([_is_one_of(table.column(name), texts) for name in columns]) for columns, texts in filters)
+    return call_function("filter", [table, both(masks)])
+
+
+def literally(text: str) -> str:
+    """A text as a filter that only this text passes."""
+    return text.replace("*", r"\*")
+
+
+def _is_one_of(column: pa.ChunkedArray, texts: Sequence[str]) -> pa.ChunkedArray:
+    exact = [text.replace(r"\*", "*") for text in texts if not _WILD.search(text)]
+    mask = call_function("is_in", [column], SetLookupOptions(pa.array(exact, pa.string()), skip_nulls=True))
+    for text in texts:
+        if _WILD.search(text):
+            try:
+                matches = call_function("match_substring_regex", [column], MatchSubstringOptions(_expression(text)))
+            except pa.ArrowInvalid:
+                raise UsageError(f"the filter {text[:40]!r}… is longer than any name: {len(text):,} characters") from None
+            mask = call_function("or", [mask, matches])
+    return mask
+
+
+#: A `*` that stands for any text.
+_WILD = re.compile(r"(?<!\\)\*")
+
+
+def _expression(text: str) -> str:
+    """A filter as a regular expression of RE2, which Arrow uses: its time grows with the text alone."""
+    parts = (re.escape(part.replace(r"\*", "*")) for part in _WILD.split(text))
+    return rf"(?s)\A{'.*'.join(parts)}\z"
 
 
 def total_bytes(table: pa.Table) -> pa.ChunkedArray:

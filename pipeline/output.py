@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -25,6 +25,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def say(lines: Iterable[str]) -> None:
+    """Writes lines to standard error, beside a command's results."""
+    for line in lines:
+        sys.stderr.write(printable(line) + "\n")
 
 
 def text_table(columns: Mapping[str, Sequence[object]]) -> str:
@@ -106,6 +112,24 @@ _WRITERS: dict[str, Callable[[pa.Table, IO[bytes]], None]] = {
 
 #: The values of `query --format`.
 OUTPUT_FORMATS = tuple(_WRITERS)
+#: What the name of a file says of its format.
+_ENDINGS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+
+
+def format_of(target: Path | None) -> str:
+    """The format that the name of a file asks for; a table for standard output.
+
+    Raises:
+        UsageError: The name asks for none.
+    """
+    if target is None:
+        return "table"
+    try:
+        return _ENDINGS[target.suffix.lower()]
+    except KeyError:
+        raise UsageError(
+            f"the name {target} says no format; end it in {', '.join(_ENDINGS)}, or give --format {'|'.join(OUTPUT_FORMATS)}"
+        ) from None
 
 
 def write_rows(rows: pa.Table, output_format: str, target: Path | None) -> None:
@@ -133,7 +157,7 @@ def write_rows(rows: pa.Table, output_format: str, target: Path | None) -> None:
 @contextmanager
 def _opened(target: Path | None) -> Iterator[IO[bytes]]:
     if target is None:
-        with _standard_output() as out:
+        with standard_output() as out:
             yield out
         return
     try:
@@ -144,7 +168,7 @@ def _opened(target: Path | None) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _standard_output() -> Iterator[IO[bytes]]:
+def standard_output() -> Iterator[IO[bytes]]:
     """Standard output as bytes. A reader that has gone has seen enough, as `head` does, and is no error."""
     if sys.stdout is None:  # it was closed before Python started
         yield io.BytesIO()
@@ -167,5 +191,5 @@ def write_object(value: Any) -> None:
 
 def write_text(text: str) -> None:
     """Writes to standard output, in UTF-8 whatever the locale says."""
-    with _standard_output() as out:
+    with standard_output() as out:
         out.write(text.encode())

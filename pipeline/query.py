@@ -21,16 +21,22 @@ from pipeline.values import INT64_MAX, is_utf8
 
 #: What rows can be sorted by beside their columns: the bytes of both directions.
 TOTAL_BYTES = "bytes"
+#: The filters, and the columns of which one must have the text.
+FILTERS = {"src_app": ("src_app",), "dest_app": ("dest_app",), "vpc_id": ("vpc_id",), "app": ("src_app", "dest_app")}
+
+#: What a filter lets pass: one text, or any of some.
+Wanted = str | Sequence[str] | None
 
 
 @dataclass(frozen=True)
 class Query:
-    """Which totals, and how.
+    r"""Which totals, and how.
 
     Attributes:
         hour: The hour, or the first of a range; hours since the epoch.
         until: The hour behind the last of the range; None for one hour.
-        src_app: Only this source app; dest_app and vpc_id alike.
+        src_app: Only this source app, or any of these; `*` stands for any text, `\*` for a `*`. dest_app and vpc_id alike.
+        app: Only rows with this app, or any of these, on either side.
         by: The columns of the key to keep; the sums run over the others.
         sort: A column, or "bytes" for the bytes of both directions: sums sort the largest first, the others from the
             smallest. None sorts by the key; with `top`, by "bytes".
@@ -42,9 +48,10 @@ class Query:
 
     hour: int
     until: int | None = None
-    src_app: str | None = None
-    dest_app: str | None = None
-    vpc_id: str | None = None
+    src_app: Wanted = None
+    dest_app: Wanted = None
+    vpc_id: Wanted = None
+    app: Wanted = None
     by: tuple[str, ...] = KEY
     sort: str | None = None
     top: int | None = None
@@ -56,8 +63,8 @@ class Query:
     def _complaints(self) -> Iterator[str]:
         if not 0 < self.hour <= INT64_MAX:
             yield f"the hour {self.hour} must be positive and fit into 64 bits"
-        for name in ("src_app", "dest_app", "vpc_id"):
-            if not is_utf8(getattr(self, name) or ""):
+        for name in FILTERS:
+            if not all(map(is_utf8, self._texts(name) or ())):
                 yield f"{name} must be valid UTF-8"
         if self.until is not None and self.until <= self.hour:
             yield f"until ({self.until}) must be later than hour ({self.hour}); it is the first hour that is left out"
@@ -69,6 +76,16 @@ class Query:
             yield f"cannot sort by {self.sort}; the columns are {', '.join(sortable)}"
         if self.top is not None and self.top < 1:
             yield f"top must be at least 1, not {self.top}"
+
+    def _texts(self, name: str) -> tuple[str, ...] | None:
+        """The texts of a filter; None if it is not given."""
+        wanted: Wanted = getattr(self, name)
+        return (wanted,) if isinstance(wanted, str) else wanted if wanted is None else tuple(wanted)
+
+    @property
+    def filters(self) -> dict[str, tuple[str, ...]]:
+        """The texts of each filter that is given."""
+        return {name: texts for name in FILTERS if (texts := self._texts(name)) is not None}
 
 
 def run_query(store: Locations, query: Query) -> pa.Table:
@@ -131,11 +148,10 @@ def _parts(store: Locations, query: Query) -> Iterator[list[int]]:
 
 def _read_part(store: Locations, query: Query, hours: Sequence[int]) -> pa.Table:
     totals = read_partitions(store, hours)
-    wanted = {"src_app": query.src_app, "dest_app": query.dest_app, "vpc_id": query.vpc_id}
-    if given := {name: text for name, text in wanted.items() if text is not None}:
+    if filters := query.filters:
         from pipeline.merging import rows_with  # imports what a plain hour's answer does without
 
-        return rows_with(totals, given)
+        return rows_with(totals, [(FILTERS[name], texts) for name, texts in filters.items()])
     return totals
 
 

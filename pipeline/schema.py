@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
+from pipeline.hours import LAST_HOUR
+
 if TYPE_CHECKING:
     import pandas as pd
     import pandera.pandas as pandera
@@ -25,8 +27,6 @@ MAX_NAME_LENGTH = 1024
 #: The longest name that a file may have, in bytes of UTF-8: no app and no VPC comes near it, and an hour's names must fit into
 #: memory.
 MAX_NAME_BYTES = 4096
-#: The last hour. Readers of Hive partitions infer int32 for the column, and one larger hour turns it into text for all of them.
-MAX_HOUR = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Field:
 
 
 FIELDS = (
-    Field("hour", pa.int64(), 1, MAX_HOUR, "hours since the Unix epoch, UTC; or the hour that the record itself names"),
+    Field("hour", pa.int64(), 1, LAST_HOUR, "hours since the Unix epoch, UTC; or the hour that the record itself names"),
     Field("src_app", pa.string(), 1, MAX_NAME_BYTES, "the app that opened the connection"),
     Field("dest_app", pa.string(), 1, MAX_NAME_BYTES, "the app that it talks to"),
     Field("vpc_id", pa.string(), 1, MAX_NAME_BYTES, "the virtual network in which they talk"),

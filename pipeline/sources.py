@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pipeline.errors import UnreadableSource, UsageError
+from pipeline.shell import real_path
 
 #: Files that are still being written, or that are no logs, by the habits of those who write them.
 _STILL_WRITTEN_PREFIXES = (".", "_")
@@ -149,12 +150,12 @@ def find(raw: Sequence[str], store: Path | None = None, of_log: bool = False, ex
     """
     files: set[Path] = set()
     found = Found()
-    without = None if store is None or of_log else store.resolve()
+    without = None if store is None or of_log else real_path(store)
     for name in raw:
         matches, is_pattern = _matches(name)
         for match in matches:
-            path = match.resolve() if match.is_dir() else match.parent.resolve() / match.name
-            if without is not None and match.resolve().is_relative_to(without):
+            path = real_path(match) if match.is_dir() else real_path(match.parent) / match.name
+            if without is not None and real_path(match).is_relative_to(without):
                 if not is_pattern:
                     raise UsageError(f"{name} is part of the store, and no raw file")
                 continue  # a pattern that happens to match it

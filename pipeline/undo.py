@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.aggregation import HourlyTotals, sums_of
 from pipeline.errors import UsageError
+from pipeline.hours import hour_to_text
 from pipeline.ledger import RunRecord, Standing, now, open_index, read_runs, standing_sources
 from pipeline.recount import find_again, recount
 from pipeline.resources import Resources
+from pipeline.shell import command_line, real_path
 from pipeline.sources import name_of
 from pipeline.staging import stage_hours
 from pipeline.store.locations import Locations
@@ -36,21 +38,44 @@ class UndoSummary:
     hours: list[int]
 
 
-def drop(store: Locations, before: int, wait_seconds: float = 0) -> UndoSummary:
+def droppable(store: Locations, before: int, *, every: bool = True) -> list[int]:
+    """The hours before one, oldest first.
+
+    Args:
+        store: The store.
+        before: The first hour that is kept.
+        every: Whether all hours may be dropped.
+
+    Raises:
+        UsageError: No hour would be left: a mistyped year or unit does that.
+    """
+    hours = store.hours()
+    gone = [hour for hour in hours if hour < before]
+    if gone and len(gone) == len(hours) and not every:
+        raise UsageError(
+            f"nothing is dropped: {hour_to_text(before)} is behind the newest hour, {hour_to_text(gone[-1])},"
+            f" so that none of the {len(hours):,} hours would be left; --all (in Python every=True) drops them all the same"
+        )
+    return gone
+
+
+def drop(store: Locations, before: int, wait_seconds: float = 0, *, every: bool = True) -> UndoSummary:
     """Drops old hours. What was counted stays known: a dropped hour does not come back by reading its files again.
 
     Args:
         store: The store.
         before: The first hour that is kept.
         wait_seconds: How long to wait for another run that holds the store.
+        every: Whether all hours may be dropped.
 
     Raises:
+        UsageError: No hour would be left.
         StoreError: The store cannot be used.
     """
     with locked(store, wait_seconds):
         recover(store)
         started = now()
-        gone = [hour for hour in store.hours() if hour < before]
+        gone = droppable(store, before, every=every)
         if not gone:
             return UndoSummary(None, [], [])
         with Transaction(store, _last_run(store)) as transaction:
@@ -71,6 +96,28 @@ def drop(store: Locations, before: int, wait_seconds: float = 0) -> UndoSummary:
             )
             transaction.commit(run.to_json())
     return UndoSummary(run.run_id, [], gone)
+
+
+def sources_of(store: Locations, hours: Iterable[int], most: int) -> list[str] | None:
+    """The paths of the sources that were counted into some hours, dropped or not.
+
+    Args:
+        store: The store.
+        hours: Hours since the epoch.
+        most: More paths are not looked for, as the ledger may be long.
+
+    Returns:
+        None if there are more.
+    """
+    wanted = set(hours)
+    found: dict[tuple[str, str], None] = {}
+    for run in read_runs(store):
+        for source in run.forgotten:
+            found.pop((source["path"], source["digest"]), None)
+        found.update({(source.path, source.digest): None for source in run.sources if not wanted.isdisjoint(source.hours)})
+        if len(found) > most:
+            return None
+    return [path for path, _ in found]
 
 
 def forget(
@@ -97,7 +144,7 @@ def forget(
         started = now()
         resources = resources or Resources()
         standing = standing_sources(read_runs(store))
-        unwanted = _choose(standing, names)
+        unwanted = _choose(store, standing, names)
         with Transaction(store, _last_run(store)) as transaction:
             rebuilt = rebuild_without(unwanted, standing, transaction.scratch, resources)
             changes = dict(stage_hours(store, transaction, [rebuilt.totals], anew=rebuilt.hours, resources=resources))
@@ -121,16 +168,18 @@ def _last_run(store: Locations) -> LastRun:
         return index.last
 
 
-def _choose(standing: Sequence[Standing], names: Sequence[str]) -> list[Standing]:
+def _choose(store: Locations, standing: Sequence[Standing], names: Sequence[str]) -> list[Standing]:
     """The sources that were counted from some paths; where none was, those that the ledger calls so, or by their digests."""
     chosen: dict[tuple[str, str], Standing] = {}
     for name in names:
-        path = Path(name)
-        paths = {name_of(path), name_of(Path(os.path.abspath(name))), name_of(path.resolve())}  # noqa: PTH100 - resolve follows a last link
+        if not name:
+            raise UsageError("an empty path; is a variable of the shell not set?")
+        paths = {name_of(Path(path)) for path in (name, os.path.abspath(name), real_path(name))}  # noqa: PTH100 - which follows no link
         found = [s for s in standing if s.source.path in paths]
         found = found or [s for s in standing if name in (s.source.path, s.source.digest)]
         if not found:
-            raise UsageError(f"no source {name} counts in this store; `flowlog runs --sources` lists those that do")
+            listed = command_line("runs", "--sources", store=store.root)
+            raise UsageError(f"no source {name} counts in this store; `{listed}` lists those that do")
         chosen.update((s.key, s) for s in found)
     return list(chosen.values())
 

@@ -27,13 +27,14 @@ MODULES = {
 LAYERS = [
     ["__main__"],
     ["cli", "__init__"],
+    ["arguments", "reporting"],
     ["service"],
     ["flowstore", "progress"],
     ["ingest", "run", "query", "verify", "undo", "output"],
     ["counting", "tally", "recount", "staging", "rejects", "audit"],
     ["sources", "ledger", "store", "interpretation", "aggregation", "merging", "validation", "readers"],
     ["kernel"],
-    ["schema", "errors", "hours", "resources", "values"],
+    ["schema", "errors", "hours", "resources", "shell", "values"],
 ]
 
 
@@ -158,7 +159,7 @@ class TestStart:
 
     def test_what_reads_no_raw_files_needs_no_pandas(self, ingested):
         store = str(ingested("foo,bar,v,1,1,1", "x,y,v,-1,1,1").locations.root)
-        commands = [["hours"], ["runs"], ["rejects", "--by", "run"], ["verify"], ["drop", "--before", "2"]]
+        commands = [["hours"], ["runs"], ["rejects", "--by", "run"], ["verify"], ["drop", "--before", "2", "--all"]]
         loaded = loaded_by(*([*command, "--store", store] for command in commands))
         assert "pyarrow" in loaded
         assert not loaded & {"pandas", "pandera"}

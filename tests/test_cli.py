@@ -2,8 +2,11 @@
 
 import json
 import re
+import shlex
 import shutil
 import sys
+import time
+from datetime import datetime, timedelta
 
 import pandas as pd
 import pyarrow.csv as pa_csv
@@ -11,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import typer.main
 
+import pipeline
 from pipeline import cli
 from pipeline.flowstore import FlowStore
 from pipeline.store.lock import locked
@@ -130,7 +134,11 @@ class TestIngest:
         assert report["run_id"] == FlowStore("data/store").runs()[0].run_id
         assert 0 <= report["seconds"] < 60
         contract = {"run_id", "sources", "rows", "bytes_tx", "bytes_rx", "hours", "failures", "seconds"}
-        assert set(report) - contract == {"ignored"}
+        assert set(report) - contract == {"ignored", "store", "started", "ended"}
+        assert report["store"] == str(folder / "data" / "store")
+        started, ended = (datetime.fromisoformat(report[name]) for name in ("started", "ended"))
+        assert started.utcoffset() == ended.utcoffset() == timedelta(0)
+        assert started <= ended <= started + timedelta(seconds=60)
 
     def test_nothing_new_is_the_same_object_without_a_run(self, store, flowlog):
         done = flowlog("ingest", "--json")
@@ -139,7 +147,7 @@ class TestIngest:
         assert report["run_id"] is None
         assert report["sources"] == {"ingested": 0, "skipped": 1, "changed": 0, "failed": 0}
         assert (report["bytes_tx"], report["hours"], report["failures"]) == (0, [], [])
-        assert "nothing new to count" in done.err
+        assert "nothing new to count" in flowlog("ingest").err
 
     def test_the_summary_goes_to_standard_error(self, folder, flowlog):
         done = flowlog("ingest")
@@ -245,6 +253,138 @@ class TestQuery:
         )
 
 
+class TestWhen:
+    """Which hours: as a number, a time, a day, a word or a span; the store has hours of a day, and of this moment."""
+
+    @pytest.fixture(autouse=True)
+    def _store(self, ingested, tmp_path, monkeypatch):
+        self.now = int(time.time()) // 3600
+        hours = [498744, 498752, 498767, 498768, self.now - 24, self.now - 23, self.now]
+        ingested(*(f"a,b,v,1,1,{hour}" for hour in hours))
+        monkeypatch.chdir(tmp_path)
+
+    def hours(self, done):
+        assert done.code == 0
+        return [record["hour"] for record in json.loads(done.out)]
+
+    def test_a_bare_query_shows_the_latest_hour(self, flowlog):
+        assert self.hours(flowlog("query", "--store", "store", "--json")) == [max(self.now, 498768)]
+        assert self.hours(flowlog("query", "latest", "--store", "store", "--json")) == [max(self.now, 498768)]
+
+    @pytest.mark.parametrize("given", [["{}"], ["--hour", "{}"], ["--hour={}"], ["--", "{}"]])
+    @pytest.mark.parametrize(("when", "hours"), [("2026-11-24", [498744, 498752, 498767]), ("2026-11-24T08", [498752])])
+    def test_a_day_is_a_range(self, flowlog, given, when, hours):
+        words = [word.format(when) for word in given]
+        assert self.hours(flowlog("query", "--store", "store", "--json", *words)) == hours
+
+    @pytest.mark.parametrize(
+        "given", [["-24h"], ["-1d"], ["--hour", "-24h"], ["--", "-24h"], ["--app", "a", "-24h", "--sort", "hour"]]
+    )
+    def test_a_span_ends_with_the_hour_that_is_running_and_is_no_option(self, flowlog, given):
+        found = self.hours(flowlog("query", "--json", "--store", "store", *given))
+        assert [hour for hour in found if hour not in (498744, 498752, 498767, 498768)] == [self.now - 23, self.now]
+
+    def test_a_value_that_looks_like_a_span_is_its_options(self, ingested, flowlog):
+        ingested("-24h,b,v,1,1,5")
+        assert self.hours(flowlog("query", "5", "--src-app", "-24h", "--json", "--store", "store")) == [5]
+        assert self.hours(flowlog("query", "--src-app", "-24h", "-999999d", "--json", "--store", "store")) == [5]
+
+    def test_a_range_ends_before_the_first_hour_of_what_until_means(self, flowlog):
+        done = flowlog("query", "2026-11-24T08", "--until", "2026-11-25", "--json", "--store", "store")
+        assert self.hours(done) == [498752, 498767]
+        done = flowlog("query", "2026-11-24", "--until", "latest", "--json", "--store", "store")
+        assert max(self.now, 498768) not in self.hours(done)
+
+    def test_a_store_without_hours_has_no_latest_one_and_says_so(self, flowlog, tmp_path):
+        (tmp_path / "empty").mkdir()
+        flowlog("ingest", "empty", "--store", "other")
+        done = flowlog("query", "--store", "other")
+        assert (done.code, done.out, done.err) == (0, "none\n", "no rows: the store has no hours yet\n")
+        assert flowlog("query", "--store", "other", "--json").out == "[]\n"
+
+
+class TestFilters:
+    @pytest.fixture(autouse=True)
+    def _store(self, ingested, tmp_path, monkeypatch):
+        ingested(
+            "web,cart,v,1,0,1", "web-2,cart,v,2,0,1", "cart,db,w,4,0,1", "d*b,web,v,8,0,1", "x\\*y,Web.2,v,16,0,1", "a\\,b,v,32,0,1"
+        )  # fmt: skip
+        monkeypatch.chdir(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("filters", "total"),
+        [
+            (["--src-app", "web"], 1),
+            (["--src-app", "web", "--src-app", "cart"], 1 + 4),
+            (["--src-app", "web*"], 1 + 2),
+            (["--src-app", "*-2"], 2),
+            (["--src-app", "w*b*"], 1 + 2),
+            (["--src-app", "*"], 63),
+            (["--src-app", "web*", "--src-app", "cart", "--vpc-id", "v"], 1 + 2),
+            (["--app", "web"], 1 + 8),
+            (["--app", "cart"], 1 + 2 + 4),
+            (["--app", "web*", "--app", "db"], 1 + 2 + 4 + 8),
+            (["--app", "web*", "--dest-app", "cart"], 1 + 2),
+            (["--src-app", "we?"], 0),  # the star alone is a wildcard
+            (["--src-app", "[w]eb"], 0),
+            (["--dest-app", "web.2"], 0),
+            (["--dest-app", "Web*2"], 16),
+            (["--src-app", r"d\*b"], 8),  # a star that is meant
+            (["--src-app", r"d\*"], 0),
+            (["--src-app", "d*b"], 8),
+            (["--src-app", r"*\\*y"], 16),
+            (["--src-app", "a\\"], 32),
+            (["--src-app", "a*"], 32),
+        ],
+    )  # fmt: skip
+    def test_a_filter_given_twice_means_either_and_a_star_any_text(self, flowlog, filters, total):
+        done = flowlog("query", "1", "--store", "store", "--json", *filters)
+        assert sum(record["bytes_tx"] for record in json.loads(done.out)) == total
+        assert done.err == ""
+
+    @pytest.mark.parametrize(
+        ("question", "advice"),
+        [
+            (["1", "--src-app", "wbe"], "no rows: --src-app wbe is not there; did you mean web"),
+            (["1", "--app", "Web.3"], "no rows: --app Web.3 is not there; did you mean Web.2, "),
+            (["1", "--app", "DB"], "no rows: --app DB is not there; did you mean db, "),
+            (["1", "--vpc-id", "nothing-like-it"], "no rows: --vpc-id nothing-like-it is not there\n"),
+            (["1", "--src-app", "web", "--vpc-id", "w"], "no rows: no row passes all the filters together"),
+            (["7"], "no rows: the store has none for 1970-01-01T07, but for 1 hours from 1970-01-01T01 to 1970-01-01T01"),
+            (["2026-11-24"], "no rows: the store has none for 2026-11-24T00 to 2026-11-24T23, but for"),
+        ],
+    )
+    @pytest.mark.parametrize("output_format", ["table", "csv"])
+    def test_where_nothing_is_found_the_hours_or_the_nearest_names_are_told(self, flowlog, question, advice, output_format):
+        done = flowlog("query", "--store", "store", "--format", output_format, *question)
+        assert done.code == 0
+        assert done.err.startswith(advice)
+        assert flowlog("query", "--store", "store", "--json", *question).err == ""
+
+    def test_a_filter_longer_than_any_name_finds_nothing_or_is_refused(self, flowlog):
+        for text in ("x" * 100_000, "x*" * 50_000):
+            assert flowlog("query", "1", "--store", "store", "--app", text).code in (0, 2)
+
+
+class TestOutputFormats:
+    @pytest.mark.parametrize("ending", ["parquet", "csv", "json", "jsonl", "ndjson", "CSV"])
+    def test_the_name_of_the_file_says_the_format(self, reading, flowlog, tmp_path, ending):
+        output_format = {"ndjson": "jsonl", "CSV": "csv"}.get(ending, ending)
+        shown = flowlog("query", "1", "--format", output_format)
+        done = flowlog("query", "1", "--output", tmp_path / f"out.{ending}")
+        assert (done.code, done.out, done.err) == (0, "", "")
+        assert (tmp_path / f"out.{ending}").read_bytes() == shown.stdout
+
+    def test_a_format_that_is_given_goes_before_the_name(self, reading, flowlog, tmp_path):
+        flowlog("query", "1", "--output", tmp_path / "out.csv", "--format", "jsonl")
+        assert (tmp_path / "out.csv").read_bytes().startswith(b"{")
+        flowlog("query", "1", "--output", tmp_path / "out.csv", "--json")
+        assert json.loads((tmp_path / "out.csv").read_bytes()) == ANSWERS[1]
+
+    def test_json_is_short_for_its_format(self, reading, flowlog):
+        assert flowlog("query", "1", "--json").out == flowlog("query", "1", "--format", "json").out
+
+
 class TestLists:
     def test_hours(self, reading, flowlog):
         listed = json.loads(flowlog("hours", "--json").out)
@@ -308,7 +448,6 @@ class TestUndoing:
         done = flowlog("drop", "--before", "1970-01-01T02", "--json")
         assert done.code == 0
         assert json.loads(done.out) == {"run_id": store.runs()[-1].run_id, "sources": [], "hours": [1]}
-        assert done.err.startswith("dropped 1 hours")
         assert [hour.hour for hour in store.hours()] == [2, 9]
         done = flowlog("drop", "--before", 2, "--json")
         assert (done.code, json.loads(done.out)["run_id"]) == (0, None)
@@ -329,7 +468,7 @@ class TestUndoing:
         (folder / "more.csv").rename(folder / "moved.csv")
         done = flowlog("verify", "--deep", "--json")
         assert (done.code, json.loads(done.out)["proof"]["unproved"]) == (0, [9])
-        assert f"not there any more: {folder / 'more.csv'}" in done.err
+        assert f"not there any more: {folder / 'more.csv'}" in flowlog("verify", "--deep").err
         done = flowlog("verify", "--deep", "moved.csv", "--json")
         assert json.loads(done.out)["proof"] == {"hours": 3, "missing": [], "unproved": []}
 
@@ -348,6 +487,132 @@ class TestUndoing:
         assert f"skipped {folder / 'data' / 'raw' / 'flows.csv'}: it was modified too short a time ago" in done.err
         assert flowlog("ingest", "--min-age", 0, "--json").code == 0
         assert len(FlowStore("data/store").runs()) == 1
+
+
+class TestDropping:
+    """A typo destroys nothing."""
+
+    def state(self, store):
+        return {path: path.read_bytes() for path in store.locations.root.rglob("*") if path.is_file()}
+
+    @pytest.mark.parametrize("before", ["20261124", "1795507200", "today", "2027-01-01", "10"])
+    def test_a_cut_off_behind_the_newest_hour_drops_nothing(self, store, flowlog, before):
+        done = flowlog("drop", "--before", before)
+        assert (done.code, done.out) == (2, "")
+        assert [hour.hour for hour in store.hours()] == [1, 2, 9]
+
+    def test_all_drops_every_hour(self, store, flowlog):
+        assert flowlog("drop", "--before", "today", "--all").code == 0
+        assert store.hours() == []
+
+    def test_the_newest_hour_may_be_the_only_one_that_is_kept(self, store, flowlog):
+        assert flowlog("drop", "--before", "latest").code == 0
+        assert [hour.hour for hour in store.hours()] == [9]
+
+    def test_a_day_is_kept_from_its_first_hour_on(self, ingested, flowlog, tmp_path):
+        store = ingested("a,b,v,1,1,23", "a,b,v,1,1,24", "a,b,v,1,1,25")
+        assert flowlog("drop", "--before", "1970-01-02", "--store", tmp_path / "store").code == 0
+        assert [hour.hour for hour in store.hours()] == [24, 25]
+
+    def test_a_dry_run_shows_the_hours_and_changes_nothing(self, store, flowlog):
+        before = self.state(store)
+        done = flowlog("drop", "--before", "3", "--dry-run")
+        assert done.code == 0
+        assert [line.split()[:4] for line in done.out.splitlines()[1:]] == [
+            ["1", "1970-01-01T01", "2", "3"],
+            ["2", "1970-01-01T02", "2", "2"],
+        ]
+        size = sum(hour.file_bytes for hour in store.hours()[:2])
+        assert (
+            done.err
+            == f"would drop 2 hours with 4 rows, the sums of 5 flows, in {size:,} bytes on disk\nnothing was changed\n"
+        )
+        listed = json.loads(flowlog("drop", "--before", "3", "--dry-run", "--json").out)
+        assert listed == json.loads(flowlog("hours", "--json").out)[:2]
+        assert self.state(store) == before
+
+    def test_the_way_back_can_be_copied_and_brings_the_hours_back(self, store, folder, flowlog):
+        before = flowlog("query", "-999999d", "--json").out
+        done = flowlog("drop", "--before", "9")
+        commands = [line.split("flowlog ", 1)[1] for line in done.err.splitlines() if line.startswith("note     flowlog ")]
+        raw = folder / "data" / "raw" / "flows.csv"
+        assert commands == [f"forget {raw}", f"ingest {raw}"]
+        assert [flowlog(*shlex.split(command)).code for command in commands] == [0, 0]
+        assert flowlog("query", "-999999d", "--json").out == before
+
+    def test_where_the_raw_files_are_gone_there_is_no_way_back(self, store, folder, flowlog):
+        (folder / "data" / "raw" / "flows.csv").unlink()
+        assert "the hours cannot come back" in flowlog("drop", "--before", "9").err
+
+    def test_many_files_are_not_all_named(self, ingested, flowlog, tmp_path):
+        for hour in range(1, 11):
+            ingested(f"a,b,v,1,1,{hour}")
+        done = flowlog("drop", "--before", "10", "--store", tmp_path / "store")
+        listed, *commands = [line.removeprefix("note     ") for line in done.err.splitlines()[1:]]
+        assert f"flowlog runs --sources --store {tmp_path / 'store'} lists" in listed
+        assert commands == [f"flowlog {name} FILE --store {tmp_path / 'store'}" for name in ("forget", "ingest")]
+
+
+class TestSchedulers:
+    @pytest.fixture
+    def noted(self, folder):
+        """Raw files of which much can be said, but no problem."""
+        raw = folder / "data" / "raw"
+        (raw / "twin.csv").write_bytes((raw / "flows.csv").read_bytes())
+        (raw / "empty.csv").touch()
+        (raw / "bad.csv").write_text("src_app,dest_app,vpc_id,bytes_tx,bytes_rx,hour\na,b,v,-1,2,9\na,b,v,1,2,9\n")
+
+    def test_json_alone_is_all_that_is_printed(self, noted, folder, flowlog):
+        commands = [
+            ["ingest"],
+            ["verify", "--deep"],
+            ["forget", folder / "data/raw/bad.csv"],
+            ["drop", "--before", "2"],
+            ["ingest"],
+        ]
+        for command in commands:
+            done = flowlog(*command, "--json")
+            assert (done.code, done.err) == (0, "")
+            assert json.loads(done.out)
+
+    def test_quiet_prints_nothing(self, noted, folder, flowlog, monkeypatch):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)  # nor a progress bar
+        for command in (["ingest"], ["verify"], ["forget", folder / "data/raw/bad.csv"], ["drop", "--before", "2", "--dry-run"],
+                        ["drop", "--before", "2"], ["ingest"]):  # fmt: skip
+            done = flowlog(*command, "--quiet")
+            assert (done.code, done.out, done.err) == (0, "", "")
+
+    @pytest.mark.parametrize("option", ["--quiet", "--json"])
+    def test_problems_are_told_all_the_same(self, store, folder, flowlog, option):
+        (folder / "data" / "raw" / "torn.parquet").write_bytes(b"PAR1 torn")
+        write_example("flows.csv", folder / "data" / "raw", pd.DataFrame(EXAMPLE * 2))
+        done = flowlog("ingest", option)
+        assert done.code == 3
+        assert [line.split()[0] for line in done.err.splitlines()] == ["changed", "failed"]
+        done = flowlog("ingest", "nowhere", option)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith("flowlog: there is no file or folder nowhere")
+        store.locations.partition(9).unlink()
+        done = flowlog("verify", option)
+        assert done.code == 5
+        assert all(line.startswith("wrong: ") for line in done.err.splitlines())
+        assert done.err
+
+    @pytest.mark.parametrize("name", ["data/store", "other", "with space", "it's"])
+    def test_the_commands_of_notes_can_be_copied(self, noted, flowlog, name):
+        done = flowlog("ingest", "--store", name)
+        (note,) = [line for line in done.err.splitlines() if "flowlog rejects" in line]
+        command = note.removeprefix("note     flowlog ").removesuffix(" shows what was rejected, and why")
+        assert ("--store" in command) == (name != "data/store")
+        assert len(json.loads(flowlog(*shlex.split(command), "--json").out)) == 1
+
+    def test_the_store_is_named_where_the_variable_names_another(self, noted, flowlog, monkeypatch):
+        monkeypatch.setenv("FLOWLOG_STORE", "other")
+        assert "--store data/store shows what was rejected" in flowlog("ingest", "--store", "data/store").err
+
+    def test_the_version(self, flowlog):
+        done = flowlog("--version")
+        assert (done.code, done.out, done.err) == (0, f"flowlog {pipeline.__version__}\n", "")
 
 
 class TestExitCodes:
@@ -472,17 +737,23 @@ NOT_UTF8 = "\udcff"  # what Python makes of the byte 0xff in an argument
 USAGE_ERRORS = [
     # the command line itself
     (["nope"], "No such command 'nope'"),
-    (["query"], "Missing option '--hour'"),
     (["query", "--hour"], "requires an argument"),
     (["query", "--hour", "1", "--nope"], "No such option: --nope"),
-    (["query", "--hour", "1", "surprise"], "unexpected extra argument"),
+    (["query", "1", "surprise"], "unexpected extra argument"),
+    (["query", "1", "--hour", "2"], "flowlog: the hours are given twice, as 1 and as --hour 2"),
+    (["query", "--until", "2"], "flowlog: --until ends a range that has no start"),
+    (["query", "1", "--json", "--format", "csv"], "flowlog: --json is short for --format json"),
     # hours
-    (["query", "--hour", "yesterday"], "flowlog: the hour 'yesterday' is neither an integer"),
+    (["query", "--hour", "noon"], "flowlog: the hour 'noon' is neither an integer"),
     (["query", "--hour", ""], "flowlog: the hour '' is neither"),
     (["query", "--hour", "0"], "flowlog: the hour 0 must be positive"),
     (["query", "--hour", "-1"], "flowlog: the hour -1 must be positive"),
-    (["query", "--hour", "9" * 30], "fit into 64 bits"),
-    pytest.param(["query", "--hour", "9" * 5000], "fit into 64 bits", id="an hour of 5,000 digits"),
+    (["query", "--hour", "9" * 30], "must be at most 2147483647"),
+    (["query", "20261124"], "flowlog: the hour 20261124 looks like a date: write 2026-11-24"),
+    (["query", "1795507200"], "looks like a time in seconds: that is the hour 498752"),
+    (["query", "-30m"], "No such option"),
+    (["query", "-0h"], "at least one hour"),
+    pytest.param(["query", "--hour", "9" * 5000], "must be at most 2147483647", id="an hour of 5,000 digits"),
     (["query", "--hour", "2026-02-30T00"], "not on the calendar"),
     (["query", "--hour", NOT_UTF8], "neither an integer"),
     (["query", "--hour", "1", "--until", "soon"], "flowlog: the hour 'soon' is neither"),
@@ -498,9 +769,12 @@ USAGE_ERRORS = [
     (["query", "--hour", "1", "--top", "-3"], "flowlog: top must be at least 1, not -3"),
     (["query", "--hour", "1", "--top", "many"], "Invalid value for '--top'"),
     (["query", "--hour", "1", "--format", "xml"], "Invalid value for '--format'"),
-    (["query", "--hour", "1", "--output", "nowhere/out"], "flowlog: cannot write nowhere/out: No such file or directory"),
-    (["query", "--hour", "1", "--output", "."], "flowlog: cannot write .: Is a directory"),
-    (["query", "--hour", "1", "--output", LONG], f"flowlog: cannot write {LONG}: File name too long"),
+    (["query", "1", "--output", "nowhere/out.csv"], "flowlog: cannot write nowhere/out.csv: No such file or directory"),
+    (["query", "1", "--output", ".", "--format", "csv"], "flowlog: cannot write .: Is a directory"),
+    (["query", "1", "--output", f"{LONG}.csv"], f"flowlog: cannot write {LONG}.csv: File name too long"),
+    (["query", "1", "--output", "out.xlsx"], "the name out.xlsx says no format; end it in .parquet, .csv, .json, .jsonl, .ndjson, or"),
+    (["query", "1", "--output", "out"], "the name out says no format"),
+    (["query", "1", "--output", ""], "it is empty"),
     # stores
     *(([name, "--store", "nowhere"], "flowlog: there is no store in nowhere; `flowlog ingest --store nowhere` makes") for name in READING),
     (["query", "--hour", "1", "--store", "nowhere"], "flowlog: there is no store in nowhere"),
@@ -516,6 +790,11 @@ USAGE_ERRORS = [
     (["drop"], "Missing option '--before'"),
     (["drop", "--before", "soon"], "flowlog: the hour 'soon' is neither"),
     (["drop", "--before", "0"], "flowlog: the hour 0 must be positive"),
+    (["drop", "--before", "20261124"], "flowlog: the hour 20261124 looks like a date: write 2026-11-24"),
+    (["drop", "--before", "1795507200"], "looks like a time in seconds: that is the hour 498752"),
+    (["drop", "--before", "10"], "1970-01-01T10 is behind the newest hour, 1970-01-01T09, so that none of the 3 hours would be"),
+    (["drop", "--before", "today", "--dry-run"], "none of the 3 hours would be left; --all"),
+    (["forget", ""], "flowlog: an empty path"),
     (["verify", "data/raw"], "flowlog: raw files are read with --deep only"),
     (["verify", "--deep", "nowhere"], "flowlog: there is no file or folder nowhere"),
     # raw files and how to read them
@@ -642,6 +921,23 @@ class TestEnvironment:
         monkeypatch.setenv(name, value)
         assert flowlog("ingest", "half.csv").code == code
 
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_a_variable_that_is_set_but_empty_is_refused_unless_the_option_is_given(
+        self, reading, flowlog, monkeypatch, command
+    ):
+        arguments = {"forget": ["nowhere"], "drop": ["--before", "1"]}.get(command, [])
+        for variable in {option.envvar for option in COMMANDS[command].params if option.envvar}:
+            monkeypatch.setenv(variable, "")
+            done = flowlog(command, *arguments)
+            assert (done.code, done.out) == (2, "")
+            assert f"{variable} is empty; unset it, or give it a value" in done.err
+            monkeypatch.delenv(variable)
+        monkeypatch.setenv("FLOWLOG_STORE", "")
+        assert (
+            "is empty"
+            not in flowlog(command, *arguments, "--store", "nowhere/at/all", *(["--help"] if command == "serve" else [])).err
+        )
+
     def test_the_option_wins(self, folder, flowlog, monkeypatch):
         monkeypatch.setenv("FLOWLOG_ZERO_BYTES", "reject")
         (folder / "zero.csv").write_text("src_app,dest_app,vpc_id,bytes_tx,bytes_rx,hour\na,b,v,0,2,9\n")
@@ -662,16 +958,18 @@ class TestEnvironment:
 CONTRACT = {
     "ingest": {
         "--store", "--format", "--apps", "--vpc-id", "--workers", "--memory", "--strict", "--max-reject-ratio", "--zero-bytes",
-        "--wait", "--same-content", "--json",
+        "--wait", "--same-content", "--quiet", "--json",
     },
     "query": {
-        "--store", "--hour", "--until", "--src-app", "--dest-app", "--vpc-id", "--by", "--sort", "--top", "--format",
-        "--output",
+        "--store", "--hour", "--until", "--src-app", "--dest-app", "--app", "--vpc-id", "--by", "--sort", "--top", "--format",
+        "--output", "--json",
     },
     "hours": {"--store", "--json"},
     "runs": {"--store", "--json"},
     "rejects": {"--store", "--json"},
-    "verify": {"--store", "--json"},
+    "verify": {"--store", "--quiet", "--json"},
+    "forget": {"--store", "--quiet", "--json"},
+    "drop": {"--store", "--before", "--dry-run", "--all", "--quiet", "--json"},
     "serve": {"--store", "--host", "--port", "--zero-bytes", "--max-body", "--flush-seconds", "--flush-bytes", "--token"},
 }  # fmt: skip
 

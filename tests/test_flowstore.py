@@ -8,7 +8,7 @@ import pytest
 import pipeline
 from pipeline import FlowStore, IngestOptions
 from pipeline.errors import StoreDamaged, UsageError
-from pipeline.schema import MAX_HOUR, TOTALS_SCHEMA
+from pipeline.schema import TOTALS_SCHEMA
 
 RECORDS = ("foo,bar,vpc-0,100,300,498752", "foo,bar,vpc-0,200,600,498752", "baz,qux,vpc-0,100,500,498753")
 FIRST = {
@@ -85,19 +85,6 @@ class TestTimes:
         with pytest.raises(UsageError, match="only where the rows have their hour"):
             store.table(498752, by=["src_app"], timestamps=True)
 
-    def test_the_last_hour_has_a_time(self, ingested):
-        (time,) = (
-            ingested(f"a,b,v,1,1,{MAX_HOUR}").table(MAX_HOUR, timestamps=True).column("time").cast(pa.int64()).to_pylist()
-        )
-        assert time == MAX_HOUR * 3600
-
-    def test_an_hour_that_somebody_made_too_far_away_has_no_time_but_its_totals(self, ingested):
-        store = ingested("a,b,v,1,1,1")
-        store.locations.partition(1).parent.rename(store.locations.partition(2**62).parent)
-        assert store.table(2**62).num_rows == 1
-        with pytest.raises(UsageError, match="too far from now"):
-            store.table(2**62, timestamps=True)
-
 
 class TestErrors:
     def test_where_there_is_no_store_is_said_with_what_makes_one(self, tmp_path):
@@ -113,7 +100,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("question", "complaint"),
         [
-            ({"hour": "today"}, "neither an integer"),
+            ({"hour": "noon"}, "neither an integer"),
             ({"hour": 0}, "must be positive"),
             ({"hour": 2, "until": "2"}, "must be later"),
             ({"hour": 1, "by": ["nope"]}, "cannot group by nope"),

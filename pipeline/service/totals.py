@@ -17,6 +17,8 @@ import msgspec
 import pyarrow as pa
 
 from pipeline.flowstore import FlowStore
+from pipeline.merging import literally
+from pipeline.query import Query, run_query
 from pipeline.schema import PARTITION_ORDER, SUMS
 from pipeline.service.pending import Key, Pending, Segment, Sums
 from pipeline.service.records import NAMES, Problem, Unfit
@@ -108,10 +110,12 @@ def totals_of(store: FlowStore, question: Question, hour: int, added: Additions)
     Raises:
         StoreDamaged: The partition cannot be read.
     """
+    filters: dict[str, Any] = {name: literally(value) for name, value in question.filters.items()}
+    query = Query(hour, **filters)
     moved = None
     while moved != (now_moved := [segment.is_moved(store.locations, hour) for segment, _ in added]):
         moved = now_moved
-        table = store.table(hour, **question.filters)
+        table = run_query(store.locations, query)
     wanted = [(position, question.filters[name]) for position, name in enumerate(_FILTERS) if name in question.filters]
     rows = [
         (key, sums)

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import readers
+from pipeline.hours import LAST_HOUR
 from pipeline.readers.addresses import AppMap
 from pipeline.readers.interface import ReadOptions
-from pipeline.schema import COLUMNS, FLOW_SCHEMA, MAX_HOUR, MAX_NAME_LENGTH, MAX_RECORD_BYTES, flow_schema
+from pipeline.schema import COLUMNS, FLOW_SCHEMA, MAX_NAME_LENGTH, MAX_RECORD_BYTES, flow_schema
 from pipeline.service import records
 from pipeline.service.records import Checker, TooManyRecords, Unfit, to_lines
 from pipeline.validation import validate
@@ -90,7 +91,7 @@ class TestTheContractsWords:
 
 class TestBeyondTheContract:
     def test_limits_of_numbers(self):
-        assert read([record(bytes_tx=MAX_RECORD_BYTES, hour=MAX_HOUR)])
+        assert read([record(bytes_tx=MAX_RECORD_BYTES, hour=LAST_HOUR)])
         assert problems([record(bytes_rx=2**53)]) == [(0, "The bytes_rx value must be at most 9007199254740991")]
         assert problems([record(bytes_rx=2**70)]) == [(0, "The bytes_rx value must be at most 9007199254740991")]
         assert problems([record(hour=2**31)]) == [(0, "The hour value must be at most 2147483647")]

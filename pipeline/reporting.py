@@ -1,0 +1,158 @@
+"""What commands say beside their results: on standard error, in lines for people, with commands that can be copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import FlowlogError
+from pipeline.hours import HourRange, hour_to_text
+from pipeline.shell import command_line
+
+if TYPE_CHECKING:
+    from pipeline.flowstore import FlowStore
+    from pipeline.ingest import IngestSummary
+    from pipeline.store.partitions import PartitionSummary
+    from pipeline.undo import UndoSummary
+    from pipeline.verify import Verification
+
+#: So many files are named in a command; more would fill the screen.
+_MOST_NAMED = 8
+#: Names are compared with a filter's text one by one: so many, those with the most bytes.
+_MOST_COMPARED = 2000
+
+
+def ingest_problems(summary: IngestSummary) -> Iterator[str]:
+    """The sources that did not count as they should have."""
+    for source in summary.plan.changed:
+        yield f"changed {source.name}: {summary.plan.why_changed(source)}, and is not counted again"
+    for failure in summary.failures:
+        yield f"failed {failure.source}: {failure.error}"
+
+
+def ingest_lines(summary: IngestSummary, store: Path) -> Iterator[str]:
+    """All about a run."""
+    plan = summary.plan
+    yield from (f"finished the run {run_id}, which was cut off behind its commit" for run_id in summary.recovered)
+    yield from (f"skipped {source.name}: the same content as {twin}, which is counted" for source, twin in plan.twins)
+    yield from (f"skipped {source.name}: it is the start of {whole}, which is counted" for source, whole in plan.starts)
+    yield from (f"skipped {source.name}: it is empty" for source in plan.empty)
+    yield from (f"skipped {source.name}: it was modified too short a time ago" for source in plan.young)
+    yield from (f"left alone {count:,}: {reason}, as {example}" for reason, count, example in plan.kinds_left_alone())
+    yield from ingest_problems(summary)
+    counts = f"{summary.ingested:,} ingested, {plan.skipped:,} skipped"
+    yield f"sources  {counts}, {len(plan.changed):,} changed, {len(summary.failures):,} failed"
+    if summary.run_id is None:
+        yield f"nothing new to count ({summary.seconds:.1f} s)"
+        return
+    ignored = ", ".join(f"{count:,} {reason}" for reason, count in sorted(summary.ignored.items()))
+    yield (
+        f"rows     {summary.read:,} read = {summary.valid:,} valid + {summary.rejected:,} rejected"
+        f" + {summary.ignored.total():,} ignored" + (f" ({ignored})" if ignored else "")
+    )
+    yield f"bytes    {summary.bytes_tx:,} sent, {summary.bytes_rx:,} received"
+    if summary.hours:
+        first, last = hour_to_text(summary.hours[0]), hour_to_text(summary.hours[-1])
+        yield f"hours    {len(summary.hours):,}, from {first} to {last}"
+    if lost := summary.ignored["SKIPDATA"]:
+        yield f"note     AWS lost records in {lost:,} intervals (SKIPDATA): the totals are too small there"
+    if summary.rejected:
+        rejects = command_line("rejects", "--run", summary.run_id, store=store)
+        yield f"note     {rejects} shows what was rejected, and why"
+    yield f"run      {summary.run_id} ({summary.seconds:.1f} s)"
+
+
+def verify_problems(result: Verification) -> Iterator[str]:
+    """What is wrong with a store."""
+    yield from (f"wrong: {problem}" for problem in result.problems)
+
+
+def verify_lines(result: Verification) -> Iterator[str]:
+    """All about a proof."""
+    yield from verify_problems(result)
+    if result.proof:
+        yield from (f"not there any more: {path}" for path in result.proof.missing)
+        proved = f"{result.proof.hours:,} hours counted again from all their raw files"
+        yield f"{proved}, {len(result.proof.unproved):,} not, for want of a raw file"
+    counted = f"{result.runs:,} runs, {result.sources:,} sources, {result.hours:,} hours, {result.flows:,} flows"
+    state = f"{len(result.problems):,} problems" if result.problems else "sound: every total is what was counted"
+    yield f"{state} ({counted}, {result.bytes_tx:,} bytes sent, {result.bytes_rx:,} received)"
+
+
+def forget_lines(summary: UndoSummary) -> Iterator[str]:
+    """What was taken back."""
+    yield f"forgot {len(summary.sources):,} sources, made {len(summary.hours):,} hours anew (run {summary.run_id})"
+
+
+def dry_drop_lines(hours: Sequence[PartitionSummary]) -> Iterator[str]:
+    """What would be dropped."""
+    rows, flows, size = (sum(getattr(hour, name) for hour in hours) for name in ("rows", "flows", "file_bytes"))
+    yield f"would drop {len(hours):,} hours with {rows:,} rows, the sums of {flows:,} flows, in {size:,} bytes on disk"
+    yield "nothing was changed"
+
+
+def drop_lines(summary: UndoSummary, store: FlowStore) -> Iterator[str]:
+    """What was dropped, and how it could come back."""
+    yield f"dropped {len(summary.hours):,} hours" + (f" (run {summary.run_id})" if summary.run_id else "")
+    if not summary.hours:
+        return
+    root = store.locations.root
+    files = store.sources_of(summary.hours, _MOST_NAMED)
+    if files is None:
+        listed = command_line("runs", "--sources", store=root)
+        yield f"note     the hours come back if their files, which {listed} lists, are forgotten and counted again:"
+    elif here := [path for path in files if Path(path).exists()]:
+        files = here
+        yield "note     the hours come back if their files are forgotten and counted again, with the options of then:"
+    else:
+        yield "note     the hours cannot come back: their raw files are not there any more"
+        return
+    for command in ("forget", "ingest"):
+        yield f"note     {command_line(command, *(files or ['FILE']), store=root)}"
+
+
+def nothing_found(store: FlowStore, asked: HourRange, filters: Mapping[str, Sequence[str] | None]) -> Iterator[str]:
+    """Why a query found no rows: which hours there are, or which names are near those that it asks for."""
+    hours = store.locations.hours()
+    if not hours:
+        yield "no rows: the store has no hours yet"
+    elif not any(asked.first <= hour < asked.until for hour in hours):
+        first, last = hour_to_text(hours[0]), hour_to_text(hours[-1])
+        yield (
+            f"no rows: the store has none for {_text_of(asked)}, but for {len(hours):,} hours from {first} to {last}"
+            f" ({command_line('hours', store=store.locations.root)} lists them)"
+        )
+    else:
+        given = {name: texts for name, texts in filters.items() if texts}
+        try:
+            yield from _unknown_names(store, asked, given) or ["no rows: no row passes all the filters together"]
+        except FlowlogError:  # sums by name may be too large where the hours' are not
+            yield "no rows"
+
+
+def _text_of(asked: HourRange) -> str:
+    first, last = hour_to_text(asked.first), hour_to_text(asked.until - 1)
+    return first if asked.first == asked.until - 1 else f"{first} to {last}"
+
+
+def _unknown_names(store: FlowStore, asked: HourRange, filters: dict[str, Sequence[str]]) -> list[str]:
+    """For each text of a filter that no row passes, the names that are most like it."""
+    from difflib import get_close_matches  # only where nothing was found
+
+    from pipeline.query import FILTERS  # imports Arrow, which an ingest that finds nothing new does without
+
+    lines = []
+    for name, texts in filters.items():
+        alone: list[dict[str, Any]] = [{name: text} for text in texts]
+        unknown = [one[name] for one in alone if not store.table(asked.first, asked.until, **one).num_rows]
+        names: set[str] = set()
+        for column in FILTERS[name] if unknown else ():
+            largest = store.table(asked.first, asked.until, by=column, top=_MOST_COMPARED)
+            names.update(largest.column(column).to_pylist())
+        for text in unknown:
+            lower = {known.lower(): known for known in names}
+            near = [lower[known] for known in get_close_matches(text.lower(), lower, n=3)]
+            option = "--" + name.replace("_", "-")
+            lines.append(f"no rows: {option} {text} is not there" + (f"; did you mean {', '.join(near)}?" if near else ""))
+    return lines
