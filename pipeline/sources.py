@@ -266,7 +266,9 @@ def _sift(paths: Sequence[Path], index: Index, min_age_seconds: float, made: Pla
         except SourceError as error:
             made.failed.append(Failure(_name(path), str(error)))
             continue
-        if now - source.mtime_ns / 1e9 < min_age_seconds:
+        if (
+            abs(now - source.mtime_ns / 1e9) < min_age_seconds
+        ):  # far in the future says that a clock is wrong, not that it is new
             made.young.append(source)
         elif source.size == 0:
             made.empty.append(source)
