@@ -39,12 +39,12 @@ def new_hour(inputs: Inputs) -> Race:
 
 
 def nothing_new(inputs: Inputs) -> Race:
-    files, old = inputs.scaled(20_000), inputs.scaled(1_000_000)
+    files, old, runs = inputs.scaled(20_000), inputs.scaled(1_000_000), inputs.scaled(525_600)  # a run a minute, for a year
     raw = inputs.flows("W7-known", "csv", rows=5 * files, files=files, hours=24, apps=200, pairs=0)
     known = inputs.store("W7-ledger", raw, "-m", "pipeline", "ingest", str(raw), "--store")
-    aged = inputs.store("W7-aged", raw, "-m", "benchmarks.stores", "aged", str(known), str(old))
+    aged = inputs.store("W7-aged", raw, "-m", "benchmarks.stores", "aged", str(known), str(old), str(runs))
     young = Contestant(f"{OURS}, ledger of {files:,}", partial(_ingest, raw, known))
-    grown = Contestant(f"{OURS}, ledger of {old:,}", partial(_ingest, raw, aged))
+    grown = Contestant(f"{OURS}, ledger of {old:,} in {runs:,} runs", partial(_ingest, raw, aged))
 
     def check(folders: dict[str, Path]) -> None:
         for folder in folders.values():

@@ -1,19 +1,21 @@
 """Makes the stores of W7 and W8: by the real job, and for an aged ledger by the ledger's own classes.
 
 python -m benchmarks.stores hourly RAW STORE
-python -m benchmarks.stores aged STORE SOURCES OUT
+python -m benchmarks.stores aged STORE SOURCES RUNS OUT
 """
 
 from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from pipeline import FlowStore
 from pipeline.ledger import RunRecord, open_index
-from pipeline.store.locations import Locations
+from pipeline.store.locations import Locations, run_id_of
 from pipeline.store.lock import locked
+from pipeline.store.records import LastRun, checksum_of
 
 
 def hourly(raw: str, store: str) -> None:
@@ -24,25 +26,18 @@ def hourly(raw: str, store: str) -> None:
     opened = FlowStore(store, create=True)
     opened.ingest([raw])
     (whole,) = opened.runs()
-    for number, source in enumerate(whole.sources):
+    parts = []
+    for source in whole.sources:
         (hour,) = source.hours
         path = opened.locations.partition(hour).relative_to(opened.locations.root).as_posix()
-        part = replace(
-            whole,
-            run_id=f"{whole.run_id}-{number:06d}",
-            sources=[source],
-            hours={hour: whole.hours[hour]},
-            files={path: whole.files[path]},
-        )
-        _write(opened.locations, part)
-    opened.locations.record_of(whole.run_id).unlink()
-    _index(opened.locations)
+        parts.append(replace(whole, sources=[source], hours={hour: whole.hours[hour]}, files={path: whole.files[path]}))
+    _write_behind(opened.locations, LastRun(), parts)
     if problems := opened.verify().problems:
         sys.exit(f"the store is not sound: {problems[0]}")
 
 
-def aged(store: str, sources: str, out: str) -> None:
-    """The same store, with other sources in its ledger, a thousand a run, until it has so many.
+def aged(store: str, sources: str, runs: str, out: str) -> None:
+    """The same store, with other sources in its ledger until it has so many, in so many runs.
 
     Only the ledger ages: no partition has what these sources would have added, so `verify` would object.
     """
@@ -50,19 +45,27 @@ def aged(store: str, sources: str, out: str) -> None:
     grown = FlowStore(out)
     (run,) = grown.runs()
     template = replace(run.sources[0], hours=[])
-    for first in range(len(run.sources), int(sources), 1000):
-        names = range(first, min(first + 1000, int(sources)))
-        old = [replace(template, path=f"/old/flows-{name:09d}.csv", digest=f"{name:032x}") for name in names]
-        _write(grown.locations, replace(run, run_id=f"{run.run_id}-{first:09d}", sources=old, hours={}, files={}))
-    _index(grown.locations)
+    first, until, others = len(run.sources), int(sources), int(runs) - 1
+
+    def old_runs() -> Iterator[RunRecord]:
+        for number in range(others):
+            names = range(first + (until - first) * number // others, first + (until - first) * (number + 1) // others)
+            old = [replace(template, path=f"/old/flows-{name:09d}.csv", digest=f"{name:032x}") for name in names]
+            yield replace(run, sources=old, hours={}, files={})
+
+    _write_behind(grown.locations, LastRun(1, run.checksum), old_runs())
 
 
-def _write(store: Locations, run: RunRecord) -> None:
-    store.record_of(run.run_id).write_bytes(run.to_json())
-
-
-def _index(store: Locations) -> None:
-    """Makes the ledger's index anew, so that no timed run has to."""
+def _write_behind(store: Locations, last: LastRun, runs: Iterable[RunRecord]) -> None:
+    """Writes records behind the last one, and makes the ledger's index anew, so that no timed run has to."""
+    for run in runs:
+        run_id = run_id_of(last.number + 1)
+        attempt = f"{run_id}-{last.number:016x}"
+        content = replace(run, run_id=run_id, attempt=attempt, previous=last.checksum).to_json()
+        path = store.record_of(run_id)
+        path.unlink(missing_ok=True)  # the store may share it with the one from which it was copied
+        path.write_bytes(content)
+        last = LastRun(last.number + 1, checksum_of(content) or "")
     store.index.unlink(missing_ok=True)
     with locked(store, 0), open_index(store):
         pass

@@ -46,6 +46,31 @@ EXAMPLES = [
         errors.StoreServed("s", "process 7 on host"),
         "the store s is served by process 7 on host; one service at a time writes its log",
     ),
+    (
+        errors.StoreVersion("s/runs", 1),
+        (
+            "the store was made by flowlog 0.1 (store version 1), which this flowlog does not read: s/runs; "
+            "ingest the raw files into a new folder"
+        ),
+    ),
+    (
+        errors.StoreVersion("s/runs/00000001.json", 3),
+        (
+            "the store was made by another flowlog (store version 3), which this flowlog does not read: "
+            "s/runs/00000001.json; ingest the raw files into a new folder"
+        ),
+    ),
+    (
+        errors.StoreUnreadable("s/x", "Permission denied"),
+        "cannot read the store: s/x: Permission denied; once this user may and can read it, run the command again",
+    ),
+    (
+        errors.StoreOvertaken("s/runs/00000042.json"),
+        (
+            "another run has committed s/runs/00000042.json meanwhile, although this run held the store's lock, as happens "
+            "on network file systems that do not keep locks; nothing of this run was committed: run the command again"
+        ),
+    ),
     (errors.StoreDamaged("s/x", "torn"), "the store is damaged: s/x: torn"),
     (
         errors.StoreUnwritable("s/x", "No space left on device"),

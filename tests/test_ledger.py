@@ -1,15 +1,21 @@
 """What has been counted, and the index that knows it."""
 
 import json
+import os
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
-from pipeline.errors import StoreDamaged
+from pipeline import run
+from pipeline.errors import StoreDamaged, StoreVersion
+from pipeline.ingest import ingest
 from pipeline.ledger import RunRecord, SourceRecord, open_index, read_run, read_runs
-from pipeline.store.locations import Locations
+from pipeline.store.locations import Locations, run_id_of
+from pipeline.store.records import LastRun, checksum_of
+from pipeline.undo import drop
 
 SOURCE = SourceRecord(
     path="/raw/a.csv",
@@ -24,7 +30,8 @@ SOURCE = SourceRecord(
     bytes_tx=5,
     bytes_rx=2**63,
 )
-RUN = RunRecord("run-1", "2026", "2026", [SOURCE], {7: {"flows": 1, "bytes_tx": 5, "bytes_rx": 2**63}})
+RUN = RunRecord("00000001", "2026", "2026", [SOURCE], {7: {"flows": 1, "bytes_tx": 5, "bytes_rx": 2**63}})
+FIRST = RUN.run_id
 
 
 @pytest.fixture
@@ -35,7 +42,11 @@ def store(tmp_path):
 
 
 def commit(store, run):
-    store.record_of(run.run_id).write_bytes(run.to_json())
+    """Puts a run behind those that are there."""
+    last = store.run_numbers()[-1] if store.run_numbers() else 0
+    previous = read_run(store, run_id_of(last)).checksum if last else ""
+    run_id = run_id_of(last + 1)
+    store.record_of(run_id).write_bytes(replace(run, run_id=run_id, previous=previous).to_json())
 
 
 def knows(store, digest):
@@ -45,7 +56,7 @@ def knows(store, digest):
 
 def test_a_record_reads_back_equal(store):
     commit(store, RUN)
-    assert read_run(store, "run-1") == RUN
+    assert read_run(store, FIRST) == RUN
     assert list(read_runs(store)) == [RUN]
 
 
@@ -56,18 +67,18 @@ def test_totals_run_over_the_sources():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", "{}", json.dumps({"version": 1}), RUN.to_json().decode().replace('"digest"', '"other"')],
+    ["", "{", "[]", "null", "{}", json.dumps({"version": 2}), RUN.to_json().decode().replace('"digest"', '"other"')],
 )
 def test_a_record_of_another_shape_is_damage(store, text):
-    store.record_of("run-1").write_text(text)
-    with pytest.raises(StoreDamaged, match=r"run-1\.json: not a run's record"):
-        read_run(store, "run-1")
+    store.record_of(FIRST).write_text(text)
+    with pytest.raises(StoreDamaged, match=r"00000001\.json: is not a run's record"):
+        read_run(store, FIRST)
 
 
 def test_a_record_of_a_later_version_is_refused(store):
     commit(store, replace(RUN, version=99))
-    with pytest.raises(StoreDamaged, match="its version is 99"):
-        read_run(store, "run-1")
+    with pytest.raises(StoreVersion, match="store version 99"):
+        read_run(store, FIRST)
 
 
 def test_the_index_knows_paths_digests_and_how_files_looked(store):
@@ -86,15 +97,16 @@ def test_the_index_takes_in_runs_as_they_come(store):
     assert not knows(store, "d1")
     commit(store, RUN)
     assert knows(store, "d1")
-    commit(store, replace(RUN, run_id="run-2", sources=[replace(SOURCE, digest="d2")]))
+    commit(store, replace(RUN, sources=[replace(SOURCE, digest="d2")]))
     assert knows(store, "d1")
     assert knows(store, "d2")
 
 
 def test_the_index_reads_no_record_twice(store):
     commit(store, RUN)
+    commit(store, RUN)
     knows(store, "d1")
-    store.record_of("run-1").write_text("unreadable by now")
+    store.record_of(FIRST).write_text("unreadable by now")
     assert knows(store, "d1")
 
 
@@ -115,15 +127,15 @@ def test_an_index_that_is_damaged_is_made_anew(store, damage):
 
 def test_an_index_that_knows_runs_that_are_no_more_is_made_anew(store):
     commit(store, RUN)
-    commit(store, replace(RUN, run_id="run-2", sources=[replace(SOURCE, digest="d2")]))
+    commit(store, replace(RUN, sources=[replace(SOURCE, digest="d2")]))
     assert knows(store, "d2")
-    store.record_of("run-2").unlink()
+    store.record_of("00000002").unlink()
     assert not knows(store, "d2")
     assert knows(store, "d1")
 
 
 def test_a_damaged_record_stops_the_index(store):
-    store.record_of("run-1").write_text("{")
+    store.record_of(FIRST).write_text("{")
     with pytest.raises(StoreDamaged), open_index(store):
         pass
 
@@ -148,3 +160,118 @@ def test_damage_that_is_met_while_asking_is_said_and_gone_with_the_next_run(stor
         assert knows(store, "d1999")
     except StoreDamaged:
         assert knows(store, "d1999")
+
+
+class Touched:
+    """What a piece of code lists and opens."""
+
+    def __init__(self, monkeypatch):
+        self.names = []
+        for operation in ("listdir", "scandir", "open", "lstat", "stat"):
+            monkeypatch.setattr(os, operation, self.noting(getattr(os, operation)))
+
+    def noting(self, operation):
+        def noting(path, *args, **kwargs):
+            self.names.append((operation.__name__, os.fspath(path)))
+            return operation(path, *args, **kwargs)
+
+        return noting
+
+
+class TestTheCostOfARun:
+    """A scheduler that runs each minute makes half a million runs a year."""
+
+    @pytest.fixture(params=["nothing new", "a new file", "drop"])
+    def action(self, request, tmp_path):
+        raw = tmp_path / "new.csv"
+        raw.write_text("hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n5,a,b,v,1,1\n")
+        return {
+            "nothing new": lambda store: ingest([str(store.root.parent / "old.csv")], store),
+            "a new file": lambda store: ingest([str(raw)], store),
+            "drop": lambda store: drop(store, before=4),
+        }[request.param]
+
+    def touched(self, folder, runs, action):
+        folder.mkdir()
+        (folder / "old.csv").write_text("hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n3,a,b,v,1,1\n")
+        store = Locations(folder / "store")
+        ingest([str(folder / "old.csv")], store)
+        run = read_run(store, FIRST)
+        last = LastRun(1, run.checksum)
+        for number in range(2, runs + 1):
+            source = replace(SOURCE, path=f"/raw/{number}", digest=f"{number:032x}")
+            content = replace(RUN, run_id=run_id_of(number), previous=last.checksum, sources=[source], hours={}).to_json()
+            store.record_of(run_id_of(number)).write_bytes(content)
+            last = LastRun(number, checksum_of(content))
+        with open_index(store):  # as the run before has left it
+            pass
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            touched = Touched(monkeypatch)
+            action(store)
+        assert store.run_ids()[:runs] == [run_id_of(number) for number in range(1, runs + 1)]
+        return touched.names, store
+
+    def test_is_the_same_however_many_runs_there_were(self, tmp_path, action, unsynced):
+        few, _ = self.touched(tmp_path / "few", 3, action)
+        many, store = self.touched(tmp_path / "many", 200, action)
+        assert Counter(operation for operation, _ in few) == Counter(operation for operation, _ in many)
+        assert not [name for operation, name in many if operation in ("listdir", "scandir") and name == str(store.runs)]
+        assert len({name for _, name in many if name.startswith(str(store.runs))}) <= 4
+
+
+def test_a_ledger_that_came_back_from_a_backup_has_its_index_made_anew(store):
+    for digest in ("d1", "d2", "d3"):
+        commit(store, replace(RUN, sources=[replace(SOURCE, digest=digest)]))
+    assert knows(store, "d3")
+    store.record_of("00000003").unlink()
+    store.record_of("00000002").unlink()
+    commit(store, replace(RUN, sources=[replace(SOURCE, digest="other")]))
+    assert knows(store, "other")
+    assert not knows(store, "d2")
+
+
+def test_one_that_has_as_many_runs_again_by_now_too(store):
+    commit(store, RUN)
+    commit(store, replace(RUN, sources=[replace(SOURCE, digest="d2")]))
+    assert knows(store, "d2")
+    store.record_of("00000002").unlink()
+    commit(store, replace(RUN, sources=[replace(SOURCE, digest="other")]))
+    assert knows(store, "other")
+    assert not knows(store, "d2")
+
+
+def test_a_damaged_last_record_stops_the_index_that_knows_it(store):
+    commit(store, RUN)
+    knows(store, "d1")
+    store.record_of(FIRST).write_bytes(RUN.to_json().replace(b"d1", b"d2"))
+    with pytest.raises(StoreDamaged, match="checksum"):
+        knows(store, "d1")
+
+
+def test_a_record_that_does_not_follow_stops_the_index(store):
+    commit(store, RUN)
+    knows(store, "d1")
+    store.record_of("00000002").write_bytes(replace(RUN, run_id="00000002", previous="x").to_json())
+    with pytest.raises(StoreDamaged, match="does not follow"):
+        knows(store, "d1")
+
+
+@pytest.mark.parametrize("number", ["'x'", "-1", "NULL", "1e300"])
+def test_an_index_whose_last_number_is_none_is_made_anew(store, number):
+    commit(store, RUN)
+    knows(store, "d1")
+    with closing(sqlite3.connect(store.index)) as connection, connection:
+        connection.execute(f"UPDATE last SET number = {number}")
+    assert knows(store, "d1")
+    with open_index(store) as index:
+        assert len(index.paths_of("d1")) == 1
+
+
+def test_a_clock_that_was_a_day_ahead_does_later_runs_no_harm(ingested, monkeypatch):
+    monkeypatch.setattr(run, "now", lambda: "2999-01-01T00:00:00.000+00:00")
+    ingested("a,b,v,1,1,1")
+    monkeypatch.undo()
+    for number in range(60):
+        store = ingested(f"a,b,v,1,{number},1")
+    assert [record.run_id for record in store.runs()] == [run_id_of(number) for number in range(1, 62)]
+    assert store.verify().problems == []

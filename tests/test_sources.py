@@ -2,6 +2,7 @@
 
 import io
 import os
+import time
 from dataclasses import replace
 
 import pytest
@@ -39,8 +40,8 @@ def plan_of(tmp_path, *raw, counted=(), same_content="skip", min_age_seconds=0):
         SourceRecord(s.name, s.digest or digest_of(s), s.size, s.mtime_ns, format="CSV", ignored={}, **fields)
         for s in counted
     ]
-    run = RunRecord("run-1", "", "", sources)
-    store.record_of("run-1").write_bytes(run.to_json())
+    run = RunRecord("00000001", "", "", sources)
+    store.record_of("00000001").write_bytes(run.to_json())
     with open_index(store) as index:
         return plan(find(raw), index, same_content, min_age_seconds=min_age_seconds)
 
@@ -169,6 +170,18 @@ class TestPlanning:
         made = plan_of(tmp_path, "a.csv", counted=[counted])
         assert [source.path.name for source in made.changed] == ["a.csv"]
         assert made.new == []
+
+    @pytest.mark.parametrize("age", [0, 3600])
+    def test_files_of_a_clock_that_is_a_day_ahead_are_counted(self, raw, tmp_path, age):
+        tomorrow = time.time() + 86_400
+        os.utime(raw / "a.csv", (tomorrow, tomorrow))
+        made = plan_of(tmp_path, "a.csv", min_age_seconds=age)
+        assert (len(made.young), len(made.new)) == (0, 1)
+
+    def test_a_file_of_a_clock_that_is_a_little_ahead_may_still_be_written(self, raw, tmp_path):
+        soon = time.time() + 30
+        os.utime(raw / "a.csv", (soon, soon))
+        assert len(plan_of(tmp_path, "a.csv", min_age_seconds=60).young) == 1
 
     @pytest.mark.parametrize(("age", "young"), [(0, 0), (3600, 4)])
     def test_files_that_are_too_young_are_left_for_the_next_run(self, raw, tmp_path, age, young):

@@ -1,4 +1,4 @@
-"""Durable file operations: after each, what it did survives a loss of power.
+"""Operations on a store's files: what is read is a file and nothing else, what is written survives a loss of power.
 
 POSIX makes a rename or a link atomic, but durable only once the folder that holds the name is synced too; a file's
 content is durable once the file is.
@@ -12,11 +12,11 @@ import os
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import StoreDamaged, StoreError, StoreUnreadable, StoreUnwritable
+from pipeline.errors import FlowlogError, StoreDamaged, StoreUnreadable, StoreUnwritable, UsageError
 
 if TYPE_CHECKING:
     import xxhash
@@ -53,16 +53,16 @@ def kind_of(mode: int) -> str | None:
     return next((kind for is_kind, kind in _KINDS if is_kind(mode)), None)
 
 
-def refusal(path: str | Path, error: OSError) -> StoreError:
+def refusal(path: str | Path, error: OSError) -> FlowlogError:
     """Says in this project's words why something of a store could not be read."""
     if isinstance(error, NotADirectoryError):
         return StoreDamaged(str(path), "a file stands where a folder must be")
-    if error.errno in (errno.ELOOP, errno.ENXIO):  # of `O_NOFOLLOW` for a link, and of a socket
-        try:
+    if error.errno in (errno.ELOOP, errno.ENXIO):  # as `O_NOFOLLOW` has of a link, and any opening of a socket
+        with suppress(OSError):
             if kind := kind_of(os.lstat(path).st_mode):
                 return StoreDamaged(str(path), f"is {kind}, and must be a file")
-        except OSError:
-            pass  # the first error says more
+    if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):  # no name of a store's own does that
+        return UsageError(f"cannot look at {path}: {error.strerror}")
     return StoreUnreadable(str(path), error.strerror or str(error))
 
 
@@ -110,6 +110,16 @@ def exists(path: str | Path) -> bool:
     except OSError as error:
         raise refusal(path, error) from error
     return True
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder, or a link to one, is there; raises what `exists` raises."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise refusal(path, error) from error
 
 
 def names(folder: Path) -> list[str]:

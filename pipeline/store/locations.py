@@ -145,7 +145,7 @@ class Locations:
         has, all are given; of a long one those that have a folder, which a run that was cut off may have left without a file.
         """
         until = min(until, INT64_MAX + 1)
-        if until - first <= _SHORT_RANGE and files.exists(self.flows):
+        if until - first <= _SHORT_RANGE and files.is_folder(self.flows):
             return range(first, until)
         return sorted(hour for name in _names(self.flows, _HOUR) if first <= (hour := int(name)) < until)
 

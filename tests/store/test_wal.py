@@ -11,6 +11,7 @@ from pipeline.errors import StoreDamaged
 from pipeline.store import wal
 from pipeline.store.locations import Locations
 from pipeline.store.wal import Mark, Writer, mend, read_requests, seal
+from tests.records import write_record
 
 LINE = b'{"src_app":"a","dest_app":"b","vpc_id":"v","bytes_tx":1,"bytes_rx":2,"hour":%d}\n'
 
@@ -142,14 +143,15 @@ class TestNotesOfMoves:
 
 class TestIsMoved:
     def test_follows_the_run_from_its_record_to_its_renames(self, store):
-        staged = store.staged("run-1", store.partition(7))
+        attempt = "00000001-0123456789abcdef"
+        staged = store.staged(attempt, store.partition(7))
         staged.parent.mkdir(parents=True)
         staged.touch()
         assert not wal.is_moved(store, None, 7)
-        assert not wal.is_moved(store, "run-1", 7)
+        assert not wal.is_moved(store, attempt, 7)
         store.runs.mkdir()
-        store.record_of("run-1").touch()
-        assert not wal.is_moved(store, "run-1", 7)
+        write_record(store.record_of("00000001"), {"attempt": attempt, "run_id": "00000001"})
+        assert not wal.is_moved(store, attempt, 7)
         store.partition(7).parent.mkdir(parents=True)
         staged.rename(store.partition(7))
-        assert wal.is_moved(store, "run-1", 7)
+        assert wal.is_moved(store, attempt, 7)
