@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from pipeline.ingest import IngestOptions, IngestSummary
 
 
+#: The bytes of rejects that wait in memory for the run's end.
+_REJECTS_IN_MEMORY = 16 << 20
+
+
 class Run:
     """One run.
 
@@ -96,9 +100,12 @@ class Run:
     def _count(self, counter: SourceCounter, sources: Iterable[Source], totals: HourlyTotals) -> list[Counted]:
         """Counts sources into the totals; gives those that could be counted, the others go into the summary."""
         lots = []
+        waiting: list[RejectSpool] = []
         for lot in counter.count_all(lots_of(sources)):
+            waiting += [result.rejects for _, result in lot.results if isinstance(result, Counted) and result.rejects.count]
             with files.writing(totals.spill_folder):
                 totals.absorb(lot.totals)
+                waiting = _within_memory(waiting)
             lots.append((lot.number, lot.results))
         counted = []
         for source, result in (result for _, results in sorted(lots) for result in results):
@@ -138,6 +145,17 @@ class Run:
         if self._options.strict:
             raise StrictRunStopped(source, error)
         self._summary.failures.append(Failure(source, error))
+
+
+def _within_memory(spools: list[RejectSpool]) -> list[RejectSpool]:
+    """Has the rejects of sources wait for the run's end on disk once they are many together, though few in each: those that are
+    still in memory.
+    """
+    if sum(spool.nbytes for spool in spools) <= _REJECTS_IN_MEMORY:
+        return spools
+    for spool in spools:
+        spool.to_disk()
+    return []
 
 
 def _check_reject_ratio(records: list[SourceRecord], rejects: RejectSpool, limit: float | None) -> None:

@@ -22,7 +22,7 @@ from pipeline.sources import find
 from pipeline.store import files
 from pipeline.store.locations import Locations
 from pipeline.store.lock import locked
-from pipeline.store.partitions import read_partition, read_rejects, summarise_partition
+from pipeline.store.partitions import count_rejects, read_partition, summarise_partition
 
 
 @dataclass
@@ -163,7 +163,7 @@ def _run_problems(store: Locations, run: RunRecord, counted_before: set[tuple[st
     if not run.forgotten and not run.dropped:
         yield from (f"{where}: {problem}" for problem in _unbalanced(run))
     try:
-        rejected = read_rejects(store, run.run_id).num_rows
+        rejected = count_rejects(store, run.run_id)
     except StoreDamaged as error:
         yield str(error)
     else:
