@@ -366,10 +366,15 @@ def rejects(
     Example:
       flowlog rejects --by reason
     """
+    from pipeline.output import write_json_rows, write_page
     from pipeline.rejects import rejects_by
 
-    found = _open(store).rejects(run, source, reason)
-    _print_rows((rejects_by(found, by) if by else found).to_pylist(), as_json)
+    found = _open(store).each_reject(run, source, reason)
+    tables = iter([rejects_by(found, by)]) if by else found
+    if as_json:
+        write_json_rows(tables)
+    elif more := write_page(tables):
+        say([f"{more:,} more rows: --json has all, --by reason counts them, --run, --source and --reason find some"])
 
 
 @_command()

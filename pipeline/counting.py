@@ -18,7 +18,7 @@ from pipeline.ledger import SourceRecord
 from pipeline.readers.addresses import AppMap
 from pipeline.readers.blocks import BLOCK_BYTES
 from pipeline.readers.compression import decompressed_small
-from pipeline.readers.interface import Batch, Format, ReadOptions, Split
+from pipeline.readers.interface import REJECT_BYTES, Batch, Format, ReadOptions, Split
 from pipeline.readers.joined import JoinedText, parts_of
 from pipeline.rejects import RejectSpool
 from pipeline.resources import Resources
@@ -69,10 +69,12 @@ class Lot:
     totals: HourlyTotals
 
 
-#: Rows are validated so many at a time, or as many as came from so much text: a call of pandera takes milliseconds,
-#: however few they are.
+#: Rows are validated so many at a time, or as many as take so much memory: a call of pandera takes milliseconds, however few
+#: they are.
 _ROWS_AT_ONCE, _BYTES_AT_ONCE = 1 << 19, 1 << 26
-#: So many times as many wait rather than wait for the import of what validates them.
+#: The memory of a batch beside its rows: there may be many without one.
+_BATCH_BYTES = 1 << 13
+#: So many times as many rows wait rather than wait for the import of what validates them.
 _PATIENCE = 4
 #: Small sources are counted together, in lots of up to so many bytes and sources.
 _LOT_BYTES, _LOT_SOURCES = 1 << 23, 1024
@@ -298,28 +300,30 @@ class _Waiting:
     def __init__(self, zero_bytes: ZeroBytes) -> None:
         self._zero_bytes = zero_bytes
         self._batches: list[tuple[Tally, Batch]] = []
-        self._rows = self._raw_bytes = 0
+        self._rows = self._bytes = 0
 
     def put(self, tally: Tally, batch: Batch) -> None:
-        if batch.raw_bytes and not may_be_rejected(batch.table, self._zero_bytes):
+        if may_be_rejected(batch.table, self._zero_bytes):
+            self._bytes += REJECT_BYTES * batch.table.num_rows
+        else:
             batch = batch.without_raw()
         self._batches.append((tally, batch))
         self._rows += batch.read
-        self._raw_bytes += batch.raw_bytes
+        self._bytes += batch.nbytes + _BATCH_BYTES
 
     def put_all(self, other: _Waiting) -> None:
         self._batches += other._batches
         self._rows += other._rows
-        self._raw_bytes += other._raw_bytes
+        self._bytes += other._bytes
 
     @property
     def is_enough(self) -> bool:
         most = 1 if is_prepared() else _PATIENCE
-        return self._rows >= most * _ROWS_AT_ONCE or self._raw_bytes >= most * _BYTES_AT_ONCE
+        return self._rows >= most * _ROWS_AT_ONCE or self._bytes >= _BYTES_AT_ONCE
 
     def take(self) -> list[tuple[Tally, Batch]]:
         taken = self._batches
-        self._batches, self._rows, self._raw_bytes = [], 0, 0
+        self._batches, self._rows, self._bytes = [], 0, 0
         return taken
 
 

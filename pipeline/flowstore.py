@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
@@ -158,6 +158,14 @@ class FlowStore:
         from pipeline.rejects import find_rejects  # a query needs no rejects
 
         return find_rejects(self.locations, run, source, reason)
+
+    def each_reject(
+        self, run: str | None = None, source: str | None = None, reason: str | None = None
+    ) -> Iterator[pa.Table]:
+        """The same, some thousands at a time: all together may be more than the memory holds."""
+        from pipeline.rejects import each_reject  # as above
+
+        return each_reject(self.locations, run, source, reason)
 
     def verify(self, wait_seconds: float = 0, deep: DeepOptions | None = None) -> Verification:
         """Whether the totals are what the ledger says was counted; a sound store has no `problems`.

@@ -182,6 +182,36 @@ def standard_output() -> Iterator[IO[bytes]]:
             raise UsageError(f"cannot write to standard output: {error.strerror}") from None
 
 
+#: Rows of a table that may be longer than anybody reads.
+PAGE_ROWS = 1000
+
+
+def write_page(tables: Iterable[pa.Table]) -> int:
+    """Writes the first rows of some tables to standard output, aligned; gives how many more there are."""
+    columns: dict[str, list[object]] = {}
+    shown = rows = 0
+    for table in tables:
+        page = table.slice(0, PAGE_ROWS - shown)
+        for name, cells in page.to_pydict().items():
+            columns.setdefault(name, []).extend(cells)
+        shown += page.num_rows
+        rows += table.num_rows
+    write_text(text_table(columns) if shown else "none\n")
+    return rows - shown
+
+
+def write_json_rows(tables: Iterable[pa.Table]) -> None:
+    """Writes the rows of some tables to standard output, as they come: one JSON array of objects, in one line."""
+    separator = b""
+    with standard_output() as out:
+        out.write(b"[")
+        for table in tables:
+            for record in _records(table):
+                out.write(separator + record)
+                separator = b", "
+        out.write(b"]\n")
+
+
 def write_object(value: Any) -> None:
     """Writes a JSON document to standard output, in one line: what a scheduler appends to a file is JSON Lines."""
     import json  # as above

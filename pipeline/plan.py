@@ -204,7 +204,7 @@ def _sift(
         except SourceError as error:
             so_far.fail(name_of(path), error)
             continue
-        if now - source.mtime_ns / 1e9 < min_age_seconds:
+        if abs(now - source.mtime_ns / 1e9) < min_age_seconds:  # far in the future, a clock is wrong, and the file not new
             so_far.plan["young"].append(source)
         elif source.size == 0:
             so_far.plan["empty"].append(source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -62,9 +62,25 @@ class RejectSpool:
         self.first = self.first or other.first
         self.count += other.count
         if other._files:
-            self._to_disk()
+            self.to_disk()
         self._files += other._files
         self._hold(other._in_memory, other._bytes)
+
+    def to_disk(self) -> None:
+        """Writes to disk what is in memory."""
+        if self._in_memory:
+            descriptor, path = tempfile.mkstemp(".arrow", "rejects-", self._folder)
+            os.close(descriptor)
+            with pa.ipc.new_stream(path, REJECT_SCHEMA) as writer:
+                for batch in self._in_memory:
+                    writer.write_batch(batch)
+            self._files.append(path)
+            self._in_memory, self._bytes = [], 0
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that it takes."""
+        return self._bytes
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All of them, in the order in which they came (`schema.REJECT_SCHEMA`)."""
@@ -77,21 +93,18 @@ class RejectSpool:
         self._in_memory += batches
         self._bytes += size
         if self._bytes > _SPOOL_BYTES:
-            self._to_disk()
-
-    def _to_disk(self) -> None:
-        if self._in_memory:
-            descriptor, path = tempfile.mkstemp(".arrow", "rejects-", self._folder)
-            os.close(descriptor)
-            with pa.ipc.new_stream(path, REJECT_SCHEMA) as writer:
-                for batch in self._in_memory:
-                    writer.write_batch(batch)
-            self._files.append(path)
-            self._in_memory, self._bytes = [], 0
+            self.to_disk()
 
 
 def find_rejects(store: Locations, run: str | None = None, source: str | None = None, reason: str | None = None) -> pa.Table:
-    """The rejected rows of a store, oldest run first.
+    """The rejected rows of a store, oldest run first, as one table; see `each_reject`."""
+    return pa.concat_tables([_with_run(REJECT_SCHEMA.empty_table(), ""), *each_reject(store, run, source, reason)])
+
+
+def each_reject(
+    store: Locations, run: str | None = None, source: str | None = None, reason: str | None = None
+) -> Iterator[pa.Table]:
+    """The rejected rows of a store, oldest run first, some thousands at a time.
 
     Args:
         store: The store.
@@ -99,36 +112,51 @@ def find_rejects(store: Locations, run: str | None = None, source: str | None = 
         source: Only of sources whose path contains this text.
         reason: Only those whose field or rule contains this text.
 
-    Returns:
+    Yields:
         The columns of `schema.REJECT_SCHEMA`, and `run` before them.
 
     Raises:
         UsageError: There is no such run.
+        StoreDamaged: A file cannot be read.
     """
     for text in (source, reason):
         if not is_utf8(text or ""):
             raise UsageError("a text to look for must be valid UTF-8")
-    runs = store.runs_with_rejects() if run is None else [store.find_run(run)]
-    tables = [_with_run(read_rejects(store, run_id), run_id) for run_id in runs]
-    table = pa.concat_tables(tables) if tables else _with_run(REJECT_SCHEMA.empty_table(), "")
+    for run_id in store.runs_with_rejects() if run is None else [store.find_run(run)]:
+        for rejects in read_rejects(store, run_id):
+            if (found := _with(rejects, source, reason)).num_rows:
+                yield _with_run(found, run_id)
+
+
+def _with(rejects: pa.Table, source: str | None, reason: str | None) -> pa.Table:
     if source is not None:
-        table = table.filter(pc.match_substring(table.column("source"), source))
+        rejects = rejects.filter(pc.match_substring(rejects.column("source"), source))
     if reason is not None:
-        where = pc.binary_join_element_wise(table.column("field"), table.column("rule"), " ")
-        table = table.filter(pc.match_substring(where, reason))
-    return table
+        where = pc.binary_join_element_wise(rejects.column("field"), rejects.column("rule"), " ")
+        rejects = rejects.filter(pc.match_substring(where, reason))
+    return rejects
 
 
-def rejects_by(rejects: pa.Table, grouping: str) -> pa.Table:
-    """Counts rejected rows (what `find_rejects` gives) by one of `GROUPINGS`; the most frequent first.
+def rejects_by(rejects: Iterable[pa.Table], grouping: str) -> pa.Table:
+    """Counts rejected rows (what `each_reject` gives) by one of `GROUPINGS`; the most frequent first.
 
     Returns:
         The grouping's columns, and `rows`.
     """
     columns = GROUPINGS[grouping]
-    counted = rejects.group_by(list(columns), use_threads=False).aggregate([([], "count_all")])
-    counted = counted.select([*columns, "count_all"]).rename_columns([*columns, "rows"])
+    schema = pa.schema([*((name, pa.string()) for name in columns), ("rows", pa.int64())])
+    counted = schema.empty_table()
+    for some in rejects:
+        counts = _grouped(some, columns, [([], "count_all")])
+        counted = _grouped(pa.concat_tables([counted, counts.rename_columns(schema.names)]), columns, [("rows", "sum")])
+        counted = counted.rename_columns(schema.names)
     return sort_rows(counted, [("rows", "descending"), *((name, "ascending") for name in columns)])
+
+
+def _grouped(table: pa.Table, columns: Sequence[str], sums: list[tuple[str | list[str], str]]) -> pa.Table:
+    """The distinct values of some columns, and behind them a sum."""
+    grouped = table.group_by(list(columns), use_threads=False).aggregate(sums)
+    return grouped.select([*columns, *(name for name in grouped.column_names if name not in columns)])
 
 
 def _with_run(rejects: pa.Table, run_id: str) -> pa.Table:

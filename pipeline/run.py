@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from pipeline.ingest import IngestOptions, IngestSummary
 
 
+#: The bytes of rejects that wait in memory for the run's end.
+_REJECTS_IN_MEMORY = 16 << 20
+
+
 @dataclass
 class _Group:
     """Sources that were counted, and their totals."""
@@ -126,9 +130,12 @@ class Run:
     def _count(self, counter: SourceCounter, sources: Iterable[Source], group: _Group) -> None:
         """Counts sources into a group, in their order."""
         lots = []
+        waiting: list[RejectSpool] = []
         for lot in counter.count_all(lots_of(sources)):
+            waiting += [result.rejects for _, result in lot.results if isinstance(result, Counted) and result.rejects.count]
             with files.writing(group.totals.spill_folder):
                 group.totals.absorb(lot.totals)
+                waiting = _within_memory(waiting)
             lots.append((lot.number, lot.results))
         for source, result in (result for _, results in sorted(lots, key=itemgetter(0)) for result in results):
             self._take(source, result, group)
@@ -241,6 +248,17 @@ class Run:
 def _may_have_rows(error: SourceError) -> bool:
     """Whether a source that could not be counted may have records all the same."""
     return not isinstance(error, EmptySource | OtherLog)
+
+
+def _within_memory(spools: list[RejectSpool]) -> list[RejectSpool]:
+    """Has the rejects of sources wait for the run's end on disk once they are many together, though few in each: those that are
+    still in memory.
+    """
+    if sum(spool.nbytes for spool in spools) <= _REJECTS_IN_MEMORY:
+        return spools
+    for spool in spools:
+        spool.to_disk()
+    return []
 
 
 def _check_reject_ratio(records: list[SourceRecord], rejects: RejectSpool, limit: float | None) -> None:

@@ -5,6 +5,17 @@ from __future__ import annotations
 INT64_MAX = 2**63 - 1
 
 
+#: What is kept of a rejected cell, and of the row, in bytes. The rest of a long one tells nobody more.
+MAX_VALUE_BYTES, MAX_RAW_BYTES = 256, 4096
+
+
+def shortened(text: bytes, most: int) -> str:
+    """Some bytes as text to be shown: what is not UTF-8 is escaped; of more than `most` bytes the first, and how many there are."""
+    if len(text) <= most:
+        return text.decode("utf-8", "backslashreplace")
+    return text[:most].decode("utf-8", "backslashreplace") + f"… ({len(text):,} bytes)"
+
+
 def is_utf8(text: str) -> bool:
     """Whether a Python text can be stored: one that came from bytes that are not UTF-8 has lone surrogates."""
     try:

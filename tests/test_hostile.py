@@ -45,6 +45,24 @@ def measured(raw, store):
     return json.loads(done.stdout)
 
 
+WATCHED = r"""
+import re, sys
+from pathlib import Path
+from pipeline.cli import app
+try:
+    app(sys.argv[1:])
+finally:
+    print(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1], file=sys.stderr)
+"""
+
+
+def peak_of_command(*arguments):
+    """The peak memory of a command, in MiB, in a process of its own."""
+    command = [sys.executable, "-c", WATCHED, *arguments]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+    return int(done.stderr.splitlines()[-1]) // 1024
+
+
 def gzipped(path, pieces):
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
     with path.open("wb") as file:
@@ -77,6 +95,18 @@ class TestBombs:
         result = measured(tmp_path / "bomb.csv.gz", store)
         assert result["rows"]["rejected"] == 200_000
         assert result["peak_mib"] < BOUND_MIB + 150
+
+    @pytest.mark.parametrize(
+        ("row", "count"),
+        [(b"x\n", 600_000), (b"0,a,b,v,1,1\n", 600_000), (b"1,a,b,v,1," + b"x" * 4000 + b"\n", 60_000)],
+        ids=["short", "invalid", "long"],
+    )
+    def test_a_bomb_of_rejects_is_kept_and_shown_in_bounded_memory(self, store, tmp_path, row, count):
+        gzipped(tmp_path / "bomb.csv.gz", [HEADER.encode(), *[row * (count // 100)] * 100, b"1,a,b,v,1,1\n"])
+        result = measured(tmp_path / "bomb.csv.gz", store)
+        assert result["rows"]["rejected"] == count
+        assert result["peak_mib"] < BOUND_MIB
+        assert max(peak_of_command(command, "--store", str(store.root)) for command in ("rejects", "verify")) < 250
 
     def test_blank_lines_without_end_are_no_rows(self, store, tmp_path):
         gzipped(tmp_path / "bomb.csv.gz", [HEADER.encode(), *[b"\n" * (1 << 20)] * 30])

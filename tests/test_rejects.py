@@ -1,5 +1,6 @@
 """Rejected rows: put aside, kept by their run, found again."""
 
+import json
 import shutil
 
 import pyarrow as pa
@@ -8,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import rejects
+from pipeline import output, rejects
 from pipeline.errors import StoreDamaged, UsageError
 from pipeline.flowstore import FlowStore
 from pipeline.readers.interface import Reject
-from pipeline.rejects import RejectSpool, find_rejects, rejects_by
+from pipeline.rejects import RejectSpool, each_reject, find_rejects, rejects_by
 from pipeline.schema import REJECT_SCHEMA
+from pipeline.store import partitions
 from tests.conftest import ingest_records
 
 
@@ -179,10 +181,40 @@ class TestFinding:
             find_rejects(store.locations)
 
 
+class TestStreaming:
+    def test_they_are_written_and_read_some_at_a_time_however_they_came(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(partitions, "_REJECT_ROWS", 4)
+        few = ["a,b,v,-1,1,1"] * 3
+        ingest_records(tmp_path, *few, *few, *few)
+        store = FlowStore(tmp_path / "store").locations
+        tables = list(each_reject(store))
+        assert [table.num_rows for table in tables] == [4, 4, 1]
+        assert pa.concat_tables(tables).equals(find_rejects(store))
+        assert rejects_by(tables, "reason").to_pylist() == [{"field": "bytes_tx", "rule": "must be at least 0", "rows": 9}]
+
+    def test_many_of_one_row_do_not_make_as_many_row_groups(self, tmp_path):
+        spool = spool_of(tmp_path, *[(f"{i}.csv", [1]) for i in range(50)])
+        partitions.write_rejects(tmp_path / "rejects.parquet", spool.batches())
+        assert pq.read_metadata(tmp_path / "rejects.parquet").num_row_groups == 1
+
+    def test_long_ones_are_cut_with_a_note_of_their_length(self, ingested):
+        (found,) = find_rejects(ingested("a,b,v," + "9" * 10_000 + ",1,1").locations).to_pylist()
+        assert found["value"] == "9" * 256 + "… (10,000 bytes)"
+        assert found["raw"] == "a,b,v," + "9" * 4090 + "… (10,010 bytes)"
+
+    def test_a_table_shows_a_page_and_says_how_many_more_there_are(self, flowlog, tmp_path, monkeypatch):
+        monkeypatch.setattr(output, "PAGE_ROWS", 2)
+        ingest_records(tmp_path, *["a,b,v,-1,1,1"] * 5)
+        shown = flowlog("rejects", "--store", str(tmp_path / "store"))
+        assert shown.out.count("\n") == 3
+        assert shown.err.startswith("3 more rows: --json has all")
+        assert len(json.loads(flowlog("rejects", "--json", "--store", str(tmp_path / "store")).out)) == 5
+
+
 class TestCounting:
     def test_by_reason(self, ingested):
         store = ingested("a,b,v,-1,1,1", "a,b,v,1,1,0", "a,b,v,-2,1,1", "a,b,v,1,-1,1")
-        assert rejects_by(find_rejects(store.locations), "reason").to_pylist() == [
+        assert rejects_by([find_rejects(store.locations)], "reason").to_pylist() == [
             {"field": "bytes_tx", "rule": "must be at least 0", "rows": 2},
             {"field": "bytes_rx", "rule": "must be at least 0", "rows": 1},  # equal counts by name
             {"field": "hour", "rule": "must be positive", "rows": 1},
@@ -191,11 +223,11 @@ class TestCounting:
     def test_by_run_and_by_source(self, store, built):
         first, second, _ = (record.run_id for record in store.runs())
         table = find_rejects(store.locations)
-        assert rejects_by(table, "run").to_pylist() == [{"run": first, "rows": 3}, {"run": second, "rows": 1}]
-        assert rejects_by(table, "source").to_pylist() == [
+        assert rejects_by([table], "run").to_pylist() == [{"run": first, "rows": 3}, {"run": second, "rows": 1}]
+        assert rejects_by([table], "source").to_pylist() == [
             {"source": str(built / "raw" / "1.flows"), "rows": 3},
             {"source": str(built / "raw" / "2.flows"), "rows": 1},
         ]
 
     def test_of_nothing_is_nothing(self, ingested):
-        assert rejects_by(find_rejects(ingested("a,b,v,1,1,1").locations), "reason").to_pylist() == []
+        assert rejects_by(each_reject(ingested("a,b,v,1,1,1").locations), "reason").to_pylist() == []

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from pipeline.errors import UnknownFormat, UnreadableSource
 from pipeline.kernel.columns import count_lines, lines_from
 from pipeline.readers.interface import RowNumbers
+from pipeline.values import MAX_RAW_BYTES, shortened
 
 BLOCK_BYTES = 4 << 20
 #: The longest record: a line of text, a record of CSV with its quoted newlines, a value of a JSON document. The longest that
@@ -25,8 +26,8 @@ BLOCK_BYTES = 4 << 20
 #: that is longer is none, and must neither fill the memory nor be made into Python objects: "{}," a million times takes a
 #: hundred times its text.
 MAX_LINE_BYTES = 4 << 20
-#: A raw row is kept in `rejects` up to this length.
-MAX_RAW_CHARACTERS = 4096
+#: The most lines that are read at once: a block of the shortest ones would have two million, each of which may be rejected.
+MAX_LINES_AT_ONCE = 1 << 17
 
 #: Where the last newline of a block is looked for.
 _LOOK_AHEAD = 4096
@@ -72,6 +73,11 @@ class TextBlock:
         """Where each line ends: the offset behind its newline."""
         ends = np.flatnonzero(np.frombuffer(self.data, np.uint8) == _NEWLINE) + 1
         return ends if len(ends) == self.line_count else np.append(ends, len(self.data))
+
+    @property
+    def record_ends(self) -> Offsets:
+        """Where each record ends, behind its newline."""
+        return self.line_ends
 
     @cached_property
     def line_starts(self) -> Offsets:
@@ -120,6 +126,17 @@ class TextBlock:
         """Its lines from the one with the index `start` to the one before `end`."""
         starts = np.append(self.line_starts, len(self.data))
         return TextBlock(self.data[starts[start] : starts[end]], self.first_line + start)
+
+    def pieces(self) -> Iterator[Self]:
+        """The block in pieces of whole records that have at most so many lines, but for records of more: itself, mostly."""
+        if self.line_count <= MAX_LINES_AT_ONCE:
+            yield self
+            return
+        start, number = 0, self.first_line
+        for end in [*self.record_ends[MAX_LINES_AT_ONCE - 1 : -1 : MAX_LINES_AT_ONCE].tolist(), len(self.data)]:
+            piece = replace(self, data=self.data[start:end], first_line=number)
+            yield piece
+            start, number = end, number + piece.line_count
 
     def lines(self, indices: Offsets) -> ScatteredLines:
         """Some of its lines, from 0 on, in order."""
@@ -184,10 +201,8 @@ class ScatteredLines(TextBlock):
 
 
 def raw_text(raw: bytes) -> str:
-    """A raw row as text: what is not UTF-8 is escaped, and a very long row is cut with a note of its length."""
-    if len(raw) <= MAX_RAW_CHARACTERS:
-        return raw.decode("utf-8", "backslashreplace")
-    return raw[:MAX_RAW_CHARACTERS].decode("utf-8", "backslashreplace") + f"… ({len(raw):,} bytes)"
+    """A raw row as text to be shown."""
+    return shortened(raw, MAX_RAW_BYTES)
 
 
 def last_line_end(rest: bytes, chunk: bytes) -> int:
@@ -231,14 +246,14 @@ def text_blocks(
             is_whole = not rest and end == len(chunk)
             data = chunk if is_whole else b"".join((rest[:end], memoryview(chunk)[: max(0, end - len(rest))]))
             block = kind(data, line)
-            yield block
+            yield from block.pieces()
             line += block.line_count
         rest = rest[end:] + chunk[max(0, end - len(rest)) :]
         chunk = _read_lines(stream, block_bytes)
         if _is_too_long(rest, chunk):
             raise UnreadableSource(f"line {line} is longer than {MAX_LINE_BYTES >> 20} MiB; this is no flow log")
     if rest:
-        yield kind(rest, line)
+        yield from kind(rest, line).pieces()
 
 
 def _is_too_long(rest: bytes, chunk: bytes) -> bool:

@@ -15,12 +15,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.values import MAX_VALUE_BYTES, shortened
+
 if TYPE_CHECKING:
     from pipeline.readers.addresses import AppMap
     from pipeline.readers.detection import Head
 
 RowNumbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+
+#: The memory of a reject, beside its texts.
+REJECT_BYTES = 256
 
 #: The rule that a null breaks.
 MISSING = "must not be missing"
@@ -34,8 +39,8 @@ class Reject:
         row: Its number in the file (see `Batch.rows`).
         field: The column that breaks a rule; "" if the row as a whole does.
         rule: The rule that it breaks, as in "must be an integer".
-        value: The offending cell as text; "" if there is none.
-        raw: The row as it stands in the file.
+        value: The offending cell as text, cut where it is long; "" if there is none.
+        raw: The row as it stands in the file, cut where it is long.
     """
 
     row: int
@@ -97,6 +102,12 @@ class Batch:
         """The number of records that the batch started with."""
         return self.table.num_rows + len(self.rejects) + sum(map(len, self.left_out.values()))
 
+    @property
+    def nbytes(self) -> int:
+        """The memory that it takes, about: texts that it shares with others are counted as its own."""
+        rejects = sum(REJECT_BYTES + len(reject.value) + len(reject.raw) for reject in self.rejects)
+        return self.table.nbytes + self.raw_bytes + rejects
+
     def with_table(self, table: pa.Table) -> Batch:
         """The same rows with other columns."""
         return replace(self, table=table)
@@ -140,9 +151,10 @@ class Batch:
     def _reject(self, fault: Fault, position: int) -> Reject:
         row = int(self.rows[position])
         value = fault.cells[position].as_py()
-        shown = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
-        rule, shown = (MISSING, "") if value is None else (fault.rule, shown)
-        return Reject(row, fault.column, rule, shown, self.raw_of(row))
+        if value is None:
+            return Reject(row, fault.column, MISSING, "", self.raw_of(row))
+        shown = shortened(value if isinstance(value, bytes) else str(value).encode(), MAX_VALUE_BYTES)
+        return Reject(row, fault.column, fault.rule, shown, self.raw_of(row))
 
     def _without(self, mask: Mask, **changes: object) -> Batch:
         kept = ~mask

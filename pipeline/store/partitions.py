@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,8 @@ from pipeline.store.locations import Locations
 
 #: Rows in a row group: what a reader that wants one app may skip.
 _ROW_GROUP_ROWS = 131_072
+#: The same of rejects; and the bytes of their text, which may be long.
+_REJECT_ROWS, _REJECT_BYTES = 65_536, 8 << 20
 #: The key of the Parquet metadata that holds a partition's sums, so that listing the hours reads footers alone.
 _SUMMARY_KEYS = {name: f"flowlog.{name}".encode() for name in (*SUMS, COUNT)}
 #: `pre_buffer` would start a thread, as `merging.sort_rows` tells.
@@ -157,21 +159,52 @@ def summarise_partition(store: Locations, hour: int) -> PartitionSummary | None:
 
 
 def write_rejects(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
-    """Writes a run's rejects (`schema.REJECT_SCHEMA`) as they come, to a new file."""
+    """Writes a run's rejects (`schema.REJECT_SCHEMA`) as they come, to a new file.
+
+    Its row groups are small enough to be read one by one: whoever reads them needs no more memory than was needed here.
+    """
     import pyarrow.parquet as pq
 
     with pq.ParquetWriter(path, REJECT_SCHEMA, **_WRITE_OPTIONS) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
+        for group in _in_groups(batches):
+            writer.write_table(group)
 
 
-def read_rejects(store: Locations, run_id: str) -> pa.Table:
-    """The rows that a run rejected (`schema.REJECT_SCHEMA`), in the order of their sources and rows.
+def _in_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Batches, which may be of one row or of many, as row groups: a group costs as much in the footer as many rows."""
+    group: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        for start in range(0, batch.num_rows, _REJECT_ROWS):
+            piece = batch.slice(start, _REJECT_ROWS)
+            group.append(piece)
+            rows, size = rows + piece.num_rows, size + piece.nbytes
+            if rows >= _REJECT_ROWS or size >= _REJECT_BYTES:
+                yield pa.Table.from_batches(group)
+                group, rows, size = [], 0, 0
+    if group:
+        yield pa.Table.from_batches(group)
+
+
+def read_rejects(store: Locations, run_id: str) -> Iterator[pa.Table]:
+    """The rows that a run rejected (`schema.REJECT_SCHEMA`), in the order of their sources and rows, some at a time.
 
     Raises:
         StoreDamaged: The file cannot be read.
     """
-    return _read(str(store.rejects_of(run_id)), REJECT_SCHEMA)
+    path = store.rejects_of(run_id)
+    try:
+        with files.opened(path) as file:
+            reader = ParquetReader()
+            reader.open(pa.PythonFile(file, mode="r"), **_READ_OPTIONS)
+            for group in range(reader.num_row_groups):
+                table = reader.read_row_group(group, use_threads=False)
+                _check_columns(path, table.schema, REJECT_SCHEMA)
+                yield table
+    except FileNotFoundError:
+        return
+    except _UNREADABLE as error:
+        raise StoreDamaged(str(path), str(error)) from error
 
 
 def count_rejects(store: Locations, run_id: str) -> int:
@@ -185,11 +218,13 @@ def count_rejects(store: Locations, run_id: str) -> int:
     path = store.rejects_of(run_id)
     try:
         with files.opened(path) as file:
-            return int(pq.read_metadata(file).num_rows)
+            footer = pq.read_metadata(file)
+        _check_columns(path, footer.schema.to_arrow_schema(), REJECT_SCHEMA)
     except FileNotFoundError:
         return 0
     except _UNREADABLE as error:
         raise StoreDamaged(str(path), str(error)) from error
+    return int(footer.num_rows)
 
 
 def _read(path: str, schema: pa.Schema) -> pa.Table:
@@ -199,14 +234,18 @@ def _read(path: str, schema: pa.Schema) -> pa.Table:
         reader = ParquetReader()
         reader.open(content, **_READ_OPTIONS)
         table = reader.read_all(use_threads=False)
-        if table.schema.equals(schema):
-            return table
-        columns = ", ".join(f"{field.name}: {field.type}" for field in table.schema)  # a name need not be UTF-8
+        _check_columns(path, table.schema, schema)
     except FileNotFoundError:
         return _no_rows(schema)
     except _UNREADABLE as error:
         raise StoreDamaged(path, str(error)) from error
-    raise StoreDamaged(path, f"its columns are {columns}")
+    return table
+
+
+def _check_columns(path: str | Path, found: pa.Schema, expected: pa.Schema) -> None:
+    if not found.equals(expected):
+        columns = ", ".join(f"{field.name}: {field.type}" for field in found)  # a name need not be UTF-8
+        raise StoreDamaged(str(path), f"its columns are {columns}")
 
 
 @cache

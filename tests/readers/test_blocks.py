@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from pipeline.errors import UnknownFormat, UnreadableSource
 from pipeline.readers import blocks
-from pipeline.readers.blocks import MAX_RAW_CHARACTERS, TextBlock, raw_text, text_blocks
+from pipeline.readers.blocks import TextBlock, raw_text, text_blocks
+from pipeline.readers.syntax.delimited import CsvBlock
+from pipeline.values import MAX_RAW_BYTES
 
 
 def cut(data, block_bytes):
@@ -88,6 +90,27 @@ class TestBlocks:
             cut(b"a\n" * before + b"x" * 11 + b"\n", 8)
 
 
+class TestPieces:
+    """A block of two million lines could be two million rejects at once."""
+
+    @given(st.text("ab\n\r", max_size=60).map(str.encode), st.integers(1, 7))
+    def test_the_pieces_of_a_block_are_its_lines_a_few_at_a_time(self, data, most):
+        with patch.object(blocks, "MAX_LINES_AT_ONCE", most):
+            pieces = list(TextBlock(data, 5).pieces())
+        assert b"".join(piece.data for piece in pieces) == data
+        assert all(piece.line_count <= most for piece in pieces)
+        assert [piece.first_line for piece in pieces] == list(accumulate((p.line_count for p in pieces), initial=5))[:-1]
+
+    @given(st.lists(st.sampled_from([b"a,b", b'"a\nb",c', b'"\n\n""\n"', b""]), max_size=20), st.integers(1, 7))
+    def test_a_record_of_several_lines_stays_whole(self, records, most):
+        data = b"".join(record + b"\n" for record in records)
+        with patch.object(blocks, "MAX_LINES_AT_ONCE", most):
+            pieces = list(CsvBlock(data, 5).pieces())
+        assert b"".join(piece.data for piece in pieces) == data
+        assert [row for piece in pieces for row in piece.rows().tolist()] == CsvBlock(data, 5).rows().tolist()
+        assert all(piece.data.count(b'"') % 2 == 0 for piece in pieces)
+
+
 class TestLines:
     @pytest.mark.parametrize(
         ("data", "rows"),
@@ -134,8 +157,8 @@ class TestRawText:
         assert TextBlock(b"a\n\xc3\xa9\xff\n", 1).raw_of(2) == "é\\xff"
 
     def test_a_long_row_is_cut_with_a_note_of_its_length(self):
-        assert raw_text(b"x" * MAX_RAW_CHARACTERS) == "x" * MAX_RAW_CHARACTERS
-        assert raw_text(b"x" * 5000) == "x" * MAX_RAW_CHARACTERS + "… (5,000 bytes)"
+        assert raw_text(b"x" * MAX_RAW_BYTES) == "x" * MAX_RAW_BYTES
+        assert raw_text(b"x" * 5000) == "x" * MAX_RAW_BYTES + "… (5,000 bytes)"
 
     @settings(deadline=None)
     @given(st.binary(max_size=20))
