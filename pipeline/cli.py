@@ -518,6 +518,14 @@ def serve(
             envvar="FLOWLOG_TOKEN",
         ),
     ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A further name under which clients may ask, as in their Host header; may be repeated, * allows any.",
+            envvar="FLOWLOG_ALLOWED_HOST",
+            metavar="NAME",
+        ),
+    ] = None,
 ) -> None:
     """Serve the store over HTTP: POST /flows counts records, GET /flows?hour=N has their sums.
 
@@ -527,6 +535,12 @@ def serve(
     Example:
       flowlog serve --store /srv/flowlog --port 3000
     """
+    import signal
+    import threading
+
+    told_to_end = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # what follows takes a second, in which a scheduler may change its mind
+        signal.signal(number, lambda *_: told_to_end.set())
     try:
         from pipeline.service.server import ServeOptions
         from pipeline.service.server import serve as serve_until_told
@@ -535,7 +549,9 @@ def serve(
             raise
         raise UsageError(f"there is no {error.name}; the service needs it: pip install 'flowlog[serve]'") from None
 
-    serve_until_told(store, ServeOptions(host, port, zero_bytes, max_body, flush_seconds, flush_bytes, token))
+    allowed = tuple(allowed_host or ())
+    options = ServeOptions(host, port, zero_bytes, max_body, flush_seconds, flush_bytes, token, allowed)
+    serve_until_told(store, options, told_to_end)
 
 
 def _open(store: Path, without: tuple[str, ...] = ("pandas",)) -> FlowStore:

@@ -1,8 +1,4 @@
-"""HTTP: who may do what, and what is read.
-
-`/flows` is answered here, as plain ASGI: at one record a request, routing, middleware and response objects took more
-than half of the time. FastAPI has the rest of the paths, and the documentation of all.
-"""
+"""What is answered on which path: who may ask, what is read, what goes into the log and what comes out of the store."""
 
 from __future__ import annotations
 
@@ -12,37 +8,33 @@ import re
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
-from itertools import count, islice
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count as numbers
+from itertools import islice
 from typing import Any
-
-from fastapi import FastAPI
-from fastapi.responses import PlainTextResponse, Response
-from starlette.exceptions import HTTPException
-from starlette.requests import Request as HttpRequest
 
 from pipeline.errors import RunStopped, StoreError
 from pipeline.flowstore import FlowStore
 from pipeline.schema import ZeroBytes
-from pipeline.service import metrics
+from pipeline.service import limits, metrics, openapi
+from pipeline.service.answers import Answers
+from pipeline.service.budget import Budget
+from pipeline.service.heads import Request as HttpRequest
+from pipeline.service.hosts import Hosts, name_of
 from pipeline.service.keys import KEPT_SECONDS, Keys
 from pipeline.service.log import Log, Request
 from pipeline.service.metrics import Metric
 from pipeline.service.mover import RETRY_SECONDS, Mover
-from pipeline.service.openapi import describe
 from pipeline.service.pending import Pending, bytes_by_hour
 from pipeline.service.records import MAX_RECORDS, Checker, Problem, TooManyRecords, Unfit, to_lines
-from pipeline.service.refusals import Refused, refused, say
+from pipeline.service.refusals import Refused, refused
 from pipeline.service.totals import Additions, Question, additions, parse_question, totals_of
+from pipeline.store.partitions import summarise_partition
 from pipeline.store.wal import Mark, digest_of, seal
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
-#: How many bytes of requests may be in memory at once, whoever sends them.
-MAX_IN_FLIGHT = 256 << 20
 #: How much log may wait to be moved, in `--flush-bytes`, before a POST must wait, and then is refused: what bounds memory
 #: and disk while another run holds the store, or records come faster than they can be moved.
 MAX_PENDING = 8
@@ -51,20 +43,28 @@ MAX_PENDING = 8
 _PIECES_AT_ONCE = 2
 
 _JSON = b"application/json"
+_PLAIN = b"text/plain; charset=utf-8"
 _KEY = re.compile(rb"[!-~]{1,255}")
-_ALLOWED = ("GET", "HEAD", "POST")
 _RETRY = ((b"retry-after", b"%d" % RETRY_SECONDS),)
 
-_COUNTED: Message = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]}
-_NOTHING: Message = {"type": "http.response.body", "body": b""}
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a path has.
 
-class Gone(Exception):
-    """The client has gone; nobody waits for an answer."""
+    Attributes:
+        methods: The methods that it takes.
+        is_open: Whether it has no data, so that no token is asked for.
+        answer: What answers.
+    """
+
+    methods: tuple[str, ...]
+    is_open: bool
+    answer: Callable[[HttpRequest, Answers], Awaitable[None]]
 
 
 class App:
-    """The service as an ASGI application.
+    """The service, as `connection` asks it.
 
     Args:
         store: The store.
@@ -73,6 +73,11 @@ class App:
         max_body: The longest body, in bytes.
         max_pending: How much log may wait to be moved, in bytes.
         log: Where records go; pending, keys and mover are what belongs to it.
+        hosts: The names under which the service may be asked.
+
+    Attributes:
+        max_body: As above.
+        bodies: The room for bodies; answers: the room for answers.
     """
 
     def __init__(
@@ -86,39 +91,79 @@ class App:
         pending: Pending,
         keys: Keys,
         mover: Mover,
+        hosts: Hosts,
     ) -> None:
+        self.max_body = max_body
+        self.bodies = Budget(limits.BODIES_BYTES)
+        self.answers = Budget(limits.ANSWERS_BYTES)
         self._store = store
+        self._zero_bytes: ZeroBytes = zero_bytes
         self._checker = Checker(zero_bytes)
         self._token = None if token is None else token.encode()
-        self._max_body = max_body
         self._max_pending = max_pending
         self._log = log
         self._pending = pending
         self._keys = keys
         self._mover = mover
+        self._hosts = hosts
         self._requests: Counter[tuple[str, int]] = Counter()
         self._records = 0
-        self._in_flight = 0
         self._under_key: dict[str, tuple[str, asyncio.Future[None]]] = {}
         self._name = secrets.token_hex(8)  # no other service has the same, so that no two requests in any log have
-        self._numbers = count()
-        self._rest = self._make_rest(zero_bytes)
+        self._numbers = numbers()
+        look = ("GET", "HEAD")
+        self._routes = {
+            b"/flows": Route((*look, "POST"), is_open=False, answer=self._flows),
+            b"/metrics": Route(look, is_open=False, answer=self._metrics_page),
+            b"/healthz": Route(look, is_open=True, answer=self._healthz),
+            b"/openapi.json": Route(look, is_open=True, answer=self._openapi),
+            b"/docs": Route(look, is_open=True, answer=self._docs),
+        }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request."""
-        try:
-            if scope["path"] == "/flows":
-                await self._flows(scope, receive, send)
-            else:
-                if scope["path"] == "/metrics":
-                    self._authorise(dict(scope["headers"]))
-                await self._rest(scope, receive, self._counting(scope, send))
-        except Refused as refusal:
-            await self._refuse(scope, send, refusal)
-        except Gone:
-            pass
+    def count(self, method: str, status: int) -> None:
+        """Is told of each answer."""
+        self._requests[method, status] += 1
 
-    # --- what every answer has in common ------------------------------------------------------------------------
+    # --- before a body is read -----------------------------------------------------------------------------------------
+
+    def admit(self, request: HttpRequest) -> bool:
+        """Whether a request's client has shown that it may see data; every request comes by here before it is answered.
+
+        Raises:
+            Refused: It is not to be answered, and its body need not be read.
+        """
+        self._check_names(request)
+        route = self._routes.get(request.path)
+        if route is None:
+            raise refused(404, "Not Found")
+        if not route.is_open:
+            self._authorise(request.headers)
+        if request.method not in route.methods:
+            *most, last = route.methods
+            allow = ", ".join(route.methods).encode()
+            raise refused(405, f"The methods are {', '.join(most)} and {last}", [(b"allow", allow)])
+        if request.headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise refused(415, "The request data must not be encoded", [(b"accept-encoding", b"identity")])
+        if (request.length or 0) > self.max_body:
+            raise self.too_long()
+        return not route.is_open
+
+    def too_long(self) -> Refused:
+        """What is said of a body that is too long."""
+        return refused(413, f"The request data must have at most {self.max_body} bytes")
+
+    def _check_names(self, request: HttpRequest) -> None:
+        """Refuses what a page in a browser asks that is not the service's own; see `hosts`."""
+        named = [request.host, request.headers.get(b"host")]  # a target with a host of its own goes before the header
+        for authority in named:
+            if authority is not None and not self._hosts.allows(authority):
+                name = name_of(authority)
+                if name is None:
+                    raise refused(400, "The Host header must be a host, or host:port", closes=True)
+                raise refused(421, f"The service is not asked as {name!r} here; --allowed-host {name} lets it be")
+        origin = request.headers.get(b"origin")
+        if origin is not None and not self._hosts.allows_origin(origin, request.host):
+            raise refused(403, "The service does not answer to pages of this origin")
 
     def _authorise(self, headers: dict[bytes, bytes]) -> None:
         """Compares in constant time: how long it takes tells nothing of how much of a guess is right."""
@@ -128,115 +173,52 @@ class App:
         if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._token):
             raise refused(401, "A bearer token is needed", [(b"www-authenticate", b"Bearer")])
 
-    async def _refuse(self, scope: Scope, send: Send, refusal: Refused) -> None:
-        content_type, body = say(dict(scope["headers"]), refusal.status, refusal.problems)
-        await self._respond(scope, send, refusal.status, content_type, body, refusal.headers)
+    async def answer(self, request: HttpRequest, answers: Answers) -> None:
+        """Answers a request that was admitted, and whose body is there.
 
-    async def _respond(
-        self,
-        scope: Scope,
-        send: Send,
-        status: int,
-        content_type: bytes,
-        body: bytes,
-        headers: Iterable[tuple[bytes, bytes]] = (),
-    ) -> None:
-        self._requests[_known_method(scope["method"]), status] += 1
-        length = b"%d" % len(body)
-        said = [(b"content-type", content_type), (b"content-length", length), (b"vary", b"accept"), *headers]
-        await send({"type": "http.response.start", "status": status, "headers": said})
-        await send({"type": "http.response.body", "body": body})
-
-    def _counting(self, scope: Scope, send: Send) -> Send:
-        async def counting(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self._requests[_known_method(scope["method"]), message["status"]] += 1
-            await send(message)
-
-        return counting
-
-    # --- /flows ---------------------------------------------------------------------------------------------------
-
-    async def _flows(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
-        self._authorise(headers)
-        method = scope["method"]
+        Raises:
+            Refused: It is not carried out.
+            Gone: Nobody waits for its answer any more.
+        """
         try:
-            if method == "POST":
-                await self._post(headers, receive)
-                self._requests["POST", 200] += 1
-                await send(_COUNTED)
-                await send(_NOTHING)
-            elif method in _ALLOWED:
-                await self._get(scope, send, parse_question(scope["query_string"]))
-            else:
-                raise refused(405, "The methods are GET, HEAD and POST", [(b"allow", ", ".join(_ALLOWED).encode())])
+            await self._routes[request.path].answer(request, answers)
         except Unfit as unfit:
-            raise Refused(400, unfit.problems) from None
+            raise Refused(400, unfit.problems, more=unfit.more) from None
         except TooManyRecords:
             raise refused(413, f"The request data must have at most {MAX_RECORDS} records") from None
         except (StoreError, RunStopped) as error:
             raise refused(503, f"The store cannot be used: {error}", _RETRY) from error
 
-    async def _post(self, headers: dict[bytes, bytes], receive: Receive) -> None:
-        self._check_headers(headers)
-        body = await self._read_body(receive)
+    # --- /flows --------------------------------------------------------------------------------------------------------
+
+    async def _flows(self, request: HttpRequest, answers: Answers) -> None:
+        if request.method != "POST":
+            await self._get(answers, parse_question(request.query))
+            return
         try:
-            if not body:
+            if not request.body:
                 raise Unfit([Problem("Missing request data")])
-            if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != _JSON:
+            if request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != _JSON:
                 raise refused(415, "The request data must be application/json")
-            await self._count(body, headers.get(b"idempotency-key"))
+            body, request.body = request.body, b""
+            await self._count(body, request.headers.get(b"idempotency-key"))
         finally:
-            self._in_flight -= len(body)
             self._mover.poke()
+        answers.respond(200, (), b"")
 
-    def _check_headers(self, headers: dict[bytes, bytes]) -> None:
-        """Refuses what need not be read."""
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise refused(415, "The request data must not be encoded", [(b"accept-encoding", b"identity")])
-        if int(headers.get(b"content-length", 0)) > self._max_body:  # the parser of HTTP lets nothing but digits through
-            # Who waits to be told to go on may send the body now, or may not: the connection is of no use any more.
-            raise self._too_long([(b"connection", b"close")] if b"expect" in headers else [])
-
-    def _too_long(self, headers: Sequence[tuple[bytes, bytes]] = ()) -> Refused:
-        return refused(413, f"The request data must have at most {self._max_body} bytes", headers)
-
-    async def _read_body(self, receive: Receive) -> bytes:
-        """Reads a body; while it is in memory, it is part of what is in flight."""
-        pieces: list[bytes] = []
-        length = 0
-        try:
-            more = True
-            while more:
-                piece, more = await _receive(receive)
-                pieces.append(piece)
-                length += len(piece)
-                self._take_in(len(piece), length)
-        except BaseException:
-            self._in_flight -= length
-            raise
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _take_in(self, added: int, length: int) -> None:
-        self._in_flight += added
-        if length > self._max_body:
-            raise self._too_long()
-        if self._in_flight > MAX_IN_FLIGHT:
-            raise refused(503, "There are too many requests at once; try again later", _RETRY)
-
-    async def _count(self, body: bytes, key: bytes | None) -> None:
+    async def _count(self, body: bytes | bytearray, key: bytes | None) -> None:
         """Returns when the records are on disk."""
         records = await self._checker.read(body)
-        lines = to_lines(records)
+        lines, count, added = to_lines(records), len(records), bytes_by_hour(records)
+        del body, records  # several times the lines, which alone are needed from here on
         if key is None:
-            await self._append(records, lines, self._mark())
+            await self._append(lines, count, added, self._mark())
         elif not _KEY.fullmatch(key):
             raise Unfit([Problem("The Idempotency-Key must have 1 to 255 visible ASCII characters")])
         else:
-            await self._count_once(records, lines, key.decode(), digest_of(lines))
+            await self._count_once(lines, count, added, key.decode(), digest_of(lines))
 
-    async def _count_once(self, records: Sequence[Any], lines: bytes, key: str, content: str) -> None:
+    async def _count_once(self, lines: bytes, count: int, added: dict[int, int], key: str, content: str) -> None:
         """As often as it comes within a day. One that comes while the first is being written has the first's fate."""
         first, fate = self._under_key.get(key, (None, None))
         if first is None:
@@ -251,7 +233,7 @@ class App:
         fate = asyncio.get_running_loop().create_future()
         self._under_key[key] = content, fate
         try:
-            await self._append(records, lines, self._mark(key, content))
+            await self._append(lines, count, added, self._mark(key, content))
             fate.set_result(None)
         except BaseException as error:
             fate.set_exception(error)
@@ -263,46 +245,66 @@ class App:
     def _mark(self, key: str | None = None, content: str | None = None) -> Mark:
         return Mark(f"{self._name}-{next(self._numbers)}", int(time.time()), key, content)
 
-    async def _append(self, records: Sequence[Any], lines: bytes, mark: Mark) -> None:
+    async def _append(self, lines: bytes, count: int, added: dict[int, int], mark: Mark) -> None:
         if not await self._mover.has_room(self._max_pending):
             raise refused(503, "The log is full, since it cannot be moved into flows; try again later", _RETRY)
-        added = bytes_by_hour(records)
         await self._pending.look_at(added)
         for hour, sum_of_bytes in added.items():
             if not self._pending.has_room(hour, sum_of_bytes):
                 raise Unfit([Problem(f"The sum of the bytes of hour {hour} must fit into 64 bits", field="hour")])
         written = asyncio.get_running_loop().create_future()
-        self._log.append(Request(seal(lines, mark), len(records), added, mark, written))
+        self._log.append(Request(seal(lines, mark), count, added, mark, written))
         try:
             await written
         except OSError as error:
             text = f"The records could not be written, and none of them counts: {error.strerror}"
             raise refused(503, text, _RETRY) from error
-        self._records += len(records)
+        self._records += count
 
-    async def _get(self, scope: Scope, send: Send, question: Question) -> None:
-        pieces = self._pieces(question)
-        first = await anext(pieces, b"")
-        second = await anext(pieces, None)
-        if second is None:
-            await self._respond(scope, send, 200, _JSON, b"[" + first + b"]")
-            return
-        self._requests[scope["method"], 200] += 1
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", _JSON)]})
-        await send({"type": "http.response.body", "body": b"[" + first + b"," + second, "more_body": True})
-        async for piece in pieces:
-            await send({"type": "http.response.body", "body": b"," + piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b"]"})
+    async def _get(self, answers: Answers, question: Question) -> None:
+        async with aclosing(self._pieces(question, answers)) as pieces:
+            first = await anext(pieces, b"")
+            second = await anext(pieces, None)
+            if second is None:
+                answers.respond(200, [(b"content-type", _JSON)], b"[" + first + b"]")
+                return
+            if not answers.start([(b"content-type", _JSON)]):
+                return
+            await answers.write(b"[" + first + b"," + second)
+            async for piece in pieces:
+                await answers.write(b"," + piece)
+            await answers.write(b"]")
+            answers.end()
 
-    async def _pieces(self, question: Question) -> AsyncIterator[bytes]:
+    async def _pieces(self, question: Question, answers: Answers) -> AsyncGenerator[bytes]:
         """The answer in pieces, hour by hour: a year of hours need not be in memory."""
         for hour in await self._hours(question):
+            added = await self._take_room(hour, answers)
+            try:
+                some, rest = await asyncio.to_thread(self._read, question, hour, added)
+                del added
+                while some:
+                    for piece in some:
+                        yield piece
+                    some = await asyncio.to_thread(_take, rest) if len(some) == _PIECES_AT_ONCE else []
+            finally:
+                self.answers.give(answers.holds)
+                answers.holds = 0
+
+    async def _take_room(self, hour: int, answers: Answers) -> Additions:
+        """What is pending for an hour, when there is room for what it and the partition have."""
+        summary = await asyncio.to_thread(summarise_partition, self._store.locations, hour)
+        published = summary.rows if summary else 0
+        added = await additions(self._pending, hour)
+        if (needed := _room_for(published, added)) and not self.answers.take_now(needed):
+            del added  # a copy, and who waits should not have one
+            try:
+                await self.answers.take(needed, limits.ROOM_SECONDS)
+            except TimeoutError:
+                raise refused(503, "There are too many long answers at once; try again later", _RETRY) from None
             added = await additions(self._pending, hour)
-            some, rest = await asyncio.to_thread(self._read, question, hour, added)
-            while some:
-                for piece in some:
-                    yield piece
-                some = await asyncio.to_thread(_take, rest) if len(some) == _PIECES_AT_ONCE else []
+        answers.holds = needed
+        return added
 
     def _read(self, question: Question, hour: int, added: Additions) -> tuple[list[bytes], Iterator[bytes]]:
         """An hour's first pieces, and the rest: most hours have one piece, which should cost one visit to a thread."""
@@ -316,44 +318,31 @@ class App:
         published = await asyncio.to_thread(self._store.locations.hours)
         return sorted(hour for hour in pending.union(published) if question.hour <= hour < question.until)
 
-    # --- the rest -------------------------------------------------------------------------------------------------
+    # --- the rest ------------------------------------------------------------------------------------------------------
 
-    def _make_rest(self, zero_bytes: ZeroBytes) -> FastAPI:
-        rest = FastAPI(
-            title="flowlog",
-            version="1",  # of the contract, not of flowlog
-            description="Flow records in, hourly totals out.",
-            redoc_url=None,
-            redirect_slashes=False,
-        )
+    async def _healthz(self, _: HttpRequest, answers: Answers) -> None:
+        """Whether records are moved into flows. Where they are not, they are safe in the log."""
+        if self._mover.problem is None:
+            answers.respond(200, [(b"content-type", _PLAIN)], b"ok\n")
+            return
+        # Not why: that names paths and processes, and this page is open to all.
+        text = b"records cannot be moved into flows; the service's standard error says why\n"
+        answers.respond(503, [(b"content-type", _PLAIN)], text)
 
-        @rest.exception_handler(HTTPException)
-        async def refuse(request: HttpRequest, error: HTTPException) -> Response:
-            content_type, body = say(dict(request.scope["headers"]), error.status_code, [Problem(error.detail)])
-            return Response(body, error.status_code, error.headers, content_type.decode())
+    async def _metrics_page(self, _: HttpRequest, answers: Answers) -> None:
+        page = metrics.render(self._requests, self._metrics())
+        answers.respond(200, [(b"content-type", metrics.CONTENT_TYPE.encode())], page.encode())
 
-        @rest.get("/healthz", response_class=PlainTextResponse, responses={503: {"description": "Records are stuck."}})
-        async def healthz() -> PlainTextResponse:
-            """Whether records are moved into flows. Where they are not, they are safe in the log."""
-            if self._mover.problem is None:
-                return PlainTextResponse("ok\n")
-            # Not why: that names paths and processes, and this page is open to all.
-            return PlainTextResponse("records cannot be moved into flows; the service's standard error says why\n", 503)
+    async def _openapi(self, _: HttpRequest, answers: Answers) -> None:
+        answers.respond(200, [(b"content-type", _JSON)], openapi.to_json(self._document))
 
-        @rest.get("/metrics", response_class=PlainTextResponse)
-        async def prometheus() -> Response:
-            """Numbers for Prometheus."""
-            return Response(metrics.render(self._requests, self._metrics()), media_type=metrics.CONTENT_TYPE)
+    async def _docs(self, _: HttpRequest, answers: Answers) -> None:
+        headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", openapi.PAGE_POLICY)]
+        answers.respond(200, headers, openapi.to_page(self._document))
 
-        make = rest.openapi
-
-        def openapi() -> dict[str, Any]:
-            if rest.openapi_schema is None:
-                describe(make(), zero_bytes, self._token is not None)
-            return make()
-
-        rest.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
-        return rest
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        return openapi.document(self._zero_bytes, needs_token=self._token is not None)
 
     def _metrics(self) -> Iterable[Metric]:
         oldest = self._pending.segments[0].since if self._pending.segments else time.monotonic()
@@ -365,21 +354,15 @@ class App:
         yield Metric("flowlog_pending_records", self._pending.records, False, "Records in the log.")
         yield Metric("flowlog_pending_bytes", self._pending.size, False, "Bytes of the log.")
         yield Metric("flowlog_pending_seconds", time.monotonic() - oldest, False, "Age of the log's oldest record.")
-        yield Metric("flowlog_in_flight_bytes", self._in_flight, False, "Bytes of requests in memory.")
+        yield Metric("flowlog_in_flight_bytes", self.bodies.used, False, "Bytes of requests in memory, but for small ones.")
+        yield Metric("flowlog_answer_bytes", self.answers.used, False, "Bytes of answers in memory, but for small ones.")
 
 
-async def _receive(receive: Receive) -> tuple[bytes, bool]:
-    """The next piece of a body, and whether more follows."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise Gone
-    return message["body"], message["more_body"]
+def _room_for(published: int, added: Additions) -> int:
+    """What the totals of an hour take in memory, in bytes; nothing where there are few."""
+    rows = published + sum(len(totals) for _, totals in added)
+    return 0 if rows <= limits.SMALL_ANSWER_ROWS else rows * limits.BYTES_A_ROW
 
 
 def _take(pieces: Iterator[bytes]) -> list[bytes]:
     return list(islice(pieces, _PIECES_AT_ONCE))
-
-
-def _known_method(method: str) -> str:
-    """A method as metrics may have it: a client can invent any number of others."""
-    return method if method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS") else "other"

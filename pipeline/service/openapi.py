@@ -1,7 +1,9 @@
-"""What `/docs` says of `/flows`, derived from the rules in `schema`."""
+"""What the service says of itself in `/openapi.json` and `/docs`, derived from the rules in `schema`."""
 
 from __future__ import annotations
 
+import json
+from html import escape
 from typing import Any
 
 import pyarrow as pa
@@ -13,20 +15,60 @@ from pipeline.values import INT64_MAX
 _EXAMPLE = {"src_app": "foo", "dest_app": "bar", "vpc_id": "vpc-0", "bytes_tx": 100, "bytes_rx": 300, "hour": 1}
 _BEARER = "bearer"
 
+#: What a browser may load for the page: nothing but the styles in it.
+PAGE_POLICY = b"default-src 'none'; style-src 'unsafe-inline'"
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>flowlog</title><style>
+body { font: 16px/1.5 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em }
+td { padding: 0 1em 0 0; vertical-align: top } td:first-child { font-family: monospace } pre { overflow-x: auto }
+</style>"""
 
-def describe(document: dict[str, Any], zero_bytes: ZeroBytes, needs_token: bool) -> dict[str, Any]:
-    """Adds `/flows`, and what all answers share, to what FastAPI says of the rest."""
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    schemas["Flow"] = _record({field.name: _property(field, zero_bytes) for field in FIELDS})
-    schemas["Total"] = _record({field.name: _sum(field) for field in FIELDS})
-    schemas["Problem"] = _PROBLEM
-    document["paths"]["/flows"] = {"post": _post(), "get": _get(), "head": _get() | {"operationId": "head_flows"}}
+
+def document(zero_bytes: ZeroBytes, *, needs_token: bool) -> dict[str, Any]:
+    """The OpenAPI document of a service that was told so."""
+    flows = {"post": _post(), "get": _get(), "head": _get() | {"operationId": "head_flows"}}
+    paths = {"/flows": flows, "/metrics": {"get": _metrics()}, "/healthz": {"get": _healthz()}}
+    components: dict[str, Any] = {
+        "schemas": {
+            "Flow": _record({field.name: _property(field, zero_bytes) for field in FIELDS}),
+            "Total": _record({field.name: _sum(field) for field in FIELDS}),
+            "Problem": _PROBLEM,
+        }
+    }
+    for path in paths.values():
+        for operation in path.values():
+            operation["responses"] |= _ALWAYS
     if needs_token:
-        document["components"]["securitySchemes"] = {_BEARER: {"type": "http", "scheme": "bearer"}}
-        for operation in (*document["paths"]["/flows"].values(), document["paths"]["/metrics"]["get"]):
+        components["securitySchemes"] = {_BEARER: {"type": "http", "scheme": "bearer"}}
+        for operation in (*flows.values(), paths["/metrics"]["get"]):
             operation["security"] = [{_BEARER: []}]
             operation["responses"]["401"] = _refusal("No bearer token, or another one.")
-    return document
+    # The version is the contract's, not flowlog's.
+    info = {"title": "flowlog", "version": "1", "description": "Flow records in, hourly totals out."}
+    return {"openapi": "3.1.0", "info": info, "paths": paths, "components": components}
+
+
+def to_json(document: dict[str, Any]) -> bytes:
+    return json.dumps(document).encode()
+
+
+def to_page(document: dict[str, Any]) -> bytes:
+    """A document as a page for people: without scripts, and without anything from anywhere else."""
+    parts = [_PAGE, f"<h1>{document['info']['title']}</h1><p>{document['info']['description']}</p>"]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            parts.append(f"<h2>{method.upper()} {escape(path)}</h2><p>{escape(operation['summary'])}.")
+            parts.append(f" {escape(operation.get('description', ''))}</p><table>")
+            parts += (_row(given["name"], given["description"]) for given in operation.get("parameters", ()))
+            parts += (_row(status, answer["description"]) for status, answer in operation["responses"].items())
+            parts.append("</table>")
+    schemas = document["components"]["schemas"]
+    parts += (f"<h2>{name}</h2><pre>{escape(json.dumps(schema, indent=2))}</pre>" for name, schema in schemas.items())
+    parts.append('<p><a href="openapi.json">The same for programs</a></p>')
+    return "".join(parts).encode()
+
+
+def _row(name: str, description: str) -> str:
+    return f"<tr><td>{escape(name)}<td>{escape(description)}"
 
 
 def _record(properties: dict[str, Any]) -> dict[str, Any]:
@@ -54,6 +96,7 @@ _PROBLEM: dict[str, Any] = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
+        "more": {"type": "integer", "description": "How many errors there are beside these."},
         "errors": {
             "type": "array",
             "items": {
@@ -67,6 +110,24 @@ _PROBLEM: dict[str, Any] = {
 }
 
 
+def _healthz() -> dict[str, Any]:
+    text = {"content": {"text/plain": {"schema": {"type": "string"}}}}
+    return {
+        "operationId": "healthz",
+        "summary": "Whether records are moved into flows",
+        "description": "Where they are not, they are safe in the log.",
+        "responses": {"200": {"description": "They are.", **text}, "503": {"description": "Records are stuck.", **text}},
+    }
+
+
+def _metrics() -> dict[str, Any]:
+    return {
+        "operationId": "metrics",
+        "summary": "Numbers for Prometheus",
+        "responses": {"200": {"description": "Them.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+    }
+
+
 def _refusal(description: str) -> dict[str, Any]:
     return {
         "description": description,
@@ -75,6 +136,16 @@ def _refusal(description: str) -> dict[str, Any]:
             "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}},
         },
     }
+
+
+#: What may be answered on any path.
+_ALWAYS = {
+    "403": _refusal("The request comes from a page of another origin."),
+    "408": _refusal("The request came too slowly."),
+    "414": _refusal("Too long a target."),
+    "421": _refusal("The service is not asked under this name."),
+    "431": _refusal("Too long a head."),
+}
 
 
 def _post() -> dict[str, Any]:
@@ -95,7 +166,6 @@ def _post() -> dict[str, Any]:
         "responses": {
             "200": {"description": "Counted."},
             "400": _refusal("A record is bad, and none counts."),
-            "408": {"description": "The request came too slowly."},
             "413": _refusal("Too long a body, or too many records."),
             "415": _refusal("The body is not application/json."),
             "422": _refusal("The Idempotency-Key came before with other records."),

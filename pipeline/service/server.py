@@ -1,4 +1,4 @@
-"""uvicorn, signals, slow clients: the service from its start to its last move."""
+"""Connections, signals, slow clients: the service from its start to its last move."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pipeline.errors import StoreDamaged, UsageError
 from pipeline.flowstore import FlowStore
 from pipeline.output import printable
 from pipeline.schema import ZeroBytes, flow_schema
+from pipeline.service import limits
 from pipeline.service.app import MAX_PENDING, App
+from pipeline.service.connection import Connection
+from pipeline.service.hosts import ANY, Hosts, name_of
 from pipeline.service.keys import Keys
+from pipeline.service.limits import REQUEST_SECONDS
 from pipeline.service.log import Log
 from pipeline.service.mover import Mover
 from pipeline.service.pending import Pending, Segment, bytes_by_hour
@@ -35,13 +37,8 @@ from pipeline.store.lock import served
 
 _logger = logging.getLogger(__name__)
 
-#: How long a client may take to send a request, and how long it may leave an answer unread.
-REQUEST_SECONDS = 60.0
-_KEEP_ALIVE_SECONDS = 60
-_SHUTDOWN_SECONDS = 15
-_MAX_CONNECTIONS = 512
 _SWEEP_SECONDS = 1.0
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_BACKLOG = 1024
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,7 @@ class ServeOptions:
         flush_seconds: Move the log into `flows/` when its oldest record has waited so long;
         flush_bytes: or when it has so many bytes.
         token: The bearer token that clients must give, if one is asked for.
+        allowed_hosts: Names under which the service may be asked beside its own, see `hosts`; "*" is any.
     """
 
     host: str = "127.0.0.1"
@@ -63,15 +61,24 @@ class ServeOptions:
     max_body: int = 32 << 20
     flush_seconds: float = 60
     flush_bytes: int = 32 << 20
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
+    allowed_hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in self.allowed_hosts:
+            if name != ANY and (":" in name.rpartition("]")[2] or name_of(name.encode()) is None):
+                raise UsageError(f"the allowed host {name!r} must be a name or an address, without a port, or '*'")
         if self.token is not None and not (self.token.isascii() and self.token.isprintable() and self.token.strip()):
             raise UsageError("the token must be visible ASCII characters; is a variable of the shell not set?")
 
 
-def serve(path: Path, options: ServeOptions) -> None:
+def serve(path: Path, options: ServeOptions, told_to_end: threading.Event) -> None:
     """Serves a store until SIGINT or SIGTERM, and then moves what is in its log.
+
+    Args:
+        path: The store.
+        options: How.
+        told_to_end: Set by a signal that came before the service could take it.
 
     Raises:
         UsageError: The address cannot be listened on.
@@ -85,18 +92,23 @@ def serve(path: Path, options: ServeOptions) -> None:
         if options.token is None and not _is_loopback(listener):
             _logger.warning("anybody who reaches %s can read and write: set --token, or FLOWLOG_TOKEN", _url(listener))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(store, options, listener))
+            runner.run(_serve(store, options, listener, told_to_end))
 
 
-async def _serve(store: FlowStore, options: ServeOptions, listener: socket.socket) -> None:
-    async with opened(store, options) as app:
-        await make_server(app, f"flowlog serves the store {store.locations.root} on {_url(listener)}").serve([listener])
+async def _serve(store: FlowStore, options: ServeOptions, listener: socket.socket, told_to_end: threading.Event) -> None:
+    async with opened(store, options, listener) as app:
+        server = make_server(app, f"flowlog serves the store {store.locations.root} on {_url(listener)}")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, server.stop)
+        if told_to_end.is_set():  # only now does nothing that comes get lost
+            server.stop()
+        await server.serve(listener)
         _logger.info("flowlog moves what is in the log into flows, and ends")
 
 
 @asynccontextmanager
-async def opened(store: FlowStore, options: ServeOptions) -> AsyncIterator[App]:
-    """The application on a store, whose service's lock must be held. At its end the log is moved.
+async def opened(store: FlowStore, options: ServeOptions, listener: socket.socket) -> AsyncIterator[App]:
+    """The application on a store, whose service's lock must be held, for a socket. At its end the log is moved.
 
     Raises:
         StoreDamaged: The log cannot be read.
@@ -110,8 +122,10 @@ async def opened(store: FlowStore, options: ServeOptions) -> AsyncIterator[App]:
     mover = Mover(store, log, pending, keys, options.flush_seconds, options.flush_bytes)
     moving = asyncio.create_task(mover.run())
     max_pending = MAX_PENDING * options.flush_bytes
+    address = listener.getsockname()[0]
+    hosts = Hosts(address, options.host, options.allowed_hosts, has_token=options.token is not None)
     try:
-        yield App(store, options.zero_bytes, options.token, options.max_body, max_pending, log, pending, keys, mover)
+        yield App(store, options.zero_bytes, options.token, options.max_body, max_pending, log, pending, keys, mover, hosts)
     finally:
         mover.stop()
         await moving
@@ -136,101 +150,99 @@ def _recovered(store: FlowStore) -> Iterator[Segment]:
             yield segment
 
 
-def make_server(app: App, greeting: str) -> uvicorn.Server:
-    """Uvicorn for an application; it logs the greeting when it listens."""
-    config = uvicorn.Config(
-        app,
-        interface="asgi3",
-        http=_Connection,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        limit_concurrency=_MAX_CONNECTIONS,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-    )
-    return _Server(config, greeting)
+def make_server(app: App, greeting: str) -> Server:
+    """The server for an application; it logs the greeting when it listens."""
+    return Server(app, greeting)
 
 
-class _Connection(HttpToolsProtocol):
-    """uvicorn's HTTP, which has no limit on how long a client may take.
+class Server:
+    """Takes connections, and ends those whose clients are too slow, or in the way of others.
+
+    Args:
+        app: What answers.
+        greeting: What is logged when the service listens: who reads it may connect, and may end the service in good order.
 
     Attributes:
-        waiting_since: Since when the client is to send, or to read, and has not; None while it need not.
+        app: As above.
+        buffer: Where all connections read to, one after the other.
+        connections: Those that there are.
     """
 
-    waiting_since: float | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.waiting_since = self.loop.time()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.waiting_since = self.loop.time()
-
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
-        self.waiting_since = None
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self.waiting_since = self.loop.time()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self.waiting_since = None
-
-    def give_up_if_slow(self, now: float) -> None:
-        """Ends a connection whose client has taken too long."""
-        if self.waiting_since is None or now - self.waiting_since < REQUEST_SECONDS or self.transport.is_closing():
-            return
-        if self.flow.write_paused:
-            self.transport.abort()
-            return
-        if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
-            self.transport.write(_TOO_SLOW)
-        self.transport.close()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server, which ends slow connections, and comes back when it was told to end."""
-
-    def __init__(self, config: uvicorn.Config, greeting: str) -> None:
-        super().__init__(config)
+    def __init__(self, app: App, greeting: str) -> None:
+        self.app = app
+        self.buffer = memoryview(bytearray(limits.READ_BYTES))
+        self.connections: set[Connection] = set()
         self._greeting = greeting
+        self._told_to_end = asyncio.Event()
+        self._is_empty = asyncio.Event()
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        _logger.info("%s", self._greeting)  # who reads it may connect, and may end the service in good order
+    def add(self, connection: Connection) -> bool:
+        """Takes a new connection. Where there are as many as may be, the one whose client can best be given up makes room.
 
-    async def main_loop(self) -> None:
+        It is one whose client has the turn, and rather one that has not shown that it may see data, since whoever fills
+        the service with connections need know no token; among those, the one that has waited for the longest.
+        """
+        if len(self.connections) >= limits.MAX_CONNECTIONS:
+            waiting = [other for other in self.connections if other.may_be_given_up]
+            if not waiting:
+                return False
+            victim = min(waiting, key=lambda other: (other.is_trusted, other.since))
+            self.connections.discard(victim)
+            victim.abort()
+        self.connections.add(connection)
+        return True
+
+    def discard(self, connection: Connection) -> None:
+        """Is told that a connection is no more."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._is_empty.set()
+
+    def stop(self) -> None:
+        """Has it end when what is under way is answered."""
+        self._told_to_end.set()
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Serves until it is told to end.
+
+        Raises:
+            UsageError: The address cannot be listened on.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            server = await loop.create_server(lambda: Connection(self), sock=listener, backlog=_BACKLOG)
+        except OSError as error:  # somebody else has bound the same address, and listens since then
+            raise UsageError(f"cannot listen on {_url(listener)}: {error}") from None
         sweeping = asyncio.create_task(self._sweep())
         try:
-            await super().main_loop()
+            _logger.info("%s", self._greeting)
+            await self._told_to_end.wait()
+            server.close()
+            await self._end_connections()
         finally:
             sweeping.cancel()
+            server.close()
 
     async def _sweep(self) -> None:
         """One timer for all: a timer for each request would cost more than reading most of them."""
         loop = asyncio.get_running_loop()
+        last = loop.time()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, _Connection):
-                    connection.give_up_if_slow(loop.time())
+            now = loop.time()
+            for connection in list(self.connections):
+                connection.give_up_if_slow(now, now - last, REQUEST_SECONDS)
+            last = now
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Uvicorn would raise the signal again when its connections are closed: before the last move, and for good."""
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, self.handle_exit, number, None)
-        yield
+    async def _end_connections(self) -> None:
+        for connection in list(self.connections):
+            connection.shut_down()
+        if self.connections:
+            self._is_empty.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_empty.wait(), limits.SHUTDOWN_SECONDS)
+        for connection in list(self.connections):
+            connection.abort()
 
 
 @contextmanager
@@ -246,6 +258,8 @@ def _listening(options: ServeOptions) -> Iterator[socket.socket]:
     with listener:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            for direction in (socket.SO_RCVBUF, socket.SO_SNDBUF):  # the connections inherit it
+                listener.setsockopt(socket.SOL_SOCKET, direction, limits.SOCKET_BYTES)
             listener.bind(address)
         except (OSError, OverflowError) as error:
             raise UsageError(f"cannot listen on {where}: {error}") from None

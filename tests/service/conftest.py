@@ -52,7 +52,7 @@ class Service:
     Attributes:
         app: The application; its parts can be looked at, and damaged.
         loop: Its event loop.
-        server: uvicorn's server.
+        server: Its server.
     """
 
     store: FlowStore
@@ -125,11 +125,11 @@ def running(folder, **options):
     failed = []
 
     async def main(service, listener):
-        async with server.opened(store, options) as app:
+        async with server.opened(store, options, listener) as app:
             service.app, service.loop, service.server = app, asyncio.get_running_loop(), server.make_server(app, "ready")
             listener.listen(128)
             service.ready.set()
-            await service.server.serve([listener])
+            await service.server.serve(listener)
 
     def run(service, listener):
         try:
@@ -149,7 +149,7 @@ def running(folder, **options):
                 yield service
         finally:
             if service.server:
-                service.server.should_exit = True
+                service.loop.call_soon_threadsafe(service.server.stop)
             thread.join(60)
     if failed:
         raise failed[0]

@@ -133,7 +133,7 @@ class TestLimits:
     def test_413_for_who_asks_before_sending(self, narrow):
         with socket.create_connection(("127.0.0.1", narrow.port)) as connection:
             connection.sendall(
-                b"POST /flows HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+                b"POST /flows HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
                 b"content-length: 1001\r\nexpect: 100-continue\r\n\r\n"
             )
             answer = connection.recv(10_000)
@@ -142,11 +142,11 @@ class TestLimits:
 
     def test_the_connection_goes_on_behind_a_413(self, narrow):
         long = (
-            b"POST /flows HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2000\r\n\r\n"
+            b"POST /flows HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 2000\r\n\r\n"
             + b" " * 2000
         )
         with socket.create_connection(("127.0.0.1", narrow.port)) as connection:
-            connection.sendall(long + b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            connection.sendall(long + b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
             answers = b"".join(iter(lambda: connection.recv(10_000), b""))
         assert answers.startswith(b"HTTP/1.1 413 ")
         assert answers.endswith(b"\r\n\r\nok\n")

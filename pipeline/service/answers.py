@@ -1,0 +1,177 @@
+"""What goes out on a connection: one answer after the other, never faster than the client reads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from email.utils import formatdate
+from http import HTTPStatus
+
+from pipeline.service import limits
+from pipeline.service.heads import Request
+from pipeline.service.refusals import Refused, say
+
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\ndate: ".encode() for status in HTTPStatus if status >= 200
+}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+
+class Gone(Exception):
+    """The client has gone, or was given up; nobody waits for an answer."""
+
+
+class Answers:
+    """The outgoing side of a connection.
+
+    Args:
+        transport: Where the bytes go.
+        count: Is told the method and the status of each answer.
+
+    Attributes:
+        keeps_alive: Whether another request may follow.
+        has_started: Whether something of the answer is sent.
+        holds: How much of the room for answers the answer has.
+        unread_since: Since when the client does not read what waits for it; None while nothing does.
+    """
+
+    def __init__(self, transport: asyncio.Transport, count: Callable[[str, int], None]) -> None:
+        transport.set_write_buffer_limits(limits.WRITE_BYTES)
+        self.keeps_alive = True
+        self.has_started = False
+        self.holds = 0
+        self.unread_since: float | None = None
+        self._transport = transport
+        self._count = count
+        self._request: Request | None = None
+        self._in_chunks = False
+        self._drained: asyncio.Future[None] | None = None
+        self._is_gone = False
+        self._sent = 0
+        self._unsent = 0
+        self._unread_seconds = 0.0
+
+    def begin(self, request: Request | None) -> None:
+        """Is told of the request that is answered next; None if it could not be read."""
+        self._request = request
+        self.has_started = self._in_chunks = False
+        self._sent = 0
+        self._unread_seconds = 0.0
+        if request is not None and not request.keeps_alive:
+            self.keeps_alive = False
+
+    def go_on(self) -> None:
+        """Has a client send the body that it has announced."""
+        self._transport.write(_CONTINUE)
+
+    def respond(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """Gives an answer."""
+        head = self._head(status, [*headers, (b"content-length", b"%d" % len(body))])
+        self._transport.write(head if self._is_head_only else head + body)
+
+    def refuse(self, refusal: Refused) -> None:
+        """Says what is wrong with a request."""
+        if refusal.closes:
+            self.keeps_alive = False
+        accept = b"" if self._request is None else self._request.headers.get(b"accept", b"")
+        content_type, body = say(accept, refusal)
+        self.respond(refusal.status, [(b"content-type", content_type), (b"vary", b"accept"), *refusal.headers], body)
+
+    def start(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Starts an answer that comes in pieces. Returns whether any are wanted; HEAD wants none."""
+        self._in_chunks = self._request is None or not self._request.is_old
+        if not self._in_chunks:
+            self.keeps_alive = False  # its end is the connection's
+        self._transport.write(
+            self._head(200, [*headers, (b"transfer-encoding", b"chunked")] if self._in_chunks else [*headers])
+        )
+        return not self._is_head_only
+
+    async def write(self, piece: bytes) -> None:
+        """Sends a piece, and waits until the client has read most of it.
+
+        Raises:
+            Gone: It does not any more.
+        """
+        if self._is_gone:
+            raise Gone
+        self._transport.writelines([b"%x\r\n" % len(piece), piece, b"\r\n"] if self._in_chunks else [piece])
+        self._sent += len(piece)
+        await self.read()
+
+    def end(self) -> None:
+        """Ends an answer in pieces."""
+        if self._in_chunks:
+            self._transport.write(b"0\r\n\r\n")
+
+    async def read(self) -> None:
+        """Waits until the client has read most of what was sent.
+
+        Raises:
+            Gone: It does not any more.
+        """
+        if self._drained is not None:
+            await self._drained
+        if self._is_gone:
+            raise Gone
+
+    def pause(self) -> None:
+        """Is told that the client does not read."""
+        self._drained = asyncio.get_running_loop().create_future()
+        self._unsent = 0
+        self.unread_since = asyncio.get_running_loop().time()
+
+    def resume(self) -> None:
+        """Is told that it reads on."""
+        self.unread_since = None
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
+
+    def lose(self) -> None:
+        """Is told that the client has gone."""
+        self._is_gone = True
+        self.resume()
+
+    def is_stuck(self, now: float, seconds: float, patience: float, *, is_short: bool) -> bool:
+        """Whether the client leaves an answer unread for too long. To be asked from time to time, while it does not read.
+
+        Args:
+            now: The loop's time.
+            seconds: How long ago it was asked before.
+            patience: How long a client may read nothing.
+            is_short: Whether others wait for room for their answers; then it must also be quick.
+        """
+        unsent = self._transport.get_write_buffer_size()
+        if self.unread_since is None or unsent != self._unsent:
+            self._unsent, self.unread_since = unsent, now
+        self._unread_seconds += seconds
+        free = limits.FREE_SECONDS + (self._sent - unsent) / limits.LEAST_RATE
+        return (is_short and self.holds > 0 and self._unread_seconds > free) or now - self.unread_since >= patience
+
+    @property
+    def _is_head_only(self) -> bool:
+        return self._request is not None and self._request.method == "HEAD"
+
+    def _head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        self.has_started = True
+        method = "other" if self._request is None else self._request.method
+        # A client can invent any number of other methods, which metrics may not have.
+        self._count(method if method in _METHODS else "other", status)
+        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        close = b"" if self.keeps_alive else b"connection: close\r\n"
+        return b"%b%b\r\n%b%b\r\n" % (_STATUS_LINES[status], _date(), lines, close)
+
+
+_dates: tuple[int, bytes] = (0, b"")
+
+
+def _date() -> bytes:
+    """The time, as HTTP has it; made once a second."""
+    global _dates  # noqa: PLW0603 - a cache of one
+    now = int(time.time())
+    if _dates[0] != now:
+        _dates = (now, formatdate(now, usegmt=True).encode())
+    return _dates[1]

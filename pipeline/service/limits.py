@@ -1,0 +1,67 @@
+"""What the service lets anybody take of its machine. Each limit stands here, with its reason; `docs/security.md` has them as a table.
+
+Together they keep the process below 1 GiB whatever is sent: about 200 MiB of libraries, the two budgets, what one body
+and one move into `flows/` take for a moment, and for each connection a head, a small body and a small answer.
+"""
+
+from __future__ import annotations
+
+# --- connections ---------------------------------------------------------------------------------------------------
+
+#: So many connections at once. A further one takes the place of one whose client has the turn, see `server`.
+MAX_CONNECTIONS = 512
+#: How many bytes are read from a connection at a time: what a client sends ahead costs no more than this.
+READ_BYTES = 64 << 10
+#: How much of an answer waits in the process for its client to read on.
+WRITE_BYTES = 64 << 10
+#: What the kernel holds for a connection in each direction (it doubles this); left to itself it would hold several MiB.
+SOCKET_BYTES = 128 << 10
+
+# --- time ----------------------------------------------------------------------------------------------------------
+
+#: How long a client may take to send a request, and how long it may leave an answer unread.
+REQUEST_SECONDS = 60.0
+#: How long a connection without a request is kept: as long as most clients keep theirs.
+KEEP_ALIVE_SECONDS = 60.0
+#: How long to go on reading behind the last answer: who is still sending would lose the answer otherwise.
+LINGER_SECONDS = 5.0
+#: How long to wait for room in a budget.
+ROOM_SECONDS = 30.0
+#: While others wait for room, who holds some must be so quick, in bytes a second, after some seconds that are free.
+LEAST_RATE = 256 << 10
+FREE_SECONDS = 5.0
+#: How long requests that are under way may take when the service ends.
+SHUTDOWN_SECONDS = 15.0
+
+# --- heads ---------------------------------------------------------------------------------------------------------
+
+#: The longest target (path and query): five names of 1,024 characters, percent-encoded, need less. Else 414.
+MAX_TARGET_BYTES = 16 << 10
+#: The longest head, from the request line to the empty line: what other servers allow. Else 431.
+MAX_HEAD_BYTES = 32 << 10
+#: The most headers: a head of nothing but short ones must not make thousands of objects. Else 431.
+MAX_HEADERS = 100
+
+# --- bodies --------------------------------------------------------------------------------------------------------
+
+#: A body up to here needs no room: as many as there are connections fit beside the budgets.
+SMALL_BODY_BYTES = 64 << 10
+#: Longer bodies share this; each waits until there is room for all of it, and holds the room until its answer. Behind it
+#: stand the body, and then the lines for the log, in the same order of size. One that is longer than all of it goes alone.
+BODIES_BYTES = 96 << 20
+#: A body in chunks may need so many more bytes for its framing than for its content: else 400. Chunks of a byte need five
+#: for one; a chunk may have any amount of extensions, which nobody needs.
+MAX_FRAMING = 8
+#: How many of a body's keys and brackets are looked at to say what is wrong, a second's work at the most.
+MAX_TOKENS = 2_000_000
+#: How many of its problems are told; of the others, how many there are.
+MAX_PROBLEMS = 100
+
+# --- answers -------------------------------------------------------------------------------------------------------
+
+#: What a row of an answer takes, at the usual length of names: in Arrow, or pending, and in the pieces.
+BYTES_A_ROW = 192
+#: An answer of so many rows needs no room: as many as there are connections fit beside the budgets.
+SMALL_ANSWER_ROWS = 1_000
+#: Longer answers share this; each waits until there is room for an hour of it, and holds the room until it is sent.
+ANSWERS_BYTES = 192 << 20
