@@ -18,7 +18,7 @@ import pyarrow as pa
 from pipeline.readers.syntax.jsonobjects import integer_of
 from pipeline.schema import FIELDS, MAX_NAME_LENGTH, Field, ZeroBytes, minimum_of, rule_of_maximum, rule_of_minimum
 from pipeline.service import limits
-from pipeline.values import INT64_MAX, is_utf8
+from pipeline.values import is_utf8
 
 #: The contract's order: in it the first problem of a record is looked for, and an answer's fields stand.
 NAMES = ("src_app", "dest_app", "vpc_id", "bytes_tx", "bytes_rx", "hour")
@@ -234,9 +234,7 @@ def _rule_broken(record: _Record, wanted: Field, zero_bytes: ZeroBytes) -> str |
     value = integer_of(written.decode())
     if value < (minimum := minimum_of(wanted, zero_bytes)):
         return rule_of_minimum(minimum)
-    if wanted.maximum is not None and value > wanted.maximum:
-        return rule_of_maximum(wanted.maximum)
-    return None if value <= INT64_MAX else "must fit into 64 bits"
+    return rule_of_maximum(wanted.maximum) if value > wanted.maximum else None
 
 
 def _rule_broken_by_text(written: bytes) -> str | None:
