@@ -4,6 +4,7 @@
     ├── UsageError               a request that cannot be carried out as it stands      exit code 2
     ├── SourceError              one raw file cannot be counted; the others go on       exit code 3
     │   ├── UnknownFormat        its content is none of the formats that flowlog reads
+    │   │   └── OtherLog         it is recognised as another log, which a folder may hold beside the ones meant
     │   ├── MissingColumns       its format is known, but columns that it needs are not there
     │   ├── UnreadableSource     it cannot be read to its end
     │   └── SourceChanged        it changed while it was being read
@@ -28,6 +29,7 @@ from typing import ClassVar
 __all__ = [
     "FlowlogError",
     "MissingColumns",
+    "OtherLog",
     "RunStopped",
     "SourceChanged",
     "SourceError",
@@ -74,6 +76,13 @@ class UnknownFormat(SourceError):
 
     def __str__(self) -> str:
         return f"unknown format: {self.found}" + (f"; {self.advice}" if self.advice else "")
+
+
+class OtherLog(UnknownFormat):
+    """The content is positively recognised as another log: a dns.log beside a conn.log, a Transit Gateway log.
+
+    `found` names the kind of log ("a Zeek dns log"). A folder leaves such a file alone; a file that was named fails.
+    """
 
 
 class MissingColumns(SourceError):

@@ -13,6 +13,10 @@ EXAMPLES = [
     (errors.SourceError("row 1: torn"), "row 1: torn"),
     (errors.UnknownFormat("binary data"), "unknown format: binary data"),
     (errors.UnknownFormat("an ORC file", "convert it to Parquet"), "unknown format: an ORC file; convert it to Parquet"),
+    (
+        errors.OtherLog("a Zeek dns log", "flowlog reads conn.log only"),
+        "unknown format: a Zeek dns log; flowlog reads conn.log only",
+    ),
     (errors.MissingColumns(["hour"], ["a", "b"]), "missing column hour; the file has: a, b"),
     (errors.MissingColumns(["hour", "vpc_id"], ["a"]), "missing columns hour, vpc_id; the file has: a"),
     (errors.UnreadableSource("line 7: cut off"), "line 7: cut off"),
