@@ -122,7 +122,7 @@ class TextBlock:
         """Some of its lines, from 0 on, in order."""
         starts, ends = self.line_starts[indices].tolist(), self.line_ends[indices].tolist()
         data = b"".join(self.data[start:end] for start, end in zip(starts, ends, strict=True))
-        return ScatteredLines(data, self.first_line, self.numbers(self.line_count)[indices])
+        return ScatteredLines(data, self.first_line, self.numbers(self.line_count)[indices], self)
 
     def cut_at(self, line: re.Pattern[bytes], low: bytes, high: bytes) -> Iterator[TextBlock]:
         """The block in pieces: each line that matches alone, and what lies between them.
@@ -165,19 +165,24 @@ class ScatteredLines(TextBlock):
 
     Attributes:
         line_numbers: Of each.
+        whole: The block that they are from.
     """
 
     line_numbers: RowNumbers
+    whole: TextBlock
 
     def numbers(self, count: int) -> RowNumbers:
         return self.line_numbers[:count]
 
     def part(self, start: int, end: int) -> TextBlock:
         part = super().part(start, end)
-        return ScatteredLines(part.data, part.first_line, self.line_numbers[start:end])
+        return ScatteredLines(part.data, part.first_line, self.line_numbers[start:end], self.whole)
 
     def index_of(self, number: int) -> int:
         return int(np.searchsorted(self.line_numbers, number))
+
+    def raw_of(self, number: int) -> str:
+        return self.whole.raw_of(number)
 
 
 def raw_text(raw: bytes) -> str:
@@ -218,7 +223,7 @@ def text_blocks(
         UnreadableSource: A line is longer than `MAX_LINE_BYTES`.
     """
     line, rest = 1, b""
-    chunk = _read_lines(stream, max(block_bytes, len(_BOM)))
+    chunk = read_lines(stream, max(block_bytes, len(_BOM)))
     if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UnknownFormat("UTF-16 or UTF-32 text", "convert it to UTF-8")
     chunk = chunk.removeprefix(_BOM) or stream.read(block_bytes)
@@ -233,12 +238,12 @@ def text_blocks(
         rest = rest[end:] + chunk[max(0, end - len(rest)) :]
         if len(rest) > MAX_LINE_BYTES:
             raise UnreadableSource(f"line {line} is longer than {MAX_LINE_BYTES >> 20} MiB; this is no flow log")
-        chunk = _read_lines(stream, block_bytes)
+        chunk = read_lines(stream, block_bytes)
     if rest:
         yield kind(rest, line)
 
 
-def _read_lines(stream: BinaryIO, size: int) -> bytes:
+def read_lines(stream: BinaryIO, size: int) -> bytes:
     """Reads about so many bytes. They end with a line if the stream can look ahead: then nothing is left to be put in front
     of what follows, which would copy it.
     """

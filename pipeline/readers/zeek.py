@@ -28,7 +28,7 @@ from pipeline.readers.interface import Batch, Container, Fault, Format, ReadOpti
 from pipeline.readers.records import NOT_ADDRESS, column_of, missing, texts_of
 from pipeline.readers.syntax.cells import Column, Kind
 from pipeline.readers.syntax.delimited import DelimitedParser, Dialect
-from pipeline.readers.syntax.jsonlines import read_json_lines
+from pipeline.readers.syntax.jsonrecords import read_json
 from pipeline.readers.syntax.times import OUT_OF_RANGE, not_times, seconds_of
 from pipeline.schema import FLOW_SCHEMA
 
@@ -135,7 +135,7 @@ class _Header:
 class _Json:
     name = "Zeek conn.log, JSON"
     option = "zeek"
-    container = Container.JSON_LINES
+    container = Container.JSON
 
     def recognises(self, head: Head) -> bool:
         keys = set(head.json_keys)
@@ -155,7 +155,7 @@ class _Json:
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
         # Some shippers write id_orig_h for id.orig_h, as dots trouble their databases.
         underscored = [Column(c.name.replace(".", "_"), c.kind) for c in _COLUMNS if "." in c.name]
-        for batch in read_json_lines(stream, [*_COLUMNS, *underscored, *_PATHS]):
+        for batch in read_json(stream, [*_COLUMNS, *underscored, *_PATHS]):
             table = batch.table
             for column in _PATHS:
                 for path in texts_of(batch, column.name).dictionary.to_pylist():

@@ -15,7 +15,8 @@ from pipeline.interpretation import Interpretation
 from pipeline.readers.addresses import AppMap
 from pipeline.readers.compression import decompressed_small
 from pipeline.readers.interface import ReadOptions
-from pipeline.readers.joined import parts_of, split_first_line, split_nothing
+from pipeline.readers.joined import parts_of, split_first_line
+from pipeline.readers.syntax.jsonrecords import split_objects
 from pipeline.resources import Resources
 from pipeline.sources import Source
 from pipeline.validation import validate
@@ -78,6 +79,8 @@ json_lines = st.sampled_from(
         ],
         b'{"vpc_id":"v","dest_app":"b","src_app":"a","hour":3,"bytes_tx":5,"bytes_rx":6,"note":{"x":[1,"}\\n{"]}}',
         b'{"hour":1,"src_app":"a","dest_app":"b","vpc_id":"v"}',
+        b'{"hour":1,"src_app":"a","dest_app":"b","vpc_id":"v","bytes_tx":7,"bytes_rx":2}' * 2,
+        b'{"hour":1,"src_app":"a","dest_app":"b","x":{"vpc_id":"v"}',
         b'{"hour":1,"src_app":"a",',
         b'"dest_app":"b","vpc_id":"v","bytes_tx":1,"bytes_rx":2}',
         b'{"ts":1440003600.5,"id.orig_h":"10.0.0.1","id.resp_h":"10.0.0.2","orig_bytes":1,"resp_bytes":2}',
@@ -216,9 +219,32 @@ def test_some_texts_with_a_header_line_are_never_joined_to_others(text):
     assert parts_of(text, split_first_line) is None
 
 
-@pytest.mark.parametrize("text", [b"{}\r\n{}\n", BOM + b"{}\n"])
-def test_nor_are_some_without(text):
-    assert parts_of(text, split_nothing) is None
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"{}\r\n{}\n",
+        BOM + b"{}\n",
+        b"{}\n" + BOM + b"{}\n",
+        b'{}\n{"a":\n',
+        b'{}\n{\n"a": 1\n}\n',
+        b"{}\n{}{}\n",
+        b"{}\n{}, {}\n",
+        b"{},\n{},\n",
+        b"{}\n\n{}\n",
+        b"[{}]",
+    ],
+)
+def test_nor_are_objects_that_do_not_each_stand_on_a_line(text):
+    assert parts_of(text, split_objects) is None
+
+
+def test_a_torn_object_at_a_file_s_end_takes_nothing_from_the_next(tmp_path):
+    texts = [JSON_FILES[0] + b'{"hour":', JSON_FILES[1], b'{"hour":2,\n"x":\n' + JSON_FILES[2], b"}\n" + JSON_FILES[3]]
+    for order in (texts, texts[::-1]):
+        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        sources = small_files(folder, *order)
+        assert counted(sources, tmp_path, True, "json") == counted(sources, tmp_path, False, "json")
 
 
 @given(raw_files.filter(bool), st.sampled_from(["auto", "csv", "json", "aws-vpc", "zeek"]))
@@ -244,7 +270,6 @@ def test_a_first_line_may_tell_the_format(line):
         b"{",
         b'{"hour":1}',
         JSON_FILES[0][:-2],
-        b"[" + JSON_FILES[0],
         b"2 1 eni-1 10.0.0.1",
         b"#close",
         b"a,b,c",

@@ -32,8 +32,9 @@ def parquet_file(columns):
 #: A good file of each format.
 FILES = {
     "CSV": (",".join(FLOW) + "\n1,a,b,v,1,2\n" * 2).encode(),
-    "JSON Lines": (json.dumps(FLOW) + "\n").encode() * 2,
-    "JSON array": json.dumps([FLOW] * 2).encode(),
+    "JSON": (json.dumps(FLOW) + "\n").encode() * 2,
+    "JSON, in an array": json.dumps([FLOW] * 2).encode(),
+    "JSON, pretty": json.dumps(FLOW, indent=2).encode() * 2,
     "Parquet": parquet_file({name: [value] * 2 for name, value in FLOW.items()}),
     "AWS VPC Flow Logs, text": (
         AWS + "2 1 eni-1 10.0.0.1 10.0.0.2 49152 22 6 20 4249 1440007200 1440007260 ACCEPT OK\n" * 2
@@ -64,8 +65,8 @@ def read_or_refuse(data, option, block_bytes=1 << 20):
 
 
 def test_there_is_a_good_file_of_every_format():
-    assert {readers.open_source(io.BytesIO(data), name)[0].name for name, data in FILES.items()} == set(FILES)
-    assert {known.name for known in readers.FORMATS} == set(FILES)
+    found = {readers.open_source(io.BytesIO(data), name)[0].name for name, data in FILES.items()}
+    assert found == {known.name for known in readers.FORMATS}
     assert [read(data).read for data in FILES.values()] == [2] * len(FILES)
 
 
