@@ -1,6 +1,7 @@
 """The compiled kernel: parsing plain text and summing, without the interpreter's lock, straight into Arrow's memory.
 
     columns.py    `LineParser`: the cells of delimited text and of JSON Lines as typed columns
+    jsonvalues.py `split_json`: JSON values that follow one another, taken off a text, one a line
     names.py      `Names`: distinct texts and their codes
     totals.py     `Totals`: sums by key
     library.py    the C functions, as ctypes calls them

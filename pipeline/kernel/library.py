@@ -50,6 +50,7 @@ def _load() -> ctypes.CDLL:
         ),
 
         "parse_json_lines": (c_int64, c_char_p, c_int64, c_int32, columns, c_void_p, counter),
+        "split_json": (c_int64, c_char_p, c_int64, c_int32, c_void_p, c_int64, *[c_void_p] * 3),
         "names_new": (c_void_p,),
         "names_free": (None, c_void_p),
         "names_count": (c_int64, c_void_p),

@@ -142,7 +142,7 @@ class TextBlock:
         """Some of its lines, from 0 on, in order."""
         starts, ends = self.line_starts[indices].tolist(), self.line_ends[indices].tolist()
         data = b"".join(self.data[start:end] for start, end in zip(starts, ends, strict=True))
-        return ScatteredLines(data, self.first_line, self.numbers(self.line_count)[indices])
+        return ScatteredLines(data, self.first_line, self.numbers(self.line_count)[indices], self)
 
     def cut_at(self, line: re.Pattern[bytes], low: bytes, high: bytes) -> Iterator[TextBlock]:
         """The block in pieces: each line that matches alone, and what lies between them.
@@ -185,19 +185,24 @@ class ScatteredLines(TextBlock):
 
     Attributes:
         line_numbers: Of each.
+        whole: The block that they are from.
     """
 
     line_numbers: RowNumbers
+    whole: TextBlock
 
     def numbers(self, count: int) -> RowNumbers:
         return self.line_numbers[:count]
 
     def part(self, start: int, end: int) -> TextBlock:
         part = super().part(start, end)
-        return ScatteredLines(part.data, part.first_line, self.line_numbers[start:end])
+        return ScatteredLines(part.data, part.first_line, self.line_numbers[start:end], self.whole)
 
     def index_of(self, number: int) -> int:
         return int(np.searchsorted(self.line_numbers, number))
+
+    def raw_of(self, number: int) -> str:
+        return self.whole.raw_of(number)
 
 
 def raw_text(raw: bytes) -> str:
@@ -236,7 +241,7 @@ def text_blocks(
         UnreadableSource: A line is longer than `MAX_LINE_BYTES`.
     """
     line, rest = 1, b""
-    chunk = _read_lines(stream, max(block_bytes, len(_BOM)))
+    chunk = read_lines(stream, max(block_bytes, len(_BOM)))
     if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UnknownFormat("UTF-16 or UTF-32 text", "convert it to UTF-8")
     chunk = chunk.removeprefix(_BOM) or stream.read(block_bytes)
@@ -249,7 +254,7 @@ def text_blocks(
             yield from block.pieces()
             line += block.line_count
         rest = rest[end:] + chunk[max(0, end - len(rest)) :]
-        chunk = _read_lines(stream, block_bytes)
+        chunk = read_lines(stream, block_bytes)
         if _is_too_long(rest, chunk):
             raise UnreadableSource(f"line {line} is longer than {MAX_LINE_BYTES >> 20} MiB; this is no flow log")
     if rest:
@@ -264,7 +269,7 @@ def _is_too_long(rest: bytes, chunk: bytes) -> bool:
     return len(rest) + (newline if newline >= 0 else len(chunk)) > MAX_LINE_BYTES
 
 
-def _read_lines(stream: BinaryIO, size: int) -> bytes:
+def read_lines(stream: BinaryIO, size: int) -> bytes:
     """Reads about so many bytes. They end with a line if the stream can look ahead: then nothing is left to be put in front
     of what follows, which would copy it.
     """

@@ -10,11 +10,10 @@ import pyarrow as pa
 
 from pipeline.readers.detection import Head
 from pipeline.readers.interface import Batch, Container, Format, ReadOptions, Split
-from pipeline.readers.joined import split_first_line, split_nothing
+from pipeline.readers.joined import split_first_line
 from pipeline.readers.syntax.cells import Column, Kind
 from pipeline.readers.syntax.delimited import read_csv
-from pipeline.readers.syntax.jsonarray import read_json_array
-from pipeline.readers.syntax.jsonlines import read_json_lines
+from pipeline.readers.syntax.jsonrecords import read_json, split_objects
 from pipeline.readers.syntax.parquet import read_parquet
 from pipeline.schema import COLUMNS, FIELDS
 
@@ -37,8 +36,8 @@ class _Canonical:
     def split_of(self, head: Head) -> Split | None:
         if self.syntax is read_csv and self.recognises(head):
             return split_first_line
-        if self.syntax is read_json_lines and head.json_records and self.recognises(head):
-            return split_nothing
+        if self.syntax is read_json and head.json_records and self.recognises(head):
+            return split_objects
         return None
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
@@ -48,13 +47,6 @@ class _Canonical:
 
 FORMATS: tuple[Format, ...] = (
     _Canonical("CSV", "csv", Container.TEXT, lambda head: _names_fields(head.split_first_line(",")), read_csv),
-    _Canonical("JSON Lines", "json", Container.JSON_LINES, lambda head: _names_fields(head.json_keys), read_json_lines),
-    _Canonical(
-        "JSON array",
-        "json",
-        Container.JSON_ARRAY,
-        lambda head: _names_fields(head.json_keys) or head.text.split() in (["[]"], ["[", "]"]),
-        read_json_array,
-    ),
+    _Canonical("JSON", "json", Container.JSON, lambda head: _names_fields(head.json_keys) or head.is_empty_array, read_json),
     _Canonical("Parquet", "parquet", Container.PARQUET, lambda head: _names_fields(head.parquet_columns), read_parquet),
 )

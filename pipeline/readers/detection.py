@@ -44,7 +44,7 @@ class Head:
         """How the file is written, whatever it says."""
         if self.data.startswith(b"PAR1"):
             return Container.PARQUET
-        return {"{": Container.JSON_LINES, "[": Container.JSON_ARRAY}.get(self.text.lstrip()[:1], Container.TEXT)
+        return Container.JSON if self.text.lstrip()[:1] in ("{", "[") else Container.TEXT
 
     @cached_property
     def first_line(self) -> str:
@@ -65,7 +65,7 @@ class Head:
             try:
                 value, position = decoder.raw_decode(self.text, position)
             except (ValueError, RecursionError):
-                if self.container is Container.JSON_ARRAY or (newline := self.text.find("\n", position)) < 0:
+                if (newline := self.text.find("\n", position)) < 0:
                     return records
                 position = newline  # this line is unfit; the next may not be
             else:
@@ -79,6 +79,10 @@ class Head:
         """The keys of the first objects; where none is whole, whatever looks like a key."""
         keys = [key for record in self.json_records for key in record]
         return list(dict.fromkeys(keys or _KEY.findall(self.text)))
+
+    @property
+    def is_empty_array(self) -> bool:
+        return self.text.split() in (["[]"], ["[", "]"])
 
 
 def split_cells(line: str, delimiter: str | None) -> list[str]:

@@ -78,7 +78,7 @@ class Batch:
     Attributes:
         table: Their columns. What they are depends on the stage: a format's own columns first, then the flow record's.
         rows: One row number for each row of `table`: the line on which the record starts in a text file, its number in
-            Parquet and in a JSON array; both count from 1.
+            Parquet and in JSON that is not one record a line (see `syntax.jsonrecords`); both count from 1.
         raw_of: Gives the raw text of a row, from its row number.
         rejects: The records that were found unfit so far.
         left_out: The row numbers of the records that were left out on purpose, by reason (as AWS's NODATA).
@@ -184,8 +184,7 @@ class Container(Enum):
     """How a file is written, whatever it says."""
 
     TEXT = "lines of text"
-    JSON_LINES = "JSON objects, one a line"
-    JSON_ARRAY = "a JSON array"
+    JSON = "JSON objects, however they follow one another"
     PARQUET = "Parquet"
 
 

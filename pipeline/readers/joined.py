@@ -13,7 +13,6 @@ from pipeline.readers.interface import Batch, Format, ReadOptions, RowNumbers, S
 
 #: With one of these in it, a text may not end where its file does: a quote may go on, a return may be a line's end.
 _QUOTE, _RETURN = b'"', b"\r"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # is one only where a text starts
 
 
 class JoinedText:
@@ -63,8 +62,3 @@ def split_first_line(text: bytes) -> tuple[bytes, bytes] | None:
     """The first line of a text, and what is behind it (see `interface.Split`)."""
     end = text.find(b"\n") + 1
     return (text[:end], text[end:]) if end and _QUOTE not in text else None
-
-
-def split_nothing(text: bytes) -> tuple[bytes, bytes] | None:
-    """No header, and all of a text whose lines each stand for themselves."""
-    return None if text.startswith(_BYTE_ORDER_MARK) else (b"", text)

@@ -13,7 +13,6 @@ from pipeline.readers.interface import Batch, Reject
 from pipeline.readers.syntax import jsonlines
 from pipeline.readers.syntax.cells import Column, Kind
 from pipeline.readers.syntax.delimited import CSV, CsvBlock, DelimitedParser, Dialect
-from pipeline.readers.syntax.plain import parse_lines
 
 Lines = st.SearchStrategy[bytes]
 
@@ -132,6 +131,12 @@ class Delimited:
         return self.parser()._parse_exactly(self.block)
 
 
+def no_values(number: int) -> list[bytes]:
+    """What a line is that is not one value: broken."""
+    del number
+    return []
+
+
 @dataclass(frozen=True)
 class Json:
     """A block of JSON Lines."""
@@ -146,12 +151,11 @@ class Json:
         return JsonLines(TYPES).parse(self.data), list(TYPES)
 
     def whole(self) -> Batch:
-        otherwise = partial(jsonlines._parse_otherwise, columns=COLUMNS)
-        return parse_lines(JsonLines(TYPES), list(TYPES), self.block, otherwise)
+        return jsonlines.JsonParser(COLUMNS).parse(self.block, no_values)
 
     def exactly(self) -> Batch:
         rejects: list[Reject] = []
-        table, rows = jsonlines._parse_lines(self.block, COLUMNS, rejects)
+        table, rows = jsonlines._parse_lines(self.block, COLUMNS, no_values, rejects)
         return Batch(table, rows, self.block.raw_of, rejects)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import SumOverflow
 from pipeline.kernel.columns import count_lines, lines_from
+from pipeline.kernel.jsonvalues import Between, split_json
 from pipeline.kernel.library import kernel
 from pipeline.kernel.names import Names
 from pipeline.kernel.totals import SortedTotals, Totals
@@ -26,6 +27,7 @@ def parse(case):
     """By the kernel alone: the exact path behind it is not ours to check."""
     case.by_kernel()
     count_lines(case.data)
+    split(case.data)
     lines_from(case.data, b"a", b"z")
 
 
@@ -40,6 +42,23 @@ def parse(case):
 @given(st.one_of(cases(most_lines=6), repeated_objects()))
 def parse_generated(case):
     parse(case)
+
+
+def split(data):
+    for between in (Between.IS_LAST, Between.ENTERS_ARRAYS, Between.ENTERS_OBJECTS, Between.IN_ARRAY):
+        for most in (1, 100):
+            found = split_json(data, between, most=most)
+            split_json(data, between, found.position, found.behind, most)
+
+
+def split_whatever_stands_at_the_end():
+    text = b'{"a": [1.5e-3, -2, "\\u00e9\\"", true, NaN, -Infinity], "b": {}} "x" 12 \xef\xbb\xbf[null], {"a":"%s"}' % (
+        b"t" * 20
+    )
+    for end in range(len(text) + 1):
+        split(text[:end])
+    split(b"[" * 70_000)
+    split(b'{"":' * 70_000)
 
 
 def parse_whatever_stands_at_the_end():
@@ -112,6 +131,7 @@ if __name__ == "__main__":
         overread()
     parse_generated()
     parse_whatever_stands_at_the_end()
+    split_whatever_stands_at_the_end()
     name()
     sum_up()
     sys.stdout.write("done\n")

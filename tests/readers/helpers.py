@@ -16,7 +16,7 @@ from pipeline.readers import aws, zeek
 from pipeline.readers.addresses import AppMap
 from pipeline.readers.blocks import text_blocks
 from pipeline.readers.interface import Batch, ReadOptions, Reject
-from pipeline.readers.syntax import delimited, jsonarray, jsonlines
+from pipeline.readers.syntax import delimited, jsontext
 from pipeline.readers.syntax.cells import Column, Kind
 from pipeline.schema import FLOW_SCHEMA
 
@@ -24,7 +24,8 @@ from pipeline.schema import FLOW_SCHEMA
 COLUMNS = [Column("n", Kind.INTEGER), Column("t", Kind.TEXT), Column("s", Kind.SECONDS)]
 
 INTEGER_RULE = "must be an integer"
-SECONDS_RULE = "must be a time, in seconds since 1970"
+SECONDS_RULE = "must be a time, in seconds since 1970 or ISO 8601"
+RANGE_RULE = "must be a time between 1990 and 5138"
 TEXT_RULE = "must be text"
 SIZE_RULE = "must fit into 64 bits"
 UTF8_RULE = "must be valid UTF-8"
@@ -111,9 +112,9 @@ def blocks_of(block_bytes: int) -> Iterator[None]:
     """Lets the readers cut text into blocks of about this size, so that a few lines cross many borders."""
     small = partial(text_blocks, block_bytes=block_bytes)
     with ExitStack() as stack:
-        for module in (delimited, jsonlines, aws, zeek):
+        for module in (delimited, aws, zeek):
             stack.enter_context(mock.patch.object(module, "text_blocks", small))
-        stack.enter_context(mock.patch.object(jsonarray, "BLOCK_BYTES", block_bytes))
+        stack.enter_context(mock.patch.object(jsontext, "BLOCK_BYTES", block_bytes))
         yield
 
 

@@ -57,7 +57,7 @@ def records_of(flows):
 @syntaxes
 def test_what_was_written_is_read(syntax):
     data = WRITERS[syntax](records_of(FLOWS))
-    assert format_of(data) == syntax
+    assert format_of(data) == syntax.split()[0]
     outcome = read(data)
     assert (outcome.cells, outcome.rejects, outcome.ignored) == (FLOWS, [], {})
 

@@ -41,16 +41,16 @@ def underscored(record):
         ("\n\r\n" + CSV_HEADER, "CSV"),
         ('"hour","src_app","dest_app","vpc_id","bytes_tx","bytes_rx"\n', "CSV"),
         ("bytes_rx, hour ,x,src_app\r\n", "CSV"),  # three of the six: which are missing is for the reader to say
-        (json.dumps(FLOW) + "\n", "JSON Lines"),
-        ("\n \t" + json.dumps(FLOW) + "\n", "JSON Lines"),
-        ("{broken\n" + json.dumps(FLOW) + "\n", "JSON Lines"),
-        ('{"a": 1}\n' * 49 + json.dumps(FLOW) + "\n", "JSON Lines"),
-        (json.dumps(FLOW)[:-1], "JSON Lines"),  # no object is whole, but keys can be seen
-        (json.dumps([FLOW]), "JSON array"),
-        ("\ufeff" + json.dumps([FLOW], indent=4), "JSON array"),
-        ("[]", "JSON array"),
-        (" [ ] \n", "JSON array"),
-        ("[[[{" + json.dumps(FLOW)[1:], "JSON array"),
+        (json.dumps(FLOW) + "\n", "JSON"),
+        ("\n \t" + json.dumps(FLOW) + "\n", "JSON"),
+        ("{broken\n" + json.dumps(FLOW) + "\n", "JSON"),
+        ('{"a": 1}\n' * 49 + json.dumps(FLOW) + "\n", "JSON"),
+        (json.dumps(FLOW)[:-1], "JSON"),  # no object is whole, but keys can be seen
+        (json.dumps([FLOW]), "JSON"),
+        ("\ufeff" + json.dumps([FLOW], indent=4), "JSON"),
+        ("[]", "JSON"),
+        (" [ ] \n", "JSON"),
+        ("[[[{" + json.dumps(FLOW)[1:], "JSON"),
         (parquet(*FLOW), "Parquet"),
         (parquet("bytes_rx", "hour", "x", "src_app"), "Parquet"),
         (AWS_HEADER, "AWS VPC Flow Logs, text"),
@@ -101,8 +101,8 @@ class TestForced:
             ("a,b\n", "csv", "CSV"),
             ("1 2 3\n", "aws-vpc", "AWS VPC Flow Logs, text"),
             ("ts\tid.orig_h\n", "zeek", "Zeek conn.log, TSV"),
-            ('{"a": 1}\n', "json", "JSON Lines"),
-            ('[{"a": 1}]\n', "json", "JSON array"),
+            ('{"a": 1}\n', "json", "JSON"),
+            ('[{"a": 1}]\n', "json", "JSON"),
             ('{"a": 1}\n', "zeek", "Zeek conn.log, JSON"),
             (parquet("a"), "parquet", "Parquet"),
             (parquet("a"), "aws-vpc", "AWS VPC Flow Logs, Parquet"),
@@ -189,7 +189,7 @@ def test_bottomless_nesting_at_the_start_is_no_bug(start):
 
 def test_a_first_record_longer_than_the_head_is_known_by_the_keys_in_sight():
     long = json.dumps({"hour": 1, "src_app": "a", "dest_app": "b", "note": "x" * 70_000}) + "\n"
-    assert format_of(long) == "JSON Lines"
+    assert format_of(long) == "JSON"
 
 
 def test_the_head_holds_the_file_s_first_64_kib():

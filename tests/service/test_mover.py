@@ -58,7 +58,7 @@ class TestOneTruth:
         (run,) = service.store.runs()
         (source,) = run.sources
         assert source.path == str(service.store.locations.segment(name))
-        assert (source.format, source.read, source.valid, source.rejected) == ("JSON Lines", 5, 5, 0)
+        assert (source.format, source.read, source.valid, source.rejected) == ("JSON", 5, 5, 0)
         assert service.store.verify().problems == []
 
     def test_equal_requests_are_not_taken_for_the_same(self, service):

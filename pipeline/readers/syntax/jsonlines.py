@@ -8,16 +8,16 @@ few go one by one through Python's json module.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.json as pa_json
 
 from pipeline.kernel.columns import JsonLines
-from pipeline.readers.blocks import TextBlock, raw_text, text_blocks
+from pipeline.readers.blocks import TextBlock, raw_text
 from pipeline.readers.interface import Batch, Reject, RowNumbers
 from pipeline.readers.syntax.cells import Column, has_odd_numbers, json_cell, parsed_schema
 from pipeline.readers.syntax.jsonobjects import JsonObject, integer_of, object_of
@@ -32,37 +32,63 @@ _SHOWN_CHARACTERS = 100
 NOT_OBJECT = "must be a JSON object"
 
 
+#: From the number of a line to the values on it.
+ValuesOf = Callable[[int], list[bytes]]
+
+
+def _no_values(number: int) -> list[bytes]:
+    raise AssertionError(f"line {number} was taken for one value, which it is not")
+
+
 #: Reads one JSON value as Arrow does, but into Python.
 DECODER = json.JSONDecoder(object_pairs_hook=object_of, parse_int=integer_of)
 
 
-def read_json_lines(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Batch]:
-    """Reads JSON Lines; lines that are blank are no records."""
-    types = {column.name: column.kind.value for column in columns}
-    parser = JsonLines(types)
-    for block in text_blocks(stream, TextBlock):
-        yield parse_lines(parser, list(types), block, partial(_parse_otherwise, columns=columns))
+class JsonParser:
+    """Parses blocks of JSON with one object a line.
+
+    Args:
+        columns: What is wanted of each.
+    """
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._columns = columns
+        types = {column.name: column.kind.value for column in columns}
+        self._names, self._lines = list(types), JsonLines(types)
+
+    def parse(self, block: TextBlock, values_of: ValuesOf = _no_values) -> Batch:
+        """One batch with all the block's records.
+
+        Args:
+            block: The lines.
+            values_of: Gives the values on a line that is not one value, each as JSON, by the line's number; none where it is
+                broken.
+        """
+        otherwise = partial(_parse_otherwise, columns=self._columns, values_of=values_of)
+        return parse_lines(self._lines, self._names, block, otherwise)
 
 
-def _parse_otherwise(block: TextBlock, columns: Sequence[Column]) -> Batch:
+def _parse_otherwise(block: TextBlock, columns: Sequence[Column], values_of: ValuesOf = _no_values) -> Batch:
     rejects: list[Reject] = []
-    pieces = list(_parse(block, columns, rejects))
+    pieces = list(_parse(block, columns, values_of, rejects))
     table = pa.concat_tables([table for table, _ in pieces] or [parsed_schema(columns).empty_table()])
     rows = np.concatenate([rows for _, rows in pieces] or [np.empty(0, np.int64)])
     return Batch(coded(table), rows, block.raw_of, rejects)
 
 
-def _parse(block: TextBlock, columns: Sequence[Column], rejects: list[Reject]) -> Iterator[tuple[pa.Table, RowNumbers]]:
+def _parse(
+    block: TextBlock, columns: Sequence[Column], values_of: ValuesOf, rejects: list[Reject]
+) -> Iterator[tuple[pa.Table, RowNumbers]]:
     table = _parse_arrow(block, columns)
     rows = None if table is None else block.rows_of(table.num_rows)
     if rows is not None:
         yield table, rows
     elif block.line_count <= _FEW_LINES:
-        yield _parse_lines(block, columns, rejects)
+        yield _parse_lines(block, columns, values_of, rejects)
     else:
         middle = block.line_count // 2
         for half in (block.part(0, middle), block.part(middle, block.line_count)):
-            yield from _parse(half, columns, rejects)
+            yield from _parse(half, columns, values_of, rejects)
 
 
 def _parse_arrow(block: TextBlock, columns: Sequence[Column]) -> pa.Table | None:
@@ -90,30 +116,42 @@ def _has_one_object_a_line(block: TextBlock) -> bool:
     return data.startswith(b"{") and data.endswith(b"}") and data.count(b"}\n{") + data.count(b"}\r\n{") == breaks
 
 
-def _parse_lines(block: TextBlock, columns: Sequence[Column], rejects: list[Reject]) -> tuple[pa.Table, RowNumbers]:
+def _parse_lines(
+    block: TextBlock, columns: Sequence[Column], values_of: ValuesOf, rejects: list[Reject]
+) -> tuple[pa.Table, RowNumbers]:
     records, kept = [], []
     for row in block.rows().tolist():
-        record = _parse_line(block.line(row), columns, row)
-        if isinstance(record, Reject):
-            rejects.append(record)
-        else:
-            records.append(record)
-            kept.append(row)
+        for record in _parse_line(block, row, columns, values_of):
+            if isinstance(record, Reject):
+                rejects.append(record)
+            else:
+                records.append(record)
+                kept.append(row)
     return records_table(records, columns), np.array(kept, np.int64)
 
 
-def _parse_line(line: bytes, columns: Sequence[Column], row: int) -> list[Any] | Reject:
+def _parse_line(block: TextBlock, row: int, columns: Sequence[Column], values_of: ValuesOf) -> Iterator[list[Any] | Reject]:
+    line = block.line(row)
+    try:
+        yield _record_of(line, columns, row, block.raw_of(row))
+    except json.JSONDecodeError as error:
+        values = values_of(row)
+        if not values:
+            problem = f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
+            yield Reject(row, "", NOT_OBJECT, problem, block.raw_of(row))
+        for value in values:
+            yield _record_of(value, columns, row, raw_text(value))
+
+
+def _record_of(line: bytes, columns: Sequence[Column], row: int, raw: str) -> list[Any] | Reject:
     try:
         value = DECODER.decode(line.decode("utf-8", "surrogateescape"))
     except RecursionError:  # Python cannot go as deep as Arrow
         table = _parse_arrow(TextBlock(line, row), columns)
         if table is None or table.num_rows != 1:
-            return Reject(row, "", NOT_OBJECT, "too deeply nested", raw_text(line))
+            return Reject(row, "", NOT_OBJECT, "too deeply nested", raw)
         return list(table.to_pylist()[0].values())
-    except json.JSONDecodeError as error:
-        problem = f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
-        return Reject(row, "", NOT_OBJECT, problem, raw_text(line))
-    return json_record(value, columns, row, raw_text(line))
+    return json_record(value, columns, row, raw)
 
 
 def json_record(value: Any, columns: Sequence[Column], row: int, raw: str) -> list[Any] | Reject:

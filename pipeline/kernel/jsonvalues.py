@@ -1,0 +1,121 @@
+"""JSON values that follow one another: where each is in a text, and the same values one a line."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import c_int32, c_int64
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.kernel.library import kernel
+
+#: What a call of the kernel takes at the most, so that memory does not depend on how short values are.
+MOST_VALUES = 1 << 15
+
+
+class Between(IntFlag):
+    """What may stand where the next value does: the flags of jsonvalues.c.
+
+    IN_ARRAY: The values are an array's. ENTERS_ARRAYS, ENTERS_OBJECTS: such values are not taken. IS_LAST: no text follows.
+    """
+
+    IN_ARRAY = 1
+    ENTERS_ARRAYS = 2
+    ENTERS_OBJECTS = 4
+    IS_LAST = 8
+
+
+class Behind(IntEnum):
+    """What the next value stands behind."""
+
+    START = 0
+    VALUE = 1
+    COMMA = 2
+
+
+class Stop(IntEnum):
+    """Why no further value was taken.
+
+    USED_UP: The text is used up. CUT: it ends within a value. BROKEN: a value is no JSON. CLOSED: the array's bracket was met.
+    ENTERED: a value begins that is not to be taken. FULL: so many values were taken as were asked for. TOO_DEEP: a value is nested
+    more deeply than any log.
+    """
+
+    USED_UP = 0
+    CUT = 1
+    BROKEN = 2
+    CLOSED = 3
+    ENTERED = 4
+    FULL = 5
+    TOO_DEEP = 6
+
+
+@dataclass(frozen=True)
+class Values:
+    """Values that were taken off a text.
+
+    Attributes:
+        starts: Where each begins.
+        ends: Where each ends.
+        lines: The same values, each on a line of its own, without the blanks between their parts.
+        position: Where to go on: behind the last value, or where the one begins that was not taken.
+        behind: What is before that place.
+        stop: Why no further value was taken.
+        error: Where a value is broken, or cut.
+    """
+
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    lines: bytes
+    position: int
+    behind: Behind
+    stop: Stop
+    error: int
+
+
+class _Split(ctypes.Structure):
+    """`json_split` of jsonvalues.c."""
+
+    _fields_ = (
+        ("position", c_int64),
+        ("error", c_int64),
+        ("size", c_int64),
+        ("behind", c_int32),
+        ("status", c_int32),
+    )
+
+
+def split_json(
+    text: bytes,
+    between: Between = Between.IS_LAST,
+    position: int = 0,
+    behind: Behind = Behind.START,
+    most: int = MOST_VALUES,
+) -> Values:
+    """Takes values off a text, until something else stands there.
+
+    Args:
+        text: Bytes, not a view of them: the kernel relies on the 0 behind them.
+        between: Where the values are.
+        position: Where to begin.
+        behind: What is before that place.
+        most: The most values that are taken.
+    """
+    at = _Split(position=position, behind=behind)
+    starts, ends = np.empty(most, np.int64), np.empty(most, np.int64)
+    lines = np.empty(len(text) - position + most, np.uint8)
+    count = kernel.split_json(
+        text, len(text), between, ctypes.byref(at), most, starts.ctypes.data, ends.ctypes.data, lines.ctypes.data
+    )
+    return Values(
+        starts[:count],
+        ends[:count],
+        lines[: at.size].tobytes(),
+        at.position,
+        Behind(at.behind),
+        Stop(at.status),
+        at.error,
+    )
