@@ -561,6 +561,8 @@ def _report_verification(result: Verification) -> None:
     counted = f"{result.runs:,} runs, {result.sources:,} sources, {result.hours:,} hours, {result.flows:,} flows"
     state = f"{len(result.problems):,} problems" if result.problems else "sound: every total is what was counted"
     _say(f"{state} ({counted}, {result.bytes_tx:,} bytes sent, {result.bytes_rx:,} received)")
+    if result.waiting:
+        _say(f"{result.waiting:,} acknowledged records wait in the service's log to be moved into flows")
 
 
 def _app_for(names: list[str]) -> typer.Typer:

@@ -44,12 +44,12 @@ class Run:
         self._summary = summary
         self._records: list[SourceRecord] = []
 
-    def count(self, progress: Progress | None = None, before_commit: Callable[[str], None] | None = None) -> None:
+    def count(self, progress: Progress | None = None, before_commit: Callable[[RunRecord], None] | None = None) -> None:
         """Counts the plan's new sources, and completes the summary.
 
         Args:
             progress: Is told how far it has come.
-            before_commit: Is told the run's name right before the commit.
+            before_commit: Is told the run's record right before the commit; what it raises, gives the run up.
         """
         started, progress = now(), progress or Silent()
         options, plan = self._options, self._summary.plan
@@ -89,7 +89,7 @@ class Run:
                 forgotten=rebuilt.forgotten if rebuilt else [],
             )
             if before_commit:
-                before_commit(transaction.run_id)
+                before_commit(run)
             transaction.commit(run.to_json())
         _complete(self._summary, run)
 

@@ -266,7 +266,7 @@ def _sift(paths: Sequence[Path], index: Index, min_age_seconds: float, made: Pla
         except SourceError as error:
             made.failed.append(Failure(_name(path), str(error)))
             continue
-        if now - source.mtime_ns / 1e9 < min_age_seconds:
+        if abs(now - source.mtime_ns / 1e9) < min_age_seconds:  # a clock may have been set back since
             made.young.append(source)
         elif source.size == 0:
             made.empty.append(source)

@@ -19,7 +19,7 @@ from pipeline.recount import find_again, recount
 from pipeline.resources import Resources
 from pipeline.schema import COUNT, PARTITION_ORDER, SUMS, TOTALS_SCHEMA
 from pipeline.sources import find
-from pipeline.store import files
+from pipeline.store import files, keys, wal
 from pipeline.store.locations import Locations
 from pipeline.store.lock import locked
 from pipeline.store.partitions import read_partition, read_rejects, summarise_partition
@@ -34,6 +34,7 @@ class Verification:
         runs: The committed runs; hours and sources alike.
         flows: The records that were summed, by the ledger.
         bytes_tx: Their sum, in bytes; bytes_rx alike.
+        waiting: The records in the service's log, which are not in the sums before the service has moved them.
         proof: What counting the raw files again has shown, if that was asked for.
     """
 
@@ -44,6 +45,7 @@ class Verification:
     flows: int = 0
     bytes_tx: int = 0
     bytes_rx: int = 0
+    waiting: int = 0
     proof: Proof | None = None
 
 
@@ -103,6 +105,11 @@ def verify(store: Locations, wait_seconds: float = 0, deep: DeepOptions | None =
             result.problems += _hour_problems(store, hour, expected.get(hour), hour in present)
         named = "\n".join(result.problems)
         result.problems += [problem for path, problem in _file_problems(store, runs) if str(path) not in named]
+        log = wal.inspect(store)
+        result.waiting = log.waiting
+        result.problems += log.problems
+        if keys.is_damaged(store):
+            result.problems.append(f"{store.keys}: is damaged; the service saves what it can when it starts")
         if deep is not None:
             result.proof = _prove(store, standing_sources(runs), deep, result.problems)
     result.runs, result.sources, result.hours = len(runs), sum(len(run.sources) for run in runs), len(present)

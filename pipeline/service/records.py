@@ -34,6 +34,8 @@ from pipeline.values import INT64_MAX, is_utf8
 NAMES = ("src_app", "dest_app", "vpc_id", "bytes_tx", "bytes_rx", "hour")
 #: The most records that one request may bring.
 MAX_RECORDS = 100_000
+#: The most different hours. Each is a file that the move into `flows/` makes anew; forty days' hours at once are no traffic.
+MAX_HOURS = 1_000
 
 _IN_ORDER = tuple(sorted(FIELDS, key=lambda field: NAMES.index(field.name)))
 #: In a record that has its six keys once, no other key, and no escapes: those of the keys, and those of the texts.

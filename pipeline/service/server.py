@@ -25,12 +25,13 @@ from pipeline.flowstore import FlowStore
 from pipeline.output import printable
 from pipeline.schema import ZeroBytes, flow_schema
 from pipeline.service.app import MAX_PENDING, App
-from pipeline.service.keys import Keys
 from pipeline.service.log import Log
-from pipeline.service.mover import Mover
+from pipeline.service.mover import Mover, find_move
 from pipeline.service.pending import Pending, Segment, bytes_by_hour
 from pipeline.service.records import read_lines
 from pipeline.store import wal
+from pipeline.store.keys import Keys
+from pipeline.store.locations import Locations
 from pipeline.store.lock import served
 
 _logger = logging.getLogger(__name__)
@@ -106,7 +107,10 @@ async def opened(store: FlowStore, options: ServeOptions) -> AsyncIterator[App]:
     for segment in _recovered(store):
         pending.add(segment)
     log = Log(store.locations, options.zero_bytes, pending)
-    keys = Keys(store.locations.keys)
+    keys = Keys(store.locations)
+    keys.go_on_from(pending.newest_key)
+    for problem in wal.put_aside_problems(store.locations):
+        _logger.error("%s", problem)
     mover = Mover(store, log, pending, keys, options.flush_seconds, options.flush_bytes)
     moving = asyncio.create_task(mover.run())
     max_pending = MAX_PENDING * options.flush_bytes
@@ -121,19 +125,31 @@ async def opened(store: FlowStore, options: ServeOptions) -> AsyncIterator[App]:
 
 
 def _recovered(store: FlowStore) -> Iterator[Segment]:
-    """What a service that was killed has left: each segment cut to its whole requests, with its totals and keys."""
-    moves = wal.noted_moves(store.locations)
+    """What a service that was killed has left: the whole requests of each segment, with their totals and keys."""
+    moves = _known_moves(store.locations)
     for name in store.locations.segments():
         segment = Segment(name, time.monotonic(), run_id=moves.get(name))
-        for logged in wal.mend(store.locations, name):
+        for logged in wal.mend(store.locations, name).requests:
             try:
-                records = read_lines(logged.lines)
+                records = read_lines(logged.data)
             except msgspec.DecodeError as error:
                 raise StoreDamaged(str(store.locations.segment(name)), f"its records are none: {error}") from error
-            segment.add(logged.lines, len(records), bytes_by_hour(records), logged.mark, logged.end - segment.size)
+            segment.add(logged.data, len(records), bytes_by_hour(records), logged.mark)
         if segment.size:
             _logger.info("found %d acknowledged records in %s", segment.records, name)
             yield segment
+
+
+def _known_moves(store: Locations) -> dict[str, str]:
+    """The run that was to move each segment, by the notes; where one of these is damaged, by the ledger."""
+    moves = wal.noted_moves(store)
+    if not moves.is_damaged:
+        return moves.runs
+    _logger.error("%s is damaged; the ledger tells what was moved, and the file is made anew", store.moves)
+    found = {name: moves.runs.get(name) or find_move(store, name) for name in store.segments()}
+    runs = {name: run_id for name, run_id in found.items() if run_id is not None}
+    wal.note_moves(store, runs)
+    return runs
 
 
 def make_server(app: App, greeting: str) -> uvicorn.Server:
