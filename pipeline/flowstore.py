@@ -183,7 +183,7 @@ class FlowStore:
         raw: Sequence[str],
         options: IngestOptions | None = None,
         progress: Progress | None = None,
-        of_log: Callable[[str], None] | None = None,
+        of_log: Callable[[RunRecord], None] | None = None,
     ) -> IngestSummary:
         """Counts the new ones among some raw files (paths, folders, glob patterns), exactly once.
 

@@ -28,6 +28,7 @@ from pipeline.values import is_utf8
 
 if TYPE_CHECKING:
     from pipeline.counting import Progress
+    from pipeline.ledger import RunRecord
     from pipeline.schema import ZeroBytes
 
 T = TypeVar("T")
@@ -159,7 +160,7 @@ def ingest(
     store: Locations,
     options: IngestOptions | None = None,
     progress: Progress | None = None,
-    of_log: Callable[[str], None] | None = None,
+    of_log: Callable[[RunRecord], None] | None = None,
 ) -> IngestSummary:
     """Counts the new ones among some raw files, exactly once.
 
@@ -168,8 +169,8 @@ def ingest(
         store: The store; it is made if it is missing.
         options: How.
         progress: Is told how far it has come.
-        of_log: The raw files are the store's own log, which without it are none; is told the name of the run's
-            attempt right before the commit.
+        of_log: The raw files are the store's own log, which without it are none; is told the run's record right before
+            the commit, and may give the run up by raising.
 
     Raises:
         UsageError: A raw path does not exist or is the store's own, or the mapping file is unfit.

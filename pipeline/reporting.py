@@ -78,6 +78,8 @@ def verify_lines(result: Verification) -> Iterator[str]:
     counted = f"{result.runs:,} runs, {result.sources:,} sources, {result.hours:,} hours, {result.flows:,} flows"
     state = f"{len(result.problems):,} problems" if result.problems else "sound: every total is what was counted"
     yield f"{state} ({counted}, {result.bytes_tx:,} bytes sent, {result.bytes_rx:,} received)"
+    if result.waiting:
+        yield f"{result.waiting:,} acknowledged records wait in the service's log to be moved into flows"
 
 
 def forget_lines(summary: UndoSummary) -> Iterator[str]:

@@ -73,12 +73,12 @@ class Run:
         self._left_alone: dict[str, str] = {}
         self._met: list[Memory] = []
 
-    def count(self, progress: Progress | None = None, before_commit: Callable[[str], None] | None = None) -> None:
+    def count(self, progress: Progress | None = None, before_commit: Callable[[RunRecord], None] | None = None) -> None:
         """Counts what the plan has to be counted, and completes the summary.
 
         Args:
             progress: Is told how far it has come.
-            before_commit: Is told the name of the run's attempt right before the commit.
+            before_commit: Is told the run's record right before the commit; what it raises, gives the run up.
         """
         started, progress = now(), progress or Silent()
         options, plan = self._options, self._summary.plan
@@ -123,7 +123,7 @@ class Run:
                 previous=transaction.previous,
             )
             if before_commit:
-                before_commit(transaction.attempt)
+                before_commit(run)
             transaction.commit(run.to_json())
         _complete(self._summary, run)
 

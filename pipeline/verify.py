@@ -21,6 +21,7 @@ from pipeline.recount import find_again, recount
 from pipeline.resources import Resources
 from pipeline.schema import COUNT, PARTITION_ORDER, SUMS, TOTALS_SCHEMA
 from pipeline.sources import find
+from pipeline.store import keys, wal
 from pipeline.store.locations import Locations
 from pipeline.store.lock import unchanged
 from pipeline.store.partitions import read_partition, summarise_partition
@@ -36,6 +37,7 @@ class Verification:
         runs: The committed runs; hours and sources alike.
         flows: The records that were summed, by the ledger.
         bytes_tx: Their sum, in bytes; bytes_rx alike.
+        waiting: The records in the service's log, which are not in the sums before the service has moved them.
         proof: What counting the raw files again has shown, if that was asked for.
     """
 
@@ -46,6 +48,7 @@ class Verification:
     flows: int = 0
     bytes_tx: int = 0
     bytes_rx: int = 0
+    waiting: int = 0
     proof: Proof | None = None
 
 
@@ -124,6 +127,11 @@ def _look(store: Locations, deep: DeepOptions | None) -> Verification:
         if problems:
             blamed.add(store.partition_name(hour))
     result.problems += audit.file_problems(blamed)
+    log = wal.inspect(store)
+    result.waiting = log.waiting
+    result.problems += log.problems
+    if keys.is_damaged(store):
+        result.problems.append(f"{store.keys}: is damaged; the service saves what it can when it starts")
     if deep is not None:
         result.proof = _prove(store, standing_sources(_readable_runs(store)), deep, result.problems)
     result.runs, result.sources, result.hours = audit.runs, audit.sources, len(present)

@@ -418,6 +418,7 @@ class TestCommand:
             "flows": 4,
             "bytes_tx": 315,
             "bytes_rx": 926,
+            "waiting": 0,
             "proof": None,
         }
 

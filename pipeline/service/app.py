@@ -24,14 +24,14 @@ from pipeline.service.answers import Answers
 from pipeline.service.budget import Budget
 from pipeline.service.heads import Request as HttpRequest
 from pipeline.service.hosts import Hosts, name_of
-from pipeline.service.keys import KEPT_SECONDS, Keys
 from pipeline.service.log import Log, Request
 from pipeline.service.metrics import Metric
 from pipeline.service.mover import RETRY_SECONDS, Mover
 from pipeline.service.pending import Pending, bytes_by_hour
-from pipeline.service.records import MAX_RECORDS, Checker, Problem, TooManyRecords, Unfit, to_lines
+from pipeline.service.records import MAX_HOURS, MAX_RECORDS, Checker, Problem, TooManyRecords, Unfit, to_lines
 from pipeline.service.refusals import Refused, refused
 from pipeline.service.totals import Additions, Question, additions, parse_question, totals_of
+from pipeline.store.keys import KEPT_SECONDS, Keys
 from pipeline.store.partitions import summarise_partition
 from pipeline.store.wal import Mark, digest_of, seal
 
@@ -222,8 +222,8 @@ class App:
         """As often as it comes within a day. One that comes while the first is being written has the first's fate."""
         first, fate = self._under_key.get(key, (None, None))
         if first is None:
-            since = int(time.time()) - KEPT_SECONDS
-            first = self._pending.find_key(key, since) or self._keys.find(key, since)
+            since = self._keys.now() - KEPT_SECONDS
+            first = self._pending.find_key(key, since) or self._keys.find(key)
         if first is not None:
             if first != content:
                 raise refused(422, "The Idempotency-Key came before with other records; nothing was counted")
@@ -243,12 +243,17 @@ class App:
             del self._under_key[key]
 
     def _mark(self, key: str | None = None, content: str | None = None) -> Mark:
-        return Mark(f"{self._name}-{next(self._numbers)}", int(time.time()), key, content)
+        return Mark(f"{self._name}-{next(self._numbers)}", self._keys.now(), key, content)
 
     async def _append(self, lines: bytes, count: int, added: dict[int, int], mark: Mark) -> None:
-        if not await self._mover.has_room(self._max_pending):
-            raise refused(503, "The log is full, since it cannot be moved into flows; try again later", _RETRY)
-        await self._pending.look_at(added)
+        if len(added) > MAX_HOURS:
+            raise refused(413, f"The request data must have at most {MAX_HOURS} different hours")
+        while True:
+            if not await self._mover.has_room(self._max_pending):
+                raise refused(503, "The log is full, since it cannot be moved into flows; try again later", _RETRY)
+            await self._pending.look_at(added)
+            if not self._mover.is_full(self._max_pending):  # others may have come in meanwhile
+                break
         for hour, sum_of_bytes in added.items():
             if not self._pending.has_room(hour, sum_of_bytes):
                 raise Unfit([Problem(f"The sum of the bytes of hour {hour} must fit into 64 bits", field="hour")])
@@ -321,13 +326,12 @@ class App:
     # --- the rest ------------------------------------------------------------------------------------------------------
 
     async def _healthz(self, _: HttpRequest, answers: Answers) -> None:
-        """Whether records are moved into flows. Where they are not, they are safe in the log."""
-        if self._mover.problem is None:
+        """Whether records are moved into flows, where not they are safe in the log; and whether the disk has damaged any."""
+        trouble = await asyncio.to_thread(self._mover.trouble)
+        if trouble is None:
             answers.respond(200, [(b"content-type", _PLAIN)], b"ok\n")
-            return
-        # Not why: that names paths and processes, and this page is open to all.
-        text = b"records cannot be moved into flows; the service's standard error says why\n"
-        answers.respond(503, [(b"content-type", _PLAIN)], text)
+        else:
+            answers.respond(503, [(b"content-type", _PLAIN)], f"{trouble}\n".encode())
 
     async def _metrics_page(self, _: HttpRequest, answers: Answers) -> None:
         page = metrics.render(self._requests, self._metrics())

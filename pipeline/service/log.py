@@ -14,8 +14,12 @@ from dataclasses import dataclass
 
 from pipeline.schema import ZeroBytes
 from pipeline.service.pending import Pending, Segment
+from pipeline.service.records import MAX_HOURS
 from pipeline.store.locations import Locations
 from pipeline.store.wal import Mark, Writer, remove
+
+#: The most hours that a segment has: a move holds the store's lock while it writes each, and must end soon.
+MAX_SEGMENT_HOURS = 4 * MAX_HOURS
 
 
 @dataclass(eq=False, slots=True)
@@ -47,6 +51,7 @@ class Log:
 
     Attributes:
         syncs: How many times it was synced.
+        waiting: How many bytes are to be written.
     """
 
     def __init__(self, store: Locations, zero_bytes: ZeroBytes, pending: Pending) -> None:
@@ -61,11 +66,13 @@ class Log:
         self._uncut: Writer | None = None
         self._segment: Segment | None = None
         self.syncs = 0
+        self.waiting = 0
 
     def append(self, request: Request) -> None:
         """Has a request written; its `written` says when it is."""
         self._pending.reserve(request.bytes_by_hour)
         self._queue.append(request)
+        self.waiting += len(request.data)
         if self._writing is None:
             self._writing = asyncio.get_running_loop().create_task(self._write_queue())
 
@@ -77,9 +84,7 @@ class Log:
         """
         async with self._turn:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._cut)
-            if self._writer is not None:
-                self._writer.close()
-            self._writer = self._segment = None
+            self._end_segment()
 
     async def close(self) -> None:
         """Ends the log, when nobody appends any more.
@@ -100,7 +105,7 @@ class Log:
     async def _write_queue(self) -> None:
         while self._queue:
             async with self._turn:
-                group, self._queue = self._queue, []
+                group = self._take_group()
                 try:
                     writer = await asyncio.get_running_loop().run_in_executor(self._thread, self._write, group)
                 except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
@@ -108,6 +113,26 @@ class Log:
                 else:
                     self._count(group, writer)
         self._writing = None
+
+    def _take_group(self) -> list[Request]:
+        """What is written next: all that waits, or as much as the segment has hours for. One that is full is ended."""
+        hours = set(self._segment.bytes_by_hour) if self._segment is not None else set[int]()
+        taken = 0
+        for request in self._queue:
+            hours.update(request.bytes_by_hour)
+            if len(hours) > MAX_SEGMENT_HOURS:
+                break
+            taken += 1
+        if taken == 0:
+            self._end_segment()
+            return self._take_group()
+        group, self._queue = self._queue[:taken], self._queue[taken:]
+        return group
+
+    def _end_segment(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = self._segment = None
 
     def _write(self, group: list[Request]) -> Writer:
         """Runs in a thread of its own; the event loop must not wait for the disk."""
@@ -131,13 +156,15 @@ class Log:
             self._segment = Segment(writer.name, time.monotonic())
             self._pending.segments.append(self._segment)
         for request in group:
-            self._segment.add(request.data, request.records, request.bytes_by_hour, request.mark, len(request.data))
+            self.waiting -= len(request.data)
+            self._segment.add(request.data, request.records, request.bytes_by_hour, request.mark)
             if not request.written.done():  # its client may have gone
                 request.written.set_result(None)
 
     def _fail(self, group: list[Request], error: Exception) -> None:
         self._uncut, self._writer, self._segment = self._uncut or self._writer, None, None
         for request in group:
+            self.waiting -= len(request.data)
             self._pending.release(request.bytes_by_hour)
             if not request.written.done():
                 request.written.set_exception(error)

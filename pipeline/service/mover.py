@@ -2,6 +2,9 @@
 
 So what came over the network is validated, counted, committed and remembered as what came in files is. The ledger
 knows a segment by its bytes; moved a second time, by whomever a crash has let live, it is skipped.
+
+No byte that the disk has changed is counted: the file is held against the digest of what was acknowledged, before the job reads
+it and again before the job commits. Where they differ, the file is made anew from memory.
 """
 
 from __future__ import annotations
@@ -15,10 +18,15 @@ from contextlib import suppress
 from pipeline.errors import FlowlogError, StoreDamaged
 from pipeline.flowstore import FlowStore
 from pipeline.ingest import IngestOptions
-from pipeline.service.keys import KEPT_SECONDS, Keys
+from pipeline.ledger import RunRecord, read_run
 from pipeline.service.log import Log
 from pipeline.service.pending import Pending, Segment
-from pipeline.store import wal
+from pipeline.store import files, wal
+from pipeline.store.keys import Keys
+from pipeline.store.locations import Locations
+from pipeline.store.lock import locked
+from pipeline.store.records import is_committed
+from pipeline.store.transaction import recover
 
 _logger = logging.getLogger(__name__)
 
@@ -75,12 +83,27 @@ class Mover:
         Who sends faster than the log can be moved is slowed down; only where moving fails, or takes too long, refused.
         """
         deadline = time.monotonic() + ROOM_SECONDS
-        while self._pending.size > size:
+        while self.is_full(size):
             if self.problem is not None or time.monotonic() >= deadline:
                 return False
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._moved.wait(), deadline - time.monotonic())
         return True
+
+    def is_full(self, size: int) -> bool:
+        """Whether there is as much log as so many bytes, with what is being written."""
+        return self._pending.size + self._log.waiting > size
+
+    def trouble(self) -> str | None:
+        """What is wrong, as anybody may read it; None if nothing is. In any thread."""
+        if damaged := self._store.locations.damaged_files():
+            names = ", ".join(path.name for path in damaged)
+            return (
+                f"the disk has damaged what was acknowledged: {names} in the store's wal/damaged; flowlog verify says more"
+            )
+        if self.problem is not None:  # not why: that names paths and processes
+            return "records cannot be moved into flows; the service's standard error says why"
+        return None
 
     async def run(self) -> None:
         """Moves until it is stopped, and then once more."""
@@ -153,11 +176,25 @@ class Mover:
     def _move(self, segment: Segment) -> None:
         """Runs in a thread of its own."""
         locations = self._store.locations
+        if segment.attempt is not None and is_committed(
+            locations, segment.attempt
+        ):  # by a service that was killed, or was not told
+            with locked(locations, LOCK_SECONDS):
+                recover(locations)
+        else:
+            self._count(segment)
+        self._keys.keep(segment.keys)
+        wal.remove(locations, segment.name)
+
+    def _count(self, segment: Segment) -> None:
+        locations = self._store.locations
         path = locations.segment(segment.name)
 
-        def note(attempt: str) -> None:
-            wal.note_move(locations, segment.name, attempt)
-            segment.attempt = attempt
+        def note(run: RunRecord) -> None:
+            if run.sources[0].digest != segment.digest:
+                raise StoreDamaged(str(path), "what was read of it is not what was acknowledged")
+            wal.note_move(locations, segment.name, run.attempt)
+            segment.attempt = run.attempt
 
         options = IngestOptions(
             format="json",
@@ -166,8 +203,34 @@ class Mover:
             zero_bytes=wal.zero_bytes_of(segment.name),
             wait_seconds=LOCK_SECONDS,
         )
+        _make_anew_if_damaged(locations, segment)
         summary = self._store.ingest([str(path)], options, of_log=note)
         if summary.ingested + len(summary.plan.known) + len(summary.plan.twins) != 1:
             raise StoreDamaged(str(path), "it was counted before with other content")
-        self._keys.keep(segment.keys, int(time.time()) - KEPT_SECONDS)
-        wal.remove(locations, segment.name)
+
+
+def _make_anew_if_damaged(locations: Locations, segment: Segment) -> None:
+    path = locations.segment(segment.name)
+    try:
+        is_whole = files.digest(path) == segment.digest
+    except OSError:
+        is_whole = False
+    if is_whole:
+        return
+    _logger.error("the disk has damaged or lost %s; it is made anew from memory, and nothing is lost", path)
+    with files.writing(path):
+        wal.replace(locations, path, b"".join(segment.requests))
+
+
+def find_move(locations: Locations, name: str) -> str | None:
+    """The attempt to commit a run that has moved a segment, by the ledger, if one has.
+
+    It reads the records from the newest on, and all where there is none: to be asked only where a note is damaged. The store
+    may have been somewhere else then.
+    """
+    path = f"/{locations.wal.name}/{name}"
+    for run_id in reversed(locations.run_ids()):
+        run = read_run(locations, run_id)
+        if any(source.path.endswith(path) for source in run.sources):
+            return run.attempt
+    return None

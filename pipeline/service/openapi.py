@@ -166,7 +166,7 @@ def _post() -> dict[str, Any]:
         "responses": {
             "200": {"description": "Counted."},
             "400": _refusal("A record is bad, and none counts."),
-            "413": _refusal("Too long a body, or too many records."),
+            "413": _refusal("Too long a body, or too many records or hours."),
             "415": _refusal("The body is not application/json."),
             "422": _refusal("The Idempotency-Key came before with other records."),
             "503": _refusal("The records could not be written, and none counts; try again later."),

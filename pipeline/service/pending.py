@@ -7,12 +7,12 @@ to it that no answer has it twice or not at all.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.service.records import read_lines
+from pipeline.store.files import new_digest
 from pipeline.store.locations import Locations
 from pipeline.store.partitions import summarise_partition
 from pipeline.store.wal import Mark, is_moved
@@ -38,6 +38,7 @@ class Segment:
         bytes_by_hour: Its hours, and the sum of both directions over all keys of each.
         keys: Its Idempotency-Keys, each with when it came and the digest of its records.
         attempt: The attempt to commit a run that is moving it, once there is one.
+        requests: Its requests, as they stand in its file: so the file can be made anew where the disk damages it.
     """
 
     name: str
@@ -47,18 +48,26 @@ class Segment:
     bytes_by_hour: dict[int, int] = field(default_factory=dict)
     keys: dict[str, tuple[int, str]] = field(default_factory=dict)
     attempt: str | None = None
+    requests: list[bytes] = field(default_factory=list)
+    _digest: Any = field(default_factory=new_digest)
     _totals: dict[int, dict[Key, Sums]] = field(default_factory=dict)
-    _unsummed: deque[bytes] = field(default_factory=deque)
+    _summed: int = 0
 
-    def add(self, lines: bytes, records: int, bytes_by_hour: dict[int, int], mark: Mark, size: int) -> None:
+    @property
+    def digest(self) -> str:
+        """The digest of what its file must be."""
+        return str(self._digest.hexdigest())
+
+    def add(self, data: bytes, records: int, bytes_by_hour: dict[int, int], mark: Mark) -> None:
         """Takes a request in that is on disk now."""
-        self.size += size
+        self.size += len(data)
         self.records += records
         if mark.key is not None and mark.content is not None:
             self.keys[mark.key] = (mark.at, mark.content)
         for hour, added in bytes_by_hour.items():
             self.bytes_by_hour[hour] = self.bytes_by_hour.get(hour, 0) + added
-        self._unsummed.append(lines)
+        self.requests.append(data)
+        self._digest.update(data)
 
     async def totals(self, hour: int) -> list[tuple[Key, Sums]]:
         """The sums of an hour over at least what is there now."""
@@ -69,13 +78,13 @@ class Segment:
         """Sums at least what is there now; others get their turn in between.
 
         Requests are summed when somebody asks: while nobody does, a POST need not pay for it, and the job that moves the
-        segment sums by itself. Until then they are kept as they stand in the log, in a third of a record's memory.
+        segment sums by itself.
         """
         since_turn = 0
-        for _ in range(len(self._unsummed)):
-            if not self._unsummed:  # somebody else who asks has summed them meanwhile
-                break
-            records = read_lines(self._unsummed.popleft())
+        there = len(self.requests)
+        while self._summed < there:  # somebody else who asks may sum them meanwhile
+            records = read_lines(self.requests[self._summed])
+            self._summed += 1
             self._sum(records)
             since_turn += len(records)
             if since_turn > _RECORDS_A_TURN:
@@ -176,6 +185,11 @@ class Pending:
             if (found := segment.keys.get(key)) and found[0] >= since:
                 return found[1]
         return None
+
+    @property
+    def newest_key(self) -> int:
+        """When the newest of its Idempotency-Keys came; 0 where there is none."""
+        return max((at for segment in self.segments for at, _ in segment.keys.values()), default=0)
 
 
 def bytes_by_hour(records: Iterable[Any]) -> dict[int, int]:

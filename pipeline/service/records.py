@@ -23,6 +23,8 @@ __all__ = ["MAX_RECORDS", "NAMES", "Checker", "Problem", "TooManyRecords", "Unfi
 MAX_RECORDS = 100_000
 #: Bodies from here on are decoded with a turn for everybody else in between.
 _LONG = 1 << 20
+#: The most different hours. Each is a file that the move into `flows/` makes anew; forty days' hours at once are no traffic.
+MAX_HOURS = 1_000
 
 #: In a record that has its six keys once, no other key, and no escapes: those of the keys, and those of the texts.
 _QUOTES = 2 * len(FIELDS) + 2 * sum(pa.types.is_string(field.type) for field in FIELDS)

@@ -26,13 +26,14 @@ from pipeline.service import limits
 from pipeline.service.app import MAX_PENDING, App
 from pipeline.service.connection import Connection
 from pipeline.service.hosts import ANY, Hosts, name_of
-from pipeline.service.keys import Keys
 from pipeline.service.limits import REQUEST_SECONDS
 from pipeline.service.log import Log
-from pipeline.service.mover import Mover
+from pipeline.service.mover import Mover, find_move
 from pipeline.service.pending import Pending, Segment, bytes_by_hour
 from pipeline.service.records import read_lines
 from pipeline.store import wal
+from pipeline.store.keys import Keys
+from pipeline.store.locations import Locations
 from pipeline.store.lock import served
 
 _logger = logging.getLogger(__name__)
@@ -118,7 +119,10 @@ async def opened(store: FlowStore, options: ServeOptions, listener: socket.socke
     for segment in _recovered(store):
         pending.add(segment)
     log = Log(store.locations, options.zero_bytes, pending)
-    keys = Keys(store.locations.keys)
+    keys = Keys(store.locations)
+    keys.go_on_from(pending.newest_key)
+    for problem in wal.put_aside_problems(store.locations):
+        _logger.error("%s", problem)
     mover = Mover(store, log, pending, keys, options.flush_seconds, options.flush_bytes)
     moving = asyncio.create_task(mover.run())
     max_pending = MAX_PENDING * options.flush_bytes
@@ -135,19 +139,31 @@ async def opened(store: FlowStore, options: ServeOptions, listener: socket.socke
 
 
 def _recovered(store: FlowStore) -> Iterator[Segment]:
-    """What a service that was killed has left: each segment cut to its whole requests, with its totals and keys."""
-    moves = wal.noted_moves(store.locations)
+    """What a service that was killed has left: the whole requests of each segment, with their totals and keys."""
+    moves = _known_moves(store.locations)
     for name in store.locations.segments():
         segment = Segment(name, time.monotonic(), attempt=moves.get(name))
-        for logged in wal.mend(store.locations, name):
+        for logged in wal.mend(store.locations, name).requests:
             try:
-                records = read_lines(logged.lines)
+                records = read_lines(logged.data)
             except msgspec.DecodeError as error:
                 raise StoreDamaged(str(store.locations.segment(name)), f"its records are none: {error}") from error
-            segment.add(logged.lines, len(records), bytes_by_hour(records), logged.mark, logged.end - segment.size)
+            segment.add(logged.data, len(records), bytes_by_hour(records), logged.mark)
         if segment.size:
             _logger.info("found %d acknowledged records in %s", segment.records, name)
             yield segment
+
+
+def _known_moves(store: Locations) -> dict[str, str]:
+    """The attempt to commit a run that was to move each segment, by the notes; where one of these is damaged, by the ledger."""
+    moves = wal.noted_moves(store)
+    if not moves.is_damaged:
+        return moves.attempts
+    _logger.error("%s is damaged; the ledger tells what was moved, and the file is made anew", store.moves)
+    found = {name: moves.attempts.get(name) or find_move(store, name) for name in store.segments()}
+    attempts = {name: attempt for name, attempt in found.items() if attempt is not None}
+    wal.note_moves(store, attempts)
+    return attempts
 
 
 def make_server(app: App, greeting: str) -> Server:

@@ -81,9 +81,18 @@ class Locations:
         return self.wal / "lock"
 
     @property
-    def move(self) -> Path:
-        """The note of which run is moving which segments."""
-        return self.wal / "move.json"
+    def moves(self) -> Path:
+        """The notes of which run is moving which segment."""
+        return self.wal / "moves.jsonl"
+
+    @property
+    def damaged(self) -> Path:
+        """The folder with files of the service's log that the disk has damaged."""
+        return self.wal / "damaged"
+
+    def damaged_files(self) -> list[Path]:
+        """Those files."""
+        return [self.damaged / name for name in sorted(_names(self.damaged, re.compile(r"(.+)")))]
 
     @property
     def keys(self) -> Path:

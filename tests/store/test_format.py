@@ -71,7 +71,7 @@ def test_the_page_has_the_files_of_the_log_and_what_a_request_says(tmp_path):
         store = service.store.locations
         listed = {name for (cell,) in first_columns("wal/", 1) for name in re.split("`, `", cell)}
         (segment,) = store.segments()
-        expected = {segment.replace(segment.split(".")[0], "S"), "move.json", "keys.sqlite", "lock"}
+        expected = {segment.replace(segment.split(".")[0], "S"), "moves.jsonl", "keys.sqlite", "lock"}
         assert {path.name.replace(segment.split(".")[0], "S") for path in store.wal.iterdir()} - {
             "keys.sqlite-wal",
             "keys.sqlite-shm",
@@ -80,4 +80,4 @@ def test_the_page_has_the_files_of_the_log_and_what_a_request_says(tmp_path):
         *records, last = [json.loads(line) for line in store.segment(segment).read_text().splitlines()]
     assert set(last) - set(records[0]) == {"request"}
     assert set(last["request"]) <= listed
-    assert listed - expected - set(last["request"]) == {"S.accept.jsonl"}
+    assert listed - expected - set(last["request"]) == {"S.accept.jsonl", "damaged/"}

@@ -7,8 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from pipeline.errors import StoreDamaged, StoreUnwritable
-from pipeline.service.keys import KEPT_SECONDS, Keys
+from pipeline.store.keys import KEPT_SECONDS
 from tests.service.conftest import record, running
 from tests.service.test_log import disk  # noqa: F401 - a fixture
 
@@ -81,50 +80,46 @@ class TestRetries:
         assert service.get(hour=1) == [record()]
 
     @pytest.mark.parametrize("moved", [False, True])
-    def test_it_is_forgotten_after_a_day(self, service, monkeypatch, moved):
+    def test_it_is_forgotten_after_a_day(self, service, moved):
+        keys = service.app._keys
         service.post([record()], Idempotency_Key="k")
         if moved:
             service.move()
-        now = time.time()
-        monkeypatch.setattr(time, "time", lambda: now + KEPT_SECONDS - 5)
+        keys._before += KEPT_SECONDS - 5
         service.post([record()], Idempotency_Key="k")
         assert service.get(hour=1) == [record()]
-        monkeypatch.setattr(time, "time", lambda: now + KEPT_SECONDS + 5)
+        keys._before += 10
         service.post([record()], Idempotency_Key="k")
         assert service.get(hour=1) == [record(bytes_tx=2, bytes_rx=4)]
         service.move()
-        with closing(sqlite3.connect(service.store.locations.keys)) as keys:
-            assert keys.execute("SELECT count(*) FROM keys").fetchone() == (1,)
+        keys._before += 2 * KEPT_SECONDS
+        service.post([record()])
+        service.move()
+        with closing(sqlite3.connect(service.store.locations.keys)) as database:
+            assert database.execute("SELECT count(*) FROM keys WHERE day >= 0").fetchone() == (0,)
+
+    @pytest.mark.parametrize("jump", [-2 * KEPT_SECONDS, 2 * KEPT_SECONDS])
+    @pytest.mark.parametrize("moved", [False, True])
+    def test_a_clock_that_jumps_forgets_nothing(self, tmp_path, monkeypatch, jump, moved):
+        now = time.time()
+        with running(tmp_path / "store", flush_seconds=3600) as service:
+            service.post([record()], Idempotency_Key="before")
+            monkeypatch.setattr(time, "time", lambda: now + jump)
+            service.post([record()], Idempotency_Key="meanwhile")
+            if moved:
+                service.move()
+            monkeypatch.undo()
+            for key in ("before", "meanwhile"):
+                assert service.post([record()], Idempotency_Key=key).status == 200
+            assert service.get(hour=1) == [record(bytes_tx=2, bytes_rx=4)]
+        monkeypatch.setattr(time, "time", lambda: now + jump)
+        with running(tmp_path / "store", flush_seconds=3600) as service:
+            for key in ("before", "meanwhile"):
+                assert service.post([record()], Idempotency_Key=key).status == 200
+            assert service.get(hour=1) == [record(bytes_tx=2, bytes_rx=4)]
 
     @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\xe9"])
     def test_400_for_an_odd_key(self, service, key):
         answer = service.post([record()], Idempotency_Key=key)
         assert (answer.status, answer.text) == (400, "The Idempotency-Key must have 1 to 255 visible ASCII characters")
         assert service.get(hour=1) == []
-
-
-class TestTheFile:
-    def test_keeps_and_forgets(self, tmp_path):
-        keys = Keys(tmp_path / "keys.sqlite")
-        keys.keep({"a": (100, "x"), "b": (200, "y")}, since=0)
-        assert [keys.find(key, 0) for key in "abc"] == ["x", "y", None]
-        assert keys.find("a", 101) is None
-        keys.keep({"a": (300, "z")}, since=150)
-        keys.close()
-        keys = Keys(tmp_path / "keys.sqlite")
-        assert [keys.find(key, 0) for key in "abc"] == ["z", "y", None]
-        keys.close()
-
-    def test_what_is_no_database_is_refused(self, tmp_path):
-        (tmp_path / "keys.sqlite").write_bytes(b"torn" * 1000)
-        with pytest.raises(StoreUnwritable, match=r"keys\.sqlite: file is not a database"):
-            Keys(tmp_path / "keys.sqlite")
-
-    def test_a_database_that_breaks_is_said(self, tmp_path):
-        keys = Keys(tmp_path / "keys.sqlite")
-        keys._writing.execute("DROP TABLE keys")
-        with pytest.raises(StoreDamaged):
-            keys.find("a", 0)
-        with pytest.raises(StoreUnwritable):
-            keys.keep({"a": (1, "x")}, 0)
-        keys.close()
