@@ -2,6 +2,7 @@
 
 import io
 import os
+import time
 from dataclasses import replace
 
 import pytest
@@ -169,6 +170,14 @@ class TestPlanning:
         made = plan_of(tmp_path, "a.csv", counted=[counted])
         assert [source.path.name for source in made.changed] == ["a.csv"]
         assert made.new == []
+
+    @pytest.mark.parametrize("age", [0, 3600])
+    def test_files_from_the_future_are_counted(self, raw, tmp_path, age):
+        """A clock was set back since they were written."""
+        tomorrow = time.time() + 24 * 3600
+        for path in raw.rglob("*"):
+            os.utime(path, (tomorrow, tomorrow))
+        assert len(plan_of(tmp_path, ".", min_age_seconds=age).new) == 4
 
     @pytest.mark.parametrize(("age", "young"), [(0, 0), (3600, 4)])
     def test_files_that_are_too_young_are_left_for_the_next_run(self, raw, tmp_path, age, young):
