@@ -37,7 +37,7 @@ from pipeline.store.wal import Mark, digest_of, seal
 
 #: How much log may wait to be moved, in `--flush-bytes`, before a POST must wait, and then is refused: what bounds memory
 #: and disk while another run holds the store, or records come faster than they can be moved.
-MAX_PENDING = 8
+MAX_PENDING = 4
 
 #: How many pieces of an answer are made at once; where there are fewer, they were the last.
 _PIECES_AT_ONCE = 2

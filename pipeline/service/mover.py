@@ -63,7 +63,7 @@ class Mover:
         self._size = size
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mover")
         self._due = asyncio.Event()
-        self._moved = asyncio.Event()  # set, and another made, whenever a segment was moved
+        self._moved = asyncio.Event()  # set, and another made, whenever a segment was moved, or could not be
         self._seen: Segment | None = None
         self._stopping = False
         self.moves = 0
@@ -156,6 +156,11 @@ class Mover:
         elif problem is None and self.problem is not None:
             _logger.warning("the log can be moved into flows again")
         self.problem = problem
+        self._wake_who_waits()
+
+    def _wake_who_waits(self) -> None:
+        self._moved.set()
+        self._moved = asyncio.Event()
 
     async def _move_or_say(self, segment: Segment) -> str | None:
         """Moves a segment; a failure keeps it where it is, and does not keep others from going on."""
@@ -167,8 +172,7 @@ class Mover:
             _logger.exception("cannot move %s", segment.name)
             return f"{segment.name}: {type(error).__name__}: {error}"
         self._pending.remove(segment)
-        self._moved.set()
-        self._moved = asyncio.Event()
+        self._wake_who_waits()
         self.moves += 1
         self.records += segment.records
         return None

@@ -24,6 +24,8 @@ from pipeline.store.locations import Locations
 
 KEPT_SECONDS = 24 * 3600
 
+#: How long the mover waits for who reads the database from its start to its end, as `verify` does.
+_WAIT_SECONDS = 60
 #: The row that has the clock; no Idempotency-Key is empty.
 _CLOCK = ""
 #: What SQLite says of a damaged file; a flipped bit can make it one that must not be written, or of another format.
@@ -153,7 +155,7 @@ def _opened(store: Locations) -> sqlite3.Connection:
 
 
 def _made(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, check_same_thread=False)
     connection.executescript(
         """
         PRAGMA journal_mode = WAL;
@@ -193,14 +195,18 @@ def _salvage(store: Locations) -> None:
     content = store.keys.read_bytes()
     wal.put_aside(store, store.keys, content)
     draft = store.keys.with_name(store.keys.name + ".tmp")
-    draft.unlink(missing_ok=True)
+    _remove(draft, "", "-wal", "-shm")
     with closing(_made(draft)) as made:
         with made:
             for key, at, found in sorted(_proven_rows(content), key=itemgetter(1)):  # pages keep rows that were replaced
                 made.execute("INSERT OR REPLACE INTO keys VALUES (?, ?, ?)", _row(key, at, found))
         _write_back(made)
         made.execute("PRAGMA journal_mode = DELETE")
-    for suffix in ("-wal", "-shm"):
-        store.keys.with_name(store.keys.name + suffix).unlink(missing_ok=True)
+    _remove(store.keys, "-wal", "-shm")
     draft.replace(store.keys)
     files.sync(store.wal)
+
+
+def _remove(path: Path, *suffixes: str) -> None:
+    for suffix in suffixes:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

