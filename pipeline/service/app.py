@@ -301,10 +301,11 @@ class App:
         summary = await asyncio.to_thread(summarise_partition, self._store.locations, hour)
         published = summary.rows if summary else 0
         added = await additions(self._pending, hour)
-        if (needed := _room_for(published, added)) and not self.answers.take_now(needed):
+        ticket = self.answers.ticket()
+        if (needed := _room_for(published, added)) and not self.answers.take_now(needed, ticket):
             del added  # a copy, and who waits should not have one
             try:
-                await self.answers.take(needed, limits.ROOM_SECONDS)
+                await self.answers.take(needed, limits.ROOM_SECONDS, ticket)
             except TimeoutError:
                 raise refused(503, "There are too many long answers at once; try again later", _RETRY) from None
             added = await additions(self._pending, hour)

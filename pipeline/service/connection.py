@@ -103,6 +103,7 @@ class Connection(asyncio.BufferedProtocol):
         self._state = State.HEAD
         self._is_new = True
         self._is_paused = False
+        self._has_ended = False
         self._ahead = bytearray()  # what has come and was not looked at
         self._searched = 0
         self._request: Request | None = None
@@ -111,6 +112,7 @@ class Connection(asyncio.BufferedProtocol):
         self._received = 0
         self._framed = 0
         self._room = 0  # what it has of the room for bodies
+        self._ticket = 0  # its place among those who wait for that
         self._task: asyncio.Task[None] | None = None
 
     # --- what the event loop calls -------------------------------------------------------------------------------------
@@ -141,8 +143,9 @@ class Connection(asyncio.BufferedProtocol):
             self._pause()
 
     def eof_received(self) -> bool:
-        self._out.keeps_alive = False
-        return self._state is State.ANSWERING  # a client may close its half and wait for its answer
+        self._has_ended = True  # a client may close its half and wait for its answers
+        self._loop.call_soon(self._go_on)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
@@ -220,7 +223,9 @@ class Connection(asyncio.BufferedProtocol):
         if self._state is State.HEAD and self._out.unread_since is None:
             self._read_heads()
         has_turn = self._state is State.BODY or (self._state is State.HEAD and self._out.unread_since is None)
-        if self._is_paused and (has_turn or self._state is State.LINGERING):
+        if self._has_ended and (has_turn or self._state is State.LINGERING):
+            self._transport.close()  # what it should send will not come
+        elif self._is_paused and (has_turn or self._state is State.LINGERING):
             self._is_paused = False
             self._transport.resume_reading()
 
@@ -259,12 +264,10 @@ class Connection(asyncio.BufferedProtocol):
         except Refused as refusal:
             self._refuse(refusal)
             return
-        length = self._request.length
-        if length == 0:
+        if self._request.length == 0:
             self._answer(self._request)
-        elif length is not None and length > limits.SMALL_BODY_BYTES:
-            self._ask_for_room(length)
         else:
+            self._ticket = self._app.bodies.ticket()
             self._start_body()
 
     # --- bodies --------------------------------------------------------------------------------------------------------
@@ -281,28 +284,33 @@ class Connection(asyncio.BufferedProtocol):
     def _expects_continue(self) -> bool:
         return self._request is not None and self._request.headers.get(b"expect", b"").lower() == b"100-continue"
 
-    def _ask_for_room(self, size: int) -> None:
-        """Has a long body wait until there is room for it. Nothing of it is read until then."""
-        if self._app.bodies.take_now(size):
-            self._room = size
-            self._start_body()
+    def _take_room(self) -> None:
+        """Takes room for what has come of a long body. Where there is none, nothing more of it is read until there is."""
+        size = self._received - self._room
+        if self._received <= limits.SMALL_BODY_BYTES:
+            return
+        if self._app.bodies.take_now(size, self._ticket, self._room):
+            self._room += size
         else:
             self._state = State.WAITING
             self._task = self._loop.create_task(self._wait_for_room(size))
 
     async def _wait_for_room(self, size: int) -> None:
+        started = self._loop.time()
         try:
-            await self._app.bodies.take(size, limits.ROOM_SECONDS)
+            await self._app.bodies.take(size, limits.ROOM_SECONDS, self._ticket, self._room)
         except TimeoutError:
             self._task = None
             self._refuse(refused(503, "There are too many requests at once; try again later", _RETRY, closes=True))
             return
         self._task = None
-        self._room = size
+        self._room += size
         if self._state is State.CLOSED:
             self._give_back_room()
         else:
+            since = self.since + self._loop.time() - started  # the client had not the turn meanwhile
             self._start_body()
+            self.since = since
             self._go_on()
 
     def _read_body(self, data: memoryview) -> None:
@@ -324,6 +332,8 @@ class Connection(asyncio.BufferedProtocol):
             else:
                 self._out.refuse(self._refusal)
                 self._finish()
+        elif self._refusal is None:
+            self._take_room()
 
     def _read_chunks(self, request: Request, data: memoryview) -> None:
         events = self._events
@@ -346,8 +356,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._out.keeps_alive = False
             request.body, self._events = events.body, None
             self._answer(request)
-        elif self._received > limits.SMALL_BODY_BYTES and not self._room:
-            self._ask_for_room(self._app.max_body)
+        else:
+            self._take_room()
 
     def _give_back_room(self) -> None:
         room, self._room = self._room, 0
@@ -436,6 +446,6 @@ def _refusal_of(head: bytearray, searched: int) -> Refused | None:
         return refused(400, "The request is not valid HTTP/1.1: lines must end with CR and LF", closes=True)
     if not (_LINE.match(head) if line else _METHOD.match(head)):
         return refused(400, "The request is not valid HTTP/1.1: it must begin with a method and a target", closes=True)
-    if len(head) >= limits.MAX_HEAD_BYTES and not head.endswith(b"\r\n\r\n"):
+    if len(head) > limits.MAX_HEAD_BYTES:
         return refused(431, f"The head must have at most {limits.MAX_HEAD_BYTES:,} bytes", closes=True)
     return None

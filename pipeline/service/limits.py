@@ -28,7 +28,7 @@ LINGER_SECONDS = 5.0
 #: How long to wait for room in a budget.
 ROOM_SECONDS = 30.0
 #: While others wait for room, who holds some must be so quick, in bytes a second, after some seconds that are free.
-LEAST_RATE = 256 << 10
+LEAST_RATE = 2 << 20
 FREE_SECONDS = 5.0
 #: How long requests that are under way may take when the service ends.
 SHUTDOWN_SECONDS = 15.0
@@ -46,8 +46,9 @@ MAX_HEADERS = 100
 
 #: A body up to here needs no room: as many as there are connections fit beside the budgets.
 SMALL_BODY_BYTES = 64 << 10
-#: Longer bodies share this; each waits until there is room for all of it, and holds the room until its answer. Behind it
-#: stand the body, and then the lines for the log, in the same order of size. One that is longer than all of it goes alone.
+#: Longer bodies share this: each takes room as it comes, is not read on while there is none, and holds the room until its
+#: answer. The oldest of them always goes on, so that `--max-body` comes on top. Behind the room stand the body, and then
+#: the lines for the log, which are no longer.
 BODIES_BYTES = 96 << 20
 #: A body in chunks may need so many more bytes for its framing than for its content: else 400. Chunks of a byte need five
 #: for one; a chunk may have any amount of extensions, which nobody needs.

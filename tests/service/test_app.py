@@ -2,11 +2,12 @@
 
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline.service import app, records
-from tests.service.conftest import EXAMPLE, JSON, record, running
+from pipeline.service import limits, records
+from tests.service.conftest import EXAMPLE, JSON, record, running, wait_until
 
 
 def plain(answer):
@@ -86,6 +87,11 @@ class TestPost:
             ],
         }
 
+    def test_of_many_problems_some_are_told_and_of_the_rest_how_many(self, shared):
+        answer = shared.post([{}] * 1000, Accept="application/problem+json")
+        assert (answer.status, len(answer.json["errors"]), answer.json["more"]) == (400, 100, 5900)
+        assert len(answer.body) < 20_000
+
     @pytest.mark.parametrize(
         ("accept", "content_type"),
         [
@@ -156,14 +162,47 @@ class TestLimits:
         assert shared.post([record(104)] * 3).status == 413
         assert shared.get(hour=104) == []
 
-    def test_503_when_too_much_is_in_memory(self, shared, monkeypatch):
-        monkeypatch.setattr(app, "MAX_IN_FLIGHT", 1000)
-        answer = shared.post([record(104)] * 100)
-        assert answer.status == 503
-        assert answer.headers["retry-after"] == "5"
-        monkeypatch.undo()
-        assert shared.app._in_flight == 0
-        assert shared.post([record(105)] * 100).status == 200
+    def test_long_bodies_wait_for_each_other_and_are_refused_when_that_takes_too_long(self, shared, monkeypatch):
+        monkeypatch.setattr(limits, "SMALL_BODY_BYTES", 1000)
+        monkeypatch.setattr(limits, "ROOM_SECONDS", 0.3)
+        monkeypatch.setattr(shared.app.bodies, "_size", 20_000)
+        body = json.dumps([record(104)] * 200).encode()
+        head = f"POST /flows HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        chunked = head.replace(f"content-length: {len(body)}", "transfer-encoding: chunked")
+
+        def begun(head, start):
+            connection = socket.create_connection(("127.0.0.1", shared.port), timeout=20)
+            connection.sendall(head.encode() + start)
+            return connection
+
+        with begun(head, body[:11_000]) as first:
+            wait_until(lambda: shared.app.bodies.used == 11_000)
+            assert shared.post([record(105)]).status == 200  # a small one needs no room
+            with begun(head, body[:11_000]) as refused:
+                answer = refused.recv(1000)
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nretry-after: 5\r\n" in answer
+            monkeypatch.setattr(limits, "ROOM_SECONDS", 30)
+            start = b"%x\r\n%b\r\n" % (11_000, body[:11_000])
+            with begun(head, body[:11_000]) as second, begun(chunked, start) as third:
+                wait_until(lambda: len(shared.app.bodies._waiting) == 2)
+                first.sendall(body[11_000:])
+                second.sendall(body[11_000:])
+                third.sendall(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body) - 11_000, body[11_000:]))
+                for connection in (first, second, third):
+                    assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+        wait_until(lambda: shared.app.bodies.used == 0)
+        assert shared.get(hour=104) == [record(104, bytes_tx=600, bytes_rx=1200)]
+
+    def test_where_all_wait_for_room_the_oldest_goes_on(self, shared, monkeypatch):
+        monkeypatch.setattr(limits, "SMALL_BODY_BYTES", 1000)
+        monkeypatch.setattr(shared.app.bodies, "_size", 8_000)
+        body = json.dumps([record(107)] * 200).encode()
+        with ThreadPoolExecutor(20) as pool:
+            waiting = [pool.submit(shared.ask, "POST", "/flows", iter([body[:6000], body[6000:]]), JSON) for _ in range(20)]
+            assert [answer.result().status for answer in waiting] == [200] * 20
+        wait_until(lambda: shared.app.bodies.used == 0)
+        assert shared.get(hour=107)[0]["bytes_tx"] == 4000
 
     def test_an_hours_bytes_stay_within_64_bits_whatever_comes(self, service):
         large = [record(bytes_tx=2**53 - 1, bytes_rx=2**53 - 1, src_app=f"a{number}") for number in range(100)]
