@@ -39,12 +39,12 @@ def hourly(raw: str, store: str) -> None:
 def aged(store: str, sources: str, runs: str, out: str) -> None:
     """The same store, with other sources in its ledger until it has so many, in so many runs.
 
-    Only the ledger ages: no partition has what these sources would have added, so `verify` would object.
+    Only the ledger ages: these sources had no rows, so that the totals are those of all runs.
     """
     shutil.copytree(store, out)
     grown = FlowStore(out)
     (run,) = grown.runs()
-    template = replace(run.sources[0], hours=[])
+    template = replace(run.sources[0], hours=[], read=0, valid=0, rejected=0, bytes_tx=0, bytes_rx=0)
     first, until, others = len(run.sources), int(sources), int(runs) - 1
 
     def old_runs() -> Iterator[RunRecord]:

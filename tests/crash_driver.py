@@ -3,7 +3,7 @@
 Run by `test_crash.py` in a process of its own, because it forks: the imports are paid once, and each run still is
 a process that a SIGKILL ends without any clean-up.
 
-    python -m tests.crash_driver FOLDER [ingest|replace|drop] [once|twice|every]
+    python -m tests.crash_driver FOLDER [ingest|replace|drop|forget] [once|twice|every]
 
 FOLDER has raw files in `raw` and a store in `base`. `twice` kills the recovery as well, at one step for each, `every` at
 each step for each. Prints how many steps there are, and each step behind which something was wrong.
@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd  # noqa: F401 - see conftest.py
@@ -21,12 +22,13 @@ import pyarrow.parquet as pq
 
 import pipeline.validation  # noqa: F401 - paid once, before the forks
 from pipeline import staging
+from pipeline.errors import UsageError
 from pipeline.ingest import IngestOptions, ingest
 from pipeline.ledger import read_runs
 from pipeline.rejects import find_rejects
 from pipeline.schema import PARTITION_SCHEMA, flow_schema
 from pipeline.store.locations import Locations
-from pipeline.undo import drop
+from pipeline.undo import drop, forget
 from pipeline.verify import verify
 
 #: The operations that change something on disk, or make it durable.
@@ -73,7 +75,14 @@ ACTIONS = {
     "ingest": lambda raw, store: ingest([str(raw)], store, IngestOptions(workers=1)),
     "replace": lambda raw, store: ingest([str(raw)], store, IngestOptions(workers=1, replace_changed=True)),
     "drop": lambda raw, store: drop(store, before=2),
+    "forget": lambda raw, store: forget_once(store, raw / "a.csv"),
 }
+
+
+def forget_once(store, path):
+    """Forgets a source; a source that is forgotten already is none."""
+    with suppress(UsageError):
+        forget(store, [str(path)])
 
 
 def run_in_child(action, raw, store, fatal=0):

@@ -206,7 +206,10 @@ class TestWhatPlainReadersFollow:
         while len(path) < 3800:
             path += "/d"
             os.mkdir(path)  # noqa: PTH102 - pathlib cannot, so deep
-        assert problems(store) == [f"{path}: is no folder of the store"]
+        try:
+            assert problems(store) == [f"{path}: is no folder of the store"]
+        finally:
+            os.removedirs(path)  # nor can whoever clears the tests' folders away
 
     def test_a_store_whose_own_folders_are_links_to_another_disk_is_sound(self, store, tmp_path):
         for name in ("flows", "runs"):

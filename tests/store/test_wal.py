@@ -267,3 +267,8 @@ class TestIsMoved:
         store.partition(7).parent.mkdir(parents=True)
         staged.rename(store.partition(7))
         assert wal.is_moved(store, attempt, 7)
+
+    def test_is_not_misled_by_another_run_that_took_the_number_of_one_that_was_killed(self, store):
+        store.runs.mkdir()
+        write_record(store.record_of("00000001"), {"attempt": "00000001-aaaaaaaaaaaaaaaa", "run_id": "00000001"})
+        assert not wal.is_moved(store, "00000001-bbbbbbbbbbbbbbbb", 7)
