@@ -11,13 +11,12 @@ from typing import BinaryIO, Protocol, cast
 
 from pipeline import readers
 from pipeline.aggregation import HourlyTotals
-from pipeline.content import SMALL_BYTES, DigestingFile, content_of
+from pipeline.content import SMALL_BYTES, DigestingFile, small_text
 from pipeline.errors import NoValidRow, SourceChanged, SourceError, StrictRunStopped, UnknownFormat, UnreadableSource
 from pipeline.interpretation import Interpretation
 from pipeline.ledger import SourceRecord
 from pipeline.readers.addresses import AppMap
 from pipeline.readers.blocks import BLOCK_BYTES
-from pipeline.readers.compression import decompressed_small
 from pipeline.readers.interface import Batch, Format, ReadOptions, Split
 from pipeline.readers.joined import JoinedText, parts_of
 from pipeline.rejects import RejectSpool
@@ -201,19 +200,17 @@ class SourceCounter:
         joined: dict[tuple[str, bytes], JoinedTally] = {}
         size = 0
         for source in sources:
-            data = source.small_content()
-            text = decompressed_small(data, _JOINED_BYTES) or b""
+            read = source.text or small_text(source)
+            text = read.data if read and len(read.data) <= _JOINED_BYTES else b""
             line = text.partition(b"\n")[0]
             if line not in told:
                 told[line] = readers.format_told_by(line, self._interpretation.format)
             known, split = told[line] or (None, None)
             parts = parts_of(text, split) if split else None
-            if known is None or parts is None:
+            if known is None or parts is None or read is None:
                 continue
-            content = content_of(text)
-            if source.digest not in ("", content.digest):
+            if source.digest not in ("", read.content.digest):
                 continue  # it has changed, as reading it alone will tell
-            packed_digest = content.digest if data is text else files.digest_of_bytes(data)
             header, records = parts
             if size + len(records) > _JOINED_BYTES:
                 yield from joined.values()
@@ -222,7 +219,9 @@ class SourceCounter:
                 joined[known.name, header] = JoinedTally(JoinedText(known, header), [])
             group = joined[known.name, header]
             group.text.add(records)
-            group.tallies.append(SourceTally(source, RejectSpool(self._scratch), known.name, content, packed_digest))
+            group.tallies.append(
+                SourceTally(source, RejectSpool(self._scratch), known.name, read.content, read.packed_digest)
+            )
             size += len(records)
         yield from joined.values()
 
