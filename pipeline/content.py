@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import xxhash
 
@@ -269,3 +269,36 @@ class DigestingFile(io.RawIOBase):
         while self.read(_BLOCK):
             pass
         return self._digester.content()
+
+
+class Watch:
+    """Takes the digests of a file while it is read, and of what is packed in it.
+
+    Args:
+        file: The file, open at its start.
+
+    Attributes:
+        packed: The file, to be read instead.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._packed = self._unpacked = DigestingFile(file)
+        self.packed = cast("BinaryIO", self._packed)
+
+    def unpacked(self, stream: BinaryIO) -> BinaryIO:
+        """What is to be read instead of the file's content, which is the file itself where nothing is packed."""
+        if stream is not self.packed:
+            self._unpacked = DigestingFile(stream)
+        return cast("BinaryIO", self._unpacked)
+
+    def content(self) -> Content:
+        """The whole content; reads what was not read.
+
+        Raises:
+            SourceError: It cannot be unpacked to its end.
+        """
+        return self._unpacked.content()
+
+    def packed_digest(self) -> str:
+        """The digest of the file's bytes as they lie."""
+        return self._packed.content().digest

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import Protocol
 
 from pipeline import readers
 from pipeline.aggregation import HourlyTotals
-from pipeline.content import SMALL_BYTES, DigestingFile, small_text
+from pipeline.content import SMALL_BYTES, Watch, small_text
 from pipeline.errors import NoValidRow, SourceChanged, SourceError, StrictRunStopped, UnknownFormat, UnreadableSource
 from pipeline.interpretation import Interpretation
 from pipeline.ledger import SourceRecord
@@ -88,7 +88,7 @@ class SourceCounter:
         resources: What they may take of the machine.
         progress: Is told how far it has come.
         strict: Whether the first rejected row ends it all.
-        joins: Whether small sources that start alike may be read as one text. A proof reads each alone.
+        alone: Whether each source is read alone: several times as much work for small ones, but no shortcut.
 
     Raises:
         UsageError: The mapping file is unfit.
@@ -101,7 +101,7 @@ class SourceCounter:
         resources: Resources,
         progress: Progress | None = None,
         strict: bool = False,
-        joins: bool = True,
+        alone: bool = False,
     ) -> None:
         self._interpretation = interpretation
         self._read_options = ReadOptions(
@@ -111,7 +111,7 @@ class SourceCounter:
         self._resources = resources
         self._progress = progress or Silent()
         self._strict = strict
-        self._joins = joins
+        self._alone = alone
 
     def new_totals(self) -> HourlyTotals:
         """For the whole run, for each lot that is being read, or for one that waits to be taken over into the run's."""
@@ -143,7 +143,7 @@ class SourceCounter:
         """Counts a lot: what may be read as one text first, then each of the others."""
         totals, waiting = self.new_totals(), _Waiting(self._interpretation.zero_bytes)
         read: dict[str, SourceTally | SourceError] = {}
-        if len(sources) > 1 and self._joins:
+        if len(sources) > 1 and not self._alone:
             for joined in self._join(sources):
                 if self._read_joined(joined, waiting):
                     read.update((tally.source.name, tally) for tally in joined.tallies)
@@ -230,19 +230,19 @@ class SourceCounter:
         source, position = tally.source, 0
         try:
             with source.path.open("rb") as file:
-                raw = cast("BinaryIO", packed := DigestingFile(file))
-                known, opened = readers.open_source(raw, source.name, self._interpretation.format)
+                watch = Watch(file)
+                known, stream = readers.open_source(
+                    watch.packed, source.name, self._interpretation.format, through=watch.unpacked
+                )
                 tally.format = known.name
-                content = packed if opened is raw else DigestingFile(opened)
-                for batch in known.read(cast("BinaryIO", content), self._read_options):
+                for batch in known.read(stream, self._read_options):
                     if stop.is_set():
                         raise UnreadableSource("the run was stopped")
                     yield batch
                     reached = max(position, file.tell())  # a Parquet reader jumps about
                     self._progress.advance(reached - position, batch.read)
                     position = reached
-                tally.content = content.content()
-                tally.packed_digest = packed.content().digest
+                tally.content, tally.packed_digest = watch.content(), watch.packed_digest()
                 if not source.is_unchanged(file.fileno()) or source.digest not in ("", tally.content.digest):
                     raise SourceChanged
         except OSError as error:

@@ -30,8 +30,8 @@ LAYERS = [
     ["service"],
     ["flowstore", "progress"],
     ["ingest", "run", "query", "verify", "undo", "output"],
-    ["counting", "tally", "recount", "staging", "rejects"],
-    ["sources", "ledger", "store", "interpretation", "aggregation", "merging", "validation", "readers"],
+    ["counting", "tally", "recount", "staging", "rejects", "plan"],
+    ["sources", "content", "ledger", "store", "interpretation", "aggregation", "merging", "validation", "readers"],
     ["kernel"],
     ["schema", "errors", "hours", "resources", "values"],
 ]
