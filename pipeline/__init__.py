@@ -23,12 +23,9 @@ _HOMES = {"FlowStore": "pipeline.flowstore", "IngestOptions": "pipeline.ingest",
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import PackageNotFoundError, version  # slow to import, and seldom asked for
+        from pipeline.values import version  # seldom asked for
 
-        try:
-            return version("flowlog")
-        except PackageNotFoundError:  # used from a checkout that was never installed
-            return "0+unknown"
+        return version()
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,19 +2,21 @@
 
 Two sources are one if the digests of their contents agree. One is the start of another if the other's first bytes, as
 many as the one has, have its digest. To ask that of all that was ever counted, each content keeps its head: the digest
-of its first 2^k bytes, with 2^k the largest power of two that is at most its size and 64 KiB. Whatever begins with a
-content, or equals it, has its head among the digests of its own first 1, 2, 4, … 65,536 bytes; so a few digests of a
-file's start tell with which contents it must be compared, and mostly there are none.
+of its first 0, 64, 128, 256, … or 65,536 bytes, of as many of them as it has. Whatever starts with a content, or equals
+it, has its head among the digests of its own first 0, 64, 128, … bytes. So a few digests of a file's start tell with
+which contents it must be compared, and mostly there are none.
 """
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import xxhash
 
 from pipeline.errors import UnreadableSource
 from pipeline.store import files
@@ -22,9 +24,9 @@ from pipeline.store import files
 if TYPE_CHECKING:
     from pipeline.sources import Source
 
-#: The longest start of which a digest is taken, and how many bytes of that digest are kept: it only proposes; the digest
-#: of the whole content decides.
-HEAD_MOST, HEAD_BYTES = 1 << 16, 8
+#: Of so many first bytes a digest is taken. It is a short one, as it only proposes: that of the whole content decides.
+_HEAD_SIZES = (0, *(1 << k for k in range(6, 17)))
+_HEAD_MOST = _HEAD_SIZES[-1]
 _BLOCK = 1 << 18
 #: Files up to this size are read in one go, and so is their content, up to a size of its own.
 SMALL_BYTES, _SMALL_CONTENT = 1 << 18, 1 << 22
@@ -37,7 +39,7 @@ class Content:
     Attributes:
         digest: XXH3-128 of all its bytes, in hexadecimal.
         size: In bytes.
-        head: The start of the XXH3-128 of its head, in hexadecimal; "" if it is empty.
+        head: XXH3-64 of its head, in hexadecimal.
     """
 
     digest: str
@@ -48,6 +50,23 @@ class Content:
 NO_CONTENT = Content("", 0, "")
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A content in memory.
+
+    Attributes:
+        data: All its bytes.
+        content: What identifies it.
+        heads: The digests of its first 0, 64, 128, … bytes.
+        packed_digest: That of the file, as it lies on the disk: XXH3-128, in hexadecimal.
+    """
+
+    data: bytes
+    content: Content
+    heads: Sequence[bytes]
+    packed_digest: str
+
+
 class Digester:
     """Takes the digests of a content that comes piece by piece.
 
@@ -56,46 +75,63 @@ class Digester:
 
     Attributes:
         size: How many bytes have come.
-        heads: The digests of its first 1, 2, 4, … bytes, `HEAD_BYTES` of each.
-        at: The digest at each size that was asked for and reached, in hexadecimal.
+        heads: The digests of its first 0, 64, 128, … bytes.
+        at: The digest at each size that was asked for and reached: XXH3-128, in hexadecimal.
     """
 
     def __init__(self, sizes: Iterable[int] = ()) -> None:
-        self._hash = files.new_digest()
+        self._hash, self._head = files.new_digest(), xxhash.xxh3_64()
         self._asked = sorted(sizes, reverse=True)
-        self._power = 1
         self.size = 0
-        self.heads = bytearray()
+        self.heads: list[bytes] = []
         self.at: dict[int, str] = {}
 
     def update(self, data: bytes | memoryview) -> None:
-        view, end = memoryview(data), self.size + len(data)
-        while (stop := self._next_stop(end)) <= end:
-            self._hash.update(view[: stop - self.size])
+        view = memoryview(data)
+        for stop, is_head in self._stops(self.size + len(view)):
+            self._take(view[: stop - self.size])
             view, self.size = view[stop - self.size :], stop
-            if stop == self._power:
-                self.heads += self._hash.digest()[:HEAD_BYTES]
-                self._power *= 2
-            while self._asked and self._asked[-1] == stop:
-                self.at[self._asked.pop()] = self._hash.hexdigest()
-        self._hash.update(view)
-        self.size = end
+            if is_head:
+                self.heads.append(self._head.digest())
+            else:
+                self.at[stop] = self._hash.hexdigest()
+        self._take(view)
+        self.size += len(view)
 
-    def _next_stop(self, end: int) -> int:
-        """The next size at which a digest is wanted; any behind `end` if none is before it."""
-        power = self._power if self._power <= HEAD_MOST else end + 1
-        return min(power, self._asked[-1]) if self._asked else power
+    def _take(self, view: memoryview) -> None:
+        self._hash.update(view)
+        if len(self.heads) < len(_HEAD_SIZES):
+            self._head.update(view)
+
+    def _stops(self, end: int) -> Iterator[tuple[int, bool]]:
+        """The sizes up to `end` at which a digest is wanted, and whether that is a head's."""
+        while True:
+            head = _HEAD_SIZES[len(self.heads)] if len(self.heads) < len(_HEAD_SIZES) else end + 1
+            asked = self._asked[-1] if self._asked else end + 1
+            if min(head, asked) > end:
+                return
+            if asked < head:
+                self._asked.pop()
+            yield min(head, asked), head <= asked
 
     def content(self) -> Content:
         """What has come."""
-        return Content(self._hash.hexdigest(), self.size, self.heads[-HEAD_BYTES:].hex())
+        self.update(b"")
+        return Content(self._hash.hexdigest(), self.size, self.heads[-1].hex())
 
 
-def content_of(data: bytes) -> Content:
-    """The content that a text in memory is."""
-    digester = Digester()
-    digester.update(data)
-    return digester.content()
+def text_of(data: bytes, packed: bytes | None = None) -> Text:
+    """A content in memory.
+
+    Args:
+        data: All its bytes.
+        packed: Those of the file, where they are others.
+    """
+    view = memoryview(data)
+    heads = [xxhash.xxh3_64_digest(view[:size]) for size in _HEAD_SIZES if size <= len(data)]
+    digest = files.digest_of_bytes(data)
+    packed_digest = digest if packed is None or packed is data else files.digest_of_bytes(packed)
+    return Text(data, Content(digest, len(data), heads[-1].hex()), heads, packed_digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +139,19 @@ class Look:
     """What a look at a source tells.
 
     Attributes:
-        heads: The digests of its content's first 1, 2, 4, … bytes, as `Digester` has them.
+        heads: The digests of its content's first 0, 64, 128, … bytes.
         content: Its content, where that was so small that all of it was read.
+        text: The same in memory, where it was read in one go.
     """
 
-    heads: bytes
+    heads: Sequence[bytes]
     content: Content | None
+    text: Text | None = None
 
     @property
     def head(self) -> str:
-        """The head of the content, as `Content` has it: of one that is longer than the longest head, too."""
-        return self.heads[-HEAD_BYTES:].hex()
+        """The head of the content, as `Content` has it."""
+        return self.heads[-1].hex()
 
 
 def look_at(source: Source) -> Look:
@@ -122,23 +160,24 @@ def look_at(source: Source) -> Look:
     Raises:
         SourceError: It cannot be read or unpacked so far.
     """
+    if text := small_text(source):
+        return Look(text.heads, text.content, text)
     digester = Digester()
-    if (text := _small_text(source)) is not None:
-        digester.update(text)
-        return Look(bytes(digester.heads), digester.content())
     with unpacked(source) as stream:
-        while digester.size <= HEAD_MOST and (block := stream.read(HEAD_MOST + 1 - digester.size)):
+        while digester.size <= _HEAD_MOST and (block := stream.read(_HEAD_MOST + 1 - digester.size)):
             digester.update(block)
-    return Look(bytes(digester.heads), digester.content() if digester.size <= HEAD_MOST else None)
+    content = digester.content()
+    return Look(digester.heads, content if digester.size <= _HEAD_MOST else None)
 
 
-def _small_text(source: Source) -> bytes | None:
+def small_text(source: Source) -> Text | None:
     """The content of a small source, where it can be had in one go."""
     if source.size > SMALL_BYTES or not (data := source.small_content()):
         return None
     from pipeline.readers.compression import decompressed_small  # imports Arrow, which a run without news does without
 
-    return decompressed_small(data, _SMALL_CONTENT)
+    text = decompressed_small(data, _SMALL_CONTENT)
+    return None if text is None else text_of(text, data)
 
 
 @contextmanager
@@ -230,3 +269,36 @@ class DigestingFile(io.RawIOBase):
         while self.read(_BLOCK):
             pass
         return self._digester.content()
+
+
+class Watch:
+    """Takes the digests of a file while it is read, and of what is packed in it.
+
+    Args:
+        file: The file, open at its start.
+
+    Attributes:
+        packed: The file, to be read instead.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._packed = self._unpacked = DigestingFile(file)
+        self.packed = cast("BinaryIO", self._packed)
+
+    def unpacked(self, stream: BinaryIO) -> BinaryIO:
+        """What is to be read instead of the file's content, which is the file itself where nothing is packed."""
+        if stream is not self.packed:
+            self._unpacked = DigestingFile(stream)
+        return cast("BinaryIO", self._unpacked)
+
+    def content(self) -> Content:
+        """The whole content; reads what was not read.
+
+        Raises:
+            SourceError: It cannot be unpacked to its end.
+        """
+        return self._unpacked.content()
+
+    def packed_digest(self) -> str:
+        """The digest of the file's bytes as they lie."""
+        return self._packed.content().digest

@@ -7,17 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import Protocol
 
 from pipeline import readers
 from pipeline.aggregation import HourlyTotals
-from pipeline.content import SMALL_BYTES, DigestingFile, content_of
+from pipeline.content import SMALL_BYTES, Watch, small_text
 from pipeline.errors import NoValidRow, SourceChanged, SourceError, StrictRunStopped, UnknownFormat, UnreadableSource
 from pipeline.interpretation import Interpretation
 from pipeline.ledger import SourceRecord
 from pipeline.readers.addresses import AppMap
 from pipeline.readers.blocks import BLOCK_BYTES
-from pipeline.readers.compression import decompressed_small
 from pipeline.readers.interface import REJECT_BYTES, Batch, Format, ReadOptions, Split
 from pipeline.readers.joined import JoinedText, parts_of
 from pipeline.rejects import RejectSpool
@@ -91,7 +90,7 @@ class SourceCounter:
         resources: What they may take of the machine.
         progress: Is told how far it has come.
         strict: Whether the first rejected row ends it all.
-        joins: Whether small sources that start alike may be read as one text. A proof reads each alone.
+        alone: Whether each source is read alone: several times as much work for small ones, but no shortcut.
 
     Raises:
         UsageError: The mapping file is unfit.
@@ -104,7 +103,7 @@ class SourceCounter:
         resources: Resources,
         progress: Progress | None = None,
         strict: bool = False,
-        joins: bool = True,
+        alone: bool = False,
     ) -> None:
         self._interpretation = interpretation
         self._read_options = ReadOptions(
@@ -114,7 +113,7 @@ class SourceCounter:
         self._resources = resources
         self._progress = progress or Silent()
         self._strict = strict
-        self._joins = joins
+        self._alone = alone
 
     def new_totals(self) -> HourlyTotals:
         """For the whole run, for each lot that is being read, or for one that waits to be taken over into the run's."""
@@ -146,7 +145,7 @@ class SourceCounter:
         """Counts a lot: what may be read as one text first, then each of the others."""
         totals, waiting = self.new_totals(), _Waiting(self._interpretation.zero_bytes)
         read: dict[str, SourceTally | SourceError] = {}
-        if len(sources) > 1 and self._joins:
+        if len(sources) > 1 and not self._alone:
             for joined in self._join(sources):
                 if self._read_joined(joined, waiting):
                     read.update((tally.source.name, tally) for tally in joined.tallies)
@@ -203,19 +202,17 @@ class SourceCounter:
         joined: dict[tuple[str, bytes], JoinedTally] = {}
         size = 0
         for source in sources:
-            data = source.small_content()
-            text = decompressed_small(data, _JOINED_BYTES) or b""
+            read = source.text or small_text(source)
+            text = read.data if read and len(read.data) <= _JOINED_BYTES else b""
             line = text.partition(b"\n")[0]
             if line not in told:
                 told[line] = readers.format_told_by(line, self._interpretation.format)
             known, split = told[line] or (None, None)
             parts = parts_of(text, split) if split else None
-            if known is None or parts is None:
+            if known is None or parts is None or read is None:
                 continue
-            content = content_of(text)
-            if source.digest not in ("", content.digest):
+            if source.digest not in ("", read.content.digest):
                 continue  # it has changed, as reading it alone will tell
-            packed_digest = content.digest if data is text else files.digest_of_bytes(data)
             header, records = parts
             if size + len(records) > _JOINED_BYTES:
                 yield from joined.values()
@@ -224,7 +221,9 @@ class SourceCounter:
                 joined[known.name, header] = JoinedTally(JoinedText(known, header), [])
             group = joined[known.name, header]
             group.text.add(records)
-            group.tallies.append(SourceTally(source, RejectSpool(self._scratch), known.name, content, packed_digest))
+            group.tallies.append(
+                SourceTally(source, RejectSpool(self._scratch), known.name, read.content, read.packed_digest)
+            )
             size += len(records)
         yield from joined.values()
 
@@ -233,19 +232,19 @@ class SourceCounter:
         source, position = tally.source, 0
         try:
             with source.path.open("rb") as file:
-                raw = cast("BinaryIO", packed := DigestingFile(file))
-                known, opened = readers.open_source(raw, source.name, self._interpretation.format)
+                watch = Watch(file)
+                known, stream = readers.open_source(
+                    watch.packed, source.name, self._interpretation.format, through=watch.unpacked
+                )
                 tally.format = known.name
-                content = packed if opened is raw else DigestingFile(opened)
-                for batch in known.read(cast("BinaryIO", content), self._read_options):
+                for batch in known.read(stream, self._read_options):
                     if stop.is_set():
                         raise UnreadableSource("the run was stopped")
                     yield batch
                     reached = max(position, file.tell())  # a Parquet reader jumps about
                     self._progress.advance(reached - position, batch.read)
                     position = reached
-                tally.content = content.content()
-                tally.packed_digest = packed.content().digest
+                tally.content, tally.packed_digest = watch.content(), watch.packed_digest()
                 if not source.is_unchanged(file.fileno()) or source.digest not in ("", tally.content.digest):
                     raise SourceChanged
         except OSError as error:

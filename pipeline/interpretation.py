@@ -12,6 +12,7 @@ from pipeline.content import digest_of
 from pipeline.errors import UnreadableSource, UsageError
 from pipeline.sources import Source
 from pipeline.store import files
+from pipeline.values import version
 
 if TYPE_CHECKING:
     from pipeline.readers.addresses import AppMap
@@ -49,9 +50,7 @@ class Interpretation:
 
     def fingerprint(self) -> str:
         """What tells all this, and this version of flowlog, from all others."""
-        from pipeline import __version__  # which takes long to find out, and is seldom asked for
-
-        return files.digest_of_bytes(json.dumps([__version__, self.to_json()]).encode())
+        return files.digest_of_bytes(json.dumps([version(), self.to_json()]).encode())
 
     def load_apps(self) -> AppMap | None:
         """Loads the mapping file, if there is one.

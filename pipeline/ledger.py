@@ -320,8 +320,9 @@ class Index:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.last = last_indexed(connection)
-        # An empty one need not be asked, as in a store's first run.
-        self._is_empty = connection.execute("SELECT 1 FROM sources").fetchone() is None
+        # What is empty need not be asked, as in a store's first run.
+        self._is_empty = connection.execute("SELECT 1 FROM sources LIMIT 1").fetchone() is None
+        self._has_met = connection.execute("SELECT 1 FROM met LIMIT 1").fetchone() is not None
 
     def digest_at(self, path: str, packed_size: int, mtime_ns: int) -> str | None:
         """What was counted from this path when the file had this size and time of modification; None if nothing was."""
@@ -360,6 +361,8 @@ class Index:
 
     def memory_of(self, path: str, size: int, mtime_ns: int) -> Memory | None:
         """What a file was found to be when it had this size and time of modification."""
+        if not self._has_met:
+            return None
         query = "SELECT * FROM met WHERE path = ? AND size = ? AND mtime_ns = ?"
         found = self._connection.execute(query, (path, size, mtime_ns)).fetchone()
         return found and Memory(*found)

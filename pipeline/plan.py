@@ -12,11 +12,12 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pipeline.content import HEAD_BYTES, Content, Digester, Look, identify, look_at
-from pipeline.errors import EmptySource, SourceError
+from pipeline.content import Content, Digester, Look, identify, look_at
+from pipeline.errors import SourceError
 from pipeline.ledger import Index, Known, Memory
 from pipeline.sources import Failure, Found, Source, name_of
 
@@ -27,6 +28,8 @@ Answer = TypeVar("Answer")
 MapAll = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 #: No content has this digest: a file that could not be read when the run was planned is not counted if it can be later.
 UNREADABLE = "unreadable"
+#: So many bytes of small contents are kept in memory until they are counted; others are read again.
+_KEPT_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,12 @@ class Plan:
         return "it was counted with other content"
 
 
-@dataclass
+@dataclass(slots=True)
 class _Looked:
     """A file that must be compared with others, and what is known of it so far.
 
     Attributes:
-        heads: The digests of its first 1, 2, 4, … bytes.
+        heads: The digests of its first 0, 64, 128, … bytes.
         content: Its content, where it is known.
         counted: The counted sources with rows with all of whose content it starts.
         met: The digests of contents of this run with all of which it starts.
@@ -142,6 +145,7 @@ class _Looked:
             digests: The contents of this run that are known.
         """
         self.content = read.content()
+        self.source = replace(self.source, digest=self.content.digest)
         self.compared |= near
         starts = {digest for size, digest in read.at.items() if size < self.content.size}
         self.met |= starts & digests
@@ -153,10 +157,12 @@ class _Looked:
 class _Sorted:
     """What could be decided of files so far."""
 
+    reading: Callable[[], str]
     looked: list[_Looked] = field(default_factory=list)
     known: dict[str, str] = field(default_factory=dict)  # name -> digest
     plan: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     left_alone: dict[str, str] = field(default_factory=dict)
+    kept_bytes: int = 0
 
     def fail(self, name: str, error: SourceError) -> None:
         self.plan["failed"].append(Failure(name, str(error)))
@@ -182,20 +188,16 @@ def plan(
         reading: Tells how files are read now (`Interpretation.fingerprint`): what is left alone depends on it.
         map_all: How to read many files.
     """
-    so_far = _Sorted(left_alone=dict(found.left_alone))
+    so_far = _Sorted(reading, left_alone=dict(found.left_alone))
     so_far.plan["failed"] += found.failed
-    unread = list(_sift(found, index, min_age_seconds, reading, so_far))
+    unread = list(_sift(found, index, min_age_seconds, so_far))
     for source, look in zip(unread, map_all(_or_error(look_at), unread), strict=True):
         _take_look(source, look, so_far)
     _compare(so_far, index, map_all)
-    for item in so_far.looked:
-        item.source = replace(item.source, digest=item.digest)
     return replace(_decide(so_far, index, same_content, replace_changed), named=found.named)
 
 
-def _sift(
-    found: Found, index: Index, min_age_seconds: float, reading: Callable[[], str], so_far: _Sorted
-) -> Iterator[Source]:
+def _sift(found: Found, index: Index, min_age_seconds: float, so_far: _Sorted) -> Iterator[Source]:
     """Decides what can be decided without reading; gives the sources that must be read."""
     now = time.time()
     for path in found.files:
@@ -211,11 +213,11 @@ def _sift(
         elif digest := index.digest_at(source.name, source.size, source.mtime_ns):
             so_far.known[source.name] = digest
             so_far.plan["known"].append(source)
-        elif not _is_remembered(source, path in found.named, index, reading, so_far):
+        elif not _is_remembered(source, path in found.named, index, so_far):
             yield source
 
 
-def _is_remembered(source: Source, is_named: bool, index: Index, reading: Callable[[], str], so_far: _Sorted) -> bool:
+def _is_remembered(source: Source, is_named: bool, index: Index, so_far: _Sorted) -> bool:
     """Whether a file looks as it did when a run found that it need not be counted, and need not now."""
     memory = index.memory_of(source.name, source.size, source.mtime_ns)
     if memory is None:
@@ -223,9 +225,9 @@ def _is_remembered(source: Source, is_named: bool, index: Index, reading: Callab
     if memory.digest:
         if counted := index.with_digests([memory.digest]):
             content = counted[memory.digest][0].content
-            so_far.looked.append(_Looked(source, content=content))
+            so_far.looked.append(_Looked(replace(source, digest=content.digest), content=content))
         return bool(counted)
-    if (is_named and memory.reason) or memory.reading != reading():
+    if (is_named and memory.reason) or memory.reading != so_far.reading():
         return False
     if memory.reason:
         so_far.left_alone[source.name] = memory.reason
@@ -235,37 +237,55 @@ def _is_remembered(source: Source, is_named: bool, index: Index, reading: Callab
 
 
 def _take_look(source: Source, look: Look | SourceError, so_far: _Sorted) -> None:
-    if isinstance(look, EmptySource) or (isinstance(look, Look) and not look.heads):
-        so_far.plan["empty"].append(source)
-    elif isinstance(look, SourceError):  # counting it tells what it is, and what is wrong with it
+    if isinstance(look, SourceError):  # counting it tells what it is, and what is wrong with it
         so_far.plan["new"].append(replace(source, digest=UNREADABLE))
+    elif look.content and not look.content.size:
+        so_far.plan["empty"].append(source)
+        so_far.plan["met"].append(memory_of(source, reading=so_far.reading()))
     else:
-        heads = [look.heads[i : i + HEAD_BYTES] for i in range(0, len(look.heads), HEAD_BYTES)]
-        so_far.looked.append(_Looked(source, heads, look.content))
+        text = look.text
+        if text and (so_far.kept_bytes + len(text.data)) > _KEPT_BYTES:
+            text = None
+        so_far.kept_bytes += len(text.data) if text else 0
+        digest = look.content.digest if look.content else ""
+        so_far.looked.append(_Looked(replace(source, digest=digest, text=text), look.heads, look.content))
 
 
 def _compare(so_far: _Sorted, index: Index, map_all: MapAll) -> None:
     """Finds out with which contents each file starts: counted ones, and those of other files that must be read."""
     sizes = index.sizes_by_head({head for item in so_far.looked for head in item.heads})
-    for _ in range(2):  # of long files with the same start the sizes are known only after they were read once
-        alike = Counter(item.heads[-1] for item in so_far.looked if item.heads)
-        contents = {item.content for item in so_far.looked if item.content}
-        for content in contents:
-            sizes.setdefault(bytes.fromhex(content.head), set()).add(content.size)
-        asked = [
-            (item, near)
-            for item in so_far.looked
-            if (near := item.sizes_to_compare(sizes)) or (item.content is None and alike[item.heads[-1]] > 1)
-        ]
-        answers = map_all(_or_error(_identify), asked)
-        digests = {content.digest for content in contents}
-        for (item, near), answer in zip(asked, answers, strict=True):
-            if isinstance(answer, SourceError):
-                item.is_readable, item.source = False, replace(item.source, digest=UNREADABLE)
-            else:
-                item.take(answer, near, index, digests)
+    contents = {item.content for item in so_far.looked if item.content}
+    learned = _compare_with(contents, sizes, so_far, index, map_all)
+    if learned:  # of long files with the same start the sizes are known only now
+        _compare_with(contents | learned, sizes, so_far, index, map_all)
     so_far.plan["new"] += [item.source for item in so_far.looked if not item.is_readable]
     so_far.looked = [item for item in so_far.looked if item.is_readable]
+
+
+def _compare_with(
+    contents: set[Content], sizes: dict[bytes, set[int]], so_far: _Sorted, index: Index, map_all: MapAll
+) -> set[Content]:
+    """Reads the files that may start with one of these contents, or with one that was counted; gives the contents that it
+    learns.
+    """
+    for content in contents:
+        sizes.setdefault(bytes.fromhex(content.head), set()).add(content.size)
+    alike = Counter(item.heads[-1] for item in so_far.looked if item.heads)
+    asked = [
+        (item, near)
+        for item in so_far.looked
+        if (near := item.sizes_to_compare(sizes)) or (item.content is None and alike[item.heads[-1]] > 1)
+    ]
+    answers = map_all(_or_error(_identify), asked)
+    digests = {content.digest for content in contents}
+    learned = set[Content]()
+    for (item, near), answer in zip(asked, answers, strict=True):
+        if isinstance(answer, SourceError):
+            item.is_readable, item.source = False, replace(item.source, digest=UNREADABLE)
+        else:
+            learned.update(() if item.content else [answer.content()])
+            item.take(answer, near, index, digests)
+    return learned
 
 
 def _identify(asked: tuple[_Looked, set[int]]) -> Digester:
@@ -286,7 +306,7 @@ def _or_error(function: Callable[[Asked], Answer]) -> Callable[[Asked], Answer |
 def _decide(so_far: _Sorted, index: Index, same_content: SameContent, replace_changed: bool) -> Plan:
     """Decides on the files that were compared."""
     counted = index.with_digests(item.digest for item in so_far.looked if item.content)
-    places = _places(so_far)
+    places = cache(partial(_places, so_far))  # mostly nobody asks
     result = so_far.plan
     replaced, grown_from = dict[str, list[Known]](), dict[str, list[Content]]()
     candidates: list[_Looked] = []
@@ -297,7 +317,7 @@ def _decide(so_far: _Sorted, index: Index, same_content: SameContent, replace_ch
             result["met"] += item.memories()
             continue
         before = index.latest_at(name)
-        gone = [before] if before and before.has_rows and not places[before.content.digest] - {name} else []
+        gone = [before] if before and before.has_rows and not places()[before.content.digest] - {name} else []
         if same_content == "skip" and equal:
             if gone and not replace_changed:
                 result["changed"].append(item.source)
@@ -307,8 +327,8 @@ def _decide(so_far: _Sorted, index: Index, same_content: SameContent, replace_ch
         else:
             grown = _grown_from(item, same_content)
             gone = [*grown, *(known for known in gone if known not in grown)]
-            grown_from[name] = [content for known in grown for content in (known.content, *index.starts_of(known))]
             if gone:
+                grown_from[name] = [content for known in grown for content in (known.content, *index.starts_of(known))]
                 result["changed"].append(item.source)
             if replace_changed or not gone:
                 candidates.append(item)

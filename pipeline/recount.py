@@ -94,7 +94,7 @@ def recount(
     totals, problems = HourlyTotals(scratch, resources.totals_bytes), list[str]()
     for group in by_interpretation.values():
         # Each alone: what is wrong with reading small files as one text must not agree with itself.
-        counter = SourceCounter(Interpretation.from_json(group[0].interpretation), scratch, resources, joins=False)
+        counter = SourceCounter(Interpretation.from_json(group[0].interpretation), scratch, resources, alone=True)
         # Named by number: a file whose content was counted from two paths is there twice.
         numbered = [replace(files[standing.source.digest], name=str(i)) for i, standing in enumerate(group)]
         apart: list[list[Source]] = []

@@ -228,7 +228,8 @@ class Run:
             for skipped in (self._twins, self._starts):
                 for source, path in [pair for pair in skipped if pair[1] in given_up]:
                     skipped.remove((source, path))
-                    self._fail(source.name, f"it has the content of {path}, or its start, which could not be replaced")
+                    if source.name not in plan.replaced:  # of those that is said already
+                        self._fail(source.name, f"it has the content of {path}, or its start, which could not be replaced")
         self._summary.plan = replace(
             plan,
             twins=[*plan.twins, *self._twins],

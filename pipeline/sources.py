@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from pipeline.content import Text
 from pipeline.errors import UnreadableSource, UsageError
 from pipeline.shell import real_path
 
@@ -20,12 +21,14 @@ _STILL_WRITTEN_SUFFIXES = (".tmp", ".part", ".partial", ".inprogress")
 _STILL_WRITTEN = "named like what is still being written"
 #: Files that are known by their names not to be logs, wherever they lie.
 _NO_LOGS = {
-    "a marker of the program that filled the folder": re.compile(
-        r"_SUCCESS|_metadata|_common_metadata|_delta_log|_temporary|_(started|committed)_.*|_symlink_format_manifest"
-    ),
-    "the checksums of another file": re.compile(r".*\.crc"),
-    "what AWS writes to try whether it may write": re.compile(r"aws-logs-write-test"),
+    "marker": "a marker of the program that filled the folder",
+    "checksums": "the checksums of another file",
+    "test": "what AWS writes to try whether it may write",
 }
+_NO_LOG = re.compile(
+    r"(?P<marker>_SUCCESS|_metadata|_common_metadata|_delta_log|_temporary|_(?:started|committed)_.*|_symlink_format_manifest)"
+    r"|(?P<checksums>.*\.crc)|(?P<test>aws-logs-write-test)"
+)
 
 _ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
 _TO_ESCAPE = re.compile(r"[\\\udc80-\udcff]")
@@ -63,6 +66,7 @@ class Source:
         mtime_ns: Its time of modification, in nanoseconds since the epoch.
         inode: What tells it from every other file: device and number; and the time at which either was last changed.
         digest: XXH3-128 of its content, unpacked, in hexadecimal; "" as long as it was not needed.
+        text: Its content, where it was read and there was room to keep it.
     """
 
     path: Path
@@ -71,6 +75,7 @@ class Source:
     mtime_ns: int
     inode: tuple[int, int, int] = (0, 0, 0)
     digest: str = ""
+    text: Text | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def at(cls, path: Path) -> Source:
@@ -218,9 +223,11 @@ def _why_excluded(path: str, exclude: Iterable[str]) -> str:
 
 def _why_left_alone(name: str) -> str:
     """Why a file or folder that was met is not taken for a raw file, by its name; "" if it is."""
-    is_written = name.startswith(_STILL_WRITTEN_PREFIXES) or name.endswith(_STILL_WRITTEN_SUFFIXES)
-    return _why_no_log(name) or (_STILL_WRITTEN if is_written else "")
+    if name.startswith(_STILL_WRITTEN_PREFIXES) or name.endswith(_STILL_WRITTEN_SUFFIXES):
+        return _why_no_log(name) or _STILL_WRITTEN
+    return _why_no_log(name)
 
 
 def _why_no_log(name: str) -> str:
-    return next((reason for reason, pattern in _NO_LOGS.items() if pattern.fullmatch(name)), "")
+    found = _NO_LOG.fullmatch(name)
+    return _NO_LOGS[str(found.lastgroup)] if found else ""

@@ -16,6 +16,16 @@ def shortened(text: bytes, most: int) -> str:
     return text[:most].decode("utf-8", "backslashreplace") + f"… ({len(text):,} bytes)"
 
 
+def version() -> str:
+    """This flowlog's."""
+    from importlib import metadata  # slow to import, and seldom asked for
+
+    try:
+        return metadata.version("flowlog")
+    except metadata.PackageNotFoundError:  # used from a checkout that was never installed
+        return "0+unknown"
+
+
 def is_utf8(text: str) -> bool:
     """Whether a Python text can be stored: one that came from bytes that are not UTF-8 has lone surrogates."""
     try:

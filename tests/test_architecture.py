@@ -31,8 +31,8 @@ LAYERS = [
     ["service"],
     ["flowstore", "progress"],
     ["ingest", "run", "query", "verify", "undo", "output"],
-    ["counting", "tally", "recount", "staging", "rejects", "audit"],
-    ["sources", "ledger", "store", "interpretation", "aggregation", "merging", "validation", "readers"],
+    ["counting", "tally", "recount", "staging", "rejects", "audit", "plan"],
+    ["sources", "content", "ledger", "store", "interpretation", "aggregation", "merging", "validation", "readers"],
     ["kernel"],
     ["schema", "errors", "hours", "resources", "shell", "values"],
 ]

@@ -162,7 +162,7 @@ class TestIngest:
         assert lines[4].startswith("run      ")
 
     def test_rejected_rows_are_no_failure_but_noted_with_the_command_that_shows_them(self, folder, flowlog):
-        (folder / "bad.csv").write_text("src_app,dest_app,vpc_id,bytes_tx,bytes_rx,hour\na,b,v,-1,2,9\n")
+        (folder / "bad.csv").write_text("src_app,dest_app,vpc_id,bytes_tx,bytes_rx,hour\na,b,v,-1,2,9\na,b,v,1,2,9\n")
         done = flowlog("ingest", "bad.csv")
         assert done.code == 0
         run_id = FlowStore("data/store").runs()[0].run_id
@@ -177,7 +177,7 @@ class TestIngest:
         assert done.code == 0
         assert f"skipped {raw / 'twin.csv'}: the same content as {raw / 'flows.csv'}, which is counted" in done.err
         assert f"skipped {raw / 'empty.csv'}: it is empty" in done.err
-        assert f"left alone {raw / 'half.csv.part'}: " in done.err
+        assert f"left alone 1: named like what is still being written, as {raw / 'half.csv.part'}" in done.err
 
     def test_a_terminal_sees_a_progress_bar_and_a_file_does_not(self, folder, flowlog, monkeypatch):
         assert "\x1b" not in flowlog("ingest", "--store", "first").err
@@ -465,11 +465,12 @@ class TestUndoing:
     def test_verify_deep_counts_again(self, store, folder, flowlog):
         proof = json.loads(flowlog("verify", "--deep", "--json").out)["proof"]
         assert proof == {"hours": 3, "missing": [], "unproved": []}
-        (folder / "more.csv").rename(folder / "moved.csv")
+        (folder / "archive").mkdir()
+        (folder / "more.csv").rename(folder / "archive" / "moved.csv")
         done = flowlog("verify", "--deep", "--json")
         assert (done.code, json.loads(done.out)["proof"]["unproved"]) == (0, [9])
         assert f"not there any more: {folder / 'more.csv'}" in flowlog("verify", "--deep").err
-        done = flowlog("verify", "--deep", "moved.csv", "--json")
+        done = flowlog("verify", "--deep", "archive/moved.csv", "--json")
         assert json.loads(done.out)["proof"] == {"hours": 3, "missing": [], "unproved": []}
 
     def test_a_changed_file_can_be_counted_as_it_is_now(self, store, folder, flowlog):
@@ -940,7 +941,7 @@ class TestEnvironment:
 
     def test_the_option_wins(self, folder, flowlog, monkeypatch):
         monkeypatch.setenv("FLOWLOG_ZERO_BYTES", "reject")
-        (folder / "zero.csv").write_text("src_app,dest_app,vpc_id,bytes_tx,bytes_rx,hour\na,b,v,0,2,9\n")
+        (folder / "zero.csv").write_text("src_app,dest_app,vpc_id,bytes_tx,bytes_rx,hour\na,b,v,0,2,9\na,b,v,1,2,9\n")
         report = json.loads(flowlog("ingest", "zero.csv", "--store", "first", "--json").out)
         assert report["rows"]["rejected"] == 1
         report = json.loads(flowlog("ingest", "zero.csv", "--store", "second", "--zero-bytes", "accept", "--json").out)

@@ -20,6 +20,12 @@ EXAMPLES = [
     (errors.MissingColumns(["hour"], ["a", "b"]), "missing column hour; the file has: a, b"),
     (errors.MissingColumns(["hour", "vpc_id"], ["a"]), "missing columns hour, vpc_id; the file has: a"),
     (errors.UnreadableSource("line 7: cut off"), "line 7: cut off"),
+    (errors.EmptySource(), "it is empty"),
+    (
+        errors.NoValidRow(159, "CSV", "row 2: hour must be positive", "mend it"),
+        "none of its 159 rows is valid as CSV: row 2: hour must be positive; mend it",
+    ),
+    (errors.NoValidRow(1, "CSV", "row 2: torn", "mend it"), "its only row is not valid as CSV: row 2: torn; mend it"),
     (errors.SourceChanged(), "the file changed while it was being read; it will be tried again by the next run"),
     (errors.RunStopped("stopped"), "stopped"),
     (

@@ -141,7 +141,7 @@ class TestTheRest:
         }
 
     def test_rejects_can_be_asked_for(self, ingested):
-        store = ingested("foo,bar,v,-1,0,1", "foo,bar,v,1,0,0")
+        store = ingested("foo,bar,v,-1,0,1", "foo,bar,v,1,0,0", "foo,bar,v,1,0,1")
         assert store.rejects().select(["row", "field"]).to_pylist() == [
             {"row": 2, "field": "bytes_tx"},
             {"row": 3, "field": "hour"},

@@ -120,7 +120,7 @@ class TestWholeOrNotAtAll:
     def test_the_rejects_of_a_failed_source_are_not_kept(self, store, raw):
         packed = gzip.compress((HEADER + "0,a,b,v,1,1\n" * 200_000).encode())
         (raw / "a.csv.gz").write_bytes(packed[:-20])
-        write(raw, "b.csv", "0,foo,bar,v,100,300")
+        write(raw, "b.csv", "0,foo,bar,v,100,300", "1,foo,bar,v,100,300")
         assert ingest([str(raw)], store).rejected == 1
         assert find_rejects(store).num_rows == 1
 
@@ -128,10 +128,10 @@ class TestWholeOrNotAtAll:
         path = write(raw, "a.csv", "1,foo,bar,v,100,300")
         real = readers.open_source
 
-        def open_and_append(file, *args):
+        def open_and_append(file, *args, **options):
             with Path(path).open("a") as other:
                 other.write("1,foo,bar,v,1,1\n")
-            return real(file, *args)
+            return real(file, *args, **options)
 
         monkeypatch.setattr(readers, "open_source", open_and_append)
         (failure,) = ingest([path], store).failures
@@ -143,14 +143,14 @@ class TestWholeOrNotAtAll:
         path = Path(write(raw, "a.csv", "1,foo,bar,v,100,300"))
         real = readers.open_source
 
-        def replace_and_open(file, *args):
+        def replace_and_open(file, *args, **options):
             status = path.stat()
             other = Path(write(raw, "other", "1,foo,bar,v,999,999"))
             os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
             other.replace(path)
             with path.open("rb") as new:
                 os.dup2(new.fileno(), file._file.fileno())
-            return real(file, *args)
+            return real(file, *args, **options)
 
         monkeypatch.setattr(readers, "open_source", replace_and_open)
         assert "changed while it was being read" in ingest([str(path)], store).failures[0].error
@@ -160,7 +160,7 @@ class TestWholeOrNotAtAll:
         assert "missing columns bytes_tx, bytes_rx" in ingest([str(raw)], store).failures[0].error
         assert len(ingest([str(raw)], store).failures) == 1
 
-    def test_a_source_without_a_valid_row_is_counted_and_not_read_again(self, store, raw):
+    def test_a_source_without_a_row_is_counted_and_not_read_again(self, store, raw):
         write(raw, "a.csv")
         assert ingest([str(raw)], store).run_id is not None
         assert ingest([str(raw)], store).plan.skipped == 1
@@ -252,8 +252,8 @@ class TestAccounting:
         }
 
     def test_rejects_keep_their_file_row_reason_and_raw_text_in_order(self, store, raw):
-        write(raw, "a.csv", "1,foo,bar,v,12x,300", "0,foo,bar,v,1,1", "1,foo,bar,v,1")
-        path = write(raw, "b.csv", "1,,bar,v,1,1")
+        write(raw, "a.csv", "1,foo,bar,v,12x,300", "0,foo,bar,v,1,1", "1,foo,bar,v,1", "1,foo,bar,v,1,1")
+        path = write(raw, "b.csv", "1,,bar,v,1,1", "1,foo,bar,v,1,1")
         ingest([str(raw)], store)
         found = [tuple(row.values())[2:] for row in find_rejects(store).to_pylist()]
         assert found == [
@@ -266,7 +266,7 @@ class TestAccounting:
 
     def test_many_rejects_go_to_disk_and_come_back_in_order(self, store, raw, monkeypatch):
         monkeypatch.setattr("pipeline.rejects._SPOOL_BYTES", 1000)
-        write(raw, "a.csv", *(f"0,app-{i},bar,v,1,1" for i in range(3000)))
+        write(raw, "a.csv", *(f"0,app-{i},bar,v,1,1" for i in range(3000)), "1,foo,bar,v,1,1")
         ingest([str(raw)], store)
         assert find_rejects(store).column("row").to_pylist() == list(range(2, 3002))
 
@@ -323,11 +323,10 @@ def as_object(record):
 def test_any_mix_of_good_and_bad_rows_gives_duckdbs_sums_and_all_bad_rows_in_rejects(tmp_path_factory, rows, shape):
     folder = tmp_path_factory.mktemp("mix")
     store = Locations(folder / "store")
+    rows = [*rows, ((1, "foo", "bar", "vpc-0", 1, 1), None)]  # without a valid row it would fail
     objects = [as_object(good) | (dict([bad]) if bad else {}) for good, bad in rows]
     text = "\n".join(map(json.dumps, objects)) if shape == "lines" else json.dumps(objects, indent=2)
     (folder / "raw.json").write_text(text)
-    if not text:
-        return
     good = pa.Table.from_pylist([o for o, (_, bad) in zip(objects, rows, strict=True) if not bad])
     bad_rows = [number for number, (_, bad) in enumerate(rows, start=1) if bad]
     summary = ingest([str(folder / "raw.json")], store, IngestOptions(format="json"))

@@ -10,9 +10,10 @@ from dataclasses import replace
 import pytest
 
 from pipeline import run
+from pipeline.content import Content
 from pipeline.errors import StoreDamaged, StoreVersion
 from pipeline.ingest import ingest
-from pipeline.ledger import RunRecord, SourceRecord, open_index, read_run, read_runs
+from pipeline.ledger import Known, Memory, RunRecord, SourceRecord, open_index, read_run, read_runs
 from pipeline.store.locations import Locations, run_id_of
 from pipeline.store.records import LastRun, checksum_of
 from pipeline.undo import drop
@@ -21,6 +22,9 @@ SOURCE = SourceRecord(
     path="/raw/a.csv",
     digest="d1",
     size=10,
+    head="0a",
+    packed_digest="p1",
+    packed_size=7,
     mtime_ns=99,
     format="CSV",
     read=3,
@@ -51,13 +55,14 @@ def commit(store, run):
 
 def knows(store, digest):
     with open_index(store) as index:
-        return bool(index.paths_of(digest))
+        return bool(index.with_digests([digest]))
 
 
 def test_a_record_reads_back_equal(store):
-    commit(store, RUN)
-    assert read_run(store, FIRST) == RUN
-    assert list(read_runs(store)) == [RUN]
+    run = replace(RUN, sources=[replace(SOURCE, starts=[START])])
+    commit(store, run)
+    assert read_run(store, FIRST) == run
+    assert list(read_runs(store)) == [run]
 
 
 def test_totals_run_over_the_sources():
@@ -81,16 +86,59 @@ def test_a_record_of_a_later_version_is_refused(store):
         read_run(store, FIRST)
 
 
-def test_the_index_knows_paths_digests_and_how_files_looked(store):
+START = Content("d0", 4, "0b")
+
+
+def test_the_index_knows_what_was_counted_where_and_how_files_looked(store):
     commit(store, RUN)
     with open_index(store) as index:
-        assert index.unchanged("/raw/a.csv", 10, 99)
-        assert not index.unchanged("/raw/a.csv", 10, 98)
-        assert not index.unchanged("/raw/b.csv", 10, 99)
-        assert index.knows_path("/raw/a.csv")
-        assert not index.knows_path("/raw/b.csv")
-        assert index.paths_of("d1") == ["/raw/a.csv"]
-        assert index.paths_of("d2") == []
+        assert index.digest_at("/raw/a.csv", 7, 99) == "d1"
+        assert index.digest_at("/raw/a.csv", 7, 98) is None
+        assert index.digest_at("/raw/b.csv", 7, 99) is None
+        known = Known("/raw/a.csv", Content("d1", 10, "0a"), "d1", has_rows=True)
+        assert index.latest_at("/raw/a.csv") == known
+        assert index.latest_at("/raw/b.csv") is None
+        assert index.with_digests(["d1", "d2"]) == {"d1": [known]}
+        assert index.sizes_by_head([b"\x0a", b"\x0b"]) == {b"\x0a": {10}}
+
+
+def test_the_latest_of_a_path_is_what_the_last_run_counted_there(store):
+    commit(store, RUN)
+    commit(store, replace(RUN, run_id="run-2", sources=[replace(SOURCE, digest="d2")]))
+    with open_index(store) as index:
+        assert index.latest_at("/raw/a.csv").source == "d2"
+
+
+def test_the_start_of_a_source_is_known_until_the_source_is_taken_back(store):
+    source = replace(SOURCE, starts=[START])
+    commit(store, replace(RUN, sources=[source]))
+    with open_index(store) as index:
+        (start,) = index.with_digests(["d0"])["d0"]
+        assert (start.path, start.content, start.is_start) == ("/raw/a.csv", START, True)
+        assert index.starts_of(index.latest_at("/raw/a.csv")) == [START]
+        assert index.sizes_by_head([b"\x0b"]) == {b"\x0b": {4}}
+    commit(store, replace(RUN, run_id="run-2", sources=[], forgotten=[{"path": "/raw/a.csv", "digest": "d1"}]))
+    assert not knows(store, "d0")
+    assert not knows(store, "d1")
+
+
+def test_the_index_answers_for_more_values_than_a_statement_takes(store):
+    commit(store, replace(RUN, sources=[replace(SOURCE, digest=f"d{number}") for number in range(2500)]))
+    with open_index(store) as index:
+        assert len(index.with_digests(f"d{number}" for number in range(3000))) == 2500
+
+
+def test_what_was_met_is_remembered_as_it_looked_and_is_lost_with_the_index(store):
+    memory = Memory("/raw/dns.log", 5, 77, reason="a Zeek dns log", reading="r")
+    with open_index(store) as index:
+        assert index.memory_of("/raw/dns.log", 5, 77) is None
+        index.remember([memory])
+    with open_index(store) as index:
+        assert index.memory_of("/raw/dns.log", 5, 77) == memory
+        assert index.memory_of("/raw/dns.log", 5, 78) is None
+    store.index.unlink()
+    with open_index(store) as index:
+        assert index.memory_of("/raw/dns.log", 5, 77) is None
 
 
 def test_the_index_takes_in_runs_as_they_come(store):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import counting, readers
+from pipeline import counting
 from pipeline.counting import SourceCounter
 from pipeline.interpretation import Interpretation
 from pipeline.ledger import Standing
@@ -73,12 +73,12 @@ def test_a_raw_file_that_has_become_unreadable_is_said_and_the_others_add(tmp_pa
     assert [row["src_app"] for _, read in totals.by_hour() for row in read().to_pylist()] == ["y"]
 
 
-def test_small_sources_are_read_together(tmp_path, monkeypatch):
+def test_small_sources_are_validated_together_but_each_is_read_alone(tmp_path, monkeypatch):
     standing = [standing_of(tmp_path / f"{i}.csv", [(1, "x", i + 1)]) for i in range(5)]
     calls = []
     validate = counting.validate
     monkeypatch.setattr(counting, "validate", lambda *arguments: calls.append(1) or validate(*arguments))
-    monkeypatch.setattr(readers, "open_source", None)  # by which each would be read alone
+    monkeypatch.setattr(counting, "JoinedText", None)  # as which they would be read together
     assert recounted(standing, frozenset(HOURS), tmp_path) == ({(1, "x"): 15}, [])
     assert len(calls) == 1
 

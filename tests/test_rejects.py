@@ -99,7 +99,7 @@ def built(tmp_path_factory):
     """Two runs: three rejects in the first, one in the second; a third run without."""
     folder = tmp_path_factory.mktemp("built")
     ingest_records(folder, "a,b,v,1,1,1", "a,b,v,-1,1,1", "a,,v,1,1,1", "a,b,v,x,1,1")
-    ingest_records(folder, "a,b,v,1,1,0")
+    ingest_records(folder, "a,b,v,1,1,0", "a,b,v,1,1,3")
     ingest_records(folder, "a,b,v,1,1,2")
     return folder
 
@@ -213,7 +213,7 @@ class TestStreaming:
 
 class TestCounting:
     def test_by_reason(self, ingested):
-        store = ingested("a,b,v,-1,1,1", "a,b,v,1,1,0", "a,b,v,-2,1,1", "a,b,v,1,-1,1")
+        store = ingested("a,b,v,-1,1,1", "a,b,v,1,1,0", "a,b,v,-2,1,1", "a,b,v,1,-1,1", "a,b,v,1,1,1")
         assert rejects_by([find_rejects(store.locations)], "reason").to_pylist() == [
             {"field": "bytes_tx", "rule": "must be at least 0", "rows": 2},
             {"field": "bytes_rx", "rule": "must be at least 0", "rows": 1},  # equal counts by name

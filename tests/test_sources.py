@@ -1,19 +1,14 @@
-"""Which raw files there are, and which of them are new."""
+"""Which raw files there are, which are left alone, and their names."""
 
-import io
 import os
-import time
-from dataclasses import replace
+from pathlib import Path
 
 import pytest
-import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
-from pipeline.ledger import RunRecord, SourceRecord, open_index
-from pipeline.sources import DigestingFile, Source, digest_of, find, plan
-from pipeline.store.locations import Locations
+from pipeline.sources import find, name_of, path_of
 
 
 @pytest.fixture
@@ -31,21 +26,6 @@ def names(paths, raw):
     return [str(path.relative_to(raw)) for path in paths]
 
 
-def plan_of(tmp_path, *raw, counted=(), same_content="skip", min_age_seconds=0):
-    """The plan for some raw paths in a store that has counted some sources."""
-    store = Locations(tmp_path / "store")
-    store.runs.mkdir(parents=True, exist_ok=True)
-    fields = dict.fromkeys(("read", "valid", "rejected", "bytes_tx", "bytes_rx"), 0)
-    sources = [
-        SourceRecord(s.name, s.digest or digest_of(s), s.size, s.mtime_ns, format="CSV", ignored={}, **fields)
-        for s in counted
-    ]
-    run = RunRecord("00000001", "", "", sources)
-    store.record_of("00000001").write_bytes(run.to_json())
-    with open_index(store) as index:
-        return plan(find(raw), index, same_content, min_age_seconds=min_age_seconds)
-
-
 class TestFinding:
     def test_a_folder_is_walked_in_the_order_of_paths(self, raw):
         assert names(find(["."]).files, raw) == ["a.csv", "b.csv", "deep/c.csv", "deep/er/d.log.gz"]
@@ -57,8 +37,9 @@ class TestFinding:
     def test_a_file_named_twice_is_found_once(self, raw):
         assert names(find(["a.csv", "*.csv", str(raw / "a.csv"), "deep/../a.csv"]).files, raw) == ["a.csv", "b.csv"]
 
-    def test_a_missing_path_is_an_error_but_a_pattern_may_match_nothing(self, raw):
-        assert find(["*.parquet"]).left_alone == {"*.parquet": "nothing matches it"}
+    def test_a_path_that_is_missing_and_a_pattern_that_matches_nothing_are_errors(self, raw):
+        with pytest.raises(UsageError, match=r"nothing matches \*\.parquet"):
+            find(["*.parquet"])
         with pytest.raises(UsageError, match=r"no file or folder nowhere\.csv"):
             find(["nowhere.csv"])
 
@@ -66,13 +47,63 @@ class TestFinding:
         (raw / "x[1].csv").write_text("x")
         assert names(find(["x[1].csv"]).files, raw) == ["x[1].csv"]
 
-    @pytest.mark.parametrize("name", [".hidden", "_SUCCESS", "x.tmp", "x.part", "x.partial", "x.inprogress"])
+    @pytest.mark.parametrize("name", [".hidden", "_hidden", "x.tmp", "x.part", "x.partial", "x.inprogress"])
     def test_files_still_being_written_are_left_alone_in_folders_and_named(self, raw, name):
         (raw / "deep" / name).write_text("half")
         found = find(["deep"])
         assert names(found.files, raw) == ["deep/c.csv", "deep/er/d.log.gz"]
         assert list(found.left_alone) == [str(raw / "deep" / name)]
         assert names(find([f"deep/{name}"]).files, raw) == [f"deep/{name}"]  # who names a file means it
+
+    @pytest.mark.parametrize(
+        ("name", "reason"),
+        [
+            ("_SUCCESS", "a marker of the program that filled the folder"),
+            ("_metadata", "a marker of the program that filled the folder"),
+            ("_committed_123", "a marker of the program that filled the folder"),
+            (".part-0.parquet.crc", "the checksums of another file"),
+            ("part-0.crc", "the checksums of another file"),
+            ("aws-logs-write-test", "what AWS writes to try whether it may write"),
+        ],
+    )
+    def test_what_is_no_log_by_its_name_is_left_alone_in_a_folder_and_fails_where_it_is_named(self, raw, name, reason):
+        (raw / "deep" / name).write_text("1")
+        for given_ in ("deep", "deep/*", f"deep/{name[:-1]}?"):
+            found = find([given_])
+            assert found.left_alone == {str(raw / "deep" / name): reason} or (given_ == "deep/*" and name[0] == ".")
+            assert found.failed == []
+        (failure,) = find([f"deep/{name}"]).failed
+        assert failure.source == str(raw / "deep" / name)
+        assert failure.error == f"{reason}; leave it out"
+
+    @pytest.mark.parametrize(
+        ("pattern", "left"),
+        [
+            ("c.csv", ["deep/c.csv"]),
+            ("*.csv", ["a.csv", "b.csv", "deep/c.csv"]),
+            ("deep/*.csv", ["deep/c.csv"]),
+            ("deep/er", ["deep/er"]),
+            ("er", ["deep/er"]),
+            ("er/", ["deep/er"]),
+            ("deep/*", ["deep/c.csv", "deep/er"]),
+            ("**/a.csv", ["a.csv"]),
+            ("eep", []),
+        ],
+    )
+    def test_what_is_excluded_is_left_alone_by_its_name_or_its_path_in_the_folder(self, raw, pattern, left):
+        found = find(["."], exclude=[pattern])
+        assert found.left_alone == {str(raw / name): f"named by --exclude {pattern}" for name in left}
+        everything = ["a.csv", "b.csv", "deep/c.csv", "deep/er/d.log.gz"]
+        assert names(found.files, raw) == [name for name in everything if not any(name.startswith(x) for x in left)]
+
+    def test_what_is_excluded_is_left_alone_where_a_pattern_matches_it_and_fails_where_it_is_named(self, raw):
+        assert names(find(["*.csv"], exclude=["b.*", "x"]).files, raw) == ["a.csv"]
+        (failure,) = find(["b.csv"], exclude=["b.*"]).failed
+        assert failure.error == "named by --exclude b.*; leave it out"
+
+    def test_a_file_is_known_to_have_been_named_though_it_lies_in_a_folder_too(self, raw):
+        assert names(find([".", "a.csv"]).named, raw) == ["a.csv"]
+        assert find([".", "*.csv"]).named == set()
 
     def test_a_link_to_a_folder_is_not_followed_but_named(self, raw, tmp_path):
         (raw / "link").symlink_to(tmp_path)
@@ -105,126 +136,25 @@ class TestFinding:
         assert names(find(["**"], store=raw / "deep").files, raw) == ["a.csv", "b.csv"]
 
 
-class TestPlanning:
-    def test_what_was_never_counted_is_new(self, raw, tmp_path):
-        made = plan_of(tmp_path, ".")
-        assert [source.path.name for source in made.new] == ["a.csv", "b.csv", "c.csv", "d.log.gz"]
-
-    def test_what_has_a_size_of_its_own_is_new_unread(self, raw, tmp_path):
-        (raw / "a.csv").write_bytes(b"1")
-        (raw / "b.csv").write_bytes(b"22")
-        (raw / "c.csv").write_bytes(b"23")
-        made = plan_of(tmp_path, "a.csv", "b.csv", "c.csv")
-        assert [source.path.name for source in made.new] == ["a.csv", "b.csv", "c.csv"]
-        assert [len(source.digest) for source in made.new] == [0, 32, 32]
-
-    def test_but_not_if_something_of_its_size_was_counted(self, raw, tmp_path):
-        (raw / "a.csv").write_bytes(b"same")
-        (raw / "b.csv").write_bytes(b"same")
-        made = plan_of(tmp_path, "b.csv", counted=[Source.at(raw / "a.csv")])
-        assert [source.path.name for source, _ in made.twins] == ["b.csv"]
-
-    def test_what_was_counted_from_this_path_is_known(self, raw, tmp_path):
-        made = plan_of(tmp_path, "a.csv", counted=[Source.at(raw / "a.csv")])
-        assert [source.path.name for source in made.known] == ["a.csv"]
-        assert not made.new
-
-    def test_an_unchanged_known_file_is_not_read_again(self, raw, tmp_path):
-        counted = Source.at(raw / "a.csv")
-        (raw / "a.csv").write_text("A.csv")  # the same size; made to look untouched
-        os.utime(raw / "a.csv", ns=(counted.mtime_ns, counted.mtime_ns))
-        assert len(plan_of(tmp_path, "a.csv", counted=[counted]).known) == 1
-
-    def test_a_touched_known_file_is_read_and_recognised(self, raw, tmp_path):
-        counted = Source.at(raw / "a.csv")
-        os.utime(raw / "a.csv", ns=(1, 1))
-        assert len(plan_of(tmp_path, "a.csv", counted=[counted]).known) == 1
-
-    def test_a_renamed_copy_is_a_twin_and_is_named_with_what_it_copies(self, raw, tmp_path):
-        (raw / "copy.csv").write_text("a.csv")
-        made = plan_of(tmp_path, "copy.csv", counted=[Source.at(raw / "a.csv")])
-        assert [(source.path.name, twin) for source, twin in made.twins] == [("copy.csv", str(raw / "a.csv"))]
-
-    def test_of_two_new_files_with_the_same_content_the_first_counts(self, raw, tmp_path):
-        (raw / "copy.csv").write_text("a.csv")
-        made = plan_of(tmp_path, "copy.csv", "a.csv")
-        assert [source.path.name for source in made.new] == ["a.csv"]
-        assert [(source.path.name, twin) for source, twin in made.twins] == [("copy.csv", str(raw / "a.csv"))]
-
-    def test_files_with_the_same_content_count_each_where_the_user_says_so(self, raw, tmp_path):
-        (raw / "copy.csv").write_text("a.csv")
-        counted = Source.at(raw / "a.csv")
-        made = plan_of(tmp_path, "copy.csv", "a.csv", counted=[counted], same_content="count")
-        assert [source.path.name for source in made.new] == ["copy.csv"]
-        assert [source.path.name for source in made.known] == ["a.csv"]  # but no path counts twice
-
-    def test_one_file_under_two_names_counts_once_even_so(self, raw, tmp_path):
-        (raw / "b.csv").unlink()
-        (raw / "b.csv").hardlink_to(raw / "a.csv")
-        made = plan_of(tmp_path, "a.csv", "b.csv", same_content="count")
-        assert ([source.path.name for source in made.new], len(made.twins)) == (["a.csv"], 1)
-
-    def test_other_content_at_a_known_path_is_changed(self, raw, tmp_path):
-        counted = replace(Source.at(raw / "a.csv"), digest=digest_of(Source.at(raw / "a.csv")))
-        (raw / "a.csv").write_text("a.csv and more")
-        made = plan_of(tmp_path, "a.csv", counted=[counted])
-        assert [source.path.name for source in made.changed] == ["a.csv"]
-        assert made.new == []
-
-    @pytest.mark.parametrize("age", [0, 3600])
-    def test_files_of_a_clock_that_is_a_day_ahead_are_counted(self, raw, tmp_path, age):
-        tomorrow = time.time() + 86_400
-        os.utime(raw / "a.csv", (tomorrow, tomorrow))
-        made = plan_of(tmp_path, "a.csv", min_age_seconds=age)
-        assert (len(made.young), len(made.new)) == (0, 1)
-
-    def test_a_file_of_a_clock_that_is_a_little_ahead_may_still_be_written(self, raw, tmp_path):
-        soon = time.time() + 30
-        os.utime(raw / "a.csv", (soon, soon))
-        assert len(plan_of(tmp_path, "a.csv", min_age_seconds=60).young) == 1
-
-    @pytest.mark.parametrize(("age", "young"), [(0, 0), (3600, 4)])
-    def test_files_that_are_too_young_are_left_for_the_next_run(self, raw, tmp_path, age, young):
-        made = plan_of(tmp_path, ".", min_age_seconds=age)
-        assert (len(made.young), len(made.new)) == (young, 4 - young)
-
-    def test_an_empty_file_is_skipped_for_it_may_only_just_have_been_made(self, raw, tmp_path):
-        (raw / "new.csv").touch()
-        made = plan_of(tmp_path, "new.csv")
-        assert [source.path.name for source in made.empty] == ["new.csv"]
-        assert made.skipped == 1
-
-    def test_a_file_that_vanishes_or_cannot_be_opened_fails_alone(self, raw, tmp_path):
-        (raw / "gone.csv").symlink_to(raw / "nowhere")
-        made = plan_of(tmp_path, ".")
-        assert [(failure.source, len(made.new)) for failure in made.failed] == [(str(raw / "gone.csv"), 4)]
-
-    def test_a_named_pipe_is_no_raw_file(self, raw, tmp_path):
-        os.mkfifo(raw / "pipe")
-        (failure,) = plan_of(tmp_path, ".").failed
-        assert failure.error == "not a regular file"
-
-
-def test_a_digest_is_of_the_bytes_alone(raw):
-    (raw / "copy.csv").write_text("a.csv")
-    assert digest_of(Source.at(raw / "a.csv")) == digest_of(Source.at(raw / "copy.csv"))
-    assert digest_of(Source.at(raw / "a.csv")) != digest_of(Source.at(raw / "b.csv"))
-
-
-class TestDigestingFile:
-    @given(
-        content=st.binary(max_size=60),
-        steps=st.lists(st.tuples(st.integers(0, 70), st.integers(-1, 30)), max_size=6),
-        into=st.booleans(),
+class TestNames:
+    @pytest.mark.parametrize(
+        ("path", "name"),
+        [
+            (b"/raw/a.csv", "/raw/a.csv"),
+            ("/raw/ü.csv".encode(), "/raw/ü.csv"),
+            (rb"/raw/a\b.csv", r"/raw/a\b.csv"),
+            (b"/raw/\xff.csv", r"/raw/\xff.csv"),
+            (rb"/raw/\xff.csv", r"/raw/\x5cxff.csv"),
+            (b"/raw/\\\xff", r"/raw/\x5c\xff"),
+        ],
     )
-    def test_it_has_the_digest_of_the_whole_file_however_it_was_read(self, content, steps, into):
-        file = DigestingFile(io.BytesIO(content))
-        for position, size in steps:
-            file.seek(position)
-            if into and size >= 0:
-                buffer = bytearray(size)
-                count = file.readinto(memoryview(buffer))
-                assert bytes(buffer[:count]) == content[position : position + size]
-            else:
-                assert file.read(size) == (content[position:] if size < 0 else content[position : position + size])
-        assert file.digest() == xxhash.xxh3_128_hexdigest(content)
+    def test_one_that_is_not_utf8_is_escaped_and_one_that_looks_so_too(self, path, name):
+        assert name_of(Path(os.fsdecode(path))) == name
+
+    @given(
+        st.lists(st.sampled_from([b"a", b"\\", b"x", b"f", b"\xff", b"\xc3\xa4", b"\xc3", b"/"]), min_size=1).map(b"".join)
+    )
+    def test_each_has_a_name_of_its_own_that_can_be_stored_and_leads_back(self, raw):
+        path = Path(os.fsdecode(b"/" + raw))
+        assert path_of(name_of(path)) == path
+        assert name_of(path).encode()

@@ -63,7 +63,7 @@ class TestSound:
         assert (result.flows, result.bytes_tx, result.bytes_rx) == (4, 315, 926)
 
     def test_so_is_one_that_holds_nothing_yet(self, ingested):
-        store = ingested("foo,bar,v,-1,0,1")
+        store = ingested("")  # a header alone
         result = store.verify()
         assert (result.problems, result.runs, result.hours, result.flows) == ([], 1, 0, 0)
 
@@ -295,13 +295,12 @@ class TestLedger:
             f"{store.locations.partition(1)}: flows is 3, but the ledger has 2",
         ]
 
-    def test_a_deleted_record_of_nothing_but_rejects_is_found_by_them(self, ingested):
+    def test_a_deleted_record_is_found_by_its_rejects_too(self, ingested):
         ingested("foo,bar,v,1,1,1")
-        store = ingested("foo,bar,v,-1,0,1")
+        store = ingested("foo,bar,v,-1,0,1", "foo,bar,v,1,0,1")
         run = run_record(store, 1)
         run.unlink()
-        (problem,) = store.verify().problems
-        assert run.stem in problem
+        assert any(run.stem in problem for problem in store.verify().problems)
 
     def test_a_record_that_stands_there_twice_is_found(self, store):
         copy, original = store.locations.record_of("00000003"), run_record(store, 1)

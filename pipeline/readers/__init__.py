@@ -8,6 +8,7 @@ To add a format: write a module like `zeek.py`, and add its `FORMATS` to the lin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import BinaryIO
 
 from pipeline.readers import aws, canonical, zeek
@@ -36,13 +37,16 @@ def format_told_by(line: bytes, option: str = "auto") -> tuple[Format, Split] | 
     return None
 
 
-def open_source(raw: BinaryIO, name: str, option: str = "auto") -> tuple[Format, BinaryIO]:
+def open_source(
+    raw: BinaryIO, name: str, option: str = "auto", through: Callable[[BinaryIO], BinaryIO] | None = None
+) -> tuple[Format, BinaryIO]:
     """Finds out what a raw file is, and opens it for its reader.
 
     Args:
         raw: The file, seekable, at its start.
         name: Its name.
         option: One of `FORMAT_OPTIONS`; anything but "auto" overrides the detection.
+        through: Takes the decompressed content, and gives what is read instead of it, as one that watches it.
 
     Returns:
         Its format, and its decompressed content.
@@ -52,7 +56,8 @@ def open_source(raw: BinaryIO, name: str, option: str = "auto") -> tuple[Format,
         SourceError: It cannot be read at all.
     """
     found = detect(read_head(raw, name), _selected_by(option), forced=option != "auto")
-    return found, decompressed(raw)
+    stream = decompressed(raw)
+    return found, through(stream) if through else stream
 
 
 def _selected_by(option: str) -> list[Format]:

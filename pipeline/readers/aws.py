@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from pipeline.errors import UnknownFormat
+from pipeline.errors import OtherLog
 from pipeline.hours import SECONDS_PER_HOUR
 from pipeline.readers.blocks import TextBlock, text_blocks
 from pipeline.readers.coded import arrow_of, choose, codes_of, constant, first_of, is_text
@@ -72,7 +72,7 @@ class _Text:
     def recognises(self, head: Head) -> bool:
         first = head.split_first_line(None)
         if _is_of_gateway(first):
-            raise UnknownFormat("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
+            raise OtherLog("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
         return _is_header(first) or any(map(_is_default_line, head.text.splitlines()[:50]))
 
     def split_of(self, head: Head) -> Split | None:

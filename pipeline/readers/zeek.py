@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import UnknownFormat, UnreadableSource
+from pipeline.errors import OtherLog, UnreadableSource
 from pipeline.hours import SECONDS_PER_HOUR
 from pipeline.readers.blocks import TextBlock, text_blocks
 from pipeline.readers.coded import arrow_of, constant, first_of
@@ -53,7 +53,7 @@ _PATHS = [Column("_path", Kind.TEXT), Column("@stream", Kind.TEXT)]
 def _require_conn(path: object) -> None:
     """Refuses Zeek's other logs. An `open_conn.log` repeats, with growing totals, what conn.log will have in the end."""
     if path not in (None, _PATH):
-        raise UnknownFormat(f"a Zeek {path} log", "flowlog reads conn.log only")
+        raise OtherLog(f"a Zeek {path} log", "flowlog reads conn.log only")
 
 
 class _Tsv:
@@ -146,7 +146,7 @@ class _Json:
         named = re.match(r"open_conn|conn_long", PurePath(head.name).name)
         _require_conn(first.get("_path", first.get("@stream", named[0] if named else None)))
         if "conn_state" not in keys and not keys & {"orig_bytes", "orig_ip_bytes"}:
-            raise UnknownFormat("a Zeek log other than conn.log", "flowlog reads conn.log only")
+            raise OtherLog("a Zeek log other than conn.log", "flowlog reads conn.log only")
         return True
 
     def split_of(self, head: Head) -> None:
