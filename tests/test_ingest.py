@@ -235,9 +235,9 @@ class TestAccounting:
     def test_the_ledger_has_each_sources_rows_bytes_and_reasons(self, store, raw):
         write(raw, "a.csv", "1,foo,bar,v,100,300", "x,foo,bar,v,1,1", "2,foo,bar,v,5,6")
         lines = [
-            "2 1 eni-1 10.0.0.1 10.0.0.2 40000 443 6 1 70 3600 3660 ACCEPT OK",
-            "2 1 eni-1 - - - - - - - 3600 3660 - NODATA",
-            "2 1 eni-1 10.0.0.1 10.0.0.2 40000 443 6 1 70 3600 3660 REJECT OK",
+            "2 1 eni-1 10.0.0.1 10.0.0.2 40000 443 6 1 70 1440003600 1440003660 ACCEPT OK",
+            "2 1 eni-1 - - - - - - - 1440003600 1440003660 - NODATA",
+            "2 1 eni-1 10.0.0.1 10.0.0.2 40000 443 6 1 70 1440003600 1440003660 REJECT OK",
         ]
         (raw / "b.log").write_text("\n".join(lines))
         ingest([str(raw)], store)
@@ -246,7 +246,8 @@ class TestAccounting:
         assert (a.format, a.read, a.valid, a.rejected, a.ignored, a.bytes_tx, a.bytes_rx) == ("CSV", 3, 2, 1, {}, 105, 306)
         assert (b.format, b.read, b.valid, b.ignored) == ("AWS VPC Flow Logs, text", 3, 1, {"NODATA": 1, "REJECT": 1})
         assert run.hours == {
-            1: {"bytes_tx": 170, "bytes_rx": 300, "flows": 2},
+            400001: {"bytes_tx": 70, "bytes_rx": 0, "flows": 1},
+            1: {"bytes_tx": 100, "bytes_rx": 300, "flows": 1},
             2: {"bytes_tx": 5, "bytes_rx": 6, "flows": 1},
         }
 

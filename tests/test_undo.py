@@ -108,7 +108,7 @@ class TestForgetting:
     def test_others_are_counted_again_as_they_were_counted_then(self, store, raw, tmp_path):
         apps = tmp_path / "apps.csv"
         apps.write_text("cidr,app\n10.0.0.0/8,inside\n")
-        line = "2 1 eni-1 10.0.0.1 192.0.2.1 40000 443 6 1 70 3600 3660 ACCEPT OK"
+        line = "2 1 eni-1 10.0.0.1 192.0.2.1 40000 443 6 1 70 1440003600 1440003660 ACCEPT OK"
         (raw / "a.log").write_text(line + "\n")
         ingest([str(raw)], store, IngestOptions(apps=apps, vpc_id="v"))
         before = partitions(store)
@@ -121,7 +121,9 @@ class TestForgetting:
         apps = tmp_path / "apps.csv"
         apps.write_text("cidr,app\n10.0.0.0/8,inside\n")
         for name in ("a", "b"):
-            (raw / f"{name}.log").write_text(f"2 1 eni-{name} 10.0.0.1 192.0.2.1 40000 443 6 1 70 3600 3660 ACCEPT OK\n")
+            (raw / f"{name}.log").write_text(
+                f"2 1 eni-{name} 10.0.0.1 192.0.2.1 40000 443 6 1 70 1440003600 1440003660 ACCEPT OK\n"
+            )
         ingest([str(raw)], store, IngestOptions(apps=apps))
         apps.write_text("cidr,app\n10.0.0.0/8,outside\n")
         interpretation._load_apps.cache_clear()  # this process still knows what it was; the next one will not

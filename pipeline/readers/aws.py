@@ -25,9 +25,10 @@ from pipeline.readers.direction import Integers, is_answer
 from pipeline.readers.interface import Batch, Container, Fault, Format, Mask, ReadOptions, Split
 from pipeline.readers.joined import split_first_line
 from pipeline.readers.records import NOT_ADDRESS, integers_of, missing, texts_of
-from pipeline.readers.syntax.cells import RULES, Column, Kind
+from pipeline.readers.syntax.cells import Column, Kind
 from pipeline.readers.syntax.delimited import DelimitedParser, Dialect
 from pipeline.readers.syntax.parquet import read_parquet
+from pipeline.readers.syntax.times import OUT_OF_RANGE, not_times, seconds_of
 from pipeline.schema import FLOW_SCHEMA
 
 #: The fields of version 2, which is what a flow log without a chosen format has, and CloudWatch without a header.
@@ -57,8 +58,6 @@ _COLUMNS = [
     Column("flow-direction", Kind.TEXT, required=False),
 ]
 _SPACES = Dialect(delimiter=" ", null=_NULL)
-
-_MILLISECONDS_FROM, _TIMES_BELOW = 10**11, 10**14  # as seconds: the years 5138 and 3170843
 
 _HEADER = re.compile(rb"(?=[^\n]*\bsrcaddr\b)[a-z][a-z0-9 \t-]*(?:\r?\n|\r?\Z)")
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9-]*")
@@ -168,19 +167,14 @@ def _answers(batch: Batch) -> Mask:
 
 def _reject_unfit(batch: Batch) -> Batch:
     """Rejects the records that lack what every record with data has."""
-    start = integers_of(batch, "start", 0)
     faults = missing(batch, "start", "srcaddr", "dstaddr", "bytes")
-    if len(start) and not 0 <= start.min() <= start.max() < _TIMES_BELOW:
-        unfit = (start < 0) | (start >= _TIMES_BELOW)
-        faults.append(Fault("start", RULES[Kind.SECONDS], unfit, batch.table.column("start")))
+    if (unfit := not_times(_seconds(batch))) is not None:
+        faults.append(Fault("start", OUT_OF_RANGE, unfit, batch.table.column("start")))
     return batch.reject(*faults) if faults else batch
 
 
 def _seconds(batch: Batch) -> Integers:
-    start = integers_of(batch, "start", 0)
-    return (
-        np.where(start >= _MILLISECONDS_FROM, start // 1000, start) if start.max(initial=0) >= _MILLISECONDS_FROM else start
-    )
+    return seconds_of(integers_of(batch, "start", 0))
 
 
 def _vpc_ids(batch: Batch, options: ReadOptions) -> pa.DictionaryArray:

@@ -26,9 +26,10 @@ from pipeline.readers.coded import arrow_of, constant, first_of
 from pipeline.readers.detection import Head
 from pipeline.readers.interface import Batch, Container, Fault, Format, ReadOptions, Split
 from pipeline.readers.records import NOT_ADDRESS, column_of, missing, texts_of
-from pipeline.readers.syntax.cells import RULES, Column, Kind
+from pipeline.readers.syntax.cells import Column, Kind
 from pipeline.readers.syntax.delimited import DelimitedParser, Dialect
 from pipeline.readers.syntax.jsonlines import read_json_lines
+from pipeline.readers.syntax.times import OUT_OF_RANGE, not_times, seconds_of
 from pipeline.schema import FLOW_SCHEMA
 
 _PATH = "conn"
@@ -47,7 +48,6 @@ _COLUMNS = [
 ]
 #: Where JSON has the log's name, if shippers added it.
 _PATHS = [Column("_path", Kind.TEXT), Column("@stream", Kind.TEXT)]
-_TIMES_BELOW = 1e11  # seconds: the year 5138; beyond it the time is in another unit
 
 
 def _require_conn(path: object) -> None:
@@ -191,14 +191,12 @@ def _flows(batch: Batch, options: ReadOptions) -> Batch:
 def _reject_unfit(batch: Batch) -> Batch:
     """Rejects the records without a time, or without the addresses."""
     batch = batch.reject(*missing(batch, "ts", "id.orig_h", "id.resp_h"))
-    seconds = _seconds(batch)
-    if len(seconds) and max(abs(seconds.min()), abs(seconds.max())) < _TIMES_BELOW:
-        return batch
-    return batch.reject(Fault("ts", RULES[Kind.SECONDS], ~(np.abs(seconds) < _TIMES_BELOW), batch.table.column("ts")))
+    unfit = not_times(_seconds(batch))
+    return batch if unfit is None else batch.reject(Fault("ts", OUT_OF_RANGE, unfit, batch.table.column("ts")))
 
 
 def _seconds(batch: Batch) -> npt.NDArray[np.float64]:
-    return column_of(batch, "ts", pa.float64()).to_numpy(zero_copy_only=False)
+    return seconds_of(column_of(batch, "ts", pa.float64()).to_numpy(zero_copy_only=False))
 
 
 def _bytes(batch: Batch, side: str) -> pa.Array:

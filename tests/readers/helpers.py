@@ -24,7 +24,8 @@ from pipeline.schema import FLOW_SCHEMA
 COLUMNS = [Column("n", Kind.INTEGER), Column("t", Kind.TEXT), Column("s", Kind.SECONDS)]
 
 INTEGER_RULE = "must be an integer"
-SECONDS_RULE = "must be a time, in seconds since 1970"
+SECONDS_RULE = "must be a time, in seconds since 1970 or ISO 8601"
+RANGE_RULE = "must be a time between 1990 and 5138"
 TEXT_RULE = "must be text"
 SIZE_RULE = "must fit into 64 bits"
 UTF8_RULE = "must be valid UTF-8"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import MissingColumns, UnknownFormat, UnreadableSource
 from pipeline.readers.addresses import AppMap
-from tests.readers.helpers import ADDRESS_RULE, INTEGER_RULE, MISSING_RULE, SECONDS_RULE, SIZE_RULE, blocks_of, read
+from tests.readers.helpers import ADDRESS_RULE, INTEGER_RULE, MISSING_RULE, RANGE_RULE, SIZE_RULE, blocks_of, read
 
 V2 = [
     "version",
@@ -35,7 +35,8 @@ V4 = [*V3, "region", "az-id", "sublocation-type", "sublocation-id"]
 V5 = [*V4, "pkt-src-aws-service", "pkt-dst-aws-service", "flow-direction", "traffic-path"]
 V7 = [*V5, "ecs-cluster-arn", "ecs-cluster-name", "ecs-service-name", "ecs-task-id"]
 V8 = [*V7, "reject-reason"]
-# A client (port 49152) sends 100 bytes to a server (port 443) in hour 2.
+HOUR = 400_002
+# A client (port 49152) sends 100 bytes to a server (port 443) at the start of that hour.
 OPENING = {
     "version": "2",
     "account-id": "123456789010",
@@ -47,13 +48,13 @@ OPENING = {
     "protocol": "6",
     "packets": "9",
     "bytes": "100",
-    "start": "7200",
-    "end": "7260",
+    "start": "1440007200",
+    "end": "1440007260",
     "action": "ACCEPT",
     "log-status": "OK",
 }
 NO_DATA = dict.fromkeys(["srcaddr", "dstaddr", "srcport", "dstport", "protocol", "packets", "bytes", "action"], "-")
-FLOW = (2, "10.0.0.1", "10.0.0.2", "123456789010", 100, 0)
+FLOW = (HOUR, "10.0.0.1", "10.0.0.2", "123456789010", 100, 0)
 
 
 def named(**values):
@@ -96,7 +97,7 @@ class TestHeader:
         assert read(log(line(fields), fields=fields)).cells == [FLOW]
 
     def test_the_fields_of_a_log_may_be_few(self):
-        assert flow_of(["start", "bytes", "dstaddr", "srcaddr"]) == (2, "10.0.0.1", "10.0.0.2", "-", 100, 0)
+        assert flow_of(["start", "bytes", "dstaddr", "srcaddr"]) == (HOUR, "10.0.0.1", "10.0.0.2", "-", 100, 0)
 
     @pytest.mark.parametrize("missing", ["srcaddr", "dstaddr", "bytes", "start"])
     def test_a_needed_field_that_is_missing_is_named(self, missing):
@@ -131,7 +132,7 @@ class TestWithoutHeader:
     def test_the_user_can_say_which_fields_there_are(self):
         fields = ["dstaddr", "start", "srcaddr", "bytes", "vpc-id"]
         outcome = read(line(fields, vpc_id="vpc-1"), option="aws-vpc", aws_fields=tuple(fields))
-        assert outcome.records == [(1, 2, "10.0.0.1", "10.0.0.2", "vpc-1", 100, 0)]
+        assert outcome.records == [(1, HOUR, "10.0.0.1", "10.0.0.2", "vpc-1", 100, 0)]
 
     def test_a_header_goes_before_what_the_user_says(self):
         assert read(log(line()), aws_fields=("start", "bytes", "srcaddr", "dstaddr")).cells == [FLOW]
@@ -175,36 +176,38 @@ class TestHour:
     @pytest.mark.parametrize(
         ("start", "hour"),
         [
-            ("3600", 1),
-            ("7199", 1),
-            ("7200", 2),
+            ("631152000", 175320),  # 1990 begins
+            ("1440007199", 400001),
+            ("1440007200", 400002),
             ("1418530010", 394036),
             ("1418530010123", 394036),  # milliseconds
             ("99999999999", 27777777),  # the last second that is one
-            ("100000000000", 27777),  # from here on they are milliseconds
+            ("631152000000", 175320),  # from 100000000000 on they are milliseconds
             ("99999999999999", 27777777),
-            ("0", 0),  # for the schema to refuse
+            ("1440007199999999", 400001),  # microseconds
+            ("1440007199999999999", 400001),  # nanoseconds
+            ("1440007200000000000", 400002),
         ],
     )
     def test_it_is_the_hour_in_which_the_flow_started(self, start, hour):
         assert flow_of(start=start, end="9999999999")[0] == hour
 
-    @pytest.mark.parametrize("start", ["-1", "-3600", "100000000000000", "9223372036854775807"])
-    def test_a_time_beyond_all_calendars_is_rejected(self, start):
-        assert fault_of(start=start) == ("start", SECONDS_RULE, start)
+    @pytest.mark.parametrize("start", ["-1", "-1440007200", "0", "20251126", "631151999", "100000000000", "631151999999"])
+    def test_a_number_that_is_no_time_of_a_flow_log_is_rejected(self, start):
+        assert fault_of(start=start) == ("start", RANGE_RULE, start)
 
     @pytest.mark.parametrize(
-        ("start", "rule"), [("noon", INTEGER_RULE), ("7200.5", INTEGER_RULE), ("9" * 20, SIZE_RULE), ("0x10", INTEGER_RULE)]
+        ("start", "rule"),
+        [("noon", INTEGER_RULE), ("1440007200.5", INTEGER_RULE), ("9" * 20, SIZE_RULE), ("0x10", INTEGER_RULE)],
     )
     def test_what_is_no_time_is_rejected(self, start, rule):
         assert fault_of(start=start) == ("start", rule, start)
 
     @settings(deadline=None)
-    @given(st.integers(0, 10**11 - 1))
-    def test_seconds_and_milliseconds_give_the_same_hour(self, seconds):
-        hours = read(log(line(start=str(seconds)), line(start=str(seconds * 1000 + 999)))).cells
-        assert hours[0][0] == seconds // 3600
-        assert hours[1][0] == (seconds // 3600 if seconds >= 10**8 else (seconds * 1000 + 999) // 3600)
+    @given(st.integers(631_152_000, 9_000_000_000))
+    def test_every_unit_gives_the_same_hour(self, seconds):
+        last = [seconds * unit + unit - 1 for unit in (1, 10**3, 10**6, 10**9)]  # before the next second
+        assert [hour for hour, *_ in read(log(*(line(start=str(start)) for start in last))).cells] == [seconds // 3600] * 4
 
 
 class TestDirection:
@@ -227,8 +230,8 @@ class TestDirection:
     )
     def test_an_answer_is_turned_round(self, srcport, dstport, tcp_flags, turned):
         flow = flow_of(srcport=srcport, dstport=dstport, tcp_flags=tcp_flags)
-        straight = (2, "10.0.0.1", "10.0.0.2", "123456789010", 100, 0)
-        assert flow == ((2, "10.0.0.2", "10.0.0.1", "123456789010", 0, 100) if turned else straight)
+        straight = (HOUR, "10.0.0.1", "10.0.0.2", "123456789010", 100, 0)
+        assert flow == ((HOUR, "10.0.0.2", "10.0.0.1", "123456789010", 0, 100) if turned else straight)
 
     def test_a_conversation_s_two_records_have_one_key(self):
         answer = line(srcaddr="10.0.0.2", dstaddr="10.0.0.1", srcport="443", dstport="49152", bytes="900")
@@ -274,7 +277,7 @@ class TestIdentity:
 
     def test_a_service_s_answer_is_turned_round_with_its_name(self):
         answer = flow_of(srcport="443", dstport="49152", flow_direction="egress", ecs_service_name="billing")
-        assert answer == (2, "10.0.0.2", "billing", "123456789010", 0, 100)
+        assert answer == (HOUR, "10.0.0.2", "billing", "123456789010", 0, 100)
 
     def test_a_service_name_needs_the_direction(self):
         fields = [field for field in V8 if field != "flow-direction"]
@@ -383,13 +386,13 @@ class TestParquet:
 
     def test_few_columns_are_enough_and_missing_ones_are_named(self):
         few = ["start", "bytes", "dstaddr", "srcaddr"]
-        assert read(self.parquet({}, fields=few)).records == [(1, 2, "10.0.0.1", "10.0.0.2", "-", 100, 0)]
+        assert read(self.parquet({}, fields=few)).records == [(1, HOUR, "10.0.0.1", "10.0.0.2", "-", 100, 0)]
         with pytest.raises(MissingColumns, match="missing column bytes; the file has: start, dstaddr, srcaddr"):
             read(self.parquet({}, fields=["start", "dstaddr", "srcaddr"]))
 
     def test_python_tools_may_have_written_numbers_as_text_and_none_as_a_word(self):
         target = io.BytesIO()
-        columns = {"start": [7200, 7200], "srcaddr": ["10.0.0.1", "-"], "dstaddr": ["10.0.0.2", "-"]}
+        columns = {"start": [1440007200, 1440007200], "srcaddr": ["10.0.0.1", "-"], "dstaddr": ["10.0.0.2", "-"]}
         columns |= {"bytes": ["100", "None"], "account_id": [123456789010] * 2, "log_status": ["OK", "NODATA"]}
         pq.write_table(pa.table(columns), target)
         outcome = read(target.getvalue())
@@ -417,6 +420,6 @@ def test_every_line_is_a_flow_or_a_reject_or_left_out(found):
 
 
 def test_a_value_that_has_a_fields_name_in_it_is_no_header():
-    text = "interface-id srcaddr dstaddr bytes start ecs-service-name\neni-1 10.0.0.1 10.0.0.2 5 7200 my-srcaddr-svc\n"
+    text = "interface-id srcaddr dstaddr bytes start ecs-service-name\neni-1 10.0.0.1 10.0.0.2 5 1440007200 my-srcaddr-svc\n"
     outcome = read(text)
     assert (outcome.rejects, outcome.rows, outcome.read) == ([], [2], 1)

@@ -20,7 +20,7 @@ from tests.readers.helpers import blocks_of, gather, read
 
 FLOW = {"hour": 1, "src_app": "a", "dest_app": "b", "vpc_id": "v", "bytes_tx": 1, "bytes_rx": 2}
 AWS = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n"
-CONN = {"ts": 7200.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "orig_ip_bytes": 1, "resp_ip_bytes": 2}
+CONN = {"ts": 1440007200.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "orig_ip_bytes": 1, "resp_ip_bytes": 2}
 
 
 def parquet_file(columns):
@@ -35,12 +35,19 @@ FILES = {
     "JSON Lines": (json.dumps(FLOW) + "\n").encode() * 2,
     "JSON array": json.dumps([FLOW] * 2).encode(),
     "Parquet": parquet_file({name: [value] * 2 for name, value in FLOW.items()}),
-    "AWS VPC Flow Logs, text": (AWS + "2 1 eni-1 10.0.0.1 10.0.0.2 49152 22 6 20 4249 7200 7260 ACCEPT OK\n" * 2).encode(),
+    "AWS VPC Flow Logs, text": (
+        AWS + "2 1 eni-1 10.0.0.1 10.0.0.2 49152 22 6 20 4249 1440007200 1440007260 ACCEPT OK\n" * 2
+    ).encode(),
     "AWS VPC Flow Logs, Parquet": parquet_file(
-        {"start": [7200, 7201], "srcaddr": ["10.0.0.1", "::1"], "dstaddr": ["10.0.0.2", "::2"], "bytes": [1, None]}
+        {
+            "start": [1440007200, 1440007201],
+            "srcaddr": ["10.0.0.1", "::1"],
+            "dstaddr": ["10.0.0.2", "::2"],
+            "bytes": [1, None],
+        }
     ),
     "Zeek conn.log, TSV": (
-        "#separator \\x09\n#path\tconn\n#fields\t" + "\t".join(CONN) + "\n7200.5\t10.0.0.1\t::1\t1\t-\n" * 2
+        "#separator \\x09\n#path\tconn\n#fields\t" + "\t".join(CONN) + "\n1440007200.5\t10.0.0.1\t::1\t1\t-\n" * 2
     ).encode(),
     "Zeek conn.log, JSON": (json.dumps(CONN) + "\n").encode() * 2,
 }

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import MissingColumns, UnreadableSource
 from pipeline.readers.interface import Batch, Fault, Mask
+from pipeline.readers.syntax.times import seconds_of_text
 from pipeline.schema import CODED_TEXT
 from pipeline.values import is_utf8
 
@@ -25,7 +25,7 @@ class Kind(Enum):
 
     INTEGER = pa.int64()
     TEXT = CODED_TEXT
-    #: Seconds since the Unix epoch, with a fraction; in JSON an ISO 8601 time as well.
+    #: A time: a number since 1970, in a unit that `times.seconds_of` tells; or ISO 8601, which becomes seconds.
     SECONDS = pa.float64()
 
     @property
@@ -40,7 +40,7 @@ Broken = dict[str, Mask]
 RULES = {
     Kind.INTEGER: "must be an integer",
     Kind.TEXT: "must be text",
-    Kind.SECONDS: "must be a time, in seconds since 1970",
+    Kind.SECONDS: "must be a time, in seconds since 1970 or ISO 8601",
 }
 TOO_LARGE = "must fit into 64 bits"
 NOT_UTF8 = "must be valid UTF-8"
@@ -116,7 +116,7 @@ def parse_cells(batch: Batch, columns: Sequence[Column]) -> Batch:
 
 def parse_column(cells: pa.Array, kind: Kind) -> tuple[pa.Array, Broken]:
     """Turns one column of bytes into a typed one: its values, null where they do not parse, and which do not, by rule."""
-    return {Kind.INTEGER: _integers, Kind.TEXT: _texts, Kind.SECONDS: _numbers}[kind](cells)
+    return {Kind.INTEGER: _integers, Kind.TEXT: _texts, Kind.SECONDS: _times}[kind](cells)
 
 
 def _integers(cells: pa.Array) -> tuple[pa.Array, Broken]:
@@ -139,11 +139,21 @@ def _integers(cells: pa.Array) -> tuple[pa.Array, Broken]:
     return values, {RULES[Kind.INTEGER]: bad, TOO_LARGE: too_large}
 
 
-def _numbers(cells: pa.Array) -> tuple[pa.Array, Broken]:
+def _times(cells: pa.Array) -> tuple[pa.Array, Broken]:
     good = _mask(pc.match_substring_regex(cells, _NUMBER))
     values = _cast_where(cells, good, pa.float64())
     good &= _mask(pc.is_finite(values))  # 1e400 is a number, but no float
-    return pc.if_else(pa.array(good), values, None), {RULES[Kind.SECONDS]: ~good & _mask(cells.is_valid())}
+    others = pa.array(~good & _mask(cells.is_valid()))
+    values = pc.replace_with_mask(values, others, _iso_times(cells.filter(others)))
+    bad = _mask(pc.and_(cells.is_valid(), values.is_null()))
+    return values, {RULES[Kind.SECONDS]: bad}
+
+
+def _iso_times(cells: pa.Array) -> pa.Array:
+    """The times that some texts say, in seconds; null where one says none. Many records share a second, and so a text."""
+    distinct = cells.dictionary_encode()
+    texts = [cell.decode("ascii", "replace").strip(" \t") for cell in distinct.dictionary.to_pylist()]
+    return pa.array(map(seconds_of_text, texts), pa.float64()).take(distinct.indices)
 
 
 def _texts(cells: pa.Array) -> tuple[pa.Array, Broken]:
@@ -212,11 +222,8 @@ def _json_text(value: Any) -> tuple[Any, str | None]:
 
 def _json_seconds(value: Any) -> tuple[Any, str | None]:
     if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            return None, RULES[Kind.SECONDS]
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp(), None
+        seconds = seconds_of_text(value)
+        return seconds, None if seconds is not None else RULES[Kind.SECONDS]
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None, RULES[Kind.SECONDS]
     try:

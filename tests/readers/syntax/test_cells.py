@@ -101,6 +101,8 @@ class TestTimesInText:
             (b".5", 0.5),
             (b"1e3", 1000.0),
             (b"1.5E-3", 0.0015),
+            (b"2011-08-15T03:36:16Z", 1313379376.0),
+            (b" 2011-08-15T05:36:16.5+0200\t", 1313379376.5),
         ],
     )
     def test_it_is_a_time(self, cell, value):
@@ -108,7 +110,10 @@ class TestTimesInText:
 
     @pytest.mark.parametrize(
         "cell",
-        [b"", *b". +5 x nan NaN inf -Infinity 0x1p3 1e 1_0 1,5 1.5.2 \xff 2011-08-15T03:36:16Z".split()],
+        [
+            b"",
+            *b". +5 x nan NaN inf -Infinity 0x1p3 1e 1_0 1,5 1.5.2 \xff 2011-08-15 20110815T 2011-W33 2011-08-15T T03:36".split(),
+        ],
     )
     def test_it_is_none(self, cell):
         assert parse(cell, Kind.SECONDS) == (None, SECONDS_RULE)
@@ -176,7 +181,24 @@ class TestJson:
         assert json_cell(value, Kind.TEXT) == (None, UTF8_RULE)
 
     @pytest.mark.parametrize(
-        "value", [True, "", "5", "noon", "2011-13-01T00:00:00", [], {}, float("nan"), float("inf"), -float("inf"), 10**400]
+        "value",
+        [
+            True,
+            "",
+            "5",
+            "noon",
+            "2011-08-15",
+            "20110815",
+            "2011W33",
+            "2011-08-15T",
+            "2011-13-01T00:00:00",
+            [],
+            {},
+            float("nan"),
+            float("inf"),
+            -float("inf"),
+            10**400,
+        ],
     )
     def test_it_is_no_time(self, value):
         assert json_cell(value, Kind.SECONDS) == (None, SECONDS_RULE)

@@ -74,7 +74,7 @@ class TestRejects:
             ('{"n": 9223372036854775808}', "n", SIZE_RULE, "9223372036854775808"),
             ('{"t": 5}', "t", TEXT_RULE, "5"),
             ('{"t": "\\ud800"}', "t", UTF8_RULE, '"\\ud800"'),
-            ('{"s": NaN}', "s", "must be a time, in seconds since 1970", "NaN"),
+            ('{"s": NaN}', "s", "must be a time, in seconds since 1970 or ISO 8601", "NaN"),
             ("5", "", OBJECT_RULE, "5"),
             ("null", "", OBJECT_RULE, "null"),
             ("[{}]", "", OBJECT_RULE, "[{}]"),
