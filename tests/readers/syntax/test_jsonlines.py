@@ -63,6 +63,7 @@ class TestRecords:
             ("{0}\n{0}\n", [1, 2]),
             ("{0}\n{0}", [1, 2]),
             ("\ufeff{0}\n{0}\n", [1, 2]),
+            ("{0}\n\ufeff{0}\n", [1, 2]),  # where files were joined
             ("{0}\r\n{0}\r\n", [1, 2]),
             ("\n\n{0}\n\r\n\n{0}\n\n", [3, 6]),
             ("\n" * 100 + "{0}\n" + "\n" * 100 + "{0}", [101, 202]),
@@ -160,7 +161,6 @@ class TestRejects:
             *["[]", "[" + GOOD + "]", "5", "null", "true", '"a"', " ", "\t"],
             *[GOOD + GOOD, GOOD + " " + GOOD, GOOD + ",", GOOD + "x", GOOD + "\0", "\0" + GOOD, GOOD + "\r" + GOOD],
             *['{"n": 1, "t": "a\tb"}', '{"t": "a\0b"}', '{"t": "a\rb"}', '{"t": "\\x"}'],
-            "\ufeff" + GOOD,
         ],
     )
     def test_a_line_that_is_no_object_is_rejected_as_it_stands(self, line):
