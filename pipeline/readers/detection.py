@@ -91,7 +91,7 @@ class Head:
 
 def split_cells(line: str, delimiter: str | None) -> list[str]:
     """A line's cells; their quotes and surrounding blanks are taken off."""
-    return [cell.strip().strip('"') for cell in line.split(delimiter)]
+    return [cell.strip(' \t\r\n"') for cell in line.split(delimiter)]
 
 
 def read_head(raw: BinaryIO, name: str, is_named: bool = False) -> Head:
