@@ -107,7 +107,10 @@ class SourceCounter:
     ) -> None:
         self._interpretation = interpretation
         self._read_options = ReadOptions(
-            interpretation.load_apps() or AppMap(), interpretation.vpc_id, interpretation.aws_fields
+            interpretation.load_apps() or AppMap(),
+            interpretation.vpc_id,
+            interpretation.aws_fields,
+            is_named=interpretation.format != "auto",
         )
         self._scratch = scratch
         self._resources = resources
@@ -234,7 +237,11 @@ class SourceCounter:
             with source.path.open("rb") as file:
                 watch = Watch(file)
                 known, stream = readers.open_source(
-                    watch.packed, source.name, self._interpretation.format, through=watch.unpacked
+                    watch.packed,
+                    source.name,
+                    self._interpretation.format,
+                    has_aws_fields=self._read_options.aws_fields is not None,
+                    through=watch.unpacked,
                 )
                 tally.format = known.name
                 for batch in known.read(stream, self._read_options):

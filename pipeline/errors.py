@@ -7,7 +7,7 @@
     │   │   └── OtherLog         it is recognised as another log, which a folder may hold beside the ones meant
     │   ├── MissingColumns       its format is known, but columns that it needs are not there
     │   ├── UnreadableSource     it cannot be read to its end
-    │   ├── EmptySource          it has no content, which is no failure
+    │   ├── EmptySource          it has no content, or blank lines alone; nothing is wrong with that
     │   ├── NoValidRow           rows were rejected, and none was valid
     │   └── SourceChanged        it changed while it was being read
     ├── RunStopped               the run was given up; nothing was committed            exit code 4

@@ -1,4 +1,4 @@
-"""Counting again: small sources are read together, and each adds what it would add alone."""
+"""Counting again: each source is read alone, and adds what it added."""
 
 from collections import Counter
 from dataclasses import replace

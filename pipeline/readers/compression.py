@@ -8,6 +8,7 @@ which is what "a source counts whole or not at all" rests on.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
@@ -22,6 +23,9 @@ _GZIP = b"\x1f\x8b"
 _CODECS = {_GZIP: "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 _UNSUPPORTED = {b"\xfd7zXZ\x00": "xz", b"PK\x03\x04": "zip", b"\x04\x22\x4d\x18": "lz4", b"7z\xbc\xaf\x27\x1c": "7z"}
 _MAGIC_BYTES = 6
+#: What a skippable frame starts with, but for four bits: zstd and lz4 have the same (RFC 8878, section 3.1.2). It is
+#: followed by four bytes of length; pzstd writes one before each frame.
+_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 _BUFFER_BYTES = 1 << 18
 _GZIP_WINDOW = 16 + 15  # as zlib has it: the largest window, with gzip's header and trailer
 
@@ -38,8 +42,7 @@ def decompressed(raw: BinaryIO) -> BinaryIO:
     Raises:
         UnknownFormat: It is compressed or packed in a way that flowlog does not read.
     """
-    magic = raw.read(_MAGIC_BYTES)
-    raw.seek(0)
+    magic = _magic(raw)
     for signature, name in _UNSUPPORTED.items():
         if magic.startswith(signature):
             raise UnknownFormat(f"a {name} file", "unpack it, or pack it with gzip, zstd or bzip2")
@@ -49,6 +52,23 @@ def decompressed(raw: BinaryIO) -> BinaryIO:
                 "BinaryIO", _Gunzipped(raw) if codec == "gzip" else io.BufferedReader(_Inflated(raw, codec), _BUFFER_BYTES)
             )
     return raw
+
+
+def _magic(raw: BinaryIO) -> bytes:
+    """The first bytes of a raw file, or those behind its skippable frames. The file is left at its start.
+
+    Raises:
+        UnreadableSource: There is nothing but skippable frames, or not even all of one.
+    """
+    magic = raw.read(_MAGIC_BYTES)
+    while _SKIPPABLE.match(magic):
+        rest = magic[4:] + raw.read(8 - len(magic))
+        raw.seek(int.from_bytes(rest, "little"), io.SEEK_CUR)
+        magic = raw.read(_MAGIC_BYTES)
+        if not magic:
+            raise UnreadableSource("the zstd or lz4 stream stops short (truncated); repair or fetch the file again")
+    raw.seek(0)
+    return magic
 
 
 def decompressed_small(data: bytes, limit: int) -> bytes | None:
@@ -62,7 +82,7 @@ def decompressed_small(data: bytes, limit: int) -> bytes | None:
         The content, or None where `decompressed` must tell: it is larger, in several parts, damaged, or packed otherwise.
     """
     if not data.startswith(_GZIP):
-        is_packed = data.startswith((*_CODECS, *_UNSUPPORTED)) or len(data) > limit
+        is_packed = data.startswith((*_CODECS, *_UNSUPPORTED)) or _SKIPPABLE.match(data) or len(data) > limit
         return None if is_packed else data
     inflater = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
     try:
