@@ -376,10 +376,11 @@ class Soak:
     def run(self, seconds: float, most: int = sys.maxsize) -> dict[str, object]:
         """Takes steps, for so many seconds or so many of them, or until something is wrong."""
         end = time.monotonic() + seconds
-        steps = [self.add_files, self.add_files, self.change_a_file, self.forget_a_file, self.drop_hours, self.pack_a_file]
+        often = [self.add_files, self.change_a_file, self.forget_a_file, self.pack_a_file, self.service.serve]
+        steps = [*often, *often, *often, self.drop_hours]  # what was dropped cannot be replaced or forgotten as simply
         self.add_files()
         while time.monotonic() < end and self.machine.done["steps"] < most and not self.machine.wrong:
-            step = self.machine.chance.choice([*steps, self.service.serve, self.service.serve, self.machine.flip_a_bit])
+            step = self.machine.chance.choice([*steps, self.machine.flip_a_bit])
             step()
             self.machine.done["steps"] += 1
             if self.machine.chance.random() < 0.5:
