@@ -53,8 +53,9 @@ BODIES_BYTES = 96 << 20
 #: A body in chunks may need so many more bytes for its framing than for its content: else 400. Chunks of a byte need five
 #: for one; a chunk may have any amount of extensions, which nobody needs.
 MAX_FRAMING = 8
-#: How many of a body's keys and brackets are looked at to say what is wrong, a second's work at the most.
-MAX_TOKENS = 2_000_000
+#: How many of a body's keys and brackets are looked at to say what is wrong, a second's work at the most: ten of each of
+#: the most records that there may be.
+MAX_TOKENS = 1_000_000
 #: How many of its problems are told; of the others, how many there are.
 MAX_PROBLEMS = 100
 

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import msgspec
 import pyarrow as pa
@@ -36,6 +37,10 @@ _INTEGER = re.compile(rb"-?[0-9]+")
 _LONGEST_NAME = 12 * MAX_NAME_LENGTH + 2
 _LONGEST_KEY = 6 * max(map(len, NAMES)) + 2
 _UTF8_PIECE = 1 << 20
+
+_OPENING, _CLOSING = (b"[", b"{"), (b"]", b"}")
+#: How deep the decoder goes, and nothing that is deeper need be looked at.
+_MAX_DEPTH = 1_000
 
 _skim = msgspec.json.Decoder(msgspec.Raw).decode
 
@@ -182,18 +187,22 @@ class _Walk:
 
     def _skip_nested(self) -> None:
         start, depth = self._at, 0
-        for token in _TOKEN.finditer(self._body, start):
-            self._spend()
+        for token in islice(_TOKEN.finditer(self._body, start), self._left):
+            self._left -= 1
             text = token[0]
-            if text == b'"':
+            if text in _OPENING:
+                depth += 1
+                if depth > _MAX_DEPTH:
+                    raise RecursionError
+            elif text in _CLOSING:
+                depth -= 1
+                if depth == 0:
+                    self._at = token.end()
+                    break
+            elif text == b'"':
                 raise _NoJson("a text does not end", token.start())
-            if text[0] != b'"'[0]:
-                depth += 1 if text in b"[{" else -1
-            if depth == 0:
-                self._at = token.end()
-                break
         else:
-            raise _NoJson("a value does not end", start)
+            raise _TooMuch if self._left == 0 else _NoJson("a value does not end", start)
         try:
             _skim(memoryview(self._body)[start : self._at])
         except msgspec.DecodeError:
