@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import SumOverflow
-from pipeline.kernel.columns import count_lines, lines_from
+from pipeline.kernel.columns import count_lines, has_four, lines_from
 from pipeline.kernel.library import kernel
 from pipeline.kernel.names import Names
 from pipeline.kernel.totals import SortedTotals, Totals
@@ -27,6 +27,7 @@ def parse(case):
     case.by_kernel()
     count_lines(case.data)
     lines_from(case.data, b"a", b"z")
+    has_four(case.data, b"addr")
 
 
 @settings(
