@@ -21,7 +21,7 @@ from pipeline.query import Query, run_query
 from pipeline.rejects import find_rejects
 from pipeline.store.locations import Locations
 from pipeline.store.lock import locked
-from pipeline.verify import verify
+from pipeline.verify import DeepOptions, verify
 
 HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
 
@@ -100,6 +100,42 @@ class TestOnceIsOnce:
         for file in reversed(files):
             ingest([file], each)
         assert snapshot(one.flows) == snapshot(each.flows)
+
+
+class TestNeighbours:
+    """Nothing that a file holds changes how another one is read."""
+
+    HEADER = "version account-id interface-id {} {} srcport dstport protocol {} {} start end action log-status\n"
+    LINE = "2 111122223333 eni-1 {} {} 54252 443 6 {} {} 1764144010 1764144055 ACCEPT OK\n"
+
+    @pytest.mark.parametrize("names", [["a.log", "b.log"], ["b.log", "a.log"], ["b.log", "a.log", "0.log", "c.log"]])
+    def test_a_header_in_the_middle_of_one_does_not_reach_the_next(self, store, raw, names):
+        plain, turned = ("srcaddr", "dstaddr", "packets", "bytes"), ("dstaddr", "srcaddr", "bytes", "packets")
+        first, *others = names
+        (raw / first).write_text(
+            self.HEADER.format(*plain)
+            + self.LINE.format("198.51.100.7", "10.20.0.15", 3, 400)
+            + self.HEADER.format(*turned)
+            + self.LINE.format("10.20.0.15", "198.51.100.7", 400, 3)
+        )
+        for number, name in enumerate(others):
+            (raw / name).write_text(
+                self.HEADER.format(*plain) + self.LINE.format(f"10.20.0.{number}", "10.20.0.15", 4, 1600)
+            )
+        summary = ingest([str(raw)], store)
+        assert (summary.bytes_tx, summary.bytes_rx) == (800 + 1600 * len(others), 0)
+        assert totals(store, 490040)[-1][:4] == ("198.51.100.7", "10.20.0.15", "111122223333", 800)
+        assert verify(store, deep=DeepOptions()).problems == []
+
+    def test_fields_that_aws_does_not_have_are_a_wrong_request(self, store, raw):
+        with pytest.raises(UsageError, match="'srcadr' is not a field of AWS VPC flow logs; is srcaddr meant"):
+            ingest([str(raw)], store, IngestOptions(aws_fields=("srcadr", "dstaddr", "bytes", "start")))
+
+    def test_fields_may_be_named_with_underscores_and_name_the_format(self, store, raw):
+        (raw / "a.log").write_text("5 10.0.0.1 10.0.0.2 400 1764144000 OK\n5 - - - 1764144000 NODATA\n")
+        fields = ("version", "srcaddr", "dstaddr", "bytes", "start", "log_status")
+        summary = ingest([str(raw)], store, IngestOptions(aws_fields=fields))
+        assert (summary.valid, summary.ignored, summary.bytes_tx) == (1, {"NODATA": 1}, 400)
 
 
 class TestWholeOrNotAtAll:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import SumOverflow
-from pipeline.kernel.columns import count_lines, lines_from
+from pipeline.kernel.columns import count_lines, has_four, lines_from
 from pipeline.kernel.jsonvalues import Between, split_json
 from pipeline.kernel.library import kernel
 from pipeline.kernel.names import Names
@@ -29,6 +29,7 @@ def parse(case):
     count_lines(case.data)
     split(case.data)
     lines_from(case.data, b"a", b"z")
+    has_four(case.data, b"addr")
 
 
 @settings(

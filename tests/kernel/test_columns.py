@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.kernel.columns import DelimitedLines, JsonLines, count_lines, lines_from
+from pipeline.kernel.columns import DelimitedLines, JsonLines, count_lines, has_four, lines_from
 from pipeline.readers.blocks import TextBlock
 from pipeline.readers.interface import Batch
 from pipeline.readers.syntax.cells import Column, Kind
@@ -386,6 +386,14 @@ class TestShapes:
     def test_lines_are_counted(self, data, more):
         data = b"b\n" * 16 * 255 * (more // 10) + data + b"\n" * more
         assert count_lines(data) == data.count(b"\n") + (data[-1:] not in (b"\n", b""))
+
+    @given(st.text("adr", max_size=12).map(str.encode), st.integers(4080, 4110), st.integers(0, 20))
+    @example(b"addr", 0, 0)
+    @example(b"addr", 4094, 0)
+    def test_four_bytes_are_found_wherever_they_stand(self, data, before, behind):
+        data = b"-" * before + data + b"-" * behind
+        assert has_four(data, b"addr") is (b"addr" in data)
+        assert not any(has_four(data[:length], b"addr") for length in range(4))
 
     @given(
         st.text("#a\n@Z", max_size=80).map(str.encode), st.integers(0, 2), st.sampled_from([b"##", b"az", b"AZ", b"\n\n"])

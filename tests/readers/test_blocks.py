@@ -141,6 +141,21 @@ class TestLines:
         block = TextBlock(b"a\r\n\nb\nc", 7)
         assert [block.line(number) for number in (7, 8, 9, 10)] == [b"a", b"", b"b", b"c"]
 
+    @given(st.text("ab\n", max_size=40).map(str.encode))
+    def test_lines_are_found_by_what_they_hold_and_cut_out(self, data):
+        block = TextBlock(data, 7)
+        lines = data.splitlines(keepends=True)
+        starts = [0, *accumulate(map(len, lines))][: len(lines)]
+        found = block.lines_with(b"abab")
+        assert found == [start for start, line in zip(starts, lines, strict=True) if b"abab" in line]
+        pieces = list(block.cut_at(found))
+        assert b"".join(piece.data for piece in pieces) == data
+        assert [piece.data for piece in pieces if b"abab" in piece.data] == [line for line in lines if b"abab" in line]
+        assert all(
+            piece.first_line == 7 + data[: data.find(piece.data)].count(b"\n") or data.count(piece.data) > 1
+            for piece in pieces
+        )
+
     def test_the_lines_behind_the_first_keep_their_numbers(self):
         first, rest = TextBlock(b"\r\n\na\r\n\nb\nc\n", 7).split_first()
         assert (first, rest.data, rest.first_line) == (b"a", b"\nb\nc\n", 10)

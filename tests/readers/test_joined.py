@@ -3,9 +3,10 @@
 import gzip
 import io
 import json
+from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import counting, readers
@@ -21,6 +22,7 @@ from pipeline.resources import Resources
 from pipeline.sources import Source
 from pipeline.validation import validate
 from tests.readers.helpers import format_of
+from tests.readers.oracle import Fails, said_by
 
 CSV = b"hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
 OTHER_CSV = b"src_app,dest_app,vpc_id,hour,bytes_rx,bytes_tx\n"
@@ -130,8 +132,13 @@ packings = st.sampled_from([bytes, gzip.compress, lambda text: gzip.compress(tex
 
 
 def counted(sources, scratch, together, option="auto"):
-    counter = SourceCounter(Interpretation(format=option), scratch, Resources(workers=1))
-    lots = list(counter.count_all(lots_of(sources) if together else [[source] for source in sources]))
+    return counted_in(lots_of(sources) if together else [[source] for source in sources], scratch, option)
+
+
+def counted_in(lots, scratch, option="auto", alone=False):
+    """What becomes of each source, and the totals by hour."""
+    counter = SourceCounter(Interpretation(format=option), scratch, Resources(workers=1), alone=alone)
+    lots = list(counter.count_all(lots))
     results = {
         source.name: str(result) if isinstance(result, Exception) else (result.record, rejects_of(result))
         for lot in lots
@@ -156,6 +163,124 @@ def test_files_counted_together_count_as_each_does_alone(tmp_path_factory, conte
         path.write_bytes(pack(text))
         sources.append(Source.at(path))
     assert counted(sources, folder, True, option) == counted(sources, folder, False, option)
+
+
+AWS_ORDERS = [
+    b"version srcaddr dstaddr srcport dstport bytes start action log-status",
+    b"version dstaddr srcaddr srcport dstport bytes start action log-status",
+    b"version srcaddr dstaddr srcport dstport start bytes action log-status",
+    b"start bytes srcaddr dstaddr action log-status",
+]
+ZEEK_ORDERS = [b"ts\tid.orig_h\tid.resp_h\torig_bytes\tresp_bytes", b"ts\tid.resp_h\tid.orig_h\tresp_bytes\torig_bytes"]
+CSV_ORDERS = [CSV.rstrip(b"\n"), OTHER_CSV.rstrip(b"\n"), b"hour,dest_app,src_app,vpc_id,bytes_tx,bytes_rx"]
+
+
+def aws_row(order, src, dest, count, status=b"OK", action=b"ACCEPT"):
+    cells = {b"version": b"2", b"srcaddr": src, b"dstaddr": dest, b"srcport": b"40000", b"dstport": b"443"}
+    cells |= {b"bytes": b"%d" % count, b"start": b"1440003600", b"action": action, b"log-status": status}
+    return b" ".join(cells[name] for name in order.split())
+
+
+aws_rows = st.tuples(
+    st.sampled_from(AWS_ORDERS),
+    st.sampled_from([b"10.0.0.1", b"10.0.0.2", b"nobody"]),
+    st.sampled_from([b"10.0.0.8", b"10.0.0.9"]),
+    st.integers(1, 999),
+    st.sampled_from([b"OK", b"OK", b"OK", b"NODATA"]),
+    st.sampled_from([b"ACCEPT", b"ACCEPT", b"REJECT"]),
+)
+zeek_rows = st.tuples(
+    st.sampled_from([b"10.0.0.1", b"10.0.0.2"]), st.sampled_from([b"10.0.0.8", b"nobody"]), st.integers(1, 999)
+)
+csv_rows = st.tuples(st.sampled_from([b"a", b"b", b""]), st.sampled_from([b"c", b"d"]), st.integers(1, 999))
+
+
+@st.composite
+def sections(draw, kind):
+    """A header and some rows, most in its order."""
+    if kind == "aws":
+        order = draw(st.sampled_from(AWS_ORDERS))
+        spelt = draw(
+            st.sampled_from([order, order, order.replace(b"-", b"_"), b"version tgw-id srcaddr dstaddr bytes start"])
+        )
+        rows = [
+            aws_row(draw(st.sampled_from([order, order, order, other])), *cells)
+            for other, *cells in draw(st.lists(aws_rows, max_size=4))
+        ]
+        return [spelt, *rows, *draw(st.sampled_from([[], [], [], [b"6 TransitGateway 1 tgw-0a1b2c3d4e5f60001"]]))]
+    if kind == "zeek":
+        path, order = draw(st.sampled_from([b"conn", b"conn", b"conn", b"dns"])), draw(st.sampled_from(ZEEK_ORDERS))
+        rows = [
+            b"1440003600\t%b\t%b\t%d\t7" % row
+            if order is ZEEK_ORDERS[0]
+            else b"1440003600\t%b\t%b\t7\t%d" % (row[1], row[0], row[2])
+            for row in draw(st.lists(zeek_rows, max_size=4))
+        ]
+        end = draw(st.sampled_from([[], [b"#close\t9"]]))
+        return [b"#separator \\x09", b"#path\t" + path, b"#fields\t" + order, *rows, *end]
+    order = draw(st.sampled_from(CSV_ORDERS))
+    rows = [
+        b",".join(
+            {b"hour": b"5", b"src_app": src, b"dest_app": dest, b"vpc_id": b"v", b"bytes_tx": b"%d" % tx, b"bytes_rx": b"3"}[
+                name
+            ]
+            for name in order.split(b",")
+        )
+        for src, dest, tx in draw(st.lists(csv_rows, max_size=4))
+    ]
+    return [order, *rows]
+
+
+@st.composite
+def texts_of_sections(draw):
+    """One to three of them, joined as people join files: with byte order marks, or without the newline between."""
+    kind = draw(st.sampled_from(["aws", "aws", "zeek", "csv"]))
+    count = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    text = b""
+    for number in range(count):
+        mark = draw(st.sampled_from([b"", b"", b"", BOM]))
+        text += mark + b"\n".join(draw(sections(kind))) + (b"" if draw(st.integers(0, 5)) == 5 else b"\n") * (number < count)
+    return text
+
+
+def outcome_of(results, totals):
+    """What came of each file, and of all."""
+    found = {
+        name: None
+        if isinstance(result, str)
+        else Counter(counted=result[0].valid, rejected=result[0].rejected, ignored=sum(result[0].ignored.values()))
+        for name, result in results.items()
+    }
+    sums = Counter()
+    for hour, rows in totals.items():
+        for row in rows:
+            for column in ("bytes_tx", "bytes_rx"):
+                sums[hour, row["src_app"], row["dest_app"], column] += row[column]
+    return found, +sums
+
+
+@given(st.lists(st.tuples(texts_of_sections(), packings), min_size=1, max_size=7), st.data())
+@settings(deadline=None)
+def test_the_rows_of_a_source_do_not_depend_on_what_lies_beside_it(tmp_path_factory, contents, data):
+    """In whatever order and number they come: held against a reader of plain Python, which reads each file by itself."""
+    folder = tmp_path_factory.mktemp("raw")
+    sources, expected, sums = [], {}, Counter()
+    for number, (text, pack) in enumerate(contents):
+        path = folder / f"{number}.log"
+        path.write_bytes(pack(text))
+        sources.append(Source.at(path))
+        try:
+            said = said_by(text)
+            gzip.decompress(pack(text)) if pack(text) != text else None
+        except (Fails, EOFError):
+            expected[sources[-1].name] = None
+        else:
+            expected[sources[-1].name] = said.rows
+            sums += said.sums
+    lots = data.draw(st.permutations(sources)), data.draw(st.integers(1, len(sources)))
+    grouped = [lots[0][start : start + lots[1]] for start in range(0, len(sources), lots[1])]
+    assert outcome_of(*counted_in(grouped, folder)) == (expected, sums)
+    assert outcome_of(*counted_in(grouped, folder, alone=True)) == (expected, sums)
 
 
 def small_files(folder, *texts):
