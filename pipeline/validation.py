@@ -11,8 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.readers.interface import MISSING, Batch, Fault
-from pipeline.schema import COLUMNS, FIELDS, FLOW_SCHEMA, Field, ZeroBytes, flow_schema, minimum_of
+from pipeline.readers.interface import MISSING, Batch, Fault, Mask
+from pipeline.schema import (
+    COLUMNS,
+    FIELDS,
+    FLOW_SCHEMA,
+    MAX_NAME_BYTES,
+    Field,
+    ZeroBytes,
+    flow_schema,
+    minimum_of,
+    rule_of_length,
+)
 
 if TYPE_CHECKING:
     import pandera.pandas as pandera
@@ -31,8 +41,35 @@ def validate(batches: Sequence[Batch], schema: pandera.DataFrameSchema) -> list[
     """
     if not batches:
         return []
-    errors = _errors(pa.concat_tables([batch.table for batch in batches]), schema)
-    return _without_faulty(batches, errors) if errors else list(batches)
+    flows, too_long = _without_long(pa.concat_tables([batch.table for batch in batches]))
+    errors = _errors(flows, schema)
+    return _without_faulty(batches, errors, too_long) if errors else list(batches)
+
+
+def _without_long(flows: pa.Table) -> tuple[pa.Table, dict[str, Mask]]:
+    """The same flow records with each text that is too long made empty, and the rows that had one, by column.
+
+    pandera keeps what each row of a rule's has: a name of a megabyte that stands once in a dictionary would be there a
+    hundred thousand times.
+    """
+    too_long: dict[str, Mask] = {}
+    for field in FIELDS:
+        column = flows.column(field.name)
+        if not pa.types.is_dictionary(column.type) or not any(_longest(chunk) > field.maximum for chunk in column.chunks):
+            continue
+        emptied, found = [], []
+        for chunk in column.chunks:
+            is_long = pc.greater(pc.binary_length(chunk.dictionary), field.maximum).fill_null(False)
+            texts = pc.if_else(is_long, "", chunk.dictionary)
+            emptied.append(pa.DictionaryArray.from_arrays(chunk.indices, texts, safe=False))
+            found.append(is_long.take(chunk.indices).fill_null(False))
+        too_long[field.name] = pa.chunked_array(found).to_numpy()
+        flows = flows.set_column(flows.column_names.index(field.name), field.name, pa.chunked_array(emptied, column.type))
+    return flows, too_long
+
+
+def _longest(column: pa.DictionaryArray) -> int:
+    return pc.max(pc.binary_length(column.dictionary)).as_py() or 0
 
 
 def may_be_rejected(flows: pa.Table, zero_bytes: ZeroBytes) -> bool:
@@ -89,20 +126,25 @@ def _errors(flows: pa.Table, schema: pandera.DataFrameSchema) -> list[Any]:
     return []
 
 
-def _without_faulty(batches: Sequence[Batch], errors: list[Any]) -> list[Batch]:
-    """Takes the faulty rows out.
+def _without_faulty(batches: Sequence[Batch], errors: list[Any], too_long: dict[str, Mask]) -> list[Batch]:
+    """Takes the faulty rows out. What is too long was made empty for pandera, and so is among its errors.
 
     The error's own message is never built: it would list every failing value.
     """
     borders = np.cumsum([0, *(batch.table.num_rows for batch in batches)])
     faults: list[list[Fault]] = [[] for _ in batches]
+
+    def note(column: str, rule: str, bad: Mask) -> None:
+        for batch, found, (start, end) in zip(batches, faults, pairwise(borders.tolist()), strict=True):
+            found.append(Fault(column, rule, bad[start:end], batch.table.column(column)))
+
     for error in errors:
         column = error.schema.name
         if column not in COLUMNS or error.failure_cases is None or "index" not in error.failure_cases:
             raise error  # not about rows: the readers made a table of another shape, which is a bug
+        if column in too_long:
+            note(column, rule_of_length(MAX_NAME_BYTES), too_long.pop(column))
         bad = np.zeros(borders[-1], dtype=bool)
         bad[error.failure_cases["index"].to_numpy(dtype=np.int64)] = True
-        rule = getattr(error.check, "error", None) or MISSING
-        for batch, found, (start, end) in zip(batches, faults, pairwise(borders.tolist()), strict=True):
-            found.append(Fault(column, rule, bad[start:end], batch.table.column(column)))
+        note(column, getattr(error.check, "error", None) or MISSING, bad)
     return [batch.reject(*found) for batch, found in zip(batches, faults, strict=True)]

@@ -9,11 +9,10 @@ INT64_MAX = 2**63 - 1
 MAX_VALUE_BYTES, MAX_RAW_BYTES = 256, 4096
 
 
-def shortened(text: bytes, most: int) -> str:
+def shortened(text: bytes | memoryview, most: int) -> str:
     """Some bytes as text to be shown: what is not UTF-8 is escaped; of more than `most` bytes the first, and how many there are."""
-    if len(text) <= most:
-        return text.decode("utf-8", "backslashreplace")
-    return text[:most].decode("utf-8", "backslashreplace") + f"… ({len(text):,} bytes)"
+    start = bytes(text[:most]).decode("utf-8", "backslashreplace")
+    return start if len(text) <= most else f"{start}… ({len(text):,} bytes)"
 
 
 def version() -> str:

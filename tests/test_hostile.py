@@ -8,10 +8,14 @@ import sys
 import zlib
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.ingest import IngestOptions, ingest
 from pipeline.query import Query, run_query
+from pipeline.readers.syntax.cells import Column, Kind
+from pipeline.readers.syntax.parquet import read_parquet
 from pipeline.rejects import find_rejects
 from pipeline.store.locations import Locations
 from pipeline.verify import verify
@@ -149,6 +153,48 @@ def test_a_header_of_millions_of_columns_is_refused_early(store, tmp_path, start
     result = measured(tmp_path / "wide.log.gz", store)
     assert "columns; at most 16,384 are read" in result["failures"][0]["error"]
     assert result["peak_mib"] < BOUND_MIB
+
+
+def parquet_of(path, names, **options):
+    """Flow records with these source apps, and nothing else that differs."""
+    ones, texts = pa.array([1] * len(names)), pa.array(["b"] * len(names)).dictionary_encode()
+    columns = {"hour": ones, "src_app": names, "dest_app": texts, "vpc_id": texts, "bytes_tx": ones, "bytes_rx": ones}
+    pq.write_table(pa.table(columns), path, compression="zstd", **options)
+
+
+class TestParquet:
+    def test_a_long_name_that_stands_once_is_not_made_as_often_as_it_is_pointed_to(self, store, tmp_path):
+        names = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 10_000, pa.int32()), pa.array(["x" * 100_000, "a"]))
+        parquet_of(tmp_path / "a.parquet", names)
+        assert (tmp_path / "a.parquet").stat().st_size < 10_000
+        result = measured(tmp_path / "a.parquet", store)
+        assert (result["rows"]["valid"], result["rows"]["rejected"]) == (10_000, 10_000)
+        assert result["peak_mib"] < 350
+        (first, *_) = find_rejects(store).slice(0, 1).to_pylist()
+        assert (first["field"], first["rule"]) == ("src_app", "must have at most 4,096 bytes")
+        assert first["value"] == "x" * 224 + "… (100,000 bytes)"
+        assert len(first["raw"]) < 500
+
+    def test_a_column_of_too_many_bytes_in_a_row_group_is_refused_before_it_is_read(self, store, tmp_path):
+        parquet_of(tmp_path / "a.parquet", pa.array(["x" * 10_000_000] * 20), use_dictionary=False)
+        result = measured(tmp_path / "a.parquet", store)
+        assert "row group 0 has 190 MiB in the column src_app, at most 128 MiB are read" in result["failures"][0]["error"]
+        assert result["peak_mib"] < 350
+
+    def test_a_footer_of_many_megabytes_is_refused_before_it_is_read(self, store, tmp_path):
+        parquet_of(tmp_path / "a.parquet", pa.array(["a"]))
+        data = (tmp_path / "a.parquet").read_bytes()
+        (tmp_path / "a.parquet").write_bytes(data[:-8] + bytes(17 << 20) + (17 << 20).to_bytes(4, "little") + b"PAR1")
+        summary = ingest([str(tmp_path)], store)
+        assert "has a footer of 17 MiB, at most 16 MiB are read" in summary.failures[0].error
+
+    def test_the_texts_of_a_batch_are_its_own(self, tmp_path):
+        """Arrow gives each batch of a row group the texts of all before it."""
+        parquet_of(tmp_path / "a.parquet", pa.array([f"{i:05}" + "x" * 3000 for i in range(9000)]))
+        with (tmp_path / "a.parquet").open("rb") as file:
+            batches = list(read_parquet(file, [Column("src_app", Kind.TEXT)]))
+        assert len(batches) > 2
+        assert all(len(batch.table.column(0).chunk(0).dictionary) <= batch.table.num_rows for batch in batches)
 
 
 NAMES = ["../../etc/passwd", "a=b/c", "100%", "a\nb", "a\tb", "\x1b[31mred\x1b[0m", "a\x00b", "\u202eevil", "", "ü" * 300]

@@ -150,15 +150,23 @@ class Batch:
 
     def _reject(self, fault: Fault, position: int) -> Reject:
         row = int(self.rows[position])
-        value = fault.cells[position].as_py()
-        if value is None:
+        cell = fault.cells[position]
+        if isinstance(cell, pa.DictionaryScalar):
+            cell = cell.value
+        if not cell.is_valid:
             return Reject(row, fault.column, MISSING, "", self.raw_of(row))
-        shown = shortened(value if isinstance(value, bytes) else str(value).encode(), MAX_VALUE_BYTES)
-        return Reject(row, fault.column, fault.rule, shown, self.raw_of(row))
+        return Reject(row, fault.column, fault.rule, shown_text(cell, MAX_VALUE_BYTES), self.raw_of(row))
 
     def _without(self, mask: Mask, **changes: object) -> Batch:
         kept = ~mask
         return replace(self, table=self.table.filter(pa.array(kept)), rows=self.rows[kept], **changes)  # type: ignore[arg-type]
+
+
+def shown_text(cell: pa.Scalar, most: int) -> str:
+    """A cell that is not null as text of so many bytes at most; of a long one no more is copied."""
+    if not isinstance(cell, pa.BinaryScalar):  # of which those of text are kinds
+        return shortened(str(cell.as_py()).encode(), most)
+    return shortened(memoryview(cell.as_buffer()), most)
 
 
 def _no_raw(row: int) -> str:

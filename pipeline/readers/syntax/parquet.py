@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import UnreadableSource
 from pipeline.readers.blocks import raw_text
-from pipeline.readers.interface import Batch, Fault
+from pipeline.readers.interface import Batch, Fault, Mask
 from pipeline.readers.syntax.cells import (
     NOT_EXACT,
     RULES,
@@ -26,13 +27,20 @@ from pipeline.readers.syntax.cells import (
     Kind,
     faults_of,
     parse_column,
-    parsed_schema,
     present_columns,
 )
-from pipeline.schema import coded
+from pipeline.schema import MAX_NAME_BYTES, coded, rule_of_length
+from pipeline.values import MAX_VALUE_BYTES, shortened
 
-_BATCH_ROWS = 131_072
+#: So many rows are read at once, or as many as have so many bytes in the file once it is unpacked.
+_BATCH_ROWS, _BATCH_BYTES = 131_072, 8 << 20
+#: The most bytes of a column in a row group, unpacked: six million addresses without a dictionary. Arrow takes four times as many.
+_MAX_CHUNK_BYTES = 128 << 20
+#: The longest footer; a hundred bytes a column and row group. And how many bytes end a file: the footer's length, and "PAR1".
+_MAX_FOOTER_BYTES, _FOOTER_END = 16 << 20, 8
 _SPOOL_BYTES = 64 << 20
+#: What a text breaks that is too long, and how much of it is kept, so that this and a note of its length can be shown.
+_TOO_LONG, _SHOWN_BYTES = rule_of_length(MAX_NAME_BYTES), MAX_VALUE_BYTES - 32
 
 
 def read_parquet(
@@ -57,18 +65,25 @@ def read_parquet(
         UnreadableSource: The file is damaged, or a column has a type that cannot hold what it must.
     """
     with _seekable(stream) as seekable, _reading("cannot be read to its end:"):
-        file = pq.ParquetFile(seekable, page_checksum_verification=True, pre_buffer=False)
-        names = [name_of(name) for name in file.schema_arrow.names]
+        schema = _schema_of(seekable)
+        names = [name_of(name) for name in schema.names]
         wanted = present_columns(columns, names)
-        fields = [file.schema_arrow.field(names.index(column.name)) for column in wanted]
+        fields = [schema.field(names.index(column.name)) for column in wanted]
         for column, field in zip(wanted, fields, strict=True):
             _check_type(column, field.type, null_texts)
+        # Text comes as its distinct texts, as it mostly stands in the file: a page of a kilobyte may have a name of 100 kB once,
+        # and a million rows that point to it.
+        text = [field.name for field in fields if _is_text(field.type)]
+        seekable.seek(0)
+        file = pq.ParquetFile(seekable, page_checksum_verification=True, pre_buffer=False, read_dictionary=text)
         first = 1
-        for record_batch in file.iter_batches(_BATCH_ROWS, columns=[field.name for field in fields], use_threads=False):
-            table = pa.table(record_batch).select([field.name for field in fields])
-            batch = _batch(table, first, wanted, null_texts)
-            yield batch.with_table(coded(batch.table))
-            first += table.num_rows
+        for group in range(file.num_row_groups):
+            rows = _rows_at_once(file.metadata.row_group(group), group, [field.name for field in fields])
+            for record_batch in file.iter_batches(rows, [group], [field.name for field in fields], use_threads=False):
+                table = pa.table(record_batch).select([field.name for field in fields])
+                batch = _batch(table, first, wanted, null_texts)
+                yield batch.with_table(coded(batch.table))
+                first += table.num_rows
 
 
 def parquet_schema(stream: BinaryIO) -> pa.Schema:
@@ -78,7 +93,37 @@ def parquet_schema(stream: BinaryIO) -> pa.Schema:
         UnreadableSource: There is none: the file is damaged or cut off.
     """
     with _seekable(stream) as seekable, _reading("has no readable footer; is it cut off?"):
-        return pq.read_schema(seekable)
+        return _schema_of(seekable)
+
+
+def _schema_of(seekable: BinaryIO) -> pa.Schema:
+    """The schema of a Parquet file whose footer is not too long: what is made of it takes many times as much."""
+    length = seekable.seek(0, os.SEEK_END)
+    seekable.seek(max(0, length - _FOOTER_END))
+    end = seekable.read(_FOOTER_END)
+    size = int.from_bytes(end[:4], "little")
+    if _MAX_FOOTER_BYTES < size < length and end.endswith(b"PAR1"):
+        most = f"at most {_MAX_FOOTER_BYTES >> 20} MiB are read"
+        raise UnreadableSource(f"the Parquet file has a footer of {size >> 20} MiB, {most}: write larger row groups")
+    seekable.seek(0)
+    return pq.read_schema(seekable)
+
+
+def _rows_at_once(group: Any, number: int, names: Sequence[str]) -> int:
+    """How many rows of a row group are read at once, by the bytes that its footer names.
+
+    Raises:
+        UnreadableSource: A column's bytes are too many: how they lie among its rows nobody knows.
+    """
+    chunks = [group.column(i) for i in range(group.num_columns)]
+    sizes = {chunk.path_in_schema: chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in names}
+    for name, size in sizes.items():
+        if size > _MAX_CHUNK_BYTES:
+            most = f"at most {_MAX_CHUNK_BYTES >> 20} MiB are read"
+            raise UnreadableSource(
+                f"row group {number} has {size >> 20} MiB in the column {name}, {most}: write smaller row groups"
+            )
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES * group.num_rows // max(1, sum(sizes.values()))))
 
 
 @contextmanager
@@ -137,27 +182,43 @@ def _batch(table: pa.Table, first: int, columns: Sequence[Column], null_texts: S
         cells = {name: raw.column(name)[row - first].as_py() for name in raw.column_names}
         return raw_text(json.dumps(cells, default=_json_bytes).encode())
 
-    # Text as bytes: Parquet's readers do not check that it is UTF-8.
-    raw = pa.table({name: _plain(table.column(name).combine_chunks()) for name in table.column_names})
+    read = [_as_bytes(cells.combine_chunks()) for cells in table.columns]
+    raw = pa.table([cells for cells, _ in read], names=table.column_names)
     renamed = raw.rename_columns([column.name for column in columns])
     typed: list[pa.Array] = []
     faults: list[Fault] = []
-    for column in columns:
-        cells = renamed.column(column.name).combine_chunks()
-        values, broken = _parse(cells, column.kind, null_texts)
+    for column, (cells, is_long) in zip(columns, read, strict=True):
+        values, broken = _parse_coded(cells, column.kind, null_texts)
         typed.append(values)
-        faults += faults_of(column, cells, broken, renamed)
+        faults += faults_of(column, cells, {_TOO_LONG: is_long} | broken, renamed)
     rows = np.arange(first, first + table.num_rows)
-    return Batch(pa.table(typed, schema=parsed_schema(columns)), rows, raw_of).reject(*faults)
+    return Batch(pa.table(typed, names=[c.name for c in columns]), rows, raw_of, raw_bytes=raw.nbytes).reject(*faults)
 
 
-def _plain(cells: pa.Array) -> pa.Array:
-    """A column's cells without a dictionary, text as bytes, and null for NaN, which pandas writes for it."""
-    if pa.types.is_dictionary(cells.type):
-        cells = cells.dictionary_decode()
-    if pa.types.is_floating(cells.type):
-        return pc.if_else(pc.is_nan(cells), None, cells)
-    return cells.cast(pa.binary()) if _is_text(cells.type) else cells
+def _as_bytes(cells: pa.Array) -> tuple[pa.Array, Mask]:
+    """A column as it stands in the file: text as bytes, as Parquet's readers do not check that it is UTF-8, each distinct text once; and which rows have one that is
+    too long, of which the start is kept to be shown.
+    """
+    if pa.types.is_floating(cells.type):  # pandas writes NaN for null
+        cells = pc.if_else(pc.is_nan(cells), None, cells)
+    if not _is_text(cells.type):
+        return cells, np.zeros(len(cells), dtype=bool)
+    if not pa.types.is_dictionary(cells.type):
+        cells = cells.cast(pa.binary()).dictionary_encode()
+    codes, texts = cells.indices.cast(pa.int32()), cells.dictionary.cast(pa.binary())
+    if len(texts) > len(codes):  # a batch's texts are those of all batches before it, where there are many
+        used = codes.dictionary_encode()
+        codes, texts = used.indices, texts.take(used.dictionary)
+    is_long = pc.greater(pc.binary_length(texts), MAX_NAME_BYTES).fill_null(False)
+    if pc.any(is_long).as_py():
+        starts = [shortened(text.as_buffer(), _SHOWN_BYTES).encode() for text in texts.filter(is_long)]
+        texts = pc.replace_with_mask(texts, is_long, pa.array(starts, pa.binary()))
+    return pa.DictionaryArray.from_arrays(codes, texts, safe=False), _of_rows(is_long, codes)
+
+
+def _of_rows(mask: pa.Array, codes: pa.Array) -> Mask:
+    """Which rows have a text that a mask of the distinct ones marks."""
+    return mask.take(codes).fill_null(False).to_numpy(zero_copy_only=False)
 
 
 def _json_bytes(value: object) -> str:
@@ -175,6 +236,20 @@ def _integers_in_floats(cells: pa.Array) -> tuple[pa.Array, Broken]:
     kept = np.where(too_large | is_fraction, 0, numbers).astype(np.int64)
     integers = pa.array(kept, mask=too_large | is_fraction | ~cells.is_valid().to_numpy(zero_copy_only=False))
     return integers, {RULES[Kind.INTEGER]: is_fraction, NOT_EXACT: too_large}
+
+
+def _parse_coded(cells: pa.Array, kind: Kind, null_texts: Sequence[str] | None) -> tuple[pa.Array, Broken]:
+    """Parses a column; of text the distinct ones, each once."""
+    if not pa.types.is_dictionary(cells.type):
+        return _parse(cells, kind, null_texts)
+    distinct, broken = _parse(cells.dictionary, kind, null_texts)
+    codes = cells.indices
+    broken = {rule: _of_rows(pa.array(bad), codes) for rule, bad in broken.items()}
+    if kind is not Kind.TEXT:
+        return distinct.take(codes), broken
+    if distinct.null_count:
+        codes, distinct = pc.if_else(distinct.is_valid().take(codes), codes, None), distinct.fill_null("")
+    return pa.DictionaryArray.from_arrays(codes, distinct, safe=False), broken
 
 
 def _parse(cells: pa.Array, kind: Kind, null_texts: Sequence[str] | None) -> tuple[pa.Array, Broken]:
