@@ -672,7 +672,7 @@ CONTRACT = {
     "runs": {"--store", "--json"},
     "rejects": {"--store", "--json"},
     "verify": {"--store", "--json"},
-    "serve": {"--store", "--host", "--port", "--zero-bytes", "--max-body", "--flush-seconds", "--flush-bytes", "--token"},
+    "serve": {"--store", "--host", "--port", "--zero-bytes", "--max-body", "--flush-seconds", "--flush-bytes", "--token", "--allowed-host"},
 }  # fmt: skip
 
 
