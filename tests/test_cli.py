@@ -971,7 +971,7 @@ CONTRACT = {
     "verify": {"--store", "--quiet", "--json"},
     "forget": {"--store", "--quiet", "--json"},
     "drop": {"--store", "--before", "--dry-run", "--all", "--quiet", "--json"},
-    "serve": {"--store", "--host", "--port", "--zero-bytes", "--max-body", "--flush-seconds", "--flush-bytes", "--token"},
+    "serve": {"--store", "--host", "--port", "--zero-bytes", "--max-body", "--flush-seconds", "--flush-bytes", "--token", "--allowed-host"},
 }  # fmt: skip
 
 

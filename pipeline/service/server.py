@@ -226,9 +226,10 @@ class Server:
         """
         loop = asyncio.get_running_loop()
         try:
-            server = await loop.create_server(lambda: Connection(self), sock=listener, backlog=_BACKLOG)
+            listener.listen(_BACKLOG)  # uvloop would say nothing of it when this fails
         except OSError as error:  # somebody else has bound the same address, and listens since then
             raise UsageError(f"cannot listen on {_url(listener)}: {error}") from None
+        server = await loop.create_server(lambda: Connection(self), sock=listener, backlog=_BACKLOG)
         sweeping = asyncio.create_task(self._sweep())
         try:
             _logger.info("%s", self._greeting)

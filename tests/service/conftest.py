@@ -5,7 +5,7 @@ import http.client
 import json
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -118,8 +118,11 @@ def wait_until(condition, seconds=20):
 
 
 @contextmanager
-def running(folder, **options):
-    """The service on `folder`, until the end of the context; then its log is moved, as at any end."""
+def running(folder, bound=None, **options):
+    """The service on `folder`, until the end of the context; then its log is moved, as at any end.
+
+    It listens on a socket that is bound, or on any port that is free.
+    """
     store = FlowStore(folder, create=True)
     options = server.ServeOptions(port=0, **options)
     failed = []
@@ -127,7 +130,8 @@ def running(folder, **options):
     async def main(service, listener):
         async with server.opened(store, options, listener) as app:
             service.app, service.loop, service.server = app, asyncio.get_running_loop(), server.make_server(app, "ready")
-            listener.listen(128)
+            if bound is None:
+                listener.listen(128)
             service.ready.set()
             await service.server.serve(listener)
 
@@ -139,7 +143,7 @@ def running(folder, **options):
             failed.append(error)
             service.ready.set()
 
-    with server._listening(options) as listener:
+    with nullcontext(bound) if bound else server._listening(options) as listener:
         service = Service(store, listener.getsockname()[1])
         thread = threading.Thread(target=run, args=(service, listener))
         thread.start()

@@ -197,7 +197,7 @@ class TestWhatCannotBeMoved:
         store = FlowStore(tmp_path / "store", create=True)
         with locked(store.locations), running(tmp_path / "store", flush_seconds=3600) as service:
             service.post(EXAMPLE)
-            service.server.should_exit = True
+            service.call(service.server.stop)
             wait_until(lambda: "cannot move the log into flows" in caplog.text)
         assert len(store.locations.segments()) == 1
         with running(tmp_path / "store"):

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.errors import StoreServed, UsageError
 from pipeline.flowstore import FlowStore
-from pipeline.service import server
+from pipeline.service import limits, server
 from pipeline.service.server import ServeOptions
 from pipeline.store.lock import served
 from tests.service.conftest import EXAMPLE, JSON, Service, record, running, wait_until
@@ -107,6 +107,37 @@ class TestTheCommand:
         assert (done.code, done.out) == (5, "")
         assert f"is served by process {process.pid} on " in done.err
 
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_a_signal_while_it_starts_ends_it_with_0(self, tmp_path, number):
+        command = [
+            sys.executable,
+            "-X",
+            "importtime",
+            "-m",
+            "pipeline",
+            "serve",
+            "--store",
+            str(tmp_path / "store"),
+            "--port",
+            "0",
+        ]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        imported = iter(process.stderr.readline, "")
+        assert any("pipeline.service.limits" in line for line in imported)  # in the midst of its imports
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert "Traceback" not in said
+        assert "flowlog serves the store" in said
+
+    def test_the_token_is_never_said(self, start):
+        process, service, said = start("--token", "hush-hush")
+        service.ask("GET", "/flows?hour=1", headers={"Authorization": "Bearer hush-hush"})
+        service.ask("GET", "/flows?hour=1&hush-hush", headers={"Authorization": "Bearer hush-hush2"})
+        process.terminate()
+        assert "hush" not in "".join(said) + process.communicate(timeout=30)[1]
+        assert "hush" not in repr(ServeOptions(token="hush-hush"))
+
     def test_without_the_extra_it_says_how_to_install_it_and_the_rest_works(self, tmp_path, ingested):
         ingested("foo,bar,v,1,1,1")
 
@@ -129,6 +160,14 @@ class TestListening:
         assert done.code == 2
         assert "cannot listen on 127.0.0.1:" in done.err
         assert "Address already in use" in done.err
+
+    def test_so_is_one_that_another_has_bound_and_listens_on_only_now(self, tmp_path):
+        with server._listening(ServeOptions(port=0)) as late:
+            port = late.getsockname()[1]
+            with server._listening(ServeOptions(port=port)) as early, pytest.raises(UsageError, match="already in use"):
+                early.listen()
+                with running(tmp_path / "store", bound=late):
+                    pass
 
     @pytest.mark.parametrize("host", ["no.such.host.invalid", "256.0.0.1", "", "x" * 300, "a\x1b[2J"])
     def test_so_is_an_address_that_is_none(self, host):
@@ -214,6 +253,39 @@ class TestSlowClients:
                 connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
                 assert connection.recv(1000).endswith(b"ok\n")
                 time.sleep(0.5)
+
+
+class TestManyConnections:
+    @pytest.fixture
+    def small(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(limits, "MAX_CONNECTIONS", 4)
+        with running(tmp_path / "store", flush_seconds=3600, token="s") as service:
+            yield service
+
+    def connect(self, service, request=b""):
+        connection = socket.create_connection(("127.0.0.1", service.port), timeout=10)
+        connection.sendall(request)
+        if request:
+            assert connection.recv(1000)
+        return connection
+
+    def test_idle_ones_make_room_for_a_new_one(self, small):
+        idle = [self.connect(small) for _ in range(20)]
+        assert small.ask("GET", "/healthz").status == 200
+        assert small.post([record()], Authorization="Bearer s").status == 200
+        assert idle[0].recv(10) == b""
+        for connection in idle:
+            connection.close()
+
+    def test_first_those_that_have_shown_no_token(self, small):
+        asks = b"GET /flows?hour=1 HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer s\r\n\r\n"
+        trusted = [self.connect(small, asks) for _ in range(3)]
+        strangers = [self.connect(small, asks.replace(b"Bearer s", b"Bearer x")) for _ in range(20)]
+        for connection in trusted:
+            connection.sendall(asks)
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+        for connection in (*trusted, *strangers):
+            connection.close()
 
 
 class TestWhatIsLogged:
