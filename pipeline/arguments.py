@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from pipeline.hours import SPAN
+from pipeline.hours import is_span
 from pipeline.output import standard_output
 from pipeline.shell import STORE_VARIABLE
 
@@ -29,7 +29,7 @@ class Command(TyperCommand):
 
     def _with_spans(self, ctx: Any, args: Sequence[str]) -> list[str]:
         """Puts what is no option behind a `--`, if there is a span, which Typer would take for options."""
-        if not any(map(SPAN.fullmatch, args)):
+        if not any(map(is_span, args)):
             return list(args)
         valued = {name for option in self.get_params(ctx) if not getattr(option, "is_flag", True) for name in option.opts}
         options: list[str] = []
@@ -38,7 +38,7 @@ class Command(TyperCommand):
         for arg in rest:
             if arg == "--":
                 words += rest
-            elif not arg.startswith("-") or SPAN.fullmatch(arg):
+            elif not arg.startswith("-") or is_span(arg):
                 words.append(arg)
             else:
                 options += [arg, *islice(rest, arg in valued)]

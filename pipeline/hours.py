@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from operator import index
+from typing import NamedTuple
 
 from pipeline.errors import UsageError
 
@@ -18,11 +18,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: What says which hours are meant: an hour's number, or a text, a day or a time.
 When = int | str | date
 
-_NUMBER = re.compile(r"[+-]?\d+")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_TIME = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2})(?::00(?::00)?)?(?:Z|\+00:00)?")
-#: The hours up to now, as a user writes them.
-SPAN = re.compile(r"-(\d+)([hd])")
+# These are compiled when they are asked for: a query needs one of them.
+_NUMBER = r"[+-]?\d+"
+_DAY = r"\d{4}-\d{2}-\d{2}"
+_TIME = r"(\d{4}-\d{2}-\d{2})[T ](\d{2})(?::00(?::00)?)?(?:Z|\+00:00)?"
 #: Digits that are a date or a time, by how many there are; and how far such years reach, in which alone they look like one.
 _CALENDAR = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _YEARS = range(1970, 2100)
@@ -31,8 +30,7 @@ _UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanosecon
 _SECONDS = range(10**9, 10**10)
 
 
-@dataclass(frozen=True)
-class HourRange:
+class HourRange(NamedTuple):
     """Hours without a gap: from `first` on, and before `until`."""
 
     first: int
@@ -67,20 +65,25 @@ def hours_of(when: When, latest: Callable[[], int], now: datetime | None = None)
     return _one(number)
 
 
+def is_span(text: str) -> bool:
+    """Whether a text is a span up to now, as `-24h` and `-7d`."""
+    return text.startswith("-") and text.endswith(("h", "d")) and text[1:-1].isdecimal()
+
+
 def _of_text(text: str, latest: Callable[[], int], now: datetime) -> HourRange:
     if text == "latest":
         return _one(latest())
     if text in ("today", "yesterday"):
         return _day(_in_utc(now).date() - timedelta(days=text == "yesterday"))
-    if match := SPAN.fullmatch(text):
-        return _span(int(match[1][:9]) * (24 if match[2] == "d" else 1), _hour_number(_in_utc(now)))
-    if _NUMBER.fullmatch(text):
+    if is_span(text):
+        return _span(int(text[1:-1][:9]) * (24 if text.endswith("d") else 1), _hour_number(_in_utc(now)))
+    if re.fullmatch(_NUMBER, text):
         _refuse_other_units(text)
         return _one(int(text) if len(text) < 30 else LAST_HOUR + 1)  # Python refuses to convert thousands of digits
     try:
-        if _DAY.fullmatch(text):
+        if re.fullmatch(_DAY, text):
             return _day(date.fromisoformat(text))
-        if match := _TIME.fullmatch(text):
+        if match := re.fullmatch(_TIME, text):
             return _one(_hour_of(datetime.fromisoformat(f"{match[1]}T{match[2]}:00:00+00:00")))
     except ValueError as error:
         raise UsageError(f"the hour {text!r} is not on the calendar: {error}") from None

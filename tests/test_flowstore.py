@@ -1,5 +1,7 @@
 """The store as notebooks and programs use it."""
 
+from datetime import UTC, date, datetime
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -40,6 +42,34 @@ class TestReading:
     @pytest.mark.parametrize("hour", [498752, "498752", "2026-11-24T08", np.int64(498752)])
     def test_an_hour_is_a_number_or_a_text(self, store, hour):
         assert store.table(hour).to_pylist() == [FIRST]
+
+    @pytest.mark.parametrize(
+        "hour",
+        [
+            datetime(2026, 11, 24, 8, tzinfo=UTC),
+            pd.Timestamp("2026-11-24T08"),
+            pd.Timestamp("2026-11-24T09", tz="Europe/Berlin"),
+        ],
+    )
+    def test_an_hour_is_also_a_time(self, store, hour):
+        assert store.table(hour).to_pylist() == [FIRST]
+
+    @pytest.mark.parametrize("day", ["2026-11-24", date(2026, 11, 24)])
+    def test_a_day_is_a_range(self, store, day):
+        assert store.table(day).to_pylist() == [FIRST, SECOND]
+        assert store.table("2026-11-01", until=day).num_rows == 0
+
+    def test_without_an_hour_it_is_the_latest_that_has_totals(self, store):
+        assert store.table().to_pylist() == store.frame().to_dict("records") == [SECOND]
+        store.locations.partition(498753).unlink()  # as a run leaves it that is cut off
+        assert store.table("latest").to_pylist() == [FIRST]
+
+    def test_hours_are_dropped_before_what_is_kept(self, store):
+        with pytest.raises(UsageError, match=r"nothing is dropped: .* every=True"):
+            store.drop(date(2026, 11, 25))
+        assert [hour.hour for hour in store.droppable("latest")] == [498752]
+        assert store.drop(pd.Timestamp("2026-11-24T09")).hours == [498752]
+        assert store.drop("today", every=True).hours == [498753]
 
     @pytest.mark.parametrize("until", [498754, "498754", "2026-11-24T10"])
     def test_so_is_the_end_of_a_range(self, store, until):

@@ -1,5 +1,6 @@
 """The way back: ranges, filters, groupings, orders; DuckDB is the judge."""
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline import query as query_module
 from pipeline.errors import StoreDamaged, SumOverflow, UsageError
+from pipeline.merging import literally, rows_with
 from pipeline.query import Query, run_query
 from pipeline.schema import KEY, TOTALS_SCHEMA
 from pipeline.store.locations import Locations
@@ -93,6 +95,34 @@ class TestWhich:
     )
     def test_filters_are_exact_and_hold_together(self, ask, filters, expected):
         assert ask(1, 11, **filters) == [SMALL[i] for i in expected]
+
+    @pytest.mark.parametrize(
+        ("filters", "expected"),
+        [
+            ({"src_app": ["a"]}, [0, 1, 3, 4]),
+            ({"src_app": ("a", "b")}, [0, 1, 2, 3, 4]),
+            ({"src_app": []}, []),  # one of none
+            ({"app": "b"}, [0, 2, 3, 4]),
+            ({"app": ["b", "c"], "vpc_id": "v"}, [0, 1, 3]),
+            ({"dest_app": "*"}, [0, 1, 2, 3, 4]),
+        ],
+    )
+    def test_several_texts_mean_any_of_them_and_an_app_is_on_either_side(self, ask, filters, expected):
+        assert ask(1, 11, **filters) == [SMALL[i] for i in expected]
+
+    @given(st.lists(st.text("aB*\\.\n\u00fc", max_size=5), min_size=1, max_size=8), st.text("aB*.\n\u00fc", max_size=5))
+    def test_a_star_stands_for_any_text_and_all_else_for_itself(self, names, pattern):
+        table = pa.table({"src_app": names})
+        expression = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+        found = rows_with(table, [(("src_app",), [pattern])]).column("src_app").to_pylist()
+        assert found == [name for name in names if expression.fullmatch(name)]
+
+    @given(st.lists(st.text("a*\\", max_size=4), min_size=1, max_size=8))
+    def test_a_name_taken_literally_finds_itself_alone(self, names):
+        table = pa.table({"src_app": names})
+        for name in names:
+            found = rows_with(table, [(("src_app",), [literally(name)])]).column("src_app").to_pylist()
+            assert set(found) == {name}
 
     def test_apps_whose_names_join_to_the_same_text_stay_apart(self, tmp_path):
         rows = [(1, "a", "bc", "v", 1, 1, 1), (1, "ab", "c", "v", 2, 2, 1)]

@@ -39,6 +39,17 @@ class TestReadYourWrites:
         assert all(value % 2 == 0 for value in seen)  # a request is seen whole
         assert service.store.table(7).to_pylist() == [record(7, bytes_tx=600, bytes_rx=1200, flows=600)]
 
+    def test_a_filter_means_the_same_for_what_is_moved_and_what_is_not(self, service):
+        """A star in a question's filter is the star of a name: the command line's patterns are not the service's."""
+        records = [record(1) | {"src_app": name} for name in ("a*", "ab", "a")]
+        for moved in (1, 2):
+            service.post(records)
+            expected = [records[0] | {"bytes_tx": moved, "bytes_rx": 2 * moved}]
+            assert service.get(hour=1, src_app="a*") == expected
+            service.move()
+            assert service.get(hour=1, src_app="a*") == expected
+        assert service.get(hour=2**40, src_app="*") == []
+
     def test_what_was_posted_while_the_log_is_moved(self, service, monkeypatch):
         publish = transaction.publish
         reached, go = threading.Event(), threading.Event()
