@@ -16,6 +16,7 @@ EXAMPLES = [
     (errors.MissingColumns(["hour"], ["a", "b"]), "missing column hour; the file has: a, b"),
     (errors.MissingColumns(["hour", "vpc_id"], ["a"]), "missing columns hour, vpc_id; the file has: a"),
     (errors.UnreadableSource("line 7: cut off"), "line 7: cut off"),
+    (errors.EmptySource(), "the file is empty"),
     (errors.SourceChanged(), "the file changed while it was being read; it will be tried again by the next run"),
     (errors.RunStopped("stopped"), "stopped"),
     (

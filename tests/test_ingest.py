@@ -164,10 +164,10 @@ class TestWholeOrNotAtAll:
         path = write(raw, "a.csv", "1,foo,bar,v,100,300")
         real = readers.open_source
 
-        def open_and_append(file, *args):
+        def open_and_append(file, *args, **options):
             with Path(path).open("a") as other:
                 other.write("1,foo,bar,v,1,1\n")
-            return real(file, *args)
+            return real(file, *args, **options)
 
         monkeypatch.setattr(readers, "open_source", open_and_append)
         (failure,) = ingest([path], store).failures
@@ -179,14 +179,14 @@ class TestWholeOrNotAtAll:
         path = Path(write(raw, "a.csv", "1,foo,bar,v,100,300"))
         real = readers.open_source
 
-        def replace_and_open(file, *args):
+        def replace_and_open(file, *args, **options):
             status = path.stat()
             other = Path(write(raw, "other", "1,foo,bar,v,999,999"))
             os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
             other.replace(path)
             with path.open("rb") as new:
                 os.dup2(new.fileno(), file._file.fileno())
-            return real(file, *args)
+            return real(file, *args, **options)
 
         monkeypatch.setattr(readers, "open_source", replace_and_open)
         assert "changed while it was being read" in ingest([str(path)], store).failures[0].error

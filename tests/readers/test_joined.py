@@ -257,7 +257,7 @@ def outcome_of(results, totals):
 
 
 @given(st.lists(st.tuples(texts_of_sections(), packings), min_size=1, max_size=7), st.data())
-@settings(deadline=None)
+@settings(max_examples=settings.default.max_examples // 2)
 def test_the_rows_of_a_source_do_not_depend_on_what_lies_beside_it(tmp_path_factory, contents, data):
     """In whatever order and number they come: held against a reader of plain Python, which reads each file by itself."""
     folder = tmp_path_factory.mktemp("raw")
@@ -341,9 +341,25 @@ def test_some_texts_with_a_header_line_are_never_joined_to_others(text):
     assert parts_of(text, split_first_line) is None
 
 
-@pytest.mark.parametrize("text", [b"{}\r\n{}\n", BOM + b"{}\n"])
+@pytest.mark.parametrize("text", [b"{}\r\n{}\n", BOM + b"{}\n", b"{}\n" + BOM + b"{}\n", b"{}\n\0{}\n"])
 def test_nor_are_some_without(text):
     assert parts_of(text, split_nothing) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        AWS + AWS_ORDERS[1] + b"\n",
+        AWS + b"2 a b OK" + AWS,
+        AWS + GATEWAY,
+        ZEEK_HEADERS[0] + b"1\ta\tb\t1\t1\n" + ZEEK_HEADERS[1],
+        ZEEK_HEADERS[0] + b"1\ta\tb\t1\t1#separator \\x09\n",
+        ZEEK_HEADERS[0] + b"#close\t1#separator \\x09\n",
+    ],
+)
+def test_a_text_with_a_further_header_is_never_joined_to_others(text):
+    _, split = readers.format_told_by(text.split(b"\n")[0])
+    assert parts_of(text, split) is None
 
 
 @given(raw_files.filter(bool), st.sampled_from(["auto", "csv", "json", "aws-vpc", "zeek"]))
