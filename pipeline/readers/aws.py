@@ -125,7 +125,7 @@ def read_lines(blocks: Iterable[TextBlock], options: ReadOptions) -> Iterator[Ba
                     parser = DelimitedParser(options.aws_fields or DEFAULT_FIELDS, _COLUMNS, _SPACES)
                     messages = messages_under(line)
                     records = found[1] if messages else piece
-            if parser is not None:
+            if parser is not None and records.data:
                 batch = parser.parse_as(records, messages(records.data)) if messages else parser.parse(records)
                 _refuse_gateway(batch)
                 yield _flows(batch, options)

@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 AWS_FIELDS = {"version", "srcaddr", "dstaddr", "srcport", "dstport", "bytes", "start", "action", "log-status", "tgw-id"}
+SECONDS_OF_1990 = 631_152_000
 CSV_COLUMNS = ["hour", "src_app", "dest_app", "vpc_id", "bytes_tx", "bytes_rx"]
 
 
@@ -66,7 +67,12 @@ def _aws(lines: list[str]) -> Said:
             row = dict(zip(names, cells, strict=False)) if len(cells) == len(names) else {}
             if row and (row["log-status"] == "NODATA" or row["action"] == "REJECT"):
                 said.rows["ignored"] += 1
-            elif row and all(map(_is_address, (row["srcaddr"], row["dstaddr"]))) and _are_counts(row["bytes"], row["start"]):
+            elif (
+                row
+                and all(map(_is_address, (row["srcaddr"], row["dstaddr"])))
+                and _are_counts(row["bytes"], row["start"])
+                and int(row["start"]) >= SECONDS_OF_1990
+            ):
                 said.add(int(row["start"]) // 3600, row["srcaddr"], row["dstaddr"], int(row["bytes"]), 0)
             else:
                 said.rows["rejected"] += 1
@@ -102,7 +108,7 @@ def _csv(lines: list[str]) -> Said:
     for line in lines:
         cells = line.split(",")
         if len({*CSV_COLUMNS}.intersection(cells)) > 3:
-            if names:
+            if names or len(set(cells)) < len(cells):
                 raise Fails
             names = cells
         elif line:

@@ -476,6 +476,12 @@ class TestIdentity:
 
 
 class TestShape:
+    @pytest.mark.parametrize("bad", [line() + "\0", "\0" * 9 + line(), line(srcaddr="10.0.0.1\0"), "\0", line() + " \0"])
+    @pytest.mark.parametrize("spell", [str, lambda text: text.replace(" ", "  ")], ids=["plain", "in columns"])
+    def test_a_line_with_a_nul_is_rejected(self, bad, spell):
+        outcome = read(log(line(), spell(bad), spell(line())))
+        assert (outcome.rows, outcome.faults) == ([2, 4], [(3, "", "must not contain NUL bytes")])
+
     @pytest.mark.parametrize("bad", [line() + " more", line()[:-3], "-", line().replace("eni-1 ", " ")])
     def test_a_line_with_too_few_or_too_many_fields_is_rejected(self, bad):
         outcome = read(log(line(), bad, line()))

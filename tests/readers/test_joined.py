@@ -260,7 +260,7 @@ def outcome_of(results, totals):
 
 
 @given(st.lists(st.tuples(texts_of_sections(), packings), min_size=1, max_size=7), st.data())
-@settings(deadline=None)
+@settings(max_examples=settings.default.max_examples // 2)
 def test_the_rows_of_a_source_do_not_depend_on_what_lies_beside_it(tmp_path_factory, contents, data):
     """In whatever order and number they come: held against a reader of plain Python, which reads each file by itself."""
     folder = tmp_path_factory.mktemp("raw")
@@ -370,6 +370,22 @@ def test_a_torn_object_at_a_file_s_end_takes_nothing_from_the_next(tmp_path):
         folder.mkdir()
         sources = small_files(folder, *order)
         assert counted(sources, tmp_path, True, "json") == counted(sources, tmp_path, False, "json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        AWS + AWS_ORDERS[1] + b"\n",
+        AWS + b"2 a b OK" + AWS,
+        AWS + GATEWAY,
+        ZEEK_HEADERS[0] + b"1\ta\tb\t1\t1\n" + ZEEK_HEADERS[1],
+        ZEEK_HEADERS[0] + b"1\ta\tb\t1\t1#separator \\x09\n",
+        ZEEK_HEADERS[0] + b"#close\t1#separator \\x09\n",
+    ],
+)
+def test_a_text_with_a_further_header_is_never_joined_to_others(text):
+    _, split = readers.format_told_by(text.split(b"\n")[0])
+    assert parts_of(text, split) is None
 
 
 @given(raw_files.filter(bool), st.sampled_from(["auto", "csv", "json", "aws-vpc", "zeek"]))

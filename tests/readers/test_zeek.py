@@ -185,6 +185,12 @@ class TestHeader:
         assert outcome.faults == [(FIRST + 8, "", "must have 5 fields")]
 
 
+@pytest.mark.parametrize("bad", [line() + "\0", "\0" * 9 + line(), "\0", line(orig_h="10.0.0.1\0")])
+def test_a_line_with_a_nul_is_rejected(bad):
+    outcome = read(log(line(), bad, line()))
+    assert (outcome.rows, outcome.faults) == ([FIRST, FIRST + 2], [(FIRST + 1, "", "must not contain NUL bytes")])
+
+
 class TestJoinedLogs:
     """What joining logs makes: each is read as its own header says, or the file fails."""
 
