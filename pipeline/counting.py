@@ -12,6 +12,7 @@ from typing import BinaryIO, Protocol, cast
 
 from pipeline import readers
 from pipeline.aggregation import HourlyTotals
+from pipeline.distinct_hours import DistinctHours
 from pipeline.errors import SourceChanged, SourceError, StrictRunStopped, UnreadableSource
 from pipeline.interpretation import Interpretation
 from pipeline.ledger import SourceRecord
@@ -91,6 +92,7 @@ class SourceCounter:
         resources: What they may take of the machine.
         progress: Is told how far it has come.
         strict: Whether the first rejected row ends it all.
+        bounded: Whether a source may have rows of so many hours only; the service's log, of many requests, may have more.
 
     Raises:
         UsageError: The mapping file is unfit.
@@ -103,6 +105,7 @@ class SourceCounter:
         resources: Resources,
         progress: Progress | None = None,
         strict: bool = False,
+        bounded: bool = True,
     ) -> None:
         self._interpretation = interpretation
         self._read_options = ReadOptions(
@@ -112,6 +115,7 @@ class SourceCounter:
         self._resources = resources
         self._progress = progress or Silent()
         self._strict = strict
+        self._bounded = bounded
 
     def new_totals(self) -> HourlyTotals:
         """For the whole run, for each lot that is being read, or for one that waits to be taken over into the run's."""
@@ -161,6 +165,9 @@ class SourceCounter:
         """
         try:
             batches = list(joined.text.read(self._read_options))
+            hours = DistinctHours()
+            for batch in batches:
+                hours.add(batch.table)
         except SourceError:
             return False
         for batch in batches:
@@ -178,8 +185,11 @@ class SourceCounter:
         """
         tally, own = SourceTally(source, RejectSpool(self._scratch)), _Waiting(self._interpretation.zero_bytes)
         apart: HourlyTotals | None = None
+        hours = DistinctHours()
         try:
             for batch in self._read(tally, stop):
+                if self._bounded:
+                    hours.add(batch.table)
                 own.put(tally, batch)
                 if own.is_enough:
                     apart = apart or self.new_totals()

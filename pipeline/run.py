@@ -61,7 +61,9 @@ class Run:
         progress.start(sum(source.size for source in [*plan.new, *replaced]))
         with Transaction(self._store, new_run_id(self._store)) as transaction:
             scratch = transaction.scratch
-            counter = SourceCounter(self._interpretation, scratch, options.resources, progress, options.strict)
+            counter = SourceCounter(
+                self._interpretation, scratch, options.resources, progress, options.strict, bounded=before_commit is None
+            )
             totals, replacing = counter.new_totals(), counter.new_totals()
             changed = self._count(counter, replaced, replacing)
             rebuilt = self._rebuild(changed, scratch)

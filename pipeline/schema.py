@@ -27,6 +27,9 @@ MAX_NAME_LENGTH = 1024
 MAX_NAME_BYTES = 4096
 #: The last hour. Readers of Hive partitions infer int32 for the column, and one larger hour turns it into text for all of them.
 MAX_HOUR = 2**31 - 1
+#: The most hours of which one source may have rows: five years and eight months. Each is a file and a folder of the store, and a
+#: hundred thousand of them, in a file of a kilobyte, take minutes.
+MAX_HOURS_OF_SOURCE = 50_000
 
 
 @dataclass(frozen=True)
