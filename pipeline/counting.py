@@ -12,6 +12,7 @@ from typing import Protocol
 from pipeline import readers
 from pipeline.aggregation import HourlyTotals
 from pipeline.content import SMALL_BYTES, Watch, small_text
+from pipeline.distinct_hours import DistinctHours
 from pipeline.errors import NoValidRow, SourceChanged, SourceError, StrictRunStopped, UnknownFormat, UnreadableSource
 from pipeline.interpretation import Interpretation
 from pipeline.ledger import SourceRecord
@@ -91,6 +92,7 @@ class SourceCounter:
         progress: Is told how far it has come.
         strict: Whether the first rejected row ends it all.
         alone: Whether each source is read alone: several times as much work for small ones, but no shortcut.
+        bounded: Whether a source may have rows of so many hours only; the service's log, of many requests, may have more.
 
     Raises:
         UsageError: The mapping file is unfit.
@@ -104,6 +106,7 @@ class SourceCounter:
         progress: Progress | None = None,
         strict: bool = False,
         alone: bool = False,
+        bounded: bool = True,
     ) -> None:
         self._interpretation = interpretation
         self._read_options = ReadOptions(
@@ -117,6 +120,7 @@ class SourceCounter:
         self._progress = progress or Silent()
         self._strict = strict
         self._alone = alone
+        self._bounded = bounded
 
     def new_totals(self) -> HourlyTotals:
         """For the whole run, for each lot that is being read, or for one that waits to be taken over into the run's."""
@@ -166,6 +170,9 @@ class SourceCounter:
         """
         try:
             batches = list(joined.text.read(self._read_options))
+            hours = DistinctHours()
+            for batch in batches:
+                hours.add(batch.table)
         except SourceError:
             return False
         for batch in batches:
@@ -183,8 +190,11 @@ class SourceCounter:
         """
         tally, own = SourceTally(source, RejectSpool(self._scratch)), _Waiting(self._interpretation.zero_bytes)
         apart: HourlyTotals | None = None
+        hours = DistinctHours()
         try:
             for batch in self._read(tally, stop):
+                if self._bounded:
+                    hours.add(batch.table)
                 own.put(tally, batch)
                 if own.is_enough:
                     apart = apart or self.new_totals()

@@ -86,7 +86,9 @@ class Run:
         progress.start(sum(source.size for source in (*plan.new, *replacing, *(rival.source for rival in plan.rivals))))
         with Transaction(self._store, self._last) as transaction:
             scratch = transaction.scratch
-            counter = SourceCounter(self._interpretation, scratch, options.resources, progress, options.strict)
+            counter = SourceCounter(
+                self._interpretation, scratch, options.resources, progress, options.strict, bounded=before_commit is None
+            )
             new, changed = _Group(counter.new_totals()), _Group(counter.new_totals())
             self._count(counter, replacing, changed)
             self._count(counter, plan.new, new)

@@ -27,6 +27,9 @@ MAX_NAME_LENGTH = 1024
 #: The longest name that a file may have, in bytes of UTF-8: no app and no VPC comes near it, and an hour's names must fit into
 #: memory.
 MAX_NAME_BYTES = 4096
+#: The most hours of which one source may have rows: five years and eight months. Each is a file and a folder of the store, and a
+#: hundred thousand of them, in a file of a kilobyte, take minutes.
+MAX_HOURS_OF_SOURCE = 50_000
 
 
 @dataclass(frozen=True)

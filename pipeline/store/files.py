@@ -11,7 +11,7 @@ import io
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -148,6 +148,23 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+#: So many files are synced at once where they are many: the file system makes them durable together, in a tenth of the time.
+_SYNCED_AT_ONCE = 16
+
+
+def sync_all(paths: Collection[Path]) -> None:
+    """Makes the contents of files, or the names of folders, durable."""
+    if len(paths) <= _SYNCED_AT_ONCE:
+        for path in paths:
+            sync(path)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # a query syncs nothing
+
+    with ThreadPoolExecutor(_SYNCED_AT_ONCE) as pool:
+        for _ in pool.map(sync, paths):
+            pass
+
+
 def new_digest() -> xxhash.xxh3_128:
     """What takes a digest piece by piece."""
     import xxhash  # a query takes no digest
@@ -212,8 +229,7 @@ def replace_all(moves: Mapping[Path, Path]) -> None:
         sync(above)
     for source, target in moves.items():
         source.replace(target)
-    for folder in folders:
-        sync(folder)
+    sync_all(folders)
 
 
 def remove_all(paths: Iterable[Path]) -> None:

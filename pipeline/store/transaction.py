@@ -1,7 +1,7 @@
 """A run's changes to a store: staged, committed at one point, published; and the recovery of a run that was cut off.
 
-    stage    write each new file into staging/ATTEMPT, and sync it
-    commit   link runs/NUMBER.json: before it nothing has happened, behind it everything has, whatever comes
+    stage    write each new file into staging/ATTEMPT
+    commit   sync them, and link runs/NUMBER.json: before it nothing has happened, behind it everything has, whatever comes
     publish  rename each staged file over its place; remove staging/ATTEMPT
 
 A run takes the number behind the last run's at its start. An attempt's name is that number and what no other attempt has,
@@ -50,6 +50,7 @@ class Transaction:
         self.attempt = f"{self.run_id}-{secrets.token_hex(8)}"
         self._folder = store.staging_of(self.attempt)
         self._may_be_committed = False
+        self._staged: list[Path] = []  # written, and not synced yet: many are synced together, in a tenth of the time
         self.digests: dict[str, str] = {}
         self.scratch = self._folder / "scratch"
 
@@ -77,7 +78,7 @@ class Transaction:
         with files.writing(staged):
             write(staged)
             self.digests[final.relative_to(self._store.root).as_posix()] = files.digest(staged)
-            files.sync(staged)  # here, and not all in the commit, so that other files are written while this one waits
+        self._staged.append(staged)
 
     def remove(self, final: Path) -> None:
         """Has the commit remove a file."""
@@ -85,7 +86,7 @@ class Transaction:
         mark = staged.with_name(staged.name + _REMOVED)
         with files.writing(mark):
             mark.touch()
-            files.sync(mark)
+        self._staged.append(mark)
 
     def commit(self, record: bytes) -> None:
         """Commits the run, and publishes what it staged.
@@ -102,6 +103,7 @@ class Transaction:
         target = self._store.record_of(self.run_id)
         try:
             with files.writing(target):
+                files.sync_all(self._staged)
                 files.write(draft, record)
                 files.sync(self._folder)
                 files.make_folder(target.parent)

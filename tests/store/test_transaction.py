@@ -1,6 +1,7 @@
 """Staging, the one commit point, publishing, and recovery."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -103,6 +104,31 @@ def test_no_staged_file_lies_below_the_data_at_any_moment(store, monkeypatch):
         stage(transaction, store)
         transaction.commit(record_of(transaction))
     assert {name for names in seen for name in names} == {"hour=1/part-0.parquet", "hour=2/part-0.parquet"}
+
+
+@pytest.mark.parametrize("count", [2, 50])
+def test_all_is_durable_before_the_commit_is_and_again_before_the_run_is_over(store, monkeypatch, count):
+    """Few files are synced one by one, many at once."""
+    steps = []
+    fsync, link, rename = os.fsync, os.link, os.replace
+
+    def syncing(descriptor):
+        fsync(descriptor)
+        steps.append(("sync", str(Path(f"/proc/self/fd/{descriptor}").readlink())))
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(os, "link", lambda source, target: (steps.append(("link", str(target))), link(source, target)))
+    monkeypatch.setattr(os, "replace", lambda source, target: (steps.append(("move", str(target))), rename(source, target)))
+    with Transaction(store, "run-1") as transaction:
+        for hour in range(1, count + 1):
+            transaction.stage(store.partition(hour), lambda path: path.write_text("new"))
+        transaction.commit(b"{}")
+    commit = steps.index(("link", str(store.record_of("run-1"))))
+    for hour in range(1, count + 1):
+        final = store.partition(hour)
+        assert ("sync", str(store.staged("run-1", final))) in steps[:commit]
+        assert ("sync", str(final.parent)) in steps[steps.index(("move", str(final))) :]
+    assert {kind for kind, _ in steps[:commit]} == {"sync"}
 
 
 def test_a_run_that_was_cut_off_before_its_commit_is_cleared_away(store):
