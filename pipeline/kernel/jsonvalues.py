@@ -19,13 +19,12 @@ MOST_VALUES = 1 << 15
 class Between(IntFlag):
     """What may stand where the next value does: the flags of jsonvalues.c.
 
-    IN_ARRAY: The values are an array's. ENTERS_ARRAYS, ENTERS_OBJECTS: such values are not taken. IS_LAST: no text follows.
+    IN_ARRAY: The values are an array's. ENTERS_ARRAYS: values that are arrays are not taken. IS_LAST: no text follows.
     """
 
     IN_ARRAY = 1
     ENTERS_ARRAYS = 2
-    ENTERS_OBJECTS = 4
-    IS_LAST = 8
+    IS_LAST = 4
 
 
 class Behind(IntEnum):
@@ -40,7 +39,7 @@ class Stop(IntEnum):
     """Why no further value was taken.
 
     USED_UP: The text is used up. CUT: it ends within a value. BROKEN: a value is no JSON. CLOSED: the array's bracket was met.
-    ENTERED: a value begins that is not to be taken. FULL: so many values were taken as were asked for. TOO_DEEP: a value is nested
+    ENTERED: an array begins that is not to be taken. FULL: so many values were taken as were asked for. TOO_DEEP: a value is nested
     more deeply than any log.
     """
 

@@ -10,7 +10,7 @@ packets were dropped.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -80,20 +80,27 @@ class _Text:
         return split_first_line if _is_header(first) and not _is_of_gateway(first) else None
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
-        parser: DelimitedParser | None = None
-        for block in text_blocks(stream, TextBlock):
-            # A header may also stand in the middle: that is what joining files, packed or not, makes.
-            for piece in block.cut_at(_HEADER, b"a", b"z"):
-                records = piece
-                if (parser is None or piece.line_count == 1) and (found := piece.split_first()):
-                    fields = found[0].decode("utf-8", "replace").split()
-                    if _is_header(fields):
-                        parser = DelimitedParser(fields, _COLUMNS, _SPACES)
-                        records = found[1]
-                    elif parser is None:
-                        parser = DelimitedParser(options.aws_fields or DEFAULT_FIELDS, _COLUMNS, _SPACES)
-                if parser is not None:
-                    yield _flows(parser.parse(records), options)
+        return read_lines(text_blocks(stream, TextBlock), options)
+
+
+def read_lines(blocks: Iterable[TextBlock], options: ReadOptions) -> Iterator[Batch]:
+    """Reads lines of AWS text, with a header or without.
+
+    A header may also stand in the middle: that is what joining files, packed or not, makes.
+    """
+    parser: DelimitedParser | None = None
+    for block in blocks:
+        for piece in block.cut_at(_HEADER, b"a", b"z"):
+            records = piece
+            if (parser is None or piece.line_count == 1) and (found := piece.split_first()):
+                fields = found[0].decode("utf-8", "replace").split()
+                if _is_header(fields):
+                    parser = DelimitedParser(fields, _COLUMNS, _SPACES)
+                    records = found[1]
+                elif parser is None:
+                    parser = DelimitedParser(options.aws_fields or DEFAULT_FIELDS, _COLUMNS, _SPACES)
+            if parser is not None:
+                yield _flows(parser.parse(records), options)
 
 
 class _Parquet:

@@ -11,13 +11,17 @@ from typing import BinaryIO
 
 from pipeline.errors import UnknownFormat
 from pipeline.readers.compression import decompressed
+from pipeline.readers.foreign import refuse_foreign
 from pipeline.readers.interface import Container, Format
 from pipeline.readers.syntax.parquet import parquet_schema
 
 #: So much of a file is looked at.
 HEAD_BYTES = 64 << 10
 _JSON_RECORDS = 50  # how many records are looked at; the first may be unfit
-_GAP = re.compile(r"[ \t\r\n,]*")
+_UNFIT_RECORDS = 3  # and so many unfit ones, whether they are only cut off
+_MOST_LEVELS = 100
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[][{},]', re.DOTALL)
+_GAP = re.compile(r"[ \t\r\n,\ufeff]*")
 _KEY = re.compile(r'"([^"\\]+)"\s*:')
 
 
@@ -57,14 +61,17 @@ class Head:
 
     @cached_property
     def json_records(self) -> list[dict[str, object]]:
-        """The first objects of JSON Lines or of a JSON array, as far as they are whole."""
+        """The first objects of JSON in whatever container. Where the first is not whole, what there is of it."""
         decoder = json.JSONDecoder(parse_int=str)
         records: list[dict[str, object]] = []
-        position = len(self.text) - len(self.text.lstrip(" \t\r\n["))
+        position, unfit = len(self.text) - len(self.text.lstrip(" \t\r\n[")), 0
         while len(records) < _JSON_RECORDS:
             try:
                 value, position = decoder.raw_decode(self.text, position)
             except (ValueError, RecursionError):
+                if not records and unfit < _UNFIT_RECORDS and (value := _completed(self.text[position:])):
+                    return [value]
+                unfit += 1
                 if (newline := self.text.find("\n", position)) < 0:
                     return records
                 position = newline  # this line is unfit; the next may not be
@@ -83,6 +90,25 @@ class Head:
     @property
     def is_empty_array(self) -> bool:
         return self.text.split() in (["[]"], ["[", "]"])
+
+
+def _completed(text: str) -> dict[str, object] | None:
+    """An object whose text was cut off, with what is whole of it; None if that is nothing, or no JSON."""
+    brackets, end = "", 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in ("{", "["):
+            brackets, end = brackets + ("}" if token[0] == "{" else "]"), token.end()
+            if len(brackets) > _MOST_LEVELS:
+                return None
+        elif token[0] in ("}", "]"):
+            brackets, end = brackets[:-1], token.end()
+        elif token[0] == ",":
+            end = token.start()
+    try:
+        value = json.loads(text[:end] + brackets[::-1], parse_int=str)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and value else None
 
 
 def split_cells(line: str, delimiter: str | None) -> list[str]:
@@ -122,6 +148,7 @@ def detect(head: Head, formats: Sequence[Format], forced: bool = False) -> Forma
             return known
     if forced and candidates:
         return candidates[0]
+    refuse_foreign(head.json_records)
     for foreign, (is_it, advice) in _FOREIGN.items():
         if is_it(head):
             raise UnknownFormat(foreign, advice)
@@ -140,25 +167,12 @@ def _described(head: Head) -> str:
     return f"text that starts with {head.first_line[:80]!r}"
 
 
-def _has_keys(*keys: str) -> Callable[[Head], bool]:
-    return lambda head: set(keys) <= set(head.json_keys)
-
-
 def _starts(*signatures: bytes) -> Callable[[Head], bool]:
     return lambda head: head.data.startswith(signatures)
 
 
 #: What people try that flowlog does not read: how it is told, and what to do instead.
 _FOREIGN: dict[str, tuple[Callable[[Head], bool], str]] = {
-    "a Hubble flow export": (_has_keys("flow", "node_name"), "flowlog does not read it yet"),
-    "a CloudWatch Logs subscription envelope": (
-        _has_keys("messageType", "logEvents"),
-        "deliver the flow log to S3, or write out the messages, one a line",
-    ),
-    "a Google Cloud log export": (_has_keys("jsonPayload", "insertId"), "flowlog does not read it yet"),
-    "a NetObserv or GoFlow flow export": (_has_keys("SrcAddr", "DstAddr"), "flowlog does not read it yet"),
-    "a Suricata EVE log": (_has_keys("event_type", "flow_id"), "flowlog does not read it"),
-    "an Azure flow log": (_has_keys("records"), "flowlog does not read it yet"),
     "a packet capture": (
         _starts(b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x0a\x0d\x0d\x0a", b"\x4d\x3c\xb2\xa1"),
         "let Zeek make a conn.log of it",
