@@ -89,6 +89,7 @@ class SourceCounter:
         resources: What they may take of the machine.
         progress: Is told how far it has come.
         strict: Whether the first rejected row ends it all.
+        alone: Whether each source is read alone: several times as much work for small ones, but no shortcut.
 
     Raises:
         UsageError: The mapping file is unfit.
@@ -101,15 +102,20 @@ class SourceCounter:
         resources: Resources,
         progress: Progress | None = None,
         strict: bool = False,
+        alone: bool = False,
     ) -> None:
         self._interpretation = interpretation
         self._read_options = ReadOptions(
-            interpretation.load_apps() or AppMap(), interpretation.vpc_id, interpretation.aws_fields
+            interpretation.load_apps() or AppMap(),
+            interpretation.vpc_id,
+            interpretation.aws_fields,
+            is_named=interpretation.format != "auto",
         )
         self._scratch = scratch
         self._resources = resources
         self._progress = progress or Silent()
         self._strict = strict
+        self._alone = alone
 
     def new_totals(self) -> HourlyTotals:
         """For the whole run, for each lot that is being read, or for one that waits to be taken over into the run's."""
@@ -141,7 +147,7 @@ class SourceCounter:
         """Counts a lot: what may be read as one text first, then each of the others."""
         totals, waiting = self.new_totals(), _Waiting(self._interpretation.zero_bytes)
         read: dict[str, SourceTally | SourceError] = {}
-        if len(sources) > 1:
+        if len(sources) > 1 and not self._alone:
             for joined in self._join(sources):
                 if self._read_joined(joined, waiting):
                     read.update((tally.source.name, tally) for tally in joined.tallies)
@@ -228,7 +234,12 @@ class SourceCounter:
         try:
             with source.path.open("rb") as file:
                 raw = DigestingFile(file)
-                known, stream = readers.open_source(cast("BinaryIO", raw), source.name, self._interpretation.format)
+                known, stream = readers.open_source(
+                    cast("BinaryIO", raw),
+                    source.name,
+                    self._interpretation.format,
+                    has_aws_fields=self._read_options.aws_fields is not None,
+                )
                 tally.format = known.name
                 for batch in known.read(stream, self._read_options):
                     if stop.is_set():

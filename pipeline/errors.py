@@ -7,6 +7,7 @@
     │   │   └── OtherLog         it is recognised as another log, which a folder may hold beside the ones meant
     │   ├── MissingColumns       its format is known, but columns that it needs are not there
     │   ├── UnreadableSource     it cannot be read to its end
+    │   ├── EmptySource          it has no content, or blank lines alone; nothing is wrong with that
     │   └── SourceChanged        it changed while it was being read
     ├── RunStopped               the run was given up; nothing was committed            exit code 4
     │   ├── StrictRunStopped     --strict met a rejected row or a failed source
@@ -27,6 +28,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "EmptySource",
     "FlowlogError",
     "MissingColumns",
     "OtherLog",
@@ -100,6 +102,13 @@ class MissingColumns(SourceError):
 
 class UnreadableSource(SourceError):
     """The file cannot be read to its end; the sentence says where and why."""
+
+
+class EmptySource(SourceError):
+    """The file has no content once it is unpacked, or blank lines alone: there is nothing to count, and nothing wrong."""
+
+    def __str__(self) -> str:
+        return "the file is empty"
 
 
 class SourceChanged(SourceError):

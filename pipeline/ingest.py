@@ -76,14 +76,19 @@ class IngestOptions:
         """What of it decides what a source counts as.
 
         Raises:
-            UsageError: There is no mapping file, or the VPC is no text that can be stored.
+            UsageError: There is no mapping file, the VPC is no text that can be stored, or AWS has no such fields.
         """
         if not is_utf8(self.vpc_id or ""):
             raise UsageError("the VPC must be valid UTF-8")
         apps, digest = None, None
         if self.apps is not None:
             apps, digest = str(self.apps.resolve()), digest_of_mapping(self.apps)
-        return Interpretation(self.format, apps, digest, self.vpc_id, self.aws_fields, self.zero_bytes)
+        aws_fields = None
+        if self.aws_fields is not None:
+            from pipeline.readers.awsfields import fields_given  # imports Arrow by its package, which few runs need so early
+
+            aws_fields = fields_given(self.aws_fields)
+        return Interpretation(self.format, apps, digest, self.vpc_id, aws_fields, self.zero_bytes)
 
 
 @dataclass

@@ -70,7 +70,7 @@ def recount(
         by_interpretation[str(standing.interpretation)].append(standing)
     totals, problems = HourlyTotals(scratch, resources.totals_bytes), list[str]()
     for group in by_interpretation.values():
-        counter = SourceCounter(Interpretation.from_json(group[0].interpretation), scratch, resources)
+        counter = SourceCounter(Interpretation.from_json(group[0].interpretation), scratch, resources, alone=True)
         # Named by number: a file whose content was counted from two paths is there twice.
         numbered = [replace(files[standing.source.digest], name=str(i)) for i, standing in enumerate(group)]
         apart: list[list[Source]] = []

@@ -1,4 +1,4 @@
-"""Counting again: small sources are read together, and each adds what it would add alone."""
+"""Counting again: each source is read alone, and adds what it added."""
 
 from collections import Counter
 from dataclasses import replace
@@ -73,12 +73,12 @@ def test_a_raw_file_that_has_become_unreadable_is_said_and_the_others_add(tmp_pa
     assert [row["src_app"] for _, read in totals.by_hour() for row in read().to_pylist()] == ["y"]
 
 
-def test_small_sources_are_read_together(tmp_path, monkeypatch):
+def test_small_sources_are_read_alone_and_validated_together(tmp_path, monkeypatch):
     standing = [standing_of(tmp_path / f"{i}.csv", [(1, "x", i + 1)]) for i in range(5)]
     calls = []
     validate = counting.validate
     monkeypatch.setattr(counting, "validate", lambda *arguments: calls.append(1) or validate(*arguments))
-    monkeypatch.setattr(readers, "open_source", None)  # by which each would be read alone
+    monkeypatch.setattr(readers, "format_told_by", None)  # which those need that are read as one text
     assert recounted(standing, frozenset(HOURS), tmp_path) == ({(1, "x"): 15}, [])
     assert len(calls) == 1
 

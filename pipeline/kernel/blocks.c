@@ -53,6 +53,19 @@ API int64_t pack_bits(text_t bytes, int64_t count, uint8_t *bits) {
     return count - ones;
 }
 
+/* Whether four bytes stand somewhere, in this order. */
+API int has_four(text_t data, int64_t size, text_t four) {
+    int64_t last = size - 4;
+    for (int64_t start = 0; start <= last; start += 4096) {
+        int64_t end = start + 4096 <= last ? start + 4096 : last + 1;
+        uint8_t any = 0; /* as in `lines_from` */
+        for (int64_t i = start; i < end; i++)
+            any |= (data[i] == four[0]) & (data[i + 1] == four[1]) & (data[i + 2] == four[2]) & (data[i + 3] == four[3]);
+        if (any) return 1;
+    }
+    return 0;
+}
+
 /* Where the lines start whose first byte is one from `low` to `high`: `starts` receives up to `room` offsets. Returns how
  * many there are. */
 API int64_t lines_from(text_t data, int64_t size, uint8_t low, uint8_t high, int64_t *starts, int64_t room) {

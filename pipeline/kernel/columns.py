@@ -42,6 +42,11 @@ def count_lines(data: bytes) -> int:
     return int(kernel.count_lines(data, len(data)))
 
 
+def has_four(data: bytes, four: bytes) -> bool:
+    """Whether four bytes stand somewhere, in this order: several times faster than `in`, where they do not."""
+    return bool(kernel.has_four(data, len(data), four))
+
+
 def lines_from(data: bytes, low: bytes, high: bytes) -> list[int]:
     """Where the lines start whose first byte is one from `low` to `high`."""
     room = 16
@@ -143,13 +148,15 @@ class DelimitedLines(LineParser):
     Args:
         types: One for each cell of a line.
         delimiter: A single byte.
-        quoted: Whether cells may be quoted; text with a quote is then not plain.
+        quoted: Whether cells may be quoted; text with a quote is then not plain, nor a text with blanks around it.
         null: What stands for "no value"; None where nothing does.
     """
 
     def __init__(self, types: Sequence[pa.DataType | None], delimiter: bytes, quoted: bool, null: bytes | None) -> None:
-        super().__init__(types, nullable=null is not None, foreign=b'\r"' if quoted else b"\r", shortest=max(2, len(types)))
+        foreign = b'\r\0"' if quoted else b"\r\0"
+        super().__init__(types, nullable=null is not None, foreign=foreign, shortest=max(2, len(types)))
         self._delimiter = ord(delimiter)
+        self._quoted = quoted
         self._null = null or b""
 
     def _call(self, data: bytes, odd: int, odd_count: ctypes.c_int64) -> int:
@@ -158,6 +165,7 @@ class DelimitedLines(LineParser):
                 data,
                 len(data),
                 self._delimiter,
+                self._quoted,
                 self._null,
                 len(self._null),
                 len(self._types),

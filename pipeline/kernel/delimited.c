@@ -9,6 +9,8 @@
 
 typedef struct {
     uint8_t delimiter;
+    uint8_t is_trimmed; /* blanks around a text are no part of it */
+    uint8_t is_blank;   /* the delimiter is a blank: several in a row are one, so that no cell is empty */
     text_t null; /* what stands for "no value" */
     uint32_t null_length;
 } dialect;
@@ -57,12 +59,15 @@ static inline text_t next_end(cursor *at, const dialect *d) {
     return end;
 }
 
+static inline int is_blank(uint8_t byte) { return byte == ' ' || byte == '\t'; }
+
 /* Reads a cell into a row of its column. Returns 0 if it is not plain, or the memory is used up. */
 static inline int read_cell(text_t p, text_t end, column *into, int64_t row, const dialect *d, int *failed) {
     uint32_t length = (uint32_t)(end - p);
     int is_valid = 1;
     if (into->kind == TEXT) {
         int32_t code = 0;
+        if (d->is_trimmed && length && UNLIKELY(is_blank(*p) || is_blank(end[-1]))) return 0;
         if (into->is_valid && length == d->null_length && !memcmp(p, d->null, length))
             is_valid = 0;
         else
@@ -87,7 +92,7 @@ static inline text_t read_line(text_t p, cursor *at, int32_t width, column *colu
     if (UNLIKELY(*p == '\n')) return NULL; /* blank */
     for (int32_t i = 0; i < width; i++) {
         text_t end = next_end(at, d);
-        if (UNLIKELY(*end != (i + 1 < width ? d->delimiter : '\n'))) return NULL;
+        if (UNLIKELY(*end != (i + 1 < width ? d->delimiter : '\n') || (d->is_blank && end == p))) return NULL;
         if (columns[i].kind != SKIPPED && UNLIKELY(!read_cell(p, end, &columns[i], row, d, failed))) return NULL;
         p = end + 1;
     }
@@ -123,15 +128,15 @@ static int read_lines(text_t p, text_t end, int32_t width, column *columns, cons
 /* Reads whole lines into columns.
  *
  * data, size: the lines; the last one may lack its newline.
- * delimiter; null: what stands for "no value" in the columns that have `is_valid`.
+ * delimiter; is_trimmed: whether blanks around a text are no part of it; null: what stands for "no value" in the columns that have `is_valid`.
  * width, columns: one for each cell of a line, with room for a row for each line.
  * odd: receives the numbers of the lines, from 0 on, that are not plain; odd_count: how many these are.
  *
  * Returns the number of rows, or OUT_OF_MEMORY.
  */
-API int64_t parse_delimited(text_t data, int64_t size, uint8_t delimiter, text_t null, int32_t null_length, int32_t width,
-                            column *columns, int64_t *odd, int64_t *odd_count) {
-    dialect d = {delimiter, null, (uint32_t)null_length};
+API int64_t parse_delimited(text_t data, int64_t size, uint8_t delimiter, int32_t is_trimmed, text_t null, int32_t null_length,
+                            int32_t width, column *columns, int64_t *odd, int64_t *odd_count) {
+    dialect d = {delimiter, (uint8_t)is_trimmed, delimiter == ' ', null, (uint32_t)null_length};
     progress at = {.odd = odd};
     padded_tail tail;
     if (!padded_tail_of(data, size, &tail)) return OUT_OF_MEMORY;

@@ -40,10 +40,11 @@ def _load() -> ctypes.CDLL:
     signatures = {
         "count_lines": (c_int64, c_char_p, c_int64),
         "has_any": (c_int32, c_char_p, c_int64, c_char_p, c_int32),
+        "has_four": (c_int32, c_char_p, c_int64, c_char_p),
         "lines_from": (c_int64, c_char_p, c_int64, c_uint8, c_uint8, c_void_p, c_int64),
         "pack_bits": (c_int64, c_void_p, c_int64, c_void_p),
         "parse_delimited": (
-            c_int64, c_char_p, c_int64, c_uint8, c_char_p, c_int32, c_int32, columns, c_void_p, counter,
+            c_int64, c_char_p, c_int64, c_uint8, c_int32, c_char_p, c_int32, c_int32, columns, c_void_p, counter,
         ),
 
         "parse_json_lines": (c_int64, c_char_p, c_int64, c_int32, columns, c_void_p, counter),

@@ -8,9 +8,10 @@ To add a format: write a module like `zeek.py`, and add its `FORMATS` to the lin
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from pipeline.readers import aws, canonical, envelopes, zeek
+from pipeline.readers.blocks import LinesOfReturns
 from pipeline.readers.compression import decompressed
 from pipeline.readers.detection import HEAD_BYTES, Head, detect, read_head
 from pipeline.readers.interface import Format, Split
@@ -36,23 +37,27 @@ def format_told_by(line: bytes, option: str = "auto") -> tuple[Format, Split] | 
     return None
 
 
-def open_source(raw: BinaryIO, name: str, option: str = "auto") -> tuple[Format, BinaryIO]:
+def open_source(raw: BinaryIO, name: str, option: str = "auto", has_aws_fields: bool = False) -> tuple[Format, BinaryIO]:
     """Finds out what a raw file is, and opens it for its reader.
 
     Args:
         raw: The file, seekable, at its start.
         name: Its name.
         option: One of `FORMAT_OPTIONS`; anything but "auto" overrides the detection.
+        has_aws_fields: Whether the user has named the fields of AWS text: then text that is of no other format is that.
 
     Returns:
         Its format, and its decompressed content.
 
     Raises:
+        EmptySource: It has no content, or blank lines alone.
         UnknownFormat: It is none that flowlog reads, or not the one that `option` names.
         SourceError: It cannot be read at all.
     """
-    found = detect(read_head(raw, name), _selected_by(option), forced=option != "auto")
-    return found, decompressed(raw)
+    head = read_head(raw, name, is_named=option != "auto")
+    found = detect(head, _selected_by(option), aws.TEXT if has_aws_fields else None)
+    stream = decompressed(raw)
+    return found, cast("BinaryIO", LinesOfReturns(stream)) if head.ends_in_returns else stream
 
 
 def _selected_by(option: str) -> list[Format]:

@@ -2,7 +2,7 @@
 
 A CSV file with the header `cidr,app` or `cidr,app,vpc_id`. The longest prefix that holds an address names its app; a
 rule with a `vpc_id` speaks for that VPC alone, and goes before one of the same length without. An address that no
-rule holds is its own app.
+rule holds is its own app. An IPv4 address that is written as an IPv6 one (`::ffff:10.1.2.3`) is that IPv4 address.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ _CACHED_ADDRESSES = 1 << 17
 _REMEMBERED_ARRAYS = 4
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: What an IPv6 address starts with that is an IPv4 address (RFC 4291, section 2.5.5.2): sockets that take both write it.
+_MAPPED = bytes(10) + b"\xff\xff"
 
 
 class AppMap:
@@ -93,6 +96,8 @@ class AppMap:
             packed = socket.inet_pton(family, address)
         except (OSError, ValueError):  # ValueError: a NUL inside
             return None
+        if packed.startswith(_MAPPED):
+            family, packed = socket.AF_INET, packed.removeprefix(_MAPPED)
         number, bits = int.from_bytes(packed, "big"), len(packed) * 8
         for length, networks in self._rules[family].items():
             apps = networks.get(number >> (bits - length), {})
@@ -133,7 +138,15 @@ def _rule(row: dict[str, str | None], where: str) -> tuple[Network, str, str | N
     if not app:
         raise UsageError(f"{where}: app must not be empty")
     try:
-        network = ipaddress.ip_network((row["cidr"] or "").strip())
+        network = _unmapped(ipaddress.ip_network((row["cidr"] or "").strip()))
     except ValueError as error:
         raise UsageError(f"{where}: cidr: {error}") from None
     return network, app, (row.get("vpc_id") or "").strip() or None
+
+
+def _unmapped(network: Network) -> Network:
+    """The network of IPv4 addresses that a network of IPv6 addresses is, if it is one."""
+    packed, length = network.network_address.packed, network.prefixlen - 8 * len(_MAPPED)
+    if not packed.startswith(_MAPPED) or length < 0:
+        return network
+    return ipaddress.IPv4Network((packed.removeprefix(_MAPPED), length))

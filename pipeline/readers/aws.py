@@ -10,15 +10,18 @@ packets were dropped.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.errors import UnknownFormat
+from pipeline.errors import UnknownFormat, UnreadableSource
 from pipeline.hours import SECONDS_PER_HOUR
-from pipeline.readers.blocks import TextBlock, text_blocks
+from pipeline.kernel.columns import has_four
+from pipeline.readers.awsfields import DEFAULT_FIELDS, FIELDS, hyphened, is_header, is_of_gateway
+from pipeline.readers.blocks import MAX_RAW_CHARACTERS, TextBlock, text_blocks
+from pipeline.readers.cloudwatch import messages_under, without_times
 from pipeline.readers.coded import arrow_of, choose, codes_of, constant, first_of, is_text
 from pipeline.readers.detection import Head
 from pipeline.readers.direction import Integers, is_answer
@@ -30,11 +33,6 @@ from pipeline.readers.syntax.delimited import DelimitedParser, Dialect
 from pipeline.readers.syntax.parquet import read_parquet
 from pipeline.readers.syntax.times import OUT_OF_RANGE, not_times, seconds_of
 from pipeline.schema import FLOW_SCHEMA
-
-#: The fields of version 2, which is what a flow log without a chosen format has, and CloudWatch without a header.
-DEFAULT_FIELDS = tuple(  # as AWS writes them down
-    "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status".split()  # noqa: SIM905
-)
 
 _NULL = "-"
 _PARQUET_NULLS = (_NULL, "None")  # Python tools that convert text to Parquet write their None so
@@ -57,11 +55,22 @@ _COLUMNS = [
     Column("ecs-service-name", Kind.TEXT, required=False),
     Column("flow-direction", Kind.TEXT, required=False),
 ]
-_SPACES = Dialect(delimiter=" ", null=_NULL)
-
-_HEADER = re.compile(rb"(?=[^\n]*\bsrcaddr\b)[a-z][a-z0-9 \t-]*(?:\r?\n|\r?\Z)")
+_LINE_END = re.compile(rb"\r?\n")
+_ADDR = b"addr"  # is in every header: without addresses a log cannot be counted
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9-]*")
-_LINE = re.compile(r"\d+ \S+ (\S+) .* (ACCEPT|REJECT|-) (OK|NODATA|SKIPDATA)")
+_LINE = re.compile(r"\d+ .* (ACCEPT|REJECT|-) (OK|NODATA|SKIPDATA)")
+#: What a Transit Gateway's record has, and a VPC's has not: its type, or a gateway's or an attachment's id.
+_OF_GATEWAY = re.compile(r"(?<!\S)(?:TransitGateway|tgw-(?:attach-)?[0-9a-f]{8,17})(?!\S)")
+
+_BLANKS, _EDGES = re.compile(rb"[ \t]{2,}|\t"), re.compile(rb"^ | (?=\r?$)", re.MULTILINE)
+
+
+def _mended(lines: bytes) -> bytes:
+    """Lines as AWS writes them, from exports that put a time before them, or their fields in columns."""
+    return _EDGES.sub(b"", _BLANKS.sub(b" ", without_times(lines)))
+
+
+_SPACES = Dialect(delimiter=" ", null=_NULL, mended=_mended)
 
 
 class _Text:
@@ -70,37 +79,75 @@ class _Text:
     container = Container.TEXT
 
     def recognises(self, head: Head) -> bool:
-        first = head.split_first_line(None)
-        if _is_of_gateway(first):
-            raise UnknownFormat("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
-        return _is_header(first) or any(map(_is_default_line, head.text.splitlines()[:50]))
+        lines = head.text.splitlines()[:50]
+        if any(map(_is_of_gateway, lines)):
+            raise _gateway_log()
+        is_header = _fields_of(head.first_line) or messages_under(head.first_line)
+        return is_header is not None or any(map(_is_default_line, lines))
 
     def split_of(self, head: Head) -> Split | None:
-        first = head.split_first_line(None)
-        return split_first_line if _is_header(first) and not _is_of_gateway(first) else None
+        try:
+            return _split if _fields_of(head.first_line) else None
+        except UnknownFormat:
+            return None
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
         return read_lines(text_blocks(stream, TextBlock), options)
 
 
+def _split(text: bytes) -> tuple[bytes, bytes] | None:
+    """As `joined.split_first_line`; None where a further header may stand among the records."""
+    parts = split_first_line(text)
+    return None if parts is None or has_four(parts[1], _ADDR) else parts
+
+
 def read_lines(blocks: Iterable[TextBlock], options: ReadOptions) -> Iterator[Batch]:
     """Reads lines of AWS text, with a header or without.
 
-    A header may also stand in the middle: that is what joining files, packed or not, makes.
+    A header may also stand in the middle, which is what joining files makes: the lines behind it are read in its order.
+
+    Raises:
+        UnknownFormat: Some of them are a Transit Gateway's.
+        UnreadableSource: A header is glued to a record.
     """
     parser: DelimitedParser | None = None
+    messages: Callable[[bytes], bytes] | None = None
     for block in blocks:
-        for piece in block.cut_at(_HEADER, b"a", b"z"):
+        for piece in block.cut_at(_headers(block)):
             records = piece
             if (parser is None or piece.line_count == 1) and (found := piece.split_first()):
-                fields = found[0].decode("utf-8", "replace").split()
-                if _is_header(fields):
+                line = found[0].decode("utf-8", "replace")
+                if fields := _fields_of(line):
                     parser = DelimitedParser(fields, _COLUMNS, _SPACES)
                     records = found[1]
                 elif parser is None:
                     parser = DelimitedParser(options.aws_fields or DEFAULT_FIELDS, _COLUMNS, _SPACES)
+                    messages = messages_under(line)
+                    records = found[1] if messages else piece
             if parser is not None:
-                yield _flows(parser.parse(records), options)
+                batch = parser.parse_as(records, messages(records.data)) if messages else parser.parse(records)
+                _refuse_gateway(batch)
+                yield _flows(batch, options)
+
+
+def _headers(block: TextBlock) -> Iterator[int]:
+    """Where the lines start that are headers."""
+    for start in block.lines_with(_ADDR):
+        line = _LINE_END.split(block.data[start : start + MAX_RAW_CHARACTERS], 1)[0].decode("utf-8", "replace")
+        if _fields_of(line):
+            yield start
+        elif sum(hyphened(cell) in FIELDS for cell in line.split()) > 2:
+            number = block.first_line + block.data.count(b"\n", 0, start)
+            raise UnreadableSource(
+                f"line {number}: a header is glued to a record; give the files that were joined one by one"
+            )
+
+
+def _refuse_gateway(batch: Batch) -> None:
+    """A file may hold the records of VPCs and of Transit Gateways side by side; the latter have more fields."""
+    accounts = texts_of(batch, "account-id").dictionary
+    if accounts.index("TransitGateway").as_py() >= 0 or any(_is_of_gateway(reject.raw) for reject in batch.rejects):
+        raise _gateway_log()
 
 
 class _Parquet:
@@ -109,40 +156,55 @@ class _Parquet:
     container = Container.PARQUET
 
     def recognises(self, head: Head) -> bool:
-        return _is_header([name.replace("_", "-") for name in head.parquet_columns])
+        names = [hyphened(name) for name in head.parquet_columns]
+        if is_of_gateway(names) and "srcaddr" in names:
+            raise _gateway_log()
+        return is_header(names)
 
     def split_of(self, head: Head) -> None:
         """It has no lines."""
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
-        underscored = [Column(c.name.replace("-", "_"), c.kind, c.required) for c in _COLUMNS]
-        for batch in read_parquet(stream, underscored, null_texts=_PARQUET_NULLS):
-            hyphened = [name.replace("_", "-") for name in batch.table.column_names]
-            yield _flows(batch.with_table(batch.table.rename_columns(hyphened)), options)
+        for batch in read_parquet(stream, _COLUMNS, null_texts=_PARQUET_NULLS, name_of=hyphened):
+            yield _flows(batch, options)
 
 
-FORMATS: tuple[Format, ...] = (_Text(), _Parquet())
+TEXT = _Text()
+FORMATS: tuple[Format, ...] = (TEXT, _Parquet())
 
 
-def _is_header(cells: Sequence[str]) -> bool:
-    """Whether these are names of AWS's fields: no record has two of its fields' names for values."""
-    known = {column.name for column in _COLUMNS}
-    return len(known.intersection(cells)) >= 2 and all(map(_FIELD_NAME.fullmatch, cells))
+def _gateway_log() -> UnknownFormat:
+    return UnknownFormat("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
 
 
-def _is_of_gateway(cells: Sequence[str]) -> bool:
-    """Whether these are names of fields that a Transit Gateway's flow log has."""
-    return "tgw-id" in cells or "tgw-attachment-id" in cells
+def _is_of_gateway(line: str) -> bool:
+    """Whether a record is a Transit Gateway's."""
+    return _OF_GATEWAY.search(line) is not None
+
+
+def _fields_of(line: str) -> list[str] | None:
+    """The names of the fields that a line lists; None if it is no header.
+
+    Raises:
+        UnknownFormat: It is the header of a Transit Gateway's log.
+    """
+    names = [hyphened(cell) for cell in line.split()]
+    if not all(map(_FIELD_NAME.fullmatch, names)):
+        return None
+    if is_of_gateway(names):
+        raise _gateway_log()
+    return names if is_header(names) else None
 
 
 def _is_default_line(line: str) -> bool:
-    match = _LINE.fullmatch(line.rstrip())
-    return match is not None and len(line.split()) == len(DEFAULT_FIELDS) and not match[1].startswith("tgw-")
+    cells = _mended(line.encode()).decode().split(" ")
+    return len(cells) == len(DEFAULT_FIELDS) and _LINE.fullmatch(" ".join(cells)) is not None
 
 
 def _flows(batch: Batch, options: ReadOptions) -> Batch:
     """Turns AWS records into flow records."""
-    unwanted = {status: is_text(texts_of(batch, "log-status"), status) for status in ("NODATA", "SKIPDATA")}
+    status = texts_of(batch, "log-status")
+    unwanted = {"NODATA": is_text(status, "NODATA") | _is_without_data(batch), "SKIPDATA": is_text(status, "SKIPDATA")}
     batch = batch.ignore(unwanted | {"REJECT": is_text(texts_of(batch, "action"), "REJECT")})
     batch = _reject_unfit(batch)
     vpc_ids = _vpc_ids(batch, options)
@@ -165,6 +227,15 @@ def _flows(batch: Batch, options: ReadOptions) -> Batch:
     )
     faults = [*_not_addresses(batch, "srcaddr", bad_src), *_not_addresses(batch, "dstaddr", bad_dest)]
     return batch.with_table(flows).reject(*faults) if faults else batch.with_table(flows)
+
+
+def _is_without_data(batch: Batch) -> Mask:
+    """Which records say that there was nothing, in a log that has no column to say so."""
+    count = batch.table.column("bytes")
+    if "log-status" in batch.table.column_names or not count.null_count:
+        return np.zeros(batch.table.num_rows, bool)
+    is_null = [batch.table.column(name).is_null().to_numpy() for name in ("srcaddr", "dstaddr", "bytes")]
+    return np.logical_and.reduce(is_null)
 
 
 def _answers(batch: Batch) -> Mask:

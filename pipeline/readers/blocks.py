@@ -6,8 +6,9 @@ depend on the size of the file.
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import BinaryIO, TypeVar
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import UnknownFormat, UnreadableSource
-from pipeline.kernel.columns import count_lines, lines_from
+from pipeline.kernel.columns import count_lines, has_four
 from pipeline.readers.interface import RowNumbers
 
 BLOCK_BYTES = 4 << 20
@@ -29,6 +30,7 @@ MAX_RAW_CHARACTERS = 4096
 _LOOK_AHEAD = 4096
 
 _BOM = b"\xef\xbb\xbf"
+_MARKED_LINE = b"\n" + _BOM
 _NOT_BLANK = re.compile(rb"[^\r\n][^\n]*")
 _NEWLINE, _RETURN = ord("\n"), ord("\r")
 
@@ -59,7 +61,7 @@ class TextBlock:
     @property
     def is_plain(self) -> bool:
         """Whether Arrow sees the same lines: it takes a carriage return alone for a line's end, too."""
-        if self.data.startswith(_BOM):  # Arrow takes it off from each text that it is given; here it is data
+        if self.data.startswith(_BOM) or b"\0" in self.data:  # Arrow drops the one, and takes the other for text
             return False
         returns = self.data.count(b"\r")
         return not returns or returns == self.data.count(b"\r\n")
@@ -124,27 +126,32 @@ class TextBlock:
         data = b"".join(self.data[start:end] for start, end in zip(starts, ends, strict=True))
         return ScatteredLines(data, self.first_line, self.numbers(self.line_count)[indices], self)
 
-    def cut_at(self, line: re.Pattern[bytes], low: bytes, high: bytes) -> Iterator[TextBlock]:
-        """The block in pieces: each line that matches alone, and what lies between them.
-
-        Args:
-            line: Matches a whole line with its newline.
-            low: Only lines are looked at whose first byte is one from `low` to `high`.
-            high: The same.
-        """
+    def cut_at(self, starts: Iterable[int]) -> Iterator[TextBlock]:
+        """The block in pieces: each line that starts at one of these offsets alone, and what lies between them."""
         begin, number = 0, self.first_line
-        for start in lines_from(self.data, low, high):
-            if match := line.match(self.data, start):
-                for piece in (self.data[begin:start], match[0]):
-                    if piece:
-                        block = TextBlock(piece, number)
-                        yield block
-                        number += block.line_count
-                begin = match.end()
+        for start in starts:
+            end = self.data.find(b"\n", start) + 1 or len(self.data)
+            for piece in (self.data[begin:start], self.data[start:end]):
+                if piece:
+                    block = TextBlock(piece, number)
+                    yield block
+                    number += block.line_count
+            begin = end
         if not begin:
             yield self
         elif begin < len(self.data):
             yield TextBlock(self.data[begin:], number)
+
+    def lines_with(self, text: bytes) -> list[int]:
+        """Where the lines start that have these four bytes somewhere."""
+        if not has_four(self.data, text):
+            return []
+        starts, found = [], self.data.find(text)
+        while found >= 0:
+            starts.append(self.data.rfind(b"\n", 0, found) + 1)
+            end = self.data.find(b"\n", found)
+            found = self.data.find(text, end) if end >= 0 else -1
+        return starts
 
     def split_first(self) -> tuple[bytes, TextBlock] | None:
         """The first line that is not blank, without its newline, and the lines behind it; None if all are blank."""
@@ -211,6 +218,8 @@ def text_blocks(
 ) -> Iterator[Block]:
     """Reads a stream in blocks of whole lines.
 
+    A byte order mark in front of a line is dropped: it is where a file began that was joined to another.
+
     Args:
         stream: Decompressed text.
         kind: The blocks' class.
@@ -232,7 +241,7 @@ def text_blocks(
             # The text is copied once at the most.
             is_whole = not rest and end == len(chunk)
             data = chunk if is_whole else b"".join((rest[:end], memoryview(chunk)[: max(0, end - len(rest))]))
-            block = kind(data, line)
+            block = kind(_without_marks(data), line)
             yield block
             line += block.line_count
         rest = rest[end:] + chunk[max(0, end - len(rest)) :]
@@ -240,7 +249,35 @@ def text_blocks(
             raise UnreadableSource(f"line {line} is longer than {MAX_LINE_BYTES >> 20} MiB; this is no flow log")
         chunk = read_lines(stream, block_bytes)
     if rest:
-        yield kind(rest, line)
+        yield kind(_without_marks(rest), line)
+
+
+def _without_marks(data: bytes) -> bytes:
+    """Some lines without the byte order marks in front of them."""
+    data = data.removeprefix(_BOM)
+    return data.replace(_MARKED_LINE, b"\n") if has_four(data, _MARKED_LINE) else data
+
+
+class LinesOfReturns(io.RawIOBase):
+    """Text whose lines end in carriage returns alone, as old Macs and some spreadsheets write it, with newlines instead.
+
+    Raises:
+        UnreadableSource: By `read`, where there is a newline all the same.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        if b"\n" in data:
+            raise UnreadableSource(
+                "its lines end in carriage returns at first, and in newlines later; let all end in newlines"
+            )
+        return data.replace(b"\r", b"\n")
 
 
 def read_lines(stream: BinaryIO, size: int) -> bytes:

@@ -8,6 +8,7 @@ which is what "a source counts whole or not at all" rests on.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
@@ -24,6 +25,9 @@ _UNSUPPORTED = {b"\xfd7zXZ\x00": "xz", b"PK\x03\x04": "zip", b"\x04\x22\x4d\x18"
 _MAGIC_BYTES = 6
 #: So often may a file be packed: twice is met, and more is a file that unpacks to itself.
 _MOST_TIMES = 4
+#: What a skippable frame starts with, but for four bits: zstd and lz4 have the same (RFC 8878, section 3.1.2). It is
+#: followed by four bytes of length; pzstd writes one before each frame.
+_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 _BUFFER_BYTES = 1 << 18
 _GZIP_WINDOW = 16 + 15  # as zlib has it: the largest window, with gzip's header and trailer
 
@@ -42,8 +46,7 @@ def decompressed(raw: BinaryIO) -> BinaryIO:
     Raises:
         UnknownFormat: It is compressed or packed in a way that flowlog does not read.
     """
-    magic = raw.read(_MAGIC_BYTES)
-    raw.seek(0)
+    magic = _magic(raw)
     content, times = raw, 0
     while codec := _codec_of(magic):
         if times == _MOST_TIMES:
@@ -70,6 +73,23 @@ def _buffered(raw: io.RawIOBase) -> io.BufferedReader:
     return io.BufferedReader(raw, _BUFFER_BYTES)
 
 
+def _magic(raw: BinaryIO) -> bytes:
+    """The first bytes of a raw file, or those behind its skippable frames. The file is left at its start.
+
+    Raises:
+        UnreadableSource: There is nothing but skippable frames, or not even all of one.
+    """
+    magic = raw.read(_MAGIC_BYTES)
+    while _SKIPPABLE.match(magic):
+        rest = magic[4:] + raw.read(8 - len(magic))
+        raw.seek(int.from_bytes(rest, "little"), io.SEEK_CUR)
+        magic = raw.read(_MAGIC_BYTES)
+        if not magic:
+            raise UnreadableSource("the zstd or lz4 stream stops short (truncated); repair or fetch the file again")
+    raw.seek(0)
+    return magic
+
+
 def decompressed_small(data: bytes, limit: int) -> bytes | None:
     """The content of a small raw file, in one go.
 
@@ -82,7 +102,7 @@ def decompressed_small(data: bytes, limit: int) -> bytes | None:
         again.
     """
     if not data.startswith(_GZIP):
-        is_packed = data.startswith((*_CODECS, *_UNSUPPORTED)) or len(data) > limit
+        is_packed = data.startswith((*_CODECS, *_UNSUPPORTED)) or _SKIPPABLE.match(data) or len(data) > limit
         return None if is_packed else data
     inflater = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
     try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import BinaryIO
 
-from pipeline.errors import UnknownFormat
+from pipeline.errors import EmptySource, UnknownFormat, UnreadableSource
 from pipeline.readers.compression import decompressed
 from pipeline.readers.foreign import refuse_foreign
 from pipeline.readers.interface import Container, Format
@@ -17,6 +17,7 @@ from pipeline.readers.syntax.parquet import parquet_schema
 
 #: So much of a file is looked at.
 HEAD_BYTES = 64 << 10
+_BOM, _BLANKS, _PRINTABLE = b"\xef\xbb\xbf", b" \t\r\n", bytes(range(0x20, 0x7F))
 _JSON_RECORDS = 50  # how many records are looked at; the first may be unfit
 _UNFIT_RECORDS = 3  # and so many unfit ones, whether they are only cut off
 _MOST_LEVELS = 100
@@ -33,11 +34,13 @@ class Head:
         name: The file's name, for the few formats that differ in nothing else.
         data: Its first bytes, up to 64 KiB.
         parquet_columns: The names of its columns if it is a Parquet file; else empty.
+        is_named: Whether the user has named the format.
     """
 
     name: str
     data: bytes
     parquet_columns: tuple[str, ...] = ()
+    is_named: bool = False
 
     @cached_property
     def text(self) -> str:
@@ -49,6 +52,11 @@ class Head:
         if self.data.startswith(b"PAR1"):
             return Container.PARQUET
         return Container.JSON if self.text.lstrip()[:1] in ("{", "[") else Container.TEXT
+
+    @property
+    def ends_in_returns(self) -> bool:
+        """Whether its lines end in carriage returns alone, as far as can be seen; the last one may be half of a pair."""
+        return self.container is not Container.PARQUET and b"\r" in self.data[:-1] and b"\n" not in self.data
 
     @cached_property
     def first_line(self) -> str:
@@ -116,28 +124,67 @@ def split_cells(line: str, delimiter: str | None) -> list[str]:
     return [cell.strip().strip('"') for cell in line.split(delimiter)]
 
 
-def read_head(raw: BinaryIO, name: str) -> Head:
+def read_head(raw: BinaryIO, name: str, is_named: bool = False) -> Head:
     """Reads the start of a raw file, and leaves it at its start again.
 
     Raises:
+        EmptySource: It has no content, or blank lines alone.
         SourceError: It is not even readable.
     """
-    data = decompressed(raw).read(HEAD_BYTES)
+    stream = decompressed(raw)
+    data = stream.read(HEAD_BYTES)
+    _refuse_nothing(data, stream)
     columns: tuple[str, ...] = ()
     raw.seek(0)
     if data.startswith(b"PAR1"):
         columns = tuple(parquet_schema(decompressed(raw)).names)
         raw.seek(0)
-    return Head(name, data, columns)
+    return Head(name, data, columns, is_named)
 
 
-def detect(head: Head, formats: Sequence[Format], forced: bool = False) -> Format:
+def _refuse_nothing(data: bytes, stream: BinaryIO) -> None:
+    """Refuses a stream of nothing, and one that starts with what a truncation left behind.
+
+    Args:
+        data: The stream's start.
+        stream: The rest.
+    """
+    if not data.removeprefix(_BOM).strip(_BLANKS):
+        if not _skip(stream, _BLANKS)[1]:
+            raise EmptySource
+    elif data.startswith(b"\0"):
+        rest = data.lstrip(b"\0")
+        count = len(data) - len(rest)
+        if not rest:
+            more, rest = _skip(stream, b"\0")
+            count += more
+        if not rest:
+            raise UnreadableSource(f"it is {count:,} NUL bytes and nothing else; is it still being written?")
+        if rest[:1] in _PRINTABLE:
+            raise UnreadableSource(
+                f"it begins with {count:,} NUL bytes, as a log does that was truncated while its writer went on "
+                "(logrotate's copytruncate); remove them, as with tr -d '\\000', to have the rest counted"
+            )
+
+
+def _skip(stream: BinaryIO, leading: bytes) -> tuple[int, bytes]:
+    """Reads behind all leading bytes that are among these: how many there were, and some of what follows."""
+    count = 0
+    while chunk := stream.read(HEAD_BYTES):
+        rest = chunk.lstrip(leading)
+        count += len(chunk) - len(rest)
+        if rest:
+            return count, rest
+    return count, b""
+
+
+def detect(head: Head, formats: Sequence[Format], otherwise: Format | None = None) -> Format:
     """The format of a file that starts so.
 
     Args:
         head: The file's start.
         formats: Those that come into question.
-        forced: The user says that it is one of these: where none recognises it, take the one that is written so.
+        otherwise: What it is, if it is written so, and nobody recognises it.
 
     Raises:
         UnknownFormat: It is none of these; the message names what it is, where that can be told.
@@ -146,12 +193,14 @@ def detect(head: Head, formats: Sequence[Format], forced: bool = False) -> Forma
     for known in candidates:
         if known.recognises(head):
             return known
-    if forced and candidates:
+    if head.is_named and candidates:  # the user says that it is one of these
         return candidates[0]
     refuse_foreign(head.json_records)
     for foreign, (is_it, advice) in _FOREIGN.items():
         if is_it(head):
             raise UnknownFormat(foreign, advice)
+    if otherwise and otherwise.container is head.container and b"\0" not in head.data:
+        return otherwise
     raise UnknownFormat(_described(head), "name the format with --format if you know it to be one that flowlog reads")
 
 
@@ -163,7 +212,7 @@ def _described(head: Head) -> str:
     if b"\0" in head.data:
         return "binary data"
     if not head.first_line:
-        return "blank lines only"
+        return "64 KiB of blank lines"
     return f"text that starts with {head.first_line[:80]!r}"
 
 

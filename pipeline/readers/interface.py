@@ -161,11 +161,13 @@ class ReadOptions:
         apps: Names the app of an address, for formats that have no apps.
         vpc_id: The VPC of records whose format or row has none.
         aws_fields: The field names of AWS text without a header line; None for AWS's default order.
+        is_named: Whether the user has named the format.
     """
 
     apps: AppMap
     vpc_id: str | None = None
     aws_fields: tuple[str, ...] | None = None
+    is_named: bool = False
 
 
 class Container(Enum):

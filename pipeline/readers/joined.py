@@ -11,8 +11,10 @@ import numpy.typing as npt
 from pipeline.kernel.columns import count_lines
 from pipeline.readers.interface import Batch, Format, ReadOptions, RowNumbers, Split
 
-#: With one of these in it, a text may not end where its file does: a quote may go on, a return may be a line's end.
-_QUOTE, _RETURN = b'"', b"\r"
+#: Bytes whose reading depends on what lies beside them: a return alone may be a line's end; and NUL, and the first byte of
+#: a byte order mark, which are in no text that must be fast.
+_APART = (b"\r", b"\0", b"\xef")
+_QUOTE = b'"'  # what it opens may go on in the next text
 
 
 class JoinedText:
@@ -54,8 +56,12 @@ class JoinedText:
 
 
 def parts_of(text: bytes, split: Split) -> tuple[bytes, bytes] | None:
-    """A text's header, and the records behind it; None if the text must not be joined to others."""
-    return None if _RETURN in text else split(text)
+    """A text's header, and the records behind it; None if the text must not be joined to others.
+
+    Nothing that a text holds may change how another is read. So a text is joined only if its records are lines that each
+    stand for themselves: what its format reads otherwise (a further header, a directive) is for `split` to see.
+    """
+    return None if any(byte in text for byte in _APART) else split(text)
 
 
 def split_first_line(text: bytes) -> tuple[bytes, bytes] | None:

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import UnknownFormat, UnreadableSource
 from pipeline.hours import SECONDS_PER_HOUR
+from pipeline.kernel.columns import lines_from
 from pipeline.readers.blocks import TextBlock, text_blocks
 from pipeline.readers.coded import arrow_of, constant, first_of
 from pipeline.readers.detection import Head
@@ -33,9 +34,16 @@ from pipeline.readers.syntax.times import OUT_OF_RANGE, not_times, seconds_of
 from pipeline.schema import FLOW_SCHEMA
 
 _PATH = "conn"
+_GROWING = r"open_conn|conn_long"
 _FIRST_LINES = ("#separator", "#fields\t", "#path\t")
-_DIRECTIVE = re.compile(rb"#[^\n]*\n?")
-_HEADER = re.compile(rb"(?:#[^\n]*\n)+")
+#: Such a line names its values behind the separator.
+_WITH_VALUES = re.compile(r"#(?:fields|path|unset_field)(?![a-z_])")
+_GLUED = re.compile(
+    rb"(?<!\n)(?<!\A)#(?:separator|set_separator|empty_field|unset_field|path|open|close|fields|types)(?![a-z_])"
+)
+#: The fields of the record `id`, whatever Zeek's `Log::default_scope_sep` puts between the two names.
+_SCOPED = re.compile(r"id[^A-Za-z0-9]{1,3}((?:orig|resp)_[hp])")
+_HEADER = re.compile(rb"(?:#[^\n#]*\n)+")
 _OPENED = re.compile(rb"^#open[^\n]*", re.MULTILINE)
 _COLUMNS = [
     Column("ts", Kind.SECONDS),
@@ -43,16 +51,27 @@ _COLUMNS = [
     Column("id.resp_h", Kind.TEXT),
     Column("orig_ip_bytes", Kind.INTEGER, required=False),
     Column("resp_ip_bytes", Kind.INTEGER, required=False),
-    Column("orig_bytes", Kind.INTEGER, required=False),
-    Column("resp_bytes", Kind.INTEGER, required=False),
+    Column("orig_bytes", Kind.INTEGER, required=False, instead_of="orig_ip_bytes"),
+    Column("resp_bytes", Kind.INTEGER, required=False, instead_of="resp_ip_bytes"),
 ]
 #: Where JSON has the log's name, if shippers added it.
 _PATHS = [Column("_path", Kind.TEXT), Column("@stream", Kind.TEXT)]
 
 
-def _require_conn(path: object) -> None:
-    """Refuses Zeek's other logs. An `open_conn.log` repeats, with growing totals, what conn.log will have in the end."""
-    if path not in (None, _PATH):
+def _require_conn(path: object, is_named: bool) -> None:
+    """Refuses Zeek's other logs.
+
+    Args:
+        path: The log's name. A filter of Zeek's may write a part of conn.log under another one, as `conn_internal`, or
+            everything once more. An `open_conn` or a `conn_long` log repeats what conn.log will have in the end.
+        is_named: Whether the user says that it is a conn.log.
+    """
+    if path in (None, _PATH):
+        return
+    is_part = re.search(r"(?:^|[^a-z])conn(?:$|[^a-z])", str(path)) and not re.search(_GROWING, str(path))
+    if is_part and not is_named:
+        raise UnknownFormat(f"a Zeek {path} log", "if no other log has its connections, too, read it with --format zeek")
+    if not is_part:
         raise UnknownFormat(f"a Zeek {path} log", "flowlog reads conn.log only")
 
 
@@ -65,20 +84,21 @@ class _Tsv:
         if not head.first_line.startswith(_FIRST_LINES):
             return False
         path = re.search(r"^#path[ \t]+(\S+)", head.text, re.MULTILINE)
-        _require_conn(path[1] if path else None)
+        _require_conn(path[1] if path else None, head.is_named)
         return True
 
     def split_of(self, head: Head) -> Split | None:
         return _split if head.first_line.startswith(_FIRST_LINES) else None
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
-        header = _Header()
+        header = _Header(options.is_named)
         parser: DelimitedParser | None = None
         for block in text_blocks(stream, TextBlock):
-            for piece in block.cut_at(_DIRECTIVE, b"#", b"#"):
+            for piece in block.cut_at(lines_from(block.data, b"#", b"#")):
+                _refuse_glued(piece)
                 if piece.data.startswith(b"#"):
                     if header.take(piece.line(piece.first_line)):
-                        parser = DelimitedParser(header.fields, _COLUMNS, header.dialect)
+                        parser = DelimitedParser(header.fields, _COLUMNS, header.dialect) if header.fields else None
                 elif parser is not None:
                     yield _flows(parser.parse(piece), options)
                 elif piece.data.strip():
@@ -96,15 +116,29 @@ def _split(text: bytes) -> tuple[bytes, bytes] | None:
         return None
     records = text[header.end() :]
     last = records.rfind(b"\n", 0, -1) + 1
-    if records.startswith(b"#close", last):
+    if records.startswith(b"#close", last) and b"#" not in records[last + 1 :]:
         records = records[:last]
-    return None if records.startswith(b"#") or b"\n#" in records else (_OPENED.sub(b"#open", header[0]), records)
+    return None if b"#" in records else (_OPENED.sub(b"#open", header[0]), records)
+
+
+def _refuse_glued(lines: TextBlock) -> None:
+    """Joining files makes this where the last line of one has no newline: what the `#` line says would be lost."""
+    if b"#" in lines.data and (found := _GLUED.search(lines.data)):
+        number = lines.first_line + lines.data.count(b"\n", 0, found.start())
+        raise UnreadableSource(
+            f"line {number}: {found[0].decode()} is glued to the end of a line; give the files that were joined one by one"
+        )
 
 
 @dataclass
 class _Header:
-    """What the `#` lines say."""
+    """What the `#` lines say.
 
+    Attributes:
+        is_named: Whether the user says that this is a conn.log.
+    """
+
+    is_named: bool
     separator: str = "\t"
     unset: str = "-"
     fields: list[str] = field(default_factory=list)
@@ -114,21 +148,24 @@ class _Header:
         return Dialect(self.separator, null=self.unset)
 
     def take(self, line: bytes) -> bool:
-        """Reads one `#` line. Returns whether it names the columns of the records that follow."""
+        """Reads one `#` line. Returns whether it changes how the records that follow are read."""
         text = line.decode("utf-8", "replace")
-        if text.startswith("#separator"):
+        if text.startswith("#separator"):  # a log begins
+            self.unset, self.fields = "-", []
             escaped = text.removeprefix("#separator").strip(" \t") or self.separator
             self.separator = re.sub(r"\\x([0-9a-fA-F]{2})", lambda match: chr(int(match[1], 16)), escaped)
             if len(self.separator) != 1 or not self.separator.isascii() or self.separator in "\n\r\0#":
                 raise UnreadableSource(f"the separator {escaped!r} is not a single character that can separate")
-            return False
+            return True
         name, *values = text.split(self.separator)
+        if (found := _WITH_VALUES.match(text)) and found[0] != name:
+            raise UnreadableSource(f"the line {text[:40]!r} is not written with the separator {self.separator!r}")
         if name == "#unset_field" and values:
             self.unset = values[0]
         elif name == "#path":
-            _require_conn(values[0] if values else None)
+            _require_conn(values[0] if values else None, self.is_named)
         elif name == "#fields":
-            self.fields = values
+            self.fields = [_SCOPED.sub(r"id.\1", field) if _SCOPED.fullmatch(field) else field for field in values]
         return name == "#fields"
 
 
@@ -143,8 +180,8 @@ class _Json:
             return False
         first = head.json_records[0] if head.json_records else {}
         # Shippers add the log's name; where none did, only the file's name can tell an open_conn.log from a conn.log.
-        named = re.match(r"open_conn|conn_long", PurePath(head.name).name)
-        _require_conn(first.get("_path", first.get("@stream", named[0] if named else None)))
+        named = re.match(_GROWING, PurePath(head.name).name)
+        _require_conn(first.get("_path", first.get("@stream", named[0] if named else None)), head.is_named)
         if "conn_state" not in keys and not keys & {"orig_bytes", "orig_ip_bytes"}:
             raise UnknownFormat("a Zeek log other than conn.log", "flowlog reads conn.log only")
         return True
@@ -159,7 +196,7 @@ class _Json:
             table = batch.table
             for column in _PATHS:
                 for path in texts_of(batch, column.name).dictionary.to_pylist():
-                    _require_conn(path)
+                    _require_conn(path, options.is_named)
             for column in underscored:
                 dotted = column.name.replace("_", ".", 1)
                 cells = first_of(texts_of(batch, dotted), texts_of(batch, column.name))

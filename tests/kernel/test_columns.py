@@ -126,7 +126,7 @@ class TestAgreesWithTheExactPath:
         """The last lines are read from a copy that is padded: nothing depends on where it begins."""
         dialect = DIALECTS[name]
         for before, length in product(range(3), range(40)):
-            line = dialect.delimiter.join(["web", "12345678", "", "1234567.5", "é" + "t" * length]).encode()
+            line = dialect.delimiter.join(["web", "12345678", "x", "1234567.5", "é" + "t" * length]).encode()
             case = Delimited(dialect, b"a\n" * before + (line + b"\n") * 2 + line + end)
             plain, odd = by_kernel(case)
             assert (len(plain), len(odd)) == (3, before)
@@ -229,7 +229,7 @@ class TestTexts:
             *map(bytes, product(range(0xDF, 256), range(256), border)),
             *map(bytes, product(range(0xEF, 0xF8), range(256), border, [0x7F, 0x80, 0xBF, 0xC0])),
         }
-        texts = [text for text in sorted(sequences) if not set(text) & set(b"\n\r")]
+        texts = [text for text in sorted(sequences) if not set(text) & set(b"\n\r\0")]
         lines = DelimitedLines([CODED_TEXT], b" ", quoted=False, null=None).parse(
             b"\n".join(text.replace(b" ", b"x") for text in texts)
         )
@@ -243,6 +243,11 @@ class TestTexts:
 
         assert lines.odd.tolist() == [i for i, text in enumerate(texts) if not is_utf8(text)]
         assert 0 < len(lines.odd) < len(texts)
+
+    def test_a_block_with_a_nul_in_it_is_left_to_the_exact_path(self):
+        lines = DelimitedLines([CODED_TEXT, None], b" ", quoted=False, null=None)
+        assert lines.parse(b"a b\n") is not None
+        assert lines.parse(b"a b\na \0\n") is None
 
     def test_a_dictionary_that_has_grown_is_left_to_its_batches(self):
         lines = DelimitedLines([CODED_TEXT, CODED_TEXT], b" ", quoted=False, null=None)

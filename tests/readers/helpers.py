@@ -93,8 +93,8 @@ def raw_bytes(text: str | bytes) -> bytes:
 
 def read(text: str | bytes, name: str = "raw", option: str = "auto", apps: AppMap | None = None, **options: Any) -> Outcome:
     """Reads a raw file as `ingest` does: its format found out, then read to its end, into flow records."""
-    known, stream = readers.open_source(io.BytesIO(raw_bytes(text)), name, option)
-    return gather(_flows(known.read(stream, ReadOptions(apps or AppMap(), **options))))
+    known, stream = readers.open_source(io.BytesIO(raw_bytes(text)), name, option, "aws_fields" in options)
+    return gather(_flows(known.read(stream, ReadOptions(apps or AppMap(), is_named=option != "auto", **options))))
 
 
 def _flows(batches: Iterator[Batch]) -> Iterator[Batch]:

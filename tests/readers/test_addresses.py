@@ -51,6 +51,10 @@ class TestLookUp:
             ("2001:0DB8:0:0::2", None, "six"),
             ("2001:db9::", None, "2001:db9::"),
             ("::10.1.2.3", None, "::10.1.2.3"),  # an IPv6 address: no rule for IPv4 holds it
+            ("::ffff:10.9.9.9", None, "net"),  # an IPv4 address, as a socket for both kinds writes it
+            ("::FFFF:0a01:0909", "vpc-1", "office-1"),
+            ("::ffff:11.0.0.0", None, "11.0.0.0"),
+            ("::fffe:10.1.2.3", None, "::fffe:a01:203"),
         ],
     )
     def test_the_longest_prefix_names_the_app(self, address, vpc_id, app):
@@ -71,7 +75,7 @@ class TestLookUp:
             ("FE80:0000:0000:0000:0000:0000:0000:000A", "fe80::a"),
             ("2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"),
             ("::", "::"),
-            ("::ffff:10.0.0.1", "::ffff:10.0.0.1"),
+            ("::ffff:10.0.0.1", "10.0.0.1"),
         ],
     )
     def test_an_address_without_a_rule_is_its_own_app_in_its_shortest_form(self, address, app):
@@ -134,6 +138,27 @@ class TestLookUp:
 
 
 class TestMappingFile:
+    @pytest.mark.parametrize(
+        ("cidr", "address", "app"),
+        [
+            ("::ffff:10.0.0.0/104", "10.1.2.3", "net"),
+            ("::ffff:10.0.0.0/104", "::ffff:10.1.2.3", "net"),
+            ("::ffff:10.1.2.3/128", "10.1.2.3", "net"),
+            ("::ffff:0:0/96", "192.0.2.1", "net"),
+            ("::ffff:0:0/96", "2001:db8::1", "2001:db8::1"),
+            ("::/0", "10.1.2.3", "10.1.2.3"),
+            ("::/0", "::ffff:10.1.2.3", "10.1.2.3"),
+        ],
+    )
+    def test_a_network_of_ipv4_addresses_may_be_written_as_one_of_ipv6(self, tmp_path, cidr, address, app):
+        (tmp_path / "apps.csv").write_text(f"cidr,app\n{cidr},net\n")
+        assert app_of(load_app_map(tmp_path / "apps.csv"), address) == app
+
+    def test_a_network_in_two_spellings_is_one(self, tmp_path):
+        (tmp_path / "apps.csv").write_text("cidr,app\n10.0.0.0/8,a\n::ffff:10.0.0.0/104,b\n")
+        with pytest.raises(UsageError, match=r"line 3: 10\.0\.0\.0/8 is 'a' on line 2 already"):
+            load_app_map(tmp_path / "apps.csv")
+
     @pytest.fixture
     def load(self, tmp_path):
         def load(text):

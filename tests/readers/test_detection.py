@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import readers
-from pipeline.errors import UnknownFormat, UnreadableSource
+from pipeline.errors import EmptySource, UnknownFormat, UnreadableSource
 from pipeline.readers.detection import read_head
 from tests.readers.helpers import format_of, read
 
@@ -135,9 +135,7 @@ class TestForced:
 @pytest.mark.parametrize(
     ("data", "found"),
     [
-        ("", "blank lines only"),
-        ("\ufeff", "blank lines only"),
-        ("\n \r\n", "blank lines only"),
+        ("\n" * 70_000 + "x", "64 KiB of blank lines"),
         ("hello, world\n", "text that starts with 'hello, world'"),
         ("x" * 200, f"text that starts with '{'x' * 80}'"),
         ("a;b;c\n", "text that starts with 'a;b;c'"),
@@ -167,6 +165,38 @@ def test_what_is_not_read_is_refused_by_name(data, found):
     with pytest.raises(UnknownFormat) as refusal:
         format_of(data)
     assert refusal.value.found == found
+
+
+@pytest.mark.parametrize("option", ["auto", "csv", "json", "aws-vpc", "zeek"])
+@pytest.mark.parametrize("text", [b"", b"\xef\xbb\xbf", b"\n", b" \r\n\t\n", b"\xef\xbb\xbf\r\n", b"\n" * 200_000])
+@pytest.mark.parametrize(
+    "pack",
+    [bytes, gzip.compress, bz2.compress, lambda text: pa.compress(text, codec="zstd", asbytes=True)],
+    ids=["plain", "gzip", "bzip2", "zstd"],
+)
+def test_nothing_and_blank_lines_are_said_to_be_empty(option, text, pack):
+    with pytest.raises(EmptySource, match="the file is empty"):
+        format_of(pack(text), option=option)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("count", [1, 4096, 65_536, 70_000, 1 << 20])
+@pytest.mark.parametrize("option", ["auto", "zeek", "csv"])
+def test_what_copytruncate_leaves_is_named_with_what_to_do(count, pack, option):
+    text = b"#separator \\x09\n#path\tconn\n"
+    with pytest.raises(UnreadableSource, match=f"it begins with {count:,} NUL bytes, .* remove them, as with tr"):
+        format_of(pack(bytes(count) + text), option=option)
+
+
+@pytest.mark.parametrize("count", [1, 70_000])
+def test_a_file_of_nul_bytes_alone_is_named(count):
+    with pytest.raises(UnreadableSource, match=f"it is {count:,} NUL bytes and nothing else; is it still being written"):
+        format_of(bytes(count))
+
+
+def test_what_has_nul_bytes_for_a_reason_is_binary():
+    with pytest.raises(UnknownFormat, match="binary data"):
+        format_of(b"\0\0\1\xba")
 
 
 @pytest.mark.parametrize("option", ["auto", "csv"])

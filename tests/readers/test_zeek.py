@@ -234,10 +234,17 @@ class TestBytes:
     def test_a_log_without_the_bytes_on_the_wire_has_its_payload(self):
         assert flow_of(FIELDS[:-2])[4:] == (60, 860)
 
-    @pytest.mark.parametrize("field", ["orig_bytes", "resp_bytes", "orig_ip_bytes", "resp_ip_bytes"])
+    @pytest.mark.parametrize("side", ["orig", "resp"])
     @pytest.mark.parametrize("value", ["x", "1.5", "", "(empty)", "0x10"])
-    def test_what_is_no_count_is_rejected(self, field, value):
-        assert fault_of(**{field: value}) == (field, INTEGER_RULE, value)
+    def test_what_is_no_count_is_rejected(self, side, value):
+        on_the_wire = f"{side}_ip_bytes"
+        assert fault_of(**{on_the_wire: value}) == (on_the_wire, INTEGER_RULE, value)
+        assert fault_of(**{on_the_wire: "-", f"{side}_bytes": value}) == (f"{side}_bytes", INTEGER_RULE, value)
+
+    @pytest.mark.parametrize("value", ["18446744073709551615", "x", ""])
+    def test_payload_that_is_not_used_may_be_anything(self, value):
+        assert flow_of(orig_bytes=value, resp_bytes=value) == FLOW
+        assert fault_of(orig_bytes=value, orig_ip_bytes="-")[0] == "orig_bytes"
 
 
 class TestIdentity:

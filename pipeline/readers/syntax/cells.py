@@ -43,6 +43,7 @@ RULES = {
     Kind.SECONDS: "must be a time, in seconds since 1970 or ISO 8601",
 }
 TOO_LARGE = "must fit into 64 bits"
+NOT_EXACT = "must be an integer that a floating-point number holds exactly"
 NOT_UTF8 = "must be valid UTF-8"
 
 
@@ -54,11 +55,14 @@ class Column:
         name: Its name in the file.
         kind: What its cells must be.
         required: Whether a file without it is refused; else the column is all null there.
+        instead_of: The column whose place it takes where that has no value; elsewhere nobody looks at its cells, and so
+            these may be anything.
     """
 
     name: str
     kind: Kind
     required: bool = True
+    instead_of: str | None = None
 
 
 def parsed_schema(columns: Sequence[Column]) -> pa.Schema:
@@ -110,8 +114,23 @@ def parse_cells(batch: Batch, columns: Sequence[Column]) -> Batch:
         cells = batch.table.column(column.name).combine_chunks()
         values, broken = parse_column(cells, column.kind)
         typed.append(values)
-        faults += [Fault(column.name, rule, bad, cells) for rule, bad in broken.items()]
+        faults += faults_of(column, cells, broken, batch.table)
     return batch.with_table(pa.table(typed, schema=parsed_schema(columns))).reject(*faults)
+
+
+def faults_of(column: Column, cells: pa.Array, broken: Broken, table: pa.Table) -> list[Fault]:
+    """The faults of a column's cells, as far as these matter.
+
+    Args:
+        column: Which it is.
+        cells: As they stand in the file.
+        broken: Which of them break a rule.
+        table: All columns as they stand in the file.
+    """
+    if column.instead_of in table.column_names:
+        is_used = table.column(column.instead_of).is_null().to_numpy()
+        broken = {rule: bad & is_used for rule, bad in broken.items()}
+    return [Fault(column.name, rule, bad, cells) for rule, bad in broken.items() if bad.any()]
 
 
 def parse_column(cells: pa.Array, kind: Kind) -> tuple[pa.Array, Broken]:

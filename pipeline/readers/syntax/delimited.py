@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from pipeline.errors import UnreadableSource
@@ -51,12 +52,17 @@ class Dialect:
         delimiter: Between two cells.
         quoted: Whether cells may be quoted, and then hold delimiters and newlines.
         null: What stands for "no value"; None where nothing does.
+        mended: From lines as some tools write them to the same lines as they should be; the kernel is asked first.
     """
 
     delimiter: str
     quoted: bool = False
     null: str | None = None
+    mended: Callable[[bytes], bytes] | None = None
 
+
+#: The rule that a row breaks in which there are bytes of zeros, as a crash or a truncation leaves them.
+NUL = "must not contain NUL bytes"
 
 CSV = Dialect(",", quoted=True)
 
@@ -88,8 +94,18 @@ class DelimitedParser:
 
     def parse(self, block: TextBlock) -> Batch:
         """One batch with all the block's records, typed; of the wanted columns it has those that the header has."""
-        batch = parse_lines(self._lines, self._names, block, self._parse_otherwise)
+        batch = parse_lines(self._lines, self._names, block, self._parse_mended)
         return batch.with_table(batch.table.select([column.name for column in self._present]))
+
+    def parse_as(self, block: TextBlock, data: bytes) -> Batch:
+        """The same as if the block had these lines for its own, which still are what its rejects show."""
+        return _shown_as(block, self.parse(replace(block, data=data)))
+
+    def _parse_mended(self, block: TextBlock) -> Batch:
+        mended = self._dialect.mended(block.data) if self._dialect.mended else block.data
+        if mended == block.data:
+            return self._parse_otherwise(block)
+        return _shown_as(block, parse_lines(self._lines, self._names, replace(block, data=mended), self._parse_otherwise))
 
     def _parse_otherwise(self, block: TextBlock) -> Batch:
         batch = self._parse_typed(block) or self._parse_exactly(block)
@@ -103,13 +119,22 @@ class DelimitedParser:
             batch = self._parse_arrow(block, {column.name: column.kind.parsed_type for column in self._present})
         except pa.ArrowInvalid:
             return None
-        return None if batch is None or has_odd_numbers(batch.table, self._present) else batch
+        return None if batch is None or has_odd_numbers(batch.table, self._present) else self._trimmed(batch)
 
     def _parse_exactly(self, block: TextBlock) -> Batch:
         rows = block.rows()
         if not len(rows):
             return Batch(parsed_schema(self._present).empty_table(), rows, block.raw_of)
-        return parse_cells(self._parse_bytes(block, rows), self._present)
+        return self._trimmed(parse_cells(self._parse_bytes(block, rows), self._present))
+
+    def _trimmed(self, batch: Batch) -> Batch:
+        """Without the blanks around the texts of CSV: they are no part of a cell, in quotes or not, as Arrow cannot tell."""
+        if not self._dialect.quoted:
+            return batch
+        columns = [
+            pc.utf8_trim(column, " \t") if pa.types.is_string(column.type) else column for column in batch.table.columns
+        ]
+        return batch.with_table(pa.table(columns, schema=batch.table.schema))
 
     def _parse_bytes(self, block: TextBlock, rows: RowNumbers) -> Batch:
         if block.is_plain:
@@ -161,8 +186,12 @@ class DelimitedParser:
         kept: list[int] = []
         rejects: list[Reject] = []
         for row in rows.tolist():
+            line = block.line(row)
+            if b"\0" in line:
+                rejects.append(Reject(row, "", NUL, "", block.raw_of(row)))
+                continue
             try:
-                cells = self._split(block.line(row))
+                cells = self._split(line)
             except csv.Error as error:
                 rejects.append(Reject(row, "", "must be well-formed CSV", str(error), block.raw_of(row)))
                 continue
@@ -179,11 +208,17 @@ class DelimitedParser:
         if not self._dialect.quoted:
             return record.split(self._dialect.delimiter.encode())
         text = record.decode("utf-8", "surrogateescape")
-        cells = next(csv.reader([text], delimiter=self._dialect.delimiter, strict=True))
+        cells = next(csv.reader([text], delimiter=self._dialect.delimiter, skipinitialspace=True, strict=True))
         return [cell.encode("utf-8", "surrogateescape") for cell in cells]
 
     def _misshapen(self, row: int, count: int, block: TextBlock) -> Reject:
         return Reject(row, "", f"must have {self._width} fields", str(count), block.raw_of(row))
+
+
+def _shown_as(block: TextBlock, batch: Batch) -> Batch:
+    """The batch with the lines of another block, by their numbers, as its raw text."""
+    rejects = [replace(reject, raw=block.raw_of(reject.row)) for reject in batch.rejects]
+    return replace(batch, raw_of=block.raw_of, rejects=rejects, raw_bytes=batch.raw_bytes + block.nbytes)
 
 
 def _may_have_hexadecimals(data: bytes) -> bool:
@@ -307,15 +342,18 @@ def read_csv(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Batch]:
             header, records = found
             parser = DelimitedParser(_header(header), columns, CSV)
         batch = parser.parse(records)
-        _refuse_second_header(batch, columns)
+        _refuse_second_header(batch, records, columns)
         yield batch
 
 
-def _refuse_second_header(batch: Batch, columns: Sequence[Column]) -> None:
-    """What lies behind the header of a second file that was joined on may be in another order."""
+def _refuse_second_header(batch: Batch, block: CsvBlock, columns: Sequence[Column]) -> None:
+    """What lies behind the header of a second file that was joined on may be in another order. It is among the rejects, as
+    names are no integers; its first name may be glued to a record.
+    """
     names = {column.name for column in columns if column.required}
     for reject in batch.rejects:
-        if names <= {cell.strip().strip('"') for cell in reject.raw.split(",")}:
+        cells = {cell.strip(' \t\r\n"') for cell in block.line(reject.row).decode("utf-8", "replace").split(",")}
+        if 2 * len(names & cells) > len(names):
             raise UnreadableSource(f"line {reject.row}: a second header; give the files that were joined one by one")
 
 
@@ -333,6 +371,7 @@ def _split_header(block: CsvBlock) -> tuple[bytes, CsvBlock] | None:
 
 def _header(line: bytes) -> list[str]:
     try:
-        return [name.strip() for name in next(csv.reader([line.decode()], strict=True))]
+        return [name.strip() for name in next(csv.reader([line.decode()], skipinitialspace=True, strict=True))]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise UnreadableSource(f"the header line cannot be read: {error}") from None
+        problem = "a carriage return stands inside it" if b"\r" in line else error
+        raise UnreadableSource(f"the header line cannot be read: {problem}") from None

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +21,7 @@ from tests.readers.helpers import INTEGER_RULE, SIZE_RULE, UTF8_RULE, gather
 
 COLUMNS = [Column("n", Kind.INTEGER), Column("t", Kind.TEXT)]
 NULLS = ("-", "None")
+FLOAT_RULE = "must be an integer that a floating-point number holds exactly"
 
 
 def parquet_file(columns, **options):
@@ -43,7 +45,47 @@ def read_t(array, null_texts=None):
     return read(parquet_file([("n", list(range(len(array)))), ("t", array)]), null_texts=null_texts)
 
 
+class TestIntegersInFloats:
+    """What pandas makes of integers, where one is missing."""
+
+    @pytest.mark.parametrize("type_", [pa.float64(), pa.float32(), pa.float16()], ids=str)
+    @pytest.mark.parametrize("null_texts", [None, NULLS])
+    def test_whole_numbers_are_integers_and_nan_is_missing(self, type_, null_texts):
+        column = pa.array(np.array([5, float("nan"), -7, 0], np.float64).astype(type_.to_pandas_dtype()), type_)
+        outcome = read_n(pa.concat_arrays([column, pa.nulls(1, type_)]), null_texts)
+        assert ([n for n, _ in outcome.cells], outcome.rejects) == ([5, None, -7, 0, None], [])
+
+    @pytest.mark.parametrize("number", [0.5, -1.5, 1e-300])
+    def test_a_fraction_is_rejected(self, number):
+        outcome = read_n(pa.array([1.0, number, 3.0]))
+        assert (outcome.rows, outcome.faults) == ([1, 3], [(2, "n", INTEGER_RULE)])
+        assert outcome.rejects[0].value == str(number)
+
+    @pytest.mark.parametrize("number", [2.0**53, -(2.0**53), 2.0**63, 1e300, float("inf"), -float("inf")])
+    def test_what_may_stand_for_several_integers_is_rejected(self, number):
+        outcome = read_n(pa.array([1.0, number, 2.0**53 - 1]))
+        assert (outcome.rows, outcome.faults) == ([1, 3], [(2, "n", FLOAT_RULE)])
+
+    def test_single_precision_holds_fewer(self):
+        assert read_n(pa.array([2.0**24 - 1, 2.0**24], pa.float32())).faults == [(2, "n", FLOAT_RULE)]
+
+    def test_a_number_may_be_a_text_where_other_types_are_tolerated(self):
+        assert read_t(pa.array([111122223333.0, None]), NULLS).cells == [(0, "111122223333"), (1, None)]
+        with pytest.raises(UnreadableSource, match="the column t has the type double; it must have a text type"):
+            read_t(pa.array([1.0]))
+
+
 class TestColumns:
+    def test_names_may_be_spelt_in_another_way(self):
+        data = parquet_file([("N_", [1, None]), ("t_", ["a", "b"])])
+        batches = read_parquet(io.BytesIO(data), COLUMNS, name_of=lambda name: name.lower().rstrip("_"))
+        assert gather(batches).cells == [(1, "a"), (None, "b")]
+
+    def test_a_name_in_two_spellings_is_ambiguous(self):
+        data = parquet_file([("n", [1]), ("N", [2]), ("t", ["a"])])
+        with pytest.raises(UnreadableSource, match="the column n 2 times"):
+            list(read_parquet(io.BytesIO(data), COLUMNS, name_of=str.lower))
+
     @pytest.mark.parametrize(
         "columns",
         [
@@ -97,7 +139,6 @@ class TestTypes:
     @pytest.mark.parametrize(
         "array",
         [
-            pa.array([1.0, 2.0]),
             pa.array([True, False]),
             pa.array(["1", "2"]),
             pa.array([None, None]),
