@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 _EXPORTED_AT = re.compile(rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z[ \t]+", re.MULTILINE)
 _CELL = rb'(?:"(?:[^"\n]|"")*"|[^",\n]*)'
+_NOT_MESSAGE = re.compile(rb'^[^\n]*[",][^\n]*$', re.MULTILINE)  # no line of a flow log has these
 _MESSAGE = rb'(?:"([^"\n]*)"|([^",\n]*))'
 
 
@@ -23,7 +24,7 @@ def without_times(lines: bytes) -> bytes:
 def messages_under(header: str) -> Callable[[bytes], bytes] | None:
     """How to make the messages, one a line, of the lines of a CSV file; None if this is not the header of one.
 
-    A line that is not such a row stays as it is.
+    A line that is not such a row becomes one that is no record.
     """
     names = [cell.strip().strip('"').removeprefix("@") for cell in header.split(",")]
     if "timestamp" not in names or "message" not in names:
@@ -33,4 +34,4 @@ def messages_under(header: str) -> Callable[[bytes], bytes] | None:
     row = re.compile(
         rb"^(?:%b){%d}%b(?:%b){%d}(?=\r?$)" % (before, place, _MESSAGE, behind, len(names) - place - 1), re.MULTILINE
     )
-    return lambda lines: row.sub(rb"\1\2", lines)
+    return lambda lines: _NOT_MESSAGE.sub(b"?", row.sub(rb"\1\2", lines))

@@ -121,7 +121,7 @@ def _completed(text: str) -> dict[str, object] | None:
 
 def split_cells(line: str, delimiter: str | None) -> list[str]:
     """A line's cells; their quotes and surrounding blanks are taken off."""
-    return [cell.strip().strip('"') for cell in line.split(delimiter)]
+    return [cell.strip(' \t\r\n"') for cell in line.split(delimiter)]
 
 
 def read_head(raw: BinaryIO, name: str, is_named: bool = False) -> Head:

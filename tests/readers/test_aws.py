@@ -125,7 +125,176 @@ class TestHeader:
         assert read(log(line(), line()).replace("\n", "\r\n").strip()).rows == [2, 3]
 
 
+class TestHeadersInTheMiddle:
+    """Joining files makes them. What lies behind one is read in its order, or the file fails."""
+
+    TURNED = (*V2[:3], "dstaddr", "srcaddr", *V2[5:8], "bytes", "packets", *V2[10:])
+    TWO = log(line(), fields=V2), log(line(TURNED), fields=TURNED)
+
+    @pytest.mark.parametrize("mark", ["", "\ufeff"])
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    @pytest.mark.parametrize("spell", [str, lambda text: text.replace("-", "_"), lambda text: text.replace(" ", "  ")])
+    def test_rows_are_read_in_the_order_of_the_header_above_them(self, mark, end, spell):
+        text = "".join(mark + spell(part) for part in (*self.TWO, *self.TWO)).replace("\n", end)
+        assert read(text).records == [(row, *FLOW) for row in (2, 4, 6, 8)]
+
+    @pytest.mark.parametrize("mark", ["", "\ufeff"])
+    def test_one_that_is_glued_to_a_record_is_refused(self, mark):
+        with pytest.raises(UnreadableSource, match="line 2: a header is glued to a record; give the files"):
+            read(self.TWO[0].rstrip("\n") + mark + self.TWO[1])
+
+    def test_a_header_that_lacks_a_column_is_refused_wherever_it_stands(self):
+        with pytest.raises(MissingColumns, match="missing columns start, bytes"):
+            read(log(line()) + "version srcaddr dstaddr\n")
+
+    @pytest.mark.parametrize("block_bytes", [1, 60, 150, 300, 1000])
+    def test_it_does_not_matter_where_blocks_are_cut(self, block_bytes):
+        with blocks_of(block_bytes):
+            assert read("\ufeff".join(self.TWO * 3)).records == [(row, *FLOW) for row in range(2, 14, 2)]
+
+    def test_a_service_that_is_called_like_a_field_is_no_header(self):
+        fields = ["ecs-service-name", *V2]
+        records = [line(fields, ecs_service_name=name) for name in ("srcaddr", "my-dstaddr", "addr")]
+        assert read(log(*records, fields=fields)).rows == [2, 3, 4]
+
+
+GATEWAY = (
+    "version resource-type account-id tgw-id tgw-attachment-id srcaddr dstaddr srcport dstport protocol packets bytes "
+    "start end log-status"
+)
+GATEWAY_LINE = (
+    "6 TransitGateway 111122223333 tgw-0a1b2c3d4e5f60001 tgw-attach-0a1b2c3d4e5f60001 10.0.0.1 10.0.0.2 1 2 6 3 5000 "
+    "1764144010 1764144055 OK"
+)
+
+
+class TestTransitGateways:
+    """Their records count the same bytes once more. A file with one fails by name, wherever it stands."""
+
+    @pytest.mark.parametrize("header", [GATEWAY, GATEWAY.replace("-", "_"), "tgw-id srcaddr dstaddr bytes start", ""])
+    @pytest.mark.parametrize("before", [[], [line()], [line()] * 60])
+    @pytest.mark.parametrize("mark", ["", "\ufeff"])
+    def test_in_a_section_of_their_own(self, header, before, mark):
+        text = log(*before) + mark + "\n".join([header, GATEWAY_LINE][not header :])
+        with pytest.raises(UnknownFormat, match="an AWS Transit Gateway flow log; flowlog reads VPC flow logs only"):
+            read(text)
+
+    @pytest.mark.parametrize("before", ["", line() + "\n"])
+    @pytest.mark.parametrize("cells", [GATEWAY_LINE.split(), GATEWAY_LINE.split()[:1] + GATEWAY_LINE.split()[2:]])
+    def test_without_a_header(self, before, cells):
+        with pytest.raises(UnknownFormat, match="an AWS Transit Gateway flow log"):
+            read(before + " ".join(cells) + "\n", option="aws-vpc")
+        with pytest.raises(UnknownFormat, match="an AWS Transit Gateway flow log"):
+            read(before + " ".join(cells) + "\n")
+
+    def test_under_the_default_fields_of_a_vpc(self):
+        with pytest.raises(UnknownFormat, match="an AWS Transit Gateway flow log"):
+            read(line() + "\n" + line(account_id="TransitGateway"))
+
+
+class TestExports:
+    """What tools put around the lines, and between their fields."""
+
+    RECORDS = (line(), line(action="REJECT"), line(**NO_DATA, log_status="NODATA"), "x " + line(), line(bytes="7"))
+    FEW = ("dstaddr", "start", "srcaddr", "bytes", "vpc-id")
+
+    def same(self, text, raws, first=1, **options):
+        """Whether a text says the same as the records do by themselves."""
+        alone, found = read("\n".join(self.RECORDS)), read(text, **options)
+        assert [(row - first + 1, *cells) for row, *cells in found.records] == alone.records
+        assert found.ignored == alone.ignored == {"REJECT": 1, "NODATA": 1}
+        assert [(reject.row - first + 1, reject.rule, reject.raw) for reject in found.rejects] == [
+            (4, "must have 14 fields", raws[3])
+        ]
+        assert found.read == 5
+
+    @pytest.mark.parametrize("time", ["2025-11-26T08:00:10.000Z ", "2025-11-26T08:00:10Z\t"])
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    def test_cloudwatch_exports_to_s3_with_a_time_in_front(self, time, end):
+        raws = [time + record for record in self.RECORDS]
+        self.same(end.join(raws), raws)
+
+    @pytest.mark.parametrize(
+        ("header", "row"),
+        [
+            ("timestamp,message", "1764144060000,{}"),
+            ('"timestamp","message"', '"1764144060000","{}"'),
+            ("@timestamp,@message", "2025-11-26 08:00:10.000,{}"),
+            ("@message,@timestamp", '"{}",2025-11-26 08:00:10.000'),
+            ("@timestamp,@logStream,@message,@log", '2025-11-26 08:00:10.000,"eni-1,all",{},"1:a""b"'),
+        ],
+    )
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    @pytest.mark.parametrize("option", ["auto", "aws-vpc"])
+    def test_cloudwatch_s_console_gives_csv(self, header, row, end, option):
+        raws = [row.format(record) for record in self.RECORDS]
+        self.same(end.join([header, *raws]), raws, first=2, option=option)
+
+    def test_with_fields_of_the_user_s_own(self):
+        record = line(self.FEW, vpc_id="vpc-1")
+        expected = [(*FLOW[:3], "vpc-1", 100, 0)]
+        for text in (
+            record,
+            "2025-11-26T08:00:10.000Z " + record,
+            f"timestamp,message\n1764144060000,{record}\n",
+            f'timestamp,message\n1764144060000,"{record}"\n',
+            f"  {record.replace(' ', '   ')} ",
+        ):
+            assert read(text, aws_fields=self.FEW).cells == expected
+
+    @pytest.mark.parametrize("blanks", ["  ", "\t", " \t ", "   "])
+    @pytest.mark.parametrize("around", ["", "  ", "\t"])
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    def test_fields_may_stand_in_columns(self, blanks, around, end):
+        raws = [around + record.replace(" ", blanks) + around for record in self.RECORDS]
+        self.same(end.join(raws), raws, option="aws-vpc")
+        self.same(end.join([" ".join(V2).replace(" ", blanks), *raws]), raws, first=2)
+
+    def test_a_few_such_lines_among_others(self):
+        others = [line().replace(" ", "  "), "2025-11-26T08:00:10.000Z " + line(), line() + " "]
+        outcome = read(log(*[line()] * 5, *others, *[line()] * 5))
+        assert (outcome.rows, outcome.rejects) == (list(range(2, 15)), [])
+
+    def test_what_is_no_row_of_the_csv_is_rejected_as_it_stands(self):
+        text = f'timestamp,message\n1,{line()}\nnothing\n"1,{line()}\n1,"{line()}"x\n'
+        outcome = read(text)
+        assert (outcome.rows, outcome.raws.keys()) == ([2], {3, 4, 5})
+        assert outcome.raws[3] == "nothing"
+
+    def test_a_log_in_csv_under_other_names_is_not_one_of_these(self):
+        with pytest.raises(UnknownFormat):
+            read(f"time,message\n1,{line()}\n")
+
+
+class TestWithoutLogStatus:
+    """A line of dashes says that there was nothing, where no column says so."""
+
+    FIELDS = V2[:-2]
+
+    def test_it_is_ignored(self):
+        outcome = read(log(line(self.FIELDS), line(self.FIELDS, **NO_DATA), fields=self.FIELDS))
+        assert (outcome.cells, outcome.ignored, outcome.rejects) == ([FLOW], {"NODATA": 1}, [])
+
+    @pytest.mark.parametrize("field", ["srcaddr", "dstaddr", "bytes"])
+    def test_a_record_that_lacks_less_is_rejected(self, field):
+        outcome = read(log(line(self.FIELDS, **NO_DATA | {field: OPENING[field]}), fields=self.FIELDS))
+        assert (outcome.ignored, len(outcome.rejects)) == ({}, 1)
+
+    def test_where_a_column_says_so_dashes_alone_are_a_fault(self):
+        assert fault_of(**NO_DATA, log_status="OK") == ("srcaddr", MISSING_RULE, "")
+
+
 class TestWithoutHeader:
+    def test_naming_the_fields_is_naming_the_format(self):
+        fields = ("dstaddr", "start", "srcaddr", "bytes")
+        assert read(line(fields), aws_fields=fields).cells == [(*FLOW[:3], "-", 100, 0)]
+        for foreign in ("hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n1,a,b,v,1,1\n", '{"a": 1}', "\1\2\0"):
+            try:
+                outcome = read(foreign, aws_fields=fields)
+            except UnknownFormat:
+                continue
+            assert outcome.cells == [(1, "a", "b", "v", 1, 1)]
+
     def test_the_fields_are_those_of_version_2(self):
         assert read(line() + "\n" + line(bytes="7")).records == [(1, *FLOW), (2, *FLOW[:4], 7, 0)]
 
@@ -333,7 +502,10 @@ class TestShape:
         assert [row - header for row in whole.rows] == [1, 8]
 
 
-@pytest.mark.parametrize("fields", [["tgw-id", *V2], ["version", "tgw-attachment-id", "srcaddr", "dstaddr"]])
+@pytest.mark.parametrize(
+    "fields",
+    [["tgw-id", *V2], ["version", "tgw-attachment-id", "srcaddr", "dstaddr"], ["tgw_id", *V2], ["tgw-src-vpc-id", *V2]],
+)
 def test_a_transit_gateway_log_is_refused_by_name(fields):
     with pytest.raises(UnknownFormat, match="an AWS Transit Gateway flow log; flowlog reads VPC flow logs only"):
         read(log(fields=fields))
@@ -384,6 +556,35 @@ class TestParquet:
     @staticmethod
     def _python(records):
         return [{field.replace("-", "_"): value for field, value in record.items()} for record in records]
+
+    @pytest.mark.parametrize("spell", [str, lambda name: name.replace("_", "-")], ids=["underscores", "hyphens"])
+    def test_numbers_may_be_floating_point_with_nan_for_what_is_missing(self, spell):
+        nan = float("nan")
+        columns = {
+            "account_id": [123456789010.0, nan, 1.0, 1.0],
+            "srcaddr": ["10.0.0.1", None, "10.0.0.1", "10.0.0.1"],
+            "dstaddr": ["10.0.0.2", None, "10.0.0.2", "10.0.0.2"],
+            "srcport": [49152.0, nan, 1.0, 1.0],
+            "dstport": [443.0, nan, 1.0, 1.0],
+            "bytes": [100.0, nan, 0.5, 2.0**53],
+            "start": [1440007200.0] * 4,
+            "tcp_flags": [nan] * 4,
+            "vpc_id": [nan] * 4,
+        }
+        target = io.BytesIO()
+        pq.write_table(pa.table({spell(name): pa.array(cells) for name, cells in columns.items()}), target)
+        outcome = read(target.getvalue())
+        assert (outcome.records, outcome.ignored) == ([(1, *FLOW)], {"NODATA": 1})
+        assert [row for row, *_ in outcome.faults] == [3, 4]
+
+    @pytest.mark.parametrize("spell", [str, lambda name: name.replace("_", "-")], ids=["underscores", "hyphens"])
+    def test_that_of_a_transit_gateway_is_refused_by_name(self, spell):
+        names = ["tgw_id", "tgw_attachment_id", "srcaddr", "dstaddr", "bytes", "start"]
+        target = io.BytesIO()
+        pq.write_table(pa.table({spell(name): pa.array([], pa.string()) for name in names}), target)
+        for option in ("auto", "aws-vpc"):
+            with pytest.raises(UnknownFormat, match="an AWS Transit Gateway flow log; flowlog reads VPC flow logs only"):
+                read(target.getvalue(), option=option)
 
     def test_few_columns_are_enough_and_missing_ones_are_named(self):
         few = ["start", "bytes", "dstaddr", "srcaddr"]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import MissingColumns, SourceError
+from pipeline.errors import MissingColumns, SourceError, UnreadableSource
 from pipeline.schema import COLUMNS, FLOW_SCHEMA
 from tests.readers.helpers import INTEGER_RULE, TEXT_RULE, UTF8_RULE, blocks_of, format_of, read
 
@@ -138,6 +138,49 @@ def test_the_same_records_read_the_same_in_every_syntax(found, block_bytes):
         with blocks_of(block_bytes):
             outcome = read(write(records_of(found)), option=option)
         assert (outcome.cells, outcome.read) == (trimmed(found) if name == "CSV" else found, len(found))
+
+
+class TestCsvOfSpreadsheets:
+    """What people's programs make of CSV."""
+
+    HEADER = ",".join(COLUMNS)
+    TURNED = ",".join([*COLUMNS[:4], "bytes_rx", "bytes_tx"])
+
+    @pytest.mark.parametrize("mark", ["", "\ufeff"])
+    @pytest.mark.parametrize("glued", [False, True])
+    @pytest.mark.parametrize("header", [HEADER, TURNED, TURNED.replace(",", ", "), '"' + TURNED.replace(",", '","') + '"'])
+    def test_a_second_header_is_refused(self, mark, glued, header):
+        text = f"{mark}{self.HEADER}\n1,a,b,v,100,7" + "\n" * (not glued) + f"{mark}{header}\n1,a,b,v,7,100\n"
+        with pytest.raises(UnreadableSource, match=f"line {3 - glued}: a second header; give the files that were joined"):
+            read(text)
+
+    def test_a_name_that_is_a_column_s_is_no_header(self):
+        assert read(f"{self.HEADER}\n1,src_app,hour,v,1,2\n").cells == [(1, "src_app", "hour", "v", 1, 2)]
+
+    @pytest.mark.parametrize("quote", ["", '"'])
+    @pytest.mark.parametrize("space", [" ", "\t", "  "])
+    def test_blanks_around_a_cell_are_no_part_of_it(self, quote, space):
+        rows = [self.HEADER, "1,a,b,c d,1,2"]
+        before = [("," + space).join(quote + cell + quote for cell in row.split(",")) for row in rows]
+        behind = [(space + ",").join(row.split(",")) for row in rows]
+        inside = [",".join(f'"{space}{cell}{space}"' for cell in row.split(",")) for row in rows]
+        for lines in (before, behind, inside):
+            if space != "\t" or not quote or lines is not before:
+                assert read("\n".join([*lines, rows[1]])).cells == [(1, "a", "b", "c d", 1, 2)] * 2
+
+    @pytest.mark.parametrize("end", ["\r", "\r\n"])
+    @pytest.mark.parametrize("last", ["", None])
+    def test_lines_may_end_as_old_macs_and_windows_have_it(self, end, last):
+        lines = [self.HEADER, "1,a,b,v,1,2", '2,"a,a",b,v,3,x', "3,a,b,v,5,6", *([] if last is None else [last])]
+        outcome = read(end.join(lines))
+        assert (outcome.rows, outcome.faults) == ([2, 4], [(3, "bytes_rx", INTEGER_RULE)])
+
+    def test_lines_that_end_in_both_ways_are_refused_in_our_words(self):
+        text = self.HEADER + "\r" + "1,a,b,v,1,2\r" * 10_000 + "1,a,b,v,1,2\n"
+        with pytest.raises(UnreadableSource, match="its lines end in carriage returns at first, and in newlines later"):
+            read(text)
+        with pytest.raises(UnreadableSource, match="the header line cannot be read: a carriage return stands inside it"):
+            read(self.HEADER + "\r1,a,b,v,1,2\n")
 
 
 @pytest.mark.parametrize("syntax", ["CSV", "JSON array", "Parquet"])

@@ -109,6 +109,16 @@ class TestHeader:
     def test_lines_that_it_could_do_without_may_be_missing(self, header):
         assert read(log(line(), header=header)).cells == [FLOW]
 
+    @pytest.mark.parametrize("between", ["_", "-", "$", "::", "/", " "])
+    def test_another_scope_separator(self, between):
+        """Zeek's Log::default_scope_sep, which some set because dots trouble their databases."""
+        fields = [field.replace("id.", f"id{between}") for field in FIELDS]
+        assert read(log(line(), header=HEADER).replace("\t".join(FIELDS), "\t".join(fields))).cells == [FLOW]
+
+    def test_an_address_in_two_spellings_is_ambiguous(self):
+        with pytest.raises(UnreadableSource, match=r"id\.orig_h 2 times"):
+            read(log(fields=[*FIELDS, "id_orig_h"]))
+
     def test_fields_may_stand_in_any_order_among_others(self):
         fields = ["x", *reversed(FIELDS), "id.vlan"]
         assert flow_of(fields) == FLOW
@@ -175,7 +185,52 @@ class TestHeader:
         assert outcome.faults == [(FIRST + 8, "", "must have 5 fields")]
 
 
+class TestJoinedLogs:
+    """What joining logs makes: each is read as its own header says, or the file fails."""
+
+    TURNED = (*FIELDS[:-2], "resp_ip_bytes", "orig_ip_bytes")
+    ANOTHER = log(line(TURNED), "#close\t2026-11-24", fields=TURNED)
+
+    @pytest.mark.parametrize("mark", ["", "\ufeff"])
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    def test_columns_may_have_another_order_in_the_second(self, mark, end):
+        text = (log(line()) + mark + self.ANOTHER + mark + log(line())).replace("\n", end)
+        assert read(text).cells == [FLOW] * 3
+
+    @pytest.mark.parametrize("last", [line(), "#close\t2026-11-24"])
+    @pytest.mark.parametrize("mark", ["", "\ufeff"])
+    def test_a_header_that_is_glued_to_a_line_is_refused(self, last, mark):
+        text = log(line(), last)[:-1] + mark + self.ANOTHER
+        with pytest.raises(UnreadableSource, match=f"line {FIRST + 1}: #separator is glued to the end of a line"):
+            read(text)
+
+    def test_the_second_forgets_what_the_first_said(self):
+        header = ["#separator \\x09", "#unset_field\tNULL"]
+        text = log(line(orig_ip_bytes="NULL"), header=header) + log(line(orig_ip_bytes="-"), header=header[:1])
+        assert read(text).cells == [(*FLOW[:4], 60, 900)] * 2
+        with pytest.raises(UnreadableSource, match="line 10: a record before the #fields line"):
+            read(log(line()).replace(HEADER[1] + "\n", "") + "#separator \\x09\n" + line())
+
+    @pytest.mark.parametrize("name", ["fields", "path", "unset_field"])
+    def test_a_line_that_is_written_with_another_separator_is_refused(self, name):
+        with pytest.raises(UnreadableSource, match=f"the line '#{name},x' is not written with the separator"):
+            read(log(line(), f"#{name},x", line()))
+
+
 class TestRefusals:
+    @pytest.mark.parametrize("path", ["conn_internal", "conn-dmz", "conn.vlan7", "site2_conn"])
+    def test_a_part_of_conn_log_is_read_if_the_user_says_so(self, path):
+        text = log(line(), header=["#separator \\x09", f"#path\t{path}"])
+        with pytest.raises(UnknownFormat, match=f"a Zeek {path} log; if no other log has .*, read it with --format zeek"):
+            read(text)
+        assert read(text, option="zeek").cells == [FLOW]
+        assert read(as_json(_path=path), option="zeek").cells == [FLOW]
+
+    @pytest.mark.parametrize("path", ["open_conn", "conn_long", "open_conn_internal", "dns", "connections", "http"])
+    def test_what_counts_twice_or_is_another_log_is_refused_whatever_the_user_says(self, path):
+        with pytest.raises(UnknownFormat, match=rf"a Zeek {path} log; flowlog reads conn\.log only"):
+            read(log(line(), header=["#separator \\x09", f"#path\t{path}"]), option="zeek")
+
     @pytest.mark.parametrize("path", ["open_conn", "dns", "http", "conn_long", "weird"])
     def test_another_log_is_refused_by_name(self, path):
         with pytest.raises(UnknownFormat, match=rf"a Zeek {path} log; flowlog reads conn\.log only"):
