@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from pipeline.errors import UnknownFormat, UnreadableSource
+from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
 from pipeline.hours import SECONDS_PER_HOUR
 from pipeline.kernel.columns import has_four
 from pipeline.readers.awsfields import DEFAULT_FIELDS, FIELDS, hyphened, is_header, is_of_gateway
@@ -173,8 +173,8 @@ TEXT = _Text()
 FORMATS: tuple[Format, ...] = (TEXT, _Parquet())
 
 
-def _gateway_log() -> UnknownFormat:
-    return UnknownFormat("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
+def _gateway_log() -> OtherLog:
+    return OtherLog("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
 
 
 def _is_of_gateway(line: str) -> bool:

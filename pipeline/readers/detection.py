@@ -19,7 +19,7 @@ from pipeline.readers.syntax.parquet import parquet_schema
 HEAD_BYTES = 64 << 10
 _BOM, _BLANKS, _PRINTABLE = b"\xef\xbb\xbf", b" \t\r\n", bytes(range(0x20, 0x7F))
 _JSON_RECORDS = 50  # how many records are looked at; the first may be unfit
-_UNFIT_RECORDS = 3  # and so many unfit ones, whether they are only cut off
+_UNFIT_RECORDS = 3  # where all are unfit, so many may be whole but for their end
 _MOST_LEVELS = 100
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[][{},]', re.DOTALL)
 _GAP = re.compile(r"[ \t\r\n,\ufeff]*")
@@ -69,31 +69,42 @@ class Head:
 
     @cached_property
     def json_records(self) -> list[dict[str, object]]:
-        """The first objects of JSON in whatever container. Where the first is not whole, what there is of it."""
+        """The first objects of JSON in whatever container, as far as they are whole."""
+        return self._json_start[0]
+
+    @cached_property
+    def json_objects(self) -> list[dict[str, object]]:
+        """The same; where none is whole, what there is of the first."""
+        records, unfit = self._json_start
+        cut = (_completed(self.text[position:]) for position in unfit[:_UNFIT_RECORDS])
+        return records or [found for found in cut if found][:1]
+
+    @cached_property
+    def json_keys(self) -> list[str]:
+        """The keys of the first objects; where there is none, whatever looks like a key."""
+        keys = [key for record in self.json_objects for key in record]
+        return list(dict.fromkeys(keys or _KEY.findall(self.text)))
+
+    @cached_property
+    def _json_start(self) -> tuple[list[dict[str, object]], list[int]]:
+        """The first whole objects, and where stands what is none."""
         decoder = json.JSONDecoder(parse_int=str)
         records: list[dict[str, object]] = []
-        position, unfit = len(self.text) - len(self.text.lstrip(" \t\r\n[")), 0
+        unfit: list[int] = []
+        position = len(self.text) - len(self.text.lstrip(" \t\r\n["))
         while len(records) < _JSON_RECORDS:
             try:
                 value, position = decoder.raw_decode(self.text, position)
             except (ValueError, RecursionError):
-                if not records and unfit < _UNFIT_RECORDS and (value := _completed(self.text[position:])):
-                    return [value]
-                unfit += 1
+                unfit.append(position)
                 if (newline := self.text.find("\n", position)) < 0:
-                    return records
+                    break
                 position = newline  # this line is unfit; the next may not be
             else:
                 if isinstance(value, dict):
                     records.append(value)
             position = _GAP.match(self.text, position).end()  # type: ignore[union-attr]  # it matches the empty string
-        return records
-
-    @cached_property
-    def json_keys(self) -> list[str]:
-        """The keys of the first objects; where none is whole, whatever looks like a key."""
-        keys = [key for record in self.json_records for key in record]
-        return list(dict.fromkeys(keys or _KEY.findall(self.text)))
+        return records, unfit
 
     @property
     def is_empty_array(self) -> bool:
@@ -195,7 +206,7 @@ def detect(head: Head, formats: Sequence[Format], otherwise: Format | None = Non
             return known
     if head.is_named and candidates:  # the user says that it is one of these
         return candidates[0]
-    refuse_foreign(head.json_records)
+    refuse_foreign(head.json_objects)
     for foreign, (is_it, advice) in _FOREIGN.items():
         if is_it(head):
             raise UnknownFormat(foreign, advice)

@@ -32,13 +32,13 @@ from pipeline.readers import aws
 from pipeline.readers.blocks import TextBlock, raw_text
 from pipeline.readers.compression import decompressed
 from pipeline.readers.detection import Head
-from pipeline.readers.interface import Batch, Container, Format, ReadOptions, Reject
+from pipeline.readers.interface import REPEATED, Batch, Container, Format, ReadOptions, Reject
 from pipeline.readers.repeats import Repeats
 from pipeline.readers.syntax.jsontext import JsonText
 from pipeline.schema import FLOW_SCHEMA
 
 #: Why an event is left out.
-_CONTROL, _REPEATED = "control message", "repeated record"
+_CONTROL = "control message"
 _CONTROL_TYPE, _CONTROL_TEXT = "CONTROL_MESSAGE", "CWL CONTROL MESSAGE"
 
 #: The records that can be told without their fields' names: version 2, as AWS writes it by default.
@@ -56,7 +56,7 @@ class _Events:
     container = Container.JSON
 
     def recognises(self, head: Head) -> bool:
-        record = head.json_records[0] if head.json_records else {}
+        record = head.json_objects[0] if head.json_objects else {}
         if _around(record) is None and not _is_event(record):
             return False
         _refuse_others(next(_messages_of(record), ""))
@@ -144,7 +144,7 @@ class _Messages:
             for i in np.flatnonzero(~self._repeats.are_new(keys)).tolist():
                 if lines[i]:
                     lines[i] = ""
-                    self._left_out.setdefault(_REPEATED, []).append(first + i)
+                    self._left_out.setdefault(REPEATED, []).append(first + i)
             yield TextBlock("".join(line + "\n" for line in lines).encode("utf-8", "surrogatepass"), first)
             first += len(events)
 

@@ -19,7 +19,7 @@ from pipeline.errors import OtherLog, UnknownFormat
 
 Record = Mapping[str, Any]
 
-_NOT_YET = "flowlog does not read it yet"
+_NOT_YET = "flowlog does not read it yet; write its flows as CSV or JSON with the six fields of a flow record"
 _BYTES_ELSEWHERE = "it has no byte counts; NetObserv and Calico flow logs have"
 _AZURE = {"NetworkSecurityGroupFlowEvent": "an Azure NSG flow log", "FlowLogFlowEvent": "an Azure VNet flow log"}
 _GOFLOW_TYPES = {"SFLOW_5", "NETFLOW_V5", "NETFLOW_V9", "IPFIX"}
@@ -64,8 +64,8 @@ def _azure(record: Record) -> UnknownFormat | None:
     inner = record.get("records")
     first = inner[0] if isinstance(inner, list) and inner else record
     category = first.get("category") if isinstance(first, dict) else None
-    if category in _AZURE:
-        return UnknownFormat(_AZURE[str(category)], _NOT_YET)
+    if isinstance(category, str) and category in _AZURE:
+        return UnknownFormat(_AZURE[category], _NOT_YET)
     if isinstance(category, str) and first.keys() & {"resourceId", "operationName"}:
         return OtherLog(f"an Azure log of the category {category}", "flowlog reads flow logs only")
     return None
@@ -79,7 +79,7 @@ def _suricata(record: Record) -> UnknownFormat | None:
         return None
     log = "an AWS Network Firewall log" if is_firewall else "a Suricata EVE log"
     if kind in ("flow", "netflow"):
-        return UnknownFormat(log, f"{_NOT_YET}; where Zeek sees the same traffic, its conn.log has it, too")
+        return UnknownFormat(log, _NOT_YET)
     return OtherLog(f"{log} without flow events ({kind})", "flowlog reads flow logs only")
 
 
@@ -90,12 +90,12 @@ def _netobserv(record: Record) -> UnknownFormat | None:
         return UnknownFormat("flow records of GoFlow or NetObserv", _NOT_YET)
     data = record.get("data")
     if isinstance(data, dict) and data.get("resultType") == "streams":
-        return UnknownFormat("an answer of Loki", "flowlog does not read it yet, whatever its lines are")
+        return UnknownFormat("an answer of Loki", _NOT_YET)
     return None
 
 
 def _collectors(record: Record) -> UnknownFormat | None:
-    kind = record.get("type")
+    kind = str(record.get("type"))
     if kind in _GOFLOW_TYPES and record.keys() & {"time_received_ns", "time_received", "sampler_address"}:
         return UnknownFormat("a goflow2 flow log", _NOT_YET)
     if kind == "FLOW" and "export_sysid" in record:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 RowNumbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
+#: Why records are left out, where several formats have the reason.
+OTHER_EVENT, REPEATED = "other kind of event", "repeated record"
+
 #: The rule that a null breaks.
 MISSING = "must not be missing"
 
