@@ -104,17 +104,11 @@ def split_json(
         most: The most values that are taken.
     """
     at = _Split(position=position, behind=behind)
-    starts, ends = np.empty(most, np.int64), np.empty(most, np.int64)
-    lines = np.empty(len(text) - position + most, np.uint8)
+    room = min(most, len(text) - position + 1)
+    places, lines = np.empty((2, room), np.int64), np.empty(len(text) - position + room, np.uint8)
+    starts = places.ctypes.data
     count = kernel.split_json(
-        text, len(text), between, ctypes.byref(at), most, starts.ctypes.data, ends.ctypes.data, lines.ctypes.data
+        text, len(text), between, ctypes.byref(at), room, starts, starts + places.strides[0], lines.ctypes.data
     )
-    return Values(
-        starts[:count],
-        ends[:count],
-        lines[: at.size].tobytes(),
-        at.position,
-        Behind(at.behind),
-        Stop(at.status),
-        at.error,
-    )
+    written = lines[: at.size].tobytes()
+    return Values(places[0, :count], places[1, :count], written, at.position, Behind(at.behind), Stop(at.status), at.error)

@@ -160,7 +160,7 @@ class _Messages:
         if not self._is_known:
             _require_default(message)
             self._is_known = True
-        return _NEWLINES.sub(" ", message.strip())
+        return _NEWLINES.sub(" ", message.strip()) if "\n" in message or "\r" in message else message
 
     def left_out(self) -> Iterator[Batch]:
         """What became of the other events, since it was last asked."""
@@ -179,8 +179,8 @@ def _key_of(event: Any) -> bytes | None:
     identity = event.get("id", event.get("eventId")) if isinstance(event, dict) else None
     if identity is None:
         return None
-    parts = json.dumps([identity, event.get("timestamp"), event.get("message")]).encode()
-    return xxhash.xxh3_128_digest(parts)
+    parts = f"{identity}\0{event.get('timestamp')}\0{event.get('message')}"
+    return xxhash.xxh3_128_digest(parts.encode("utf-8", "surrogatepass"))
 
 
 def _require_default(message: str) -> None:

@@ -157,14 +157,14 @@ def _parse_lines(
 
 
 def _parse_line(block: TextBlock, row: int, columns: Sequence[Column], values_of: ValuesOf) -> Iterator[list[Any] | Reject]:
-    line = block.line(row)
+    line, raw = block.line(row), block.raw_of(row)
     try:
-        yield _record_of(line, columns, row, block.raw_of(row))
+        yield _record_of(line, columns, row, raw)
     except json.JSONDecodeError as error:
         values = values_of(row)
         if not values:
             problem = f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
-            yield Reject(row, "", NOT_OBJECT, problem, block.raw_of(row))
+            yield Reject(row, "", NOT_OBJECT, problem, raw)
         for value in values:
             yield _record_of(value, columns, row, raw_text(value))
 
