@@ -9,12 +9,12 @@
 #define MOST_LEVELS 65536
 
 /* What may stand where the next value does. */
-enum { IN_ARRAY = 1, ENTERS_ARRAYS = 2, ENTERS_OBJECTS = 4, IS_LAST = 8 };
+enum { IN_ARRAY = 1, ENTERS_ARRAYS = 2, IS_LAST = 4 };
 
 enum { AT_START = 0, BEHIND_VALUE = 1, BEHIND_COMMA = 2 };
 
-/* Why no further value was taken: the data is used up; it ends within a value; a value is broken; the array is closed; a value
- * begins that the caller enters; there is no more room; a value is nested too deeply. */
+/* Why no further value was taken: the data is used up; it ends within a value; a value is broken; the array is closed; an
+ * array begins that the caller enters; there is no more room; a value is nested too deeply. */
 enum { USED_UP = 0, CUT = 1, BROKEN = 2, CLOSED = 3, ENTERED = 4, FULL = 5, TOO_DEEP = 6 };
 
 typedef struct {
@@ -189,7 +189,7 @@ static text_t skip_gap(text_t p, text_t end, int in_array) {
  *
  * data, size: the text; the byte behind it must be 0.
  * flags: IN_ARRAY: the values are an array's, with commas between them, up to its bracket; else there may be nothing between
- *     them, blanks, or a comma. ENTERS_ARRAYS, ENTERS_OBJECTS: such values are not taken. IS_LAST: no more data follows.
+ *     them, blanks, or a comma. ENTERS_ARRAYS: values that are arrays are not taken. IS_LAST: no more data follows.
  * at: where to begin, and behind what; receives where to go on, and why.
  * room: the most values that are taken; starts, ends: receive where they are.
  * lines: receives the values, one a line; with room for size + room bytes.
@@ -224,7 +224,7 @@ API int64_t split_json(
         }
         if (flags & IN_ARRAY && at->behind == BEHIND_VALUE) return count;
         at->status = ENTERED;
-        if ((flags & ENTERS_ARRAYS && *p == '[') || (flags & ENTERS_OBJECTS && *p == '{')) return count;
+        if (flags & ENTERS_ARRAYS && *p == '[') return count;
         at->status = FULL;
         if (count == room) return count;
         text_t end = value_end(&self, p);

@@ -19,13 +19,12 @@ MOST_VALUES = 1 << 15
 class Between(IntFlag):
     """What may stand where the next value does: the flags of jsonvalues.c.
 
-    IN_ARRAY: The values are an array's. ENTERS_ARRAYS, ENTERS_OBJECTS: such values are not taken. IS_LAST: no text follows.
+    IN_ARRAY: The values are an array's. ENTERS_ARRAYS: values that are arrays are not taken. IS_LAST: no text follows.
     """
 
     IN_ARRAY = 1
     ENTERS_ARRAYS = 2
-    ENTERS_OBJECTS = 4
-    IS_LAST = 8
+    IS_LAST = 4
 
 
 class Behind(IntEnum):
@@ -40,7 +39,7 @@ class Stop(IntEnum):
     """Why no further value was taken.
 
     USED_UP: The text is used up. CUT: it ends within a value. BROKEN: a value is no JSON. CLOSED: the array's bracket was met.
-    ENTERED: a value begins that is not to be taken. FULL: so many values were taken as were asked for. TOO_DEEP: a value is nested
+    ENTERED: an array begins that is not to be taken. FULL: so many values were taken as were asked for. TOO_DEEP: a value is nested
     more deeply than any log.
     """
 
@@ -105,17 +104,11 @@ def split_json(
         most: The most values that are taken.
     """
     at = _Split(position=position, behind=behind)
-    starts, ends = np.empty(most, np.int64), np.empty(most, np.int64)
-    lines = np.empty(len(text) - position + most, np.uint8)
+    room = min(most, len(text) - position + 1)
+    places, lines = np.empty((2, room), np.int64), np.empty(len(text) - position + room, np.uint8)
+    starts = places.ctypes.data
     count = kernel.split_json(
-        text, len(text), between, ctypes.byref(at), most, starts.ctypes.data, ends.ctypes.data, lines.ctypes.data
+        text, len(text), between, ctypes.byref(at), room, starts, starts + places.strides[0], lines.ctypes.data
     )
-    return Values(
-        starts[:count],
-        ends[:count],
-        lines[: at.size].tobytes(),
-        at.position,
-        Behind(at.behind),
-        Stop(at.status),
-        at.error,
-    )
+    written = lines[: at.size].tobytes()
+    return Values(places[0, :count], places[1, :count], written, at.position, Behind(at.behind), Stop(at.status), at.error)

@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO, cast
 
-from pipeline.readers import aws, canonical, zeek
+from pipeline.readers import aws, canonical, envelopes, zeek
 from pipeline.readers.blocks import LinesOfReturns
 from pipeline.readers.compression import decompressed
 from pipeline.readers.detection import HEAD_BYTES, Head, detect, read_head
 from pipeline.readers.interface import Format, Split
 
 #: As they are asked: the text of AWS last, which may be known by a line that is not the first.
-FORMATS: tuple[Format, ...] = (*canonical.FORMATS, *zeek.FORMATS, *aws.FORMATS)
+FORMATS: tuple[Format, ...] = (*canonical.FORMATS, *zeek.FORMATS, *aws.FORMATS, *envelopes.FORMATS)
 
 #: The values of `--format`.
 FORMAT_OPTIONS = ("auto", *dict.fromkeys(known.option for known in FORMATS))

@@ -23,6 +23,8 @@ _GZIP = b"\x1f\x8b"
 _CODECS = {_GZIP: "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 _UNSUPPORTED = {b"\xfd7zXZ\x00": "xz", b"PK\x03\x04": "zip", b"\x04\x22\x4d\x18": "lz4", b"7z\xbc\xaf\x27\x1c": "7z"}
 _MAGIC_BYTES = 6
+#: So often may a file be packed: twice is met, and more is a file that unpacks to itself.
+_MOST_TIMES = 4
 #: What a skippable frame starts with, but for four bits: zstd and lz4 have the same (RFC 8878, section 3.1.2). It is
 #: followed by four bytes of length; pzstd writes one before each frame.
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
@@ -31,7 +33,9 @@ _GZIP_WINDOW = 16 + 15  # as zlib has it: the largest window, with gzip's header
 
 
 def decompressed(raw: BinaryIO) -> BinaryIO:
-    """The content of a raw file, whatever it is compressed with.
+    """The content of a raw file, whatever it is compressed with, and however often.
+
+    Firehose, for one, packs what CloudWatch Logs has packed before.
 
     Args:
         raw: The file, seekable, at its start.
@@ -43,15 +47,30 @@ def decompressed(raw: BinaryIO) -> BinaryIO:
         UnknownFormat: It is compressed or packed in a way that flowlog does not read.
     """
     magic = _magic(raw)
+    content, times = raw, 0
+    while codec := _codec_of(magic):
+        if times == _MOST_TIMES:
+            raise UnknownFormat(f"a file that is packed more than {_MOST_TIMES} times", "unpack it")
+        unpacked = cast("BinaryIO", _Gunzipped(content) if codec == "gzip" else _buffered(_Inflated(content, codec)))
+        magic = unpacked.read(_MAGIC_BYTES)
+        content, times = cast("BinaryIO", _Again(magic, unpacked)), times + 1
+    return content
+
+
+def _codec_of(magic: bytes) -> str | None:
+    """The codec of a stream that starts so; None if it is not compressed.
+
+    Raises:
+        UnknownFormat: It is compressed or packed in a way that flowlog does not read.
+    """
     for signature, name in _UNSUPPORTED.items():
         if magic.startswith(signature):
             raise UnknownFormat(f"a {name} file", "unpack it, or pack it with gzip, zstd or bzip2")
-    for signature, codec in _CODECS.items():
-        if magic.startswith(signature):
-            return cast(
-                "BinaryIO", _Gunzipped(raw) if codec == "gzip" else io.BufferedReader(_Inflated(raw, codec), _BUFFER_BYTES)
-            )
-    return raw
+    return next((codec for signature, codec in _CODECS.items() if magic.startswith(signature)), None)
+
+
+def _buffered(raw: io.RawIOBase) -> io.BufferedReader:
+    return io.BufferedReader(raw, _BUFFER_BYTES)
 
 
 def _magic(raw: BinaryIO) -> bytes:
@@ -79,7 +98,8 @@ def decompressed_small(data: bytes, limit: int) -> bytes | None:
         limit: The most bytes that the content may have.
 
     Returns:
-        The content, or None where `decompressed` must tell: it is larger, in several parts, damaged, or packed otherwise.
+        The content, or None where `decompressed` must tell: it is larger, in several parts, damaged, packed otherwise, or packed
+        again.
     """
     if not data.startswith(_GZIP):
         is_packed = data.startswith((*_CODECS, *_UNSUPPORTED)) or _SKIPPABLE.match(data) or len(data) > limit
@@ -89,7 +109,8 @@ def decompressed_small(data: bytes, limit: int) -> bytes | None:
         content = inflater.decompress(data, limit)
     except isal_zlib.error:  # type: ignore[misc]  # an untyped class
         return None
-    return content if inflater.eof and not inflater.unused_data else None
+    is_whole = inflater.eof and not inflater.unused_data and not content.startswith((*_CODECS, *_UNSUPPORTED))
+    return content if is_whole else None
 
 
 @contextmanager
@@ -115,6 +136,31 @@ class _Gunzipped(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         with _inflating("gzip"):
             return self._stream.read(size)
+
+
+class _Again(io.RawIOBase):
+    """A stream of which the first bytes were read, from its start on."""
+
+    def __init__(self, first: bytes, rest: BinaryIO) -> None:
+        self._first = first
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        first, self._first = self._first, b""
+        if not first:
+            return self._rest.read(size)
+        if 0 <= size <= len(first):
+            self._first = first[size:]
+            return first[:size]
+        return first + self._rest.read(size if size < 0 else size - len(first))
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 class _Inflated(io.RawIOBase):

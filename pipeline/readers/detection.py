@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from pipeline.errors import EmptySource, UnknownFormat, UnreadableSource
 from pipeline.readers.compression import decompressed
+from pipeline.readers.foreign import refuse_foreign
 from pipeline.readers.interface import Container, Format
 from pipeline.readers.syntax.parquet import parquet_schema
 
@@ -18,7 +19,10 @@ from pipeline.readers.syntax.parquet import parquet_schema
 HEAD_BYTES = 64 << 10
 _BOM, _BLANKS, _PRINTABLE = b"\xef\xbb\xbf", b" \t\r\n", bytes(range(0x20, 0x7F))
 _JSON_RECORDS = 50  # how many records are looked at; the first may be unfit
-_GAP = re.compile(r"[ \t\r\n,]*")
+_UNFIT_RECORDS = 3  # where all are unfit, so many may be whole but for their end
+_MOST_LEVELS = 100
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[][{},]', re.DOTALL)
+_GAP = re.compile(r"[ \t\r\n,\ufeff]*")
 _KEY = re.compile(r'"([^"\\]+)"\s*:')
 
 
@@ -65,32 +69,65 @@ class Head:
 
     @cached_property
     def json_records(self) -> list[dict[str, object]]:
-        """The first objects of JSON Lines or of a JSON array, as far as they are whole."""
+        """The first objects of JSON in whatever container, as far as they are whole."""
+        return self._json_start[0]
+
+    @cached_property
+    def json_objects(self) -> list[dict[str, object]]:
+        """The same; where none is whole, what there is of the first."""
+        records, unfit = self._json_start
+        cut = (_completed(self.text[position:]) for position in unfit[:_UNFIT_RECORDS])
+        return records or [found for found in cut if found][:1]
+
+    @cached_property
+    def json_keys(self) -> list[str]:
+        """The keys of the first objects; where there is none, whatever looks like a key."""
+        keys = [key for record in self.json_objects for key in record]
+        return list(dict.fromkeys(keys or _KEY.findall(self.text)))
+
+    @cached_property
+    def _json_start(self) -> tuple[list[dict[str, object]], list[int]]:
+        """The first whole objects, and where stands what is none."""
         decoder = json.JSONDecoder(parse_int=str)
         records: list[dict[str, object]] = []
+        unfit: list[int] = []
         position = len(self.text) - len(self.text.lstrip(" \t\r\n["))
         while len(records) < _JSON_RECORDS:
             try:
                 value, position = decoder.raw_decode(self.text, position)
             except (ValueError, RecursionError):
+                unfit.append(position)
                 if (newline := self.text.find("\n", position)) < 0:
-                    return records
+                    break
                 position = newline  # this line is unfit; the next may not be
             else:
                 if isinstance(value, dict):
                     records.append(value)
             position = _GAP.match(self.text, position).end()  # type: ignore[union-attr]  # it matches the empty string
-        return records
-
-    @cached_property
-    def json_keys(self) -> list[str]:
-        """The keys of the first objects; where none is whole, whatever looks like a key."""
-        keys = [key for record in self.json_records for key in record]
-        return list(dict.fromkeys(keys or _KEY.findall(self.text)))
+        return records, unfit
 
     @property
     def is_empty_array(self) -> bool:
         return self.text.split() in (["[]"], ["[", "]"])
+
+
+def _completed(text: str) -> dict[str, object] | None:
+    """An object whose text was cut off, with what is whole of it; None if that is nothing, or no JSON."""
+    brackets, end = "", 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in ("{", "["):
+            brackets, end = brackets + ("}" if token[0] == "{" else "]"), token.end()
+            if len(brackets) > _MOST_LEVELS:
+                return None
+        elif token[0] in ("}", "]"):
+            brackets, end = brackets[:-1], token.end()
+        elif token[0] == ",":
+            end = token.start()
+    try:
+        value = json.loads(text[:end] + brackets[::-1], parse_int=str)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and value else None
 
 
 def split_cells(line: str, delimiter: str | None) -> list[str]:
@@ -169,6 +206,7 @@ def detect(head: Head, formats: Sequence[Format], otherwise: Format | None = Non
             return known
     if head.is_named and candidates:  # the user says that it is one of these
         return candidates[0]
+    refuse_foreign(head.json_objects)
     for foreign, (is_it, advice) in _FOREIGN.items():
         if is_it(head):
             raise UnknownFormat(foreign, advice)
@@ -189,25 +227,12 @@ def _described(head: Head) -> str:
     return f"text that starts with {head.first_line[:80]!r}"
 
 
-def _has_keys(*keys: str) -> Callable[[Head], bool]:
-    return lambda head: set(keys) <= set(head.json_keys)
-
-
 def _starts(*signatures: bytes) -> Callable[[Head], bool]:
     return lambda head: head.data.startswith(signatures)
 
 
 #: What people try that flowlog does not read: how it is told, and what to do instead.
 _FOREIGN: dict[str, tuple[Callable[[Head], bool], str]] = {
-    "a Hubble flow export": (_has_keys("flow", "node_name"), "flowlog does not read it yet"),
-    "a CloudWatch Logs subscription envelope": (
-        _has_keys("messageType", "logEvents"),
-        "deliver the flow log to S3, or write out the messages, one a line",
-    ),
-    "a Google Cloud log export": (_has_keys("jsonPayload", "insertId"), "flowlog does not read it yet"),
-    "a NetObserv or GoFlow flow export": (_has_keys("SrcAddr", "DstAddr"), "flowlog does not read it yet"),
-    "a Suricata EVE log": (_has_keys("event_type", "flow_id"), "flowlog does not read it"),
-    "an Azure flow log": (_has_keys("records"), "flowlog does not read it yet"),
     "a packet capture": (
         _starts(b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x0a\x0d\x0d\x0a", b"\x4d\x3c\xb2\xa1"),
         "let Zeek make a conn.log of it",

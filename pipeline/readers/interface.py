@@ -26,6 +26,8 @@ Mask = npt.NDArray[np.bool_]
 
 #: The memory of a reject, beside its texts.
 REJECT_BYTES = 256
+#: Why records are left out, where several formats have the reason.
+OTHER_EVENT, REPEATED = "other kind of event", "repeated record"
 
 #: The rule that a null breaks.
 MISSING = "must not be missing"

@@ -23,9 +23,9 @@ from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
 from pipeline.hours import SECONDS_PER_HOUR
 from pipeline.kernel.columns import lines_from
 from pipeline.readers.blocks import TextBlock, text_blocks
-from pipeline.readers.coded import arrow_of, constant, first_of
+from pipeline.readers.coded import arrow_of, codes_of, constant, first_of
 from pipeline.readers.detection import Head
-from pipeline.readers.interface import Batch, Container, Fault, Format, ReadOptions, Split
+from pipeline.readers.interface import OTHER_EVENT, Batch, Container, Fault, Format, Mask, ReadOptions, Split
 from pipeline.readers.records import NOT_ADDRESS, column_of, missing, texts_of
 from pipeline.readers.syntax.cells import Column, Kind
 from pipeline.readers.syntax.delimited import DelimitedParser, Dialect
@@ -47,8 +47,8 @@ _HEADER = re.compile(rb"(?:#[^\n#]*\n)+")
 _OPENED = re.compile(rb"^#open[^\n]*", re.MULTILINE)
 _COLUMNS = [
     Column("ts", Kind.SECONDS),
-    Column("id.orig_h", Kind.TEXT),
-    Column("id.resp_h", Kind.TEXT),
+    Column("id.orig_h", Kind.TEXT, outer="id"),
+    Column("id.resp_h", Kind.TEXT, outer="id"),
     Column("orig_ip_bytes", Kind.INTEGER, required=False),
     Column("resp_ip_bytes", Kind.INTEGER, required=False),
     Column("orig_bytes", Kind.INTEGER, required=False, instead_of="orig_ip_bytes"),
@@ -56,24 +56,52 @@ _COLUMNS = [
 ]
 #: Where JSON has the log's name, if shippers added it.
 _PATHS = [Column("_path", Kind.TEXT), Column("@stream", Kind.TEXT)]
+_PATH_MEMBER = re.compile(r'"(?:_path|@stream)"\s*:\s*"([^"\\]*)"')
+#: The fields of the record `id` as shippers write them whose databases have trouble with dots.
+_UNDERSCORED = re.compile(r"id_((?:orig|resp)_[hp])")
+_SPELLED = [Column(f"id_{side}_h", Kind.TEXT, required=False) for side in ("orig", "resp")]
+#: What tells Zeek's other logs, as its documentation has them, where nothing else does: some of their fields.
+_TYPICAL = {
+    "dns": {"ts", "uid", "query", "trans_id"},
+    "http": {"ts", "uid", "trans_depth", "request_body_len"},
+    "smtp": {"ts", "uid", "trans_depth", "helo"},
+    "ssl": {"ts", "uid", "established", "resumed"},
+    "ssh": {"ts", "uid", "auth_attempts"},
+    "files": {"ts", "fuid", "seen_bytes"},
+    "x509": {"ts", "certificate.serial"},
+    "weird": {"ts", "name", "notice", "peer"},
+    "notice": {"ts", "note", "msg"},
+    "dhcp": {"ts", "uids", "msg_types"},
+    "ntp": {"ts", "uid", "stratum"},
+    "software": {"ts", "software_type"},
+    "tunnel": {"ts", "tunnel_type"},
+    "capture_loss": {"ts", "percent_lost"},
+    "stats": {"ts", "pkts_proc"},
+}
 
 
-def _require_conn(path: object, is_named: bool) -> None:
-    """Refuses Zeek's other logs.
-
-    A part of conn.log has traffic that may stand nowhere else: no folder may leave it out without a failure.
+def _is_conn(path: object, is_named: bool) -> bool:
+    """Whether a log is conn.log, or a part of it.
 
     Args:
         path: The log's name. A filter of Zeek's may write a part of conn.log under another one, as `conn_internal`, or
             everything once more. An `open_conn` or a `conn_long` log repeats what conn.log will have in the end.
         is_named: Whether the user says that it is a conn.log.
+
+    Raises:
+        UnknownFormat: It is a part, and the user must say whether it counts.
     """
     if path in (None, _PATH):
-        return
-    is_part = re.search(r"(?:^|[^a-z])conn(?:$|[^a-z])", str(path)) and not re.search(_GROWING, str(path))
+        return True
+    is_part = bool(re.search(r"(?:^|[^a-z])conn(?:$|[^a-z])", str(path))) and not re.search(_GROWING, str(path))
     if is_part and not is_named:
         raise UnknownFormat(f"a Zeek {path} log", "if no other log has its connections, too, read it with --format zeek")
-    if not is_part:
+    return is_part
+
+
+def _require_conn(path: object, is_named: bool) -> None:
+    """Refuses Zeek's other logs (see `_is_conn`)."""
+    if not _is_conn(path, is_named):
         raise OtherLog(f"a Zeek {path} log", "flowlog reads conn.log only")
 
 
@@ -177,33 +205,63 @@ class _Json:
     container = Container.JSON
 
     def recognises(self, head: Head) -> bool:
-        keys = set(head.json_keys)
-        if "ts" not in keys or not ({"id.orig_h", "id.resp_h"} <= keys or {"id_orig_h", "id_resp_h"} <= keys):
-            return False
-        first = head.json_records[0] if head.json_records else {}
+        found = _keys_of(head)
+        keys = {_key_of(key) for key in found}
+        if other := next((name for name, typical in _TYPICAL.items() if typical <= keys), None):
+            _require_conn(other, head.is_named)
         # Shippers add the log's name; where none did, only the file's name can tell an open_conn.log from a conn.log.
-        named = re.match(_GROWING, PurePath(head.name).name)
-        _require_conn(first.get("_path", first.get("@stream", named[0] if named else None)), head.is_named)
-        if "conn_state" not in keys and not keys & {"orig_bytes", "orig_ip_bytes"}:
+        paths = set(_PATH_MEMBER.findall(head.text)) if "ts" in keys else set()
+        if len(paths) > 1:  # all of Zeek's logs in one stream
+            return True
+        if not paths and not {"ts", "id.orig_h", "id.resp_h"} <= keys:
+            return False
+        growing = re.match(_GROWING, PurePath(head.name).name)
+        _require_conn(paths.pop() if paths else growing and growing[0], head.is_named)
+        if not keys & {"conn_state", "orig_bytes", "orig_ip_bytes"}:
             raise OtherLog("a Zeek log other than conn.log", "flowlog reads conn.log only")
+        if not found & {"id.orig_h", "id_orig_h"}:
+            raise UnknownFormat(
+                "a Zeek conn.log, JSON, with another scope separator", "flowlog reads id.orig_h and id_orig_h"
+            )
         return True
 
     def split_of(self, head: Head) -> None:
         """The file's name may tell, too."""
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
-        # Some shippers write id_orig_h for id.orig_h, as dots trouble their databases.
-        underscored = [Column(c.name.replace(".", "_"), c.kind) for c in _COLUMNS if "." in c.name]
-        for batch in read_json(stream, [*_COLUMNS, *underscored, *_PATHS]):
-            table = batch.table
-            for column in _PATHS:
-                for path in texts_of(batch, column.name).dictionary.to_pylist():
-                    _require_conn(path, options.is_named)
-            for column in underscored:
-                dotted = column.name.replace("_", ".", 1)
-                cells = first_of(texts_of(batch, dotted), texts_of(batch, column.name))
+        connections = others = 0
+        for batch in read_json(stream, [*_COLUMNS, *_SPELLED, *_PATHS]):
+            own = batch.ignore({OTHER_EVENT: _of_other_logs(batch, options.is_named)})
+            others += len(own.left_out.get(OTHER_EVENT, ()))
+            connections += own.read - len(own.left_out.get(OTHER_EVENT, ()))
+            table = own.table
+            for column in _SPELLED:
+                dotted = _key_of(column.name)
+                cells = first_of(texts_of(own.with_table(table), dotted), texts_of(own, column.name))
                 table = table.set_column(table.column_names.index(dotted), dotted, cells)
-            yield _flows(batch.with_table(table), options)
+            yield _flows(own.with_table(table), options)
+        if others and not connections:
+            raise OtherLog("a stream of Zeek's logs without a conn.log", "flowlog reads conn.log only")
+
+
+def _keys_of(head: Head) -> set[str]:
+    """The keys of the first objects, and those of the record `id`, which some shippers make an object of its own."""
+    records = [record["id"] for record in head.json_objects if isinstance(record.get("id"), dict)]
+    return {*head.json_keys, *(f"id.{key}" for record in records for key in record)}  # type: ignore[attr-defined]
+
+
+def _key_of(key: str) -> str:
+    """A key as Zeek writes it by default."""
+    match = _SCOPED.fullmatch(key) or _UNDERSCORED.fullmatch(key)
+    return f"id.{match[1]}" if match else key
+
+
+def _of_other_logs(batch: Batch, is_named: bool) -> Mask:
+    """Which records are of Zeek's other logs: shippers send all of them in one stream."""
+    paths = first_of(*(texts_of(batch, column.name) for column in _PATHS))
+    other = np.array([not _is_conn(path, is_named) for path in paths.dictionary.to_pylist()], bool)
+    codes = codes_of(paths)
+    return (codes >= 0) & other[codes] if other.any() else np.zeros(len(codes), bool)
 
 
 FORMATS: tuple[Format, ...] = (_Tsv(), _Json())

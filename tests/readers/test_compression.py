@@ -177,3 +177,33 @@ def test_the_raw_file_stays_open(codec):
 
 def test_a_packed_stream_says_that_it_cannot_seek():
     assert not decompressed(io.BytesIO(COMPRESS["gzip"](TEXT))).seekable()
+
+
+@pytest.mark.parametrize("outer", COMPRESS)
+@pytest.mark.parametrize("inner", COMPRESS)
+def test_what_was_packed_twice_is_unpacked_twice(inner, outer):
+    text = b"hello " * 100_000
+    assert content(COMPRESS[outer](COMPRESS[inner](text))) == text
+    assert content(COMPRESS[outer](COMPRESS[inner](text) * 2)) == text * 2
+    with pytest.raises(UnreadableSource):
+        content(COMPRESS[outer](COMPRESS[inner](text)[:-5]))
+    with pytest.raises(UnreadableSource):
+        content(COMPRESS[outer](COMPRESS[inner](text))[:-5])
+
+
+def test_a_file_that_unpacks_for_ever_is_refused():
+    data = b"hello"
+    for _ in range(4):
+        data = gzip.compress(data)
+    assert content(data) == b"hello"
+    with pytest.raises(UnknownFormat, match="packed more than 4 times; unpack it"):
+        content(gzip.compress(data))
+
+
+def test_what_is_packed_within_is_named():
+    with pytest.raises(UnknownFormat, match="xz file"):
+        content(gzip.compress(b"\xfd7zXZ\x00rest"))
+
+
+def test_a_small_file_that_was_packed_twice_is_not_taken_for_text():
+    assert decompressed_small(gzip.compress(gzip.compress(b"hello")), 1000) is None

@@ -50,6 +50,15 @@ FILES = {
     "Zeek conn.log, TSV": (
         "#separator \\x09\n#path\tconn\n#fields\t" + "\t".join(CONN) + "\n1440007200.5\t10.0.0.1\t::1\t1\t-\n" * 2
     ).encode(),
+    "AWS VPC Flow Logs, CloudWatch events": json.dumps(
+        {
+            "messageType": "DATA_MESSAGE",
+            "logEvents": [
+                {"id": f"{i}", "message": "2 1 eni-1 10.0.0.1 10.0.0.2 49152 22 6 20 4249 1440007200 1440007260 ACCEPT OK"}
+                for i in range(2)
+            ],
+        }
+    ).encode(),
     "Zeek conn.log, JSON": (json.dumps(CONN) + "\n").encode() * 2,
 }
 PACKERS = [bytes, gzip.compress, bz2.compress, lambda data: pa.compress(data, codec="zstd", asbytes=True)]

@@ -45,6 +45,7 @@ AWS_TEXT = [
     f"aws/{OTEL}vpc_flow_log_too_few_fields.log",
     f"aws/{OTEL}vpc_flow_log_too_many_fields.log",
 ]
+AWS_EVENTS = f"aws/{OTEL}valid_vpc_flow_cw.json"
 AWS_PARQUET = "aws/flowlogs-reader__tests__data__flows.parquet"
 OPENSEARCH = "aws/opensearch-catalog__integrations__observability__amazon_vpc_flow__data__sample.json"
 VAST, VAST_GZIPPED = (
@@ -68,18 +69,17 @@ ZEEK = [
 ]
 FOREIGN = {
     f"aws/{OTEL}valid_tgw_flow_log.log": "an AWS Transit Gateway flow log",
-    f"aws/{OTEL}valid_vpc_flow_cw.json": "a CloudWatch Logs subscription envelope",
-    f"gcp/{OTEL}vpc-flow-log-google-service.ndjson": "a Google Cloud log export",
-    f"gcp/{OTEL}vpc-flow-log-managed-instance.ndjson": "a Google Cloud log export",
-    f"gcp/{OTEL}vpc-flow-log-w-dest-vpc.json": "a Google Cloud log export",
-    "netobserv/flowlogs-pipeline__contrib__benchmarks__baseline__log-lines.json": "a NetObserv or GoFlow flow export",
+    f"gcp/{OTEL}vpc-flow-log-google-service.ndjson": "a Google VPC flow log",
+    f"gcp/{OTEL}vpc-flow-log-managed-instance.ndjson": "a Google VPC flow log",
+    f"gcp/{OTEL}vpc-flow-log-w-dest-vpc.json": "a Google VPC flow log",
+    "netobserv/flowlogs-pipeline__contrib__benchmarks__baseline__log-lines.json": "flow records of GoFlow or NetObserv",
     OPENSEARCH: "JSON with the keys @timestamp, body, event, attributes, cloud, aws, communication",
 }
 
 
 def test_every_file_of_the_folder_is_looked_at():
     found = {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file()}
-    assert found == {"INDEX.md", AWS_PARQUET, *AWS_TEXT, *ZEEK, *FOREIGN}
+    assert found == {"INDEX.md", AWS_PARQUET, AWS_EVENTS, *AWS_TEXT, *ZEEK, *FOREIGN}
 
 
 @cache
@@ -255,6 +255,12 @@ def test_the_two_copies_of_one_log_hold_the_same_records():
 def test_the_two_spellings_of_one_capture_hold_the_same_flows():
     text, as_json = (read_file(f"zeek/trace-summary__testing__Files__conn.log{end}") for end in ("", "_json"))
     assert sorted(text.cells) == sorted(as_json.cells)
+
+
+def test_the_events_of_a_subscription_are_records():
+    outcome = read_file(AWS_EVENTS)
+    assert [cells[4:] for cells in outcome.cells] == [(4249, 0)]
+    assert (outcome.ignored, outcome.rejects) == ({"REJECT": 1}, [])
 
 
 # --- others ------------------------------------------------------------------------------------------------------

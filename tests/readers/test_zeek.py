@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import MissingColumns, SourceError, UnknownFormat, UnreadableSource
+from pipeline.errors import MissingColumns, OtherLog, SourceError, UnknownFormat, UnreadableSource
 from pipeline.readers.addresses import AppMap
 from tests.readers.helpers import (
     ADDRESS_RULE,
@@ -264,13 +264,32 @@ class TestRefusals:
     def test_the_name_that_a_shipper_adds_goes_before_the_file_s(self):
         assert read(as_json(_path="conn"), name="open_conn.log").cells == [FLOW]
 
-    def test_another_log_in_the_middle_of_json_is_not_counted(self):
-        text = as_json(_path="conn") + "\n" + as_json(_path="open_conn")
-        try:
-            outcome = read(text)
-        except UnknownFormat:
-            return
-        assert outcome.rows == [1]
+    @pytest.mark.parametrize("key", ["_path", "@stream"])
+    def test_of_all_logs_in_one_stream_conn_log_counts(self, key):
+        others = [as_json(**{key: "open_conn"}), json.dumps({"ts": 1440007200.5, key: "files", "fuid": "F1"})]
+        dns = json.dumps({"ts": 1.5, "id.orig_h": "nobody", "id.resp_h": "10.0.0.2", "query": "example.org", key: "dns"})
+        for lines in ([*others, as_json(**{key: "conn"}), dns], [dns, *others, as_json(**{key: "conn"})]):
+            outcome = read("\n".join(lines))
+            assert (outcome.cells, outcome.ignored, outcome.rejects) == ([FLOW], {"other kind of event": 3}, [])
+        with pytest.raises(OtherLog, match=r"a stream of Zeek's logs without a conn\.log"):
+            read("\n".join([dns, *others]))
+        with pytest.raises(UnknownFormat, match="a Zeek conn_internal log; if no other log has its connections"):
+            read("\n".join([as_json(_path="conn"), as_json(_path="conn_internal")]))
+
+    @pytest.mark.parametrize(
+        ("name", "fields"),
+        [
+            ("dns", {"trans_id": 5, "query": "example.org", "qtype_name": "A"}),
+            ("http", {"trans_depth": 1, "method": "GET", "request_body_len": 0}),
+            ("ssl", {"established": True, "resumed": False}),
+            ("weird", {"name": "bad_checksum", "notice": False, "peer": "zeek"}),
+            ("notice", {"note": "Scan::Port_Scan", "msg": "a scan"}),
+        ],
+    )
+    def test_another_log_in_json_is_told_by_its_fields(self, name, fields):
+        record = {"ts": 1.5, "uid": "C1", "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2"} | fields
+        with pytest.raises(OtherLog, match=f"a Zeek {name} log"):
+            read(json.dumps(record, indent=1))
 
     def test_a_log_in_json_that_is_no_conn_log_is_refused(self):
         record = {"ts": 1.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "query": "example.org"}
@@ -420,6 +439,32 @@ class TestJson:
         lines = [as_json(spell), as_json(spell, orig_ip_bytes=...), as_json(spell, resp_ip_bytes=None)]
         assert read("\n".join(lines)).records == [(1, *FLOW), (2, *FLOW[:4], 60, 900), (3, *FLOW[:4], 100, 860)]
 
+    def test_the_addresses_may_be_in_an_object_of_their_own(self):
+        def nested(**values):
+            record = json.loads(as_json(**values))
+            names = [key for key in record if key.startswith("id.")]
+            return json.dumps(record | {"id": {key.removeprefix("id."): record.pop(key) for key in names}})
+
+        lines = [nested(), as_json(), nested(**{"id.resp_h": 5}), nested(**{"id.orig_h": ...}), nested(x={"y": 1})]
+        outcome = read("\n".join(lines))
+        assert (outcome.rows, outcome.cells) == ([1, 2, 5], [FLOW] * 3)
+        assert outcome.faults == [(3, "id.resp_h", "must be text"), (4, "id.orig_h", MISSING_RULE)]
+        assert read("\n".join([nested()] * 100)).cells == [FLOW] * 100
+
+    def test_another_scope_separator_is_refused_by_name(self):
+        with pytest.raises(UnknownFormat, match="with another scope separator; flowlog reads"):
+            read(as_json(lambda key: key.replace(".", ":")))
+
+    def test_it_may_be_in_any_container(self):
+        one = json.loads(as_json())
+        for text in (
+            json.dumps(one, indent=2) * 2,
+            as_json() * 2,
+            f"[{as_json()},\n{as_json()}]",
+            json.dumps([one] * 2, indent=4),
+        ):
+            assert read(text).records == [(1, *FLOW), (2, *FLOW)]
+
     def test_spellings_may_be_mixed(self):
         assert read(as_json() + "\n" + as_json(lambda key: key.replace(".", "_"))).cells == [FLOW, FLOW]
 
@@ -453,7 +498,11 @@ class TestJson:
             ({"id.resp_h": 5}, "id.resp_h", "must be text"),
             ({"orig_ip_bytes": 5.0}, "orig_ip_bytes", INTEGER_RULE),
             ({"orig_ip_bytes": "5"}, "orig_ip_bytes", INTEGER_RULE),
-            ({"resp_bytes": True}, "resp_bytes", INTEGER_RULE),
+            ({"resp_bytes": True, "resp_ip_bytes": ...}, "resp_bytes", INTEGER_RULE),
+            ({"resp_bytes": True}, None, ""),  # nobody looks at it
+            ({"orig_bytes": 2**64 - 1}, None, ""),
+            ({"orig_bytes": 2**64 - 1, "orig_ip_bytes": None}, "orig_bytes", "must fit into 64 bits"),
+            ({"orig_ip_bytes": 2**64 - 1}, "orig_ip_bytes", "must fit into 64 bits"),
         ],
     )
     def test_an_unfit_value_is_rejected(self, values, field, rule):

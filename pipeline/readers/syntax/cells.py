@@ -60,12 +60,14 @@ class Column:
         required: Whether a file without it is refused; else the column is all null there.
         instead_of: The column whose place it takes where that has no value; elsewhere nobody looks at its cells, and so
             these may be anything.
+        outer: In JSON, the object within which the column may be: `a` of `a.b`.
     """
 
     name: str
     kind: Kind
     required: bool = True
     instead_of: str | None = None
+    outer: str | None = None
 
 
 def parsed_schema(columns: Sequence[Column]) -> pa.Schema:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json as pa_json
 
 from pipeline.kernel.columns import JsonLines
@@ -94,17 +95,42 @@ def _parse(
 def _parse_arrow(block: TextBlock, columns: Sequence[Column]) -> pa.Table | None:
     if not _has_one_object_a_line(block):
         return None
-    schema = parsed_schema(columns)
     try:
         table = pa_json.read_json(
             pa.BufferReader(block.data),
             read_options=pa_json.ReadOptions(use_threads=False, block_size=len(block.data) + 1),
-            parse_options=pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+            parse_options=pa_json.ParseOptions(explicit_schema=_arrow_schema(columns), unexpected_field_behavior="ignore"),
         )
         table.validate(full=True)  # Arrow's JSON parser takes bytes that are not UTF-8 for text
     except pa.ArrowInvalid:
         return None
+    table = _flattened(table, columns)
     return None if has_odd_numbers(table, columns) else table
+
+
+def _arrow_schema(columns: Sequence[Column]) -> pa.Schema:
+    """The schema of these columns, and of the objects within which some of them may be."""
+    outers: dict[str, list[pa.Field]] = {}
+    for column in columns:
+        if column.outer:
+            field = pa.field(column.name.removeprefix(f"{column.outer}."), column.kind.parsed_type)
+            outers.setdefault(column.outer, []).append(field)
+    schema = parsed_schema(columns)
+    for name, fields in outers.items():
+        schema = schema.append(pa.field(name, pa.struct(fields)))
+    return schema
+
+
+def _flattened(table: pa.Table, columns: Sequence[Column]) -> pa.Table:
+    """The columns, with the cells of those that are within an object where they are not beside it."""
+    cells = []
+    for column in columns:
+        found = table.column(column.name)
+        if column.outer and found.null_count:
+            inner = pc.struct_field(table.column(column.outer), column.name.removeprefix(f"{column.outer}."))
+            found = pc.coalesce(found, inner)
+        cells.append(found)
+    return pa.table(cells, schema=parsed_schema(columns))
 
 
 def _has_one_object_a_line(block: TextBlock) -> bool:
@@ -131,14 +157,14 @@ def _parse_lines(
 
 
 def _parse_line(block: TextBlock, row: int, columns: Sequence[Column], values_of: ValuesOf) -> Iterator[list[Any] | Reject]:
-    line = block.line(row)
+    line, raw = block.line(row), block.raw_of(row)
     try:
-        yield _record_of(line, columns, row, block.raw_of(row))
+        yield _record_of(line, columns, row, raw)
     except json.JSONDecodeError as error:
         values = values_of(row)
         if not values:
             problem = f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
-            yield Reject(row, "", NOT_OBJECT, problem, block.raw_of(row))
+            yield Reject(row, "", NOT_OBJECT, problem, raw)
         for value in values:
             yield _record_of(value, columns, row, raw_text(value))
 
@@ -160,13 +186,23 @@ def json_record(value: Any, columns: Sequence[Column], row: int, raw: str) -> li
         return Reject(row, "", NOT_OBJECT, _shown(value), raw)
     record = []
     for column in columns:
-        if column.name in value.repeated:
-            return Reject(row, column.name, "must be there once", _shown(value[column.name]), raw)
-        cell, broken = json_cell(value.get(column.name), column.kind)
-        if broken:
-            return Reject(row, column.name, broken, _shown(value[column.name]), raw)
+        found, key = _place_of(column, value)
+        cell, broken = json_cell(found.get(key), column.kind)
+        if key in found.repeated:
+            cell, broken = None, "must be there once"
+        if broken and (column.instead_of is None or value.get(column.instead_of) is None):
+            return Reject(row, column.name, broken, _shown(found[key]), raw)
         record.append(cell)
     return record
+
+
+def _place_of(column: Column, value: JsonObject) -> tuple[JsonObject, str]:
+    """The object that has a column, and its key there: where a record has no key `a.b`, it may have an object `a` with `b`."""
+    if value.get(column.name) is None and column.outer:
+        inner = value.get(column.outer)
+        if isinstance(inner, JsonObject):
+            return inner, column.name.removeprefix(f"{column.outer}.")
+    return value, column.name
 
 
 def _shown(value: Any) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -19,8 +19,10 @@ from pipeline.readers.blocks import BLOCK_BYTES, MAX_LINE_BYTES, Offsets, Scatte
 from pipeline.readers.interface import RowNumbers
 
 _BOM = b"\xef\xbb\xbf"
-#: A line of so many bytes with several values is none: it need not end.
+#: A line of so many bytes with several values is none: it need not end. An object of so many is large.
 LONG_LINE_BYTES = 4 << 20
+#: A member of a large object is kept if it is no longer.
+_MEMBER_BYTES = 1 << 10
 _GAP = re.compile(rb"[ \t\r\n]*")
 
 
@@ -65,6 +67,8 @@ class JsonText:
 
     Attributes:
         line: The number of the line on which begins what was not yet given out.
+        is_last: Whether the stream is used up behind what was read.
+        members: The short members of the large object whose array is being given out, as JSON.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -73,6 +77,7 @@ class JsonText:
         self._at = 0  # what is before it was given out
         self.line = 1
         self.is_last = False
+        self.members: dict[str, bytes] = {}
 
     @property
     def rest(self) -> bytes:
@@ -144,18 +149,18 @@ class JsonText:
                 return self._data[self._at : self._at + 1]
             self.read()
 
-    def values(self, first: int, around: str | None = None) -> Iterator[ValueBlock]:
+    def values(self, first: int, around: Collection[str] = ()) -> Iterator[ValueBlock]:
         """The values up to the stream's end.
 
         Args:
             first: The number of the first.
-            around: A key: the objects of the stream have an array under it, whose elements are the values.
+            around: The keys of arrays. Of a large object that has one of them, the array's elements are given out, one by one;
+                `members` then has what the object has before it.
 
         Raises:
             UnreadableSource: A value is no whole JSON, or larger than `MAX_LINE_BYTES`.
         """
-        outside = Between.ENTERS_ARRAYS | (Between.ENTERS_OBJECTS if around is not None else 0)
-        number, between, behind, in_object = first, outside, Behind.START, False
+        number, between, behind, in_object = first, Between.ENTERS_ARRAYS, Behind.START, False
         while True:
             found = split_json(self._data, between | (Between.IS_LAST if self.is_last else 0), self._at, behind)
             if len(found.starts):
@@ -164,24 +169,35 @@ class JsonText:
             self._pass(found.position)
             behind = found.behind
             if found.stop is Stop.ENTERED:
-                in_object = self._data.startswith(b"{", self._at)
                 self._pass(self._at + 1)
                 between, behind = Between.IN_ARRAY, Behind.START
             elif found.stop is Stop.CLOSED:
-                between, behind = outside, Behind.VALUE
-            elif found.stop is Stop.USED_UP and self.is_last and between is outside:
+                in_object = in_object and self._enter_array(around, is_first=False)
+                between, behind = (Between.IN_ARRAY, Behind.START) if in_object else (Between.ENTERS_ARRAYS, Behind.VALUE)
+            elif found.stop is Stop.USED_UP and self.is_last and between is Between.ENTERS_ARRAYS:
                 return
+            elif found.stop is Stop.CUT and around and between is Between.ENTERS_ARRAYS and self._is_large_object():
+                self._open_object(around, number)
+                between, behind, in_object = Between.IN_ARRAY, Behind.START, True
             elif found.stop is not Stop.FULL:
                 self._go_on(found, f"element {number} of the array" if between is Between.IN_ARRAY else f"record {number}")
-            is_first = found.stop is Stop.ENTERED
-            if in_object and (is_first or found.stop is Stop.CLOSED) and not self._enter_array(around, is_first):
-                between, behind, in_object = outside, Behind.VALUE, False
+            if not in_object:
+                self.members.clear()
 
-    def _enter_array(self, key: str | None, is_first: bool) -> bool:
-        """From before a member of an object to behind the bracket of the array that has this key.
+    def _is_large_object(self) -> bool:
+        return len(self._data) - self._at >= LONG_LINE_BYTES and self._data.startswith(b"{", self._at)
+
+    def _open_object(self, around: Collection[str], number: int) -> None:
+        line = self.line
+        self._expect(b"{")
+        if not self._enter_array(around, is_first=True):
+            raise UnreadableSource(f"record {number}, on line {line}, is large, and has no array {' or '.join(around)}")
+
+    def _enter_array(self, keys: Collection[str], is_first: bool) -> bool:
+        """From before a member of an object to behind the bracket of the array that has one of these keys.
 
         Args:
-            key: Of the array.
+            keys: Of the array.
             is_first: Whether the member is the object's first.
 
         Returns:
@@ -192,10 +208,12 @@ class JsonText:
                 self._expect(b",")
             name, is_first = self._take_key(), False
             self._expect(b":")
-            if name == key and self.next_byte() == b"[":
+            if name in keys and self.next_byte() == b"[":
                 self._expect(b"[")
                 return True
-            self._take()
+            value = self._take()
+            if len(value) <= _MEMBER_BYTES:
+                self.members[name] = value
         self._expect(b"}")
         return False
 
@@ -205,7 +223,7 @@ class JsonText:
         return str(json.loads(self._take()))
 
     def _take(self) -> bytes:
-        """The next value."""
+        """The next value, on a line."""
         self.next_byte()
         while True:
             found = split_json(self._data, Between.IS_LAST if self.is_last else Between(0), self._at, most=1)

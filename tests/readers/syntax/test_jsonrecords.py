@@ -263,31 +263,51 @@ class TestContainers:
 
 
 class TestAround:
+    """Large objects around an array; small ones are values like all others."""
+
     @pytest.mark.parametrize(
         "text",
         [
             '{"events": [1, 2, 3]}',
             '{"token": {"events": [9]}, "events": [1, 2, 3], "other": [4]}',
             '{"events": [1]}{"a": [], "events":[2,3,]}\n',
-            '{"events": [1, 2]}\n{"other": [5]}\n{}\n{"events": []}\n[3]',
+            '{"events": [1, 2]}\n{"events": []}\n[3]',
             '{\n  "events": [\n    1,\n    2\n  ],\n  "n": "\\"events\\": [7]"\n}, {"events": [3]}',
+            '{"events": 5, "logEvents": [1, 2, 3]}',
         ],
     )
-    @pytest.mark.parametrize("block_bytes", [1, 5, 1000])
-    def test_the_elements_of_the_array_are_the_values(self, text, block_bytes):
+    @pytest.mark.parametrize("block_bytes", [1, 5, 10])
+    def test_the_elements_of_the_array_are_the_values(self, monkeypatch, text, block_bytes):
+        monkeypatch.setattr(jsontext, "LONG_LINE_BYTES", 1)
         with blocks_of(block_bytes):
-            blocks = list(JsonText(io.BytesIO(text.encode())).values(1, around="events"))
+            blocks = list(JsonText(io.BytesIO(text.encode())).values(1, around=("events", "logEvents")))
         assert [(row, block.value(row)) for block in blocks for row in block.numbers(block.line_count).tolist()] == [
             (row, b"%d" % row) for row in (1, 2, 3)
         ]
 
+    def test_what_stands_before_the_array_is_known(self, monkeypatch):
+        monkeypatch.setattr(jsontext, "LONG_LINE_BYTES", 1)
+        with blocks_of(4):
+            text = JsonText(io.BytesIO(b'{"type": "x", "events": [1]}{"events": [2], "type": 7}[3]'))
+            assert [text.members.get("type") for _ in text.values(1, around=("events",))] == [b'"x"\n', None, None]
+
     @pytest.mark.parametrize(
         "text",
-        ['{"events": [1, 2', '{"events": [1] "a": 2}', '{"a" 1}', "{1: 2}", '{"events": [1]', '{"a": 1,}', '{,"a": 1}'],
+        [
+            '{"events": [1, 2',
+            '{"events": [1] "a": 2}',
+            '{"a" 1}',
+            "{1: 2}",
+            '{"events": [1]',
+            '{"a": 1,}',
+            '{,"a": 1}',
+            '{"other": [1, 2]}',
+        ],
     )
-    def test_an_object_that_is_not_whole_is_unreadable(self, text):
-        with pytest.raises(UnreadableSource):
-            list(JsonText(io.BytesIO(text.encode())).values(1, around="events"))
+    def test_an_object_that_is_not_whole_is_unreadable(self, monkeypatch, text):
+        monkeypatch.setattr(jsontext, "LONG_LINE_BYTES", 1)
+        with blocks_of(2), pytest.raises(UnreadableSource):
+            list(JsonText(io.BytesIO(text.encode())).values(1, around=("events",)))
 
 
 # --- laws --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,147 @@
+"""JSON that people try and flowlog does not read: what it is, told from its first objects, and what can be done.
+
+Where the facts are from, by log:
+
+- Google: the documentation of VPC Flow Logs, "Access flow logs"; `json_payload` and `log_id` are Log Analytics' names.
+- Azure: the documentation of Network Watcher; `category` tells a flow log from all others, whose blobs have the same name.
+- Suricata: doc/userguide/output/eve/eve-json-format.rst; AWS Network Firewall: its developer guide, "Contents of a log".
+- NetObserv: docs/flows-format.adoc of its operator; Loki: its HTTP API, "Query logs at a single point in time".
+- goflow2: docs/protocols.md; nfdump: output_json.c; pmacct: CONFIG-KEYS; Logstash: its netflow codec; Argus: ra(1).
+- OCSF: the class Network Activity (4001); Hubble: api/v1/flow/flow.proto; Calico: "Flow log data types".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pipeline.errors import OtherLog, UnknownFormat
+
+Record = Mapping[str, Any]
+
+_NOT_YET = "flowlog does not read it yet; write its flows as CSV or JSON with the six fields of a flow record"
+_BYTES_ELSEWHERE = "it has no byte counts; NetObserv and Calico flow logs have"
+_AZURE = {"NetworkSecurityGroupFlowEvent": "an Azure NSG flow log", "FlowLogFlowEvent": "an Azure VNet flow log"}
+_GOFLOW_TYPES = {"SFLOW_5", "NETFLOW_V5", "NETFLOW_V9", "IPFIX"}
+
+
+def refuse_foreign(records: Iterable[Record]) -> None:
+    """Refuses the log that some objects are of, if it is a known one.
+
+    Args:
+        records: The first objects of a file, of which the last may be cut off.
+
+    Raises:
+        OtherLog: It is a log of something else than flows.
+        UnknownFormat: It is a flow log that flowlog does not read.
+    """
+    refusals = [refusal for record in records for look in _LOOKS if (refusal := look(record))]
+    # A Suricata log has alerts beside its flows, and Google's sink has other logs.
+    for refusal in refusals:
+        if not isinstance(refusal, OtherLog):
+            raise refusal
+    if refusals:
+        raise refusals[0]
+
+
+def _google(record: Record) -> UnknownFormat | None:
+    payload = record.get("jsonPayload", record.get("json_payload"))
+    name = str(record.get("logName", record.get("log_id", "")))
+    if not isinstance(payload, dict) or not (name or "insertId" in record):
+        return None
+    is_flow = name.endswith("vpc_flows") or (not name and "connection" in payload)
+    if is_flow:
+        return UnknownFormat("a Google VPC flow log", _NOT_YET)
+    return OtherLog(
+        f"a Google Cloud log, {name.replace('%2F', '/').rpartition('/')[2] or 'without a name'}",
+        "flowlog reads flow logs only",
+    )
+
+
+def _azure(record: Record) -> UnknownFormat | None:
+    if str(record.get("operationName", "")).startswith("NetworkSecurityGroupFlowEvent") and "records" not in record:
+        return UnknownFormat("an Azure NSG flow log, as a forwarder rewrote it", _NOT_YET)
+    inner = record.get("records")
+    first = inner[0] if isinstance(inner, list) and inner else record
+    category = first.get("category") if isinstance(first, dict) else None
+    if isinstance(category, str) and category in _AZURE:
+        return UnknownFormat(_AZURE[category], _NOT_YET)
+    if isinstance(category, str) and first.keys() & {"resourceId", "operationName"}:
+        return OtherLog(f"an Azure log of the category {category}", "flowlog reads flow logs only")
+    return None
+
+
+def _suricata(record: Record) -> UnknownFormat | None:
+    inner = record.get("event")
+    event, is_firewall = (inner, True) if "firewall_name" in record and isinstance(inner, dict) else (record, False)
+    kind = event.get("event_type")
+    if not isinstance(kind, str) or not event.keys() & {"flow_id", "timestamp"}:
+        return None
+    log = "an AWS Network Firewall log" if is_firewall else "a Suricata EVE log"
+    if kind in ("flow", "netflow"):
+        return UnknownFormat(log, _NOT_YET)
+    return OtherLog(f"{log} without flow events ({kind})", "flowlog reads flow logs only")
+
+
+def _netobserv(record: Record) -> UnknownFormat | None:
+    if "SrcAddr" in record and "DstAddr" in record:
+        if record.keys() & {"TimeFlowStartMs", "SrcK8S_Name", "FlowDirection", "AgentIP"} and "SamplerAddress" not in record:
+            return UnknownFormat("a NetObserv flow log", _NOT_YET)
+        return UnknownFormat("flow records of GoFlow or NetObserv", _NOT_YET)
+    data = record.get("data")
+    if isinstance(data, dict) and data.get("resultType") == "streams":
+        return UnknownFormat("an answer of Loki", _NOT_YET)
+    return None
+
+
+def _collectors(record: Record) -> UnknownFormat | None:
+    kind = str(record.get("type"))
+    if kind in _GOFLOW_TYPES and record.keys() & {"time_received_ns", "time_received", "sampler_address"}:
+        return UnknownFormat("a goflow2 flow log", _NOT_YET)
+    if kind == "FLOW" and "export_sysid" in record:
+        return UnknownFormat("an nfdump flow log, JSON", _NOT_YET)
+    if isinstance(record.get("netflow"), dict):
+        return UnknownFormat("NetFlow records of Logstash or Filebeat", _NOT_YET)
+    if "ip_src" in record and "ip_dst" in record:
+        return UnknownFormat("a pmacct flow log, JSON", _NOT_YET)
+    if "ArgusData" in record:
+        return UnknownFormat("an Argus flow log, JSON", _NOT_YET)
+    return None
+
+
+def _aws(record: Record) -> UnknownFormat | None:
+    if record.keys() >= {"srcaddr", "dstaddr"} and record.keys() & {"account_id", "interface_id", "log_status"}:
+        if record.keys() & {"tgw_id", "tgw_attachment_id"}:
+            return OtherLog("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
+        advice = "flowlog reads AWS's own text and Parquet; give it the files in S3, or write the fields out as text with a header"
+        return UnknownFormat("AWS VPC flow log records as JSON objects", advice)
+    if "@message" in record and record.keys() & {"@timestamp", "@ptr"}:
+        return UnknownFormat("a result of CloudWatch Logs Insights, JSON", "export it as CSV")
+    return None
+
+
+def _others(record: Record) -> UnknownFormat | None:
+    if str(record.get("class_uid")) == "4001":
+        return UnknownFormat("OCSF network activity (class 4001)", _NOT_YET)
+    if isinstance(record.get("class_uid"), str | int) and "category_uid" in record:
+        return OtherLog(f"OCSF events of the class {record['class_uid']}", "flowlog reads flow logs only")
+    flow = record.get("flow")
+    if isinstance(flow, dict) and ("verdict" in flow or "node_name" in record or flow.get("Type") in ("L3_L4", "L7")):
+        return UnknownFormat("a Hubble flow export", _BYTES_ELSEWHERE)
+    if "verdict" in record and "node_name" in record:
+        return UnknownFormat("a Hubble flow export", _BYTES_ELSEWHERE)
+    if "reporter" in record and record.keys() & {"source_name_aggr", "dest_name_aggr", "source_ip"}:
+        return UnknownFormat("a Calico flow log", _NOT_YET)
+    return None
+
+
+#: Each says what an object is of, or nothing.
+_LOOKS: tuple[Callable[[Record], UnknownFormat | None], ...] = (
+    _google,
+    _azure,
+    _suricata,
+    _netobserv,
+    _collectors,
+    _aws,
+    _others,
+)
