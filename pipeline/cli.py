@@ -97,7 +97,7 @@ def ingest(
         int | None,
         typer.Option(
             min=1,
-            help="Files read at once.  [default: one a processor, if the memory suffices]",
+            help="How many files are read at once.  [default: one a processor; fewer where the memory is short]",
             envvar="FLOWLOG_WORKERS",
             metavar="N",
         ),
@@ -135,7 +135,10 @@ def ingest(
     wait: WaitOption = 0,
     same_content: Annotated[
         Literal["skip", "count"],
-        typer.Option(help="A file whose content was counted from another path.", envvar="FLOWLOG_SAME_CONTENT"),
+        typer.Option(
+            help="What to do with a file whose content, or the start of it, was counted from another path.",
+            envvar="FLOWLOG_SAME_CONTENT",
+        ),
     ] = "skip",
     replace_changed: Annotated[
         bool,
@@ -158,7 +161,7 @@ def ingest(
     exclude: Annotated[
         list[str] | None,
         typer.Option(
-            help="Leave alone what is so named, by its name or its path in the folder that is read; may be repeated.",
+            help="Leave files and folders alone by their name, or by their path in the folder that is read; may be repeated.",
             envvar="FLOWLOG_EXCLUDE",
             metavar="GLOB",
         ),
@@ -248,13 +251,18 @@ def query(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Write to a file: .parquet, .csv, .json, .jsonl.", metavar="FILE", parser=parse_path),
+        typer.Option(
+            help="Write to a file; its name gives the format: .parquet, .csv, .json, .jsonl, .ndjson.",
+            metavar="FILE",
+            parser=parse_path,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
 ) -> None:
     """Read the totals of an hour, or of a range of hours.
 
-    JSON has the six fields of the flow record; the other formats also have `flows`, the number of records summed.
+    JSON and JSON Lines have the six fields of the flow record; the other formats also have `flows`, the number of
+    records summed.
 
     \b
     Example:
@@ -354,10 +362,10 @@ def runs(
 @_command()
 def rejects(
     store: StoreOption = DEFAULT_STORE,
-    run: Annotated[str | None, typer.Option(help="Only of this run.", metavar="RUN")] = None,
-    source: Annotated[str | None, typer.Option(help="Only of files whose path contains this.", metavar="TEXT")] = None,
-    reason: Annotated[str | None, typer.Option(help="Only if the field or the rule contains this.", metavar="TEXT")] = None,
-    by: Annotated[Grouping | None, typer.Option(help="Count them instead of listing them.")] = None,
+    run: Annotated[str | None, typer.Option(help="Only rows of this run.", metavar="RUN")] = None,
+    source: Annotated[str | None, typer.Option(help="Only rows of files whose path contains this.", metavar="TEXT")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only rows whose field or rule contains this.", metavar="TEXT")] = None,
+    by: Annotated[Grouping | None, typer.Option(help="Count the rejected rows instead of listing them.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the rows that were rejected, and why.
@@ -374,16 +382,18 @@ def rejects(
     if as_json:
         write_json_rows(tables)
     elif more := write_page(tables):
-        say([f"{more:,} more rows: --json has all, --by reason counts them, --run, --source and --reason find some"])
+        say([f"{more:,} more rows: --json has all, --by reason counts them, --run, --source and --reason choose among them"])
 
 
 @_command()
 def verify(
     raw: Annotated[
-        list[str] | None, typer.Argument(help="With --deep: where raw files may be that were moved.", metavar="RAW...")
+        list[str] | None, typer.Argument(help="With --deep: where to look for raw files that were moved.", metavar="RAW...")
     ] = None,
     store: StoreOption = DEFAULT_STORE,
-    deep: Annotated[bool, typer.Option("--deep", help="Also count the raw files again that are still there.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Count the raw files that are still there again, and compare.")
+    ] = False,
     wait: WaitOption = 0,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -450,7 +460,9 @@ def drop(
     ],
     store: StoreOption = DEFAULT_STORE,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be dropped, and change nothing.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="Drop also if no hour is left.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Allow a cut-off after the newest hour, which leaves no hour.")
+    ] = False,
     wait: WaitOption = 0,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -495,21 +507,26 @@ def serve(
         typer.Option(help="Whether a record may have 0 bytes in a direction.", envvar="FLOWLOG_ZERO_BYTES"),
     ] = "reject",
     max_body: Annotated[
-        int, typer.Option(min=1, help="The longest body of a request, in bytes.", envvar="FLOWLOG_MAX_BODY", metavar="BYTES")
+        int, typer.Option(min=1, help="The longest body of a request.", envvar="FLOWLOG_MAX_BODY", metavar="BYTES")
     ] = 32 << 20,
     flush_seconds: Annotated[
         float,
         typer.Option(
             callback=no_nan,
             min=0.1,
-            help="Move the log into flows when it is so old.",
+            help="Move the log into flows when its oldest request has waited this many seconds.",
             envvar="FLOWLOG_FLUSH_SECONDS",
             metavar="S",
         ),
     ] = 60,
     flush_bytes: Annotated[
         int,
-        typer.Option(min=1, help="Or when it is so long, in bytes.", envvar="FLOWLOG_FLUSH_BYTES", metavar="BYTES"),
+        typer.Option(
+            min=1,
+            help="Move the log into flows also when it has this many bytes.",
+            envvar="FLOWLOG_FLUSH_BYTES",
+            metavar="BYTES",
+        ),
     ] = 32 << 20,
     token: Annotated[
         str | None,
@@ -521,7 +538,7 @@ def serve(
     allowed_host: Annotated[
         list[str] | None,
         typer.Option(
-            help="A further name under which clients may ask, as in their Host header; may be repeated, * allows any.",
+            help="A further host name under which clients may reach the service; may be repeated, * allows any.",
             envvar="FLOWLOG_ALLOWED_HOST",
             metavar="NAME",
         ),

@@ -26,7 +26,7 @@ _MOST_COMPARED = 2000
 def ingest_problems(summary: IngestSummary) -> Iterator[str]:
     """The sources that did not count as they should have."""
     for source in summary.plan.changed:
-        yield f"changed {source.name}: {summary.plan.why_changed(source)}, and is not counted again"
+        yield f"changed {source.name}: {summary.plan.why_changed(source)}, and is not counted again; --replace-changed counts it as it is now"
     for failure in summary.failures:
         yield f"failed {failure.source}: {failure.error}"
 
@@ -39,12 +39,13 @@ def ingest_lines(summary: IngestSummary, store: Path) -> Iterator[str]:
     yield from (f"skipped {source.name}: it is the start of {whole}, which is counted" for source, whole in plan.starts)
     yield from (f"skipped {source.name}: it is empty" for source in plan.empty)
     yield from (f"skipped {source.name}: it was modified too short a time ago" for source in plan.young)
-    yield from (f"left alone {count:,}: {reason}, as {example}" for reason, count, example in plan.kinds_left_alone())
+    yield from (f"left alone {count:,}: {reason}, such as {example}" for reason, count, example in plan.kinds_left_alone())
     yield from ingest_problems(summary)
     counts = f"{summary.ingested:,} ingested, {plan.skipped:,} skipped"
     yield f"sources  {counts}, {len(plan.changed):,} changed, {len(summary.failures):,} failed"
     if summary.run_id is None:
-        yield f"nothing new to count ({summary.seconds:.1f} s)"
+        done = "nothing was counted" if plan.changed or summary.failures else "nothing new to count"
+        yield f"{done} ({summary.seconds:.1f} s)"
         return
     ignored = ", ".join(f"{count:,} {reason}" for reason, count in sorted(summary.ignored.items()))
     yield (

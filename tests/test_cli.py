@@ -177,7 +177,7 @@ class TestIngest:
         assert done.code == 0
         assert f"skipped {raw / 'twin.csv'}: the same content as {raw / 'flows.csv'}, which is counted" in done.err
         assert f"skipped {raw / 'empty.csv'}: it is empty" in done.err
-        assert f"left alone 1: named like what is still being written, as {raw / 'half.csv.part'}" in done.err
+        assert f"left alone 1: named like what is still being written, such as {raw / 'half.csv.part'}" in done.err
 
     def test_a_terminal_sees_a_progress_bar_and_a_file_does_not(self, folder, flowlog, monkeypatch):
         assert "\x1b" not in flowlog("ingest", "--store", "first").err
@@ -793,7 +793,7 @@ USAGE_ERRORS = [
     (["drop", "--before", "0"], "flowlog: the hour 0 must be positive"),
     (["drop", "--before", "20261124"], "flowlog: the hour 20261124 looks like a date: write 2026-11-24"),
     (["drop", "--before", "1795507200"], "looks like a time in seconds: that is the hour 498752"),
-    (["drop", "--before", "10"], "1970-01-01T10 is behind the newest hour, 1970-01-01T09, so that none of the 3 hours would be"),
+    (["drop", "--before", "10"], "1970-01-01T10 is after the newest hour, 1970-01-01T09, so that none of the 3 hours would be"),
     (["drop", "--before", "today", "--dry-run"], "none of the 3 hours would be left; --all"),
     (["forget", ""], "flowlog: an empty path"),
     (["verify", "data/raw"], "flowlog: raw files are read with --deep only"),

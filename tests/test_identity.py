@@ -427,8 +427,8 @@ class TestExclude:
             write(raw / name, rows(name, 2))
         done = flowlog("ingest", raw, "--store", store.locations.root, "--exclude", "old/*", "--exclude", "*.txt")
         assert done.code == 0
-        assert f"left alone 2: named by --exclude old/*, as {raw}/old/" in done.err
-        assert f"left alone 1: named by --exclude *.txt, as {raw / 'x.txt'}" in done.err
+        assert f"left alone 2: named by --exclude old/*, such as {raw}/old/" in done.err
+        assert f"left alone 1: named by --exclude *.txt, such as {raw / 'x.txt'}" in done.err
         assert sums(store) == {"a.csv": bits(2)}
 
     def test_a_pattern_that_matches_nothing_is_exit_code_2_and_makes_no_store(self, raw, tmp_path, flowlog):
