@@ -275,7 +275,7 @@ def query(
     if until is not None and (when or hour) is None:
         raise UsageError("--until ends a range that has no start: flowlog query WHEN --until WHEN")
     if as_json and output_format not in (None, "json"):
-        raise UsageError(f"--json is short for --format json, and stands against --format {output_format}")
+        raise UsageError(f"--json is short for --format json, and contradicts --format {output_format}")
     written_as = "json" if as_json else output_format or format_of(output)
     asked = "latest" if (given := hour if when is None else when) is None else given
     columns = None if by is None else [column.strip() for column in by.split(",")]
@@ -564,7 +564,9 @@ def serve(
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("pipeline"):
             raise
-        raise UsageError(f"there is no {error.name}; the service needs it: pip install 'flowlog[serve]'") from None
+        raise UsageError(
+            f"the service needs the package {error.name}, which the extra serve installs: pip install 'flowlog[serve]'"
+        ) from None
 
     allowed = tuple(allowed_host or ())
     options = ServeOptions(host, port, zero_bytes, max_body, flush_seconds, flush_bytes, token, allowed)

@@ -469,7 +469,7 @@ class TestUndoing:
         (folder / "more.csv").rename(folder / "archive" / "moved.csv")
         done = flowlog("verify", "--deep", "--json")
         assert (done.code, json.loads(done.out)["proof"]["unproved"]) == (0, [9])
-        assert f"not there any more: {folder / 'more.csv'}" in flowlog("verify", "--deep").err
+        assert f"missing raw file: {folder / 'more.csv'}" in flowlog("verify", "--deep").err
         done = flowlog("verify", "--deep", "archive/moved.csv", "--json")
         assert json.loads(done.out)["proof"] == {"hours": 3, "missing": [], "unproved": []}
 
@@ -485,7 +485,7 @@ class TestUndoing:
     def test_a_young_file_is_left_for_the_next_run(self, folder, flowlog):
         done = flowlog("ingest", "--min-age", 3600)
         assert done.code == 0
-        assert f"skipped {folder / 'data' / 'raw' / 'flows.csv'}: it was modified too short a time ago" in done.err
+        assert f"skipped {folder / 'data' / 'raw' / 'flows.csv'}: it was modified less than --min-age ago" in done.err
         assert flowlog("ingest", "--min-age", 0, "--json").code == 0
         assert len(FlowStore("data/store").runs()) == 1
 
@@ -773,8 +773,8 @@ USAGE_ERRORS = [
     (["query", "1", "--output", "nowhere/out.csv"], "flowlog: cannot write nowhere/out.csv: No such file or directory"),
     (["query", "1", "--output", ".", "--format", "csv"], "flowlog: cannot write .: Is a directory"),
     (["query", "1", "--output", f"{LONG}.csv"], f"flowlog: cannot write {LONG}.csv: File name too long"),
-    (["query", "1", "--output", "out.xlsx"], "the name out.xlsx says no format; end it in .parquet, .csv, .json, .jsonl, .ndjson, or"),
-    (["query", "1", "--output", "out"], "the name out says no format"),
+    (["query", "1", "--output", "out.xlsx"], "the name out.xlsx does not tell a format; end it in .parquet, .csv, .json, .jsonl, .ndjson, or"),
+    (["query", "1", "--output", "out"], "the name out does not tell a format"),
     (["query", "1", "--output", ""], "it is empty"),
     # stores
     *(([name, "--store", "nowhere"], "flowlog: there is no store in nowhere; `flowlog ingest --store nowhere` makes") for name in READING),
