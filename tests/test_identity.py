@@ -302,7 +302,7 @@ class TestFailing:
         assert (summary.run_id, summary.plan.skipped) == (None, 0)
 
     def test_of_equal_files_the_one_counts_whose_name_is_no_other_logs(self, raw, store):
-        line = {"ts": 3600.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "id.orig_p": 4, "id.resp_p": 5}
+        line = {"ts": 1762160400.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "id.orig_p": 4, "id.resp_p": 5}
         line |= {"proto": "tcp", "orig_ip_bytes": 3, "resp_ip_bytes": 4, "conn_state": "SF", "uid": "C1"}
         for name in ("a/open_conn.log", "b/conn.log", "c/conn.log"):
             write(raw / name, json.dumps(line) + "\n")
