@@ -431,9 +431,10 @@ def forget(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take counted files back: their hours are made anew from the other files that count there.
+    """Take counted files back, as if never counted.
 
-    The other files must still be where they were; if one is missing, nothing is changed.
+    Their hours are made anew from the other files that count there. These must still be where they were; if one is
+    missing, nothing is changed.
 
     \b
     Example:
@@ -544,9 +545,9 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Serve the store over HTTP: POST /flows counts records, GET /flows?hour=N has their sums.
+    """Serve the store over HTTP.
 
-    What is acknowledged is on disk. It is moved into the store's hours from time to time, and when the service ends.
+    POST /flows counts records, and GET /flows?hour=N gives their sums. A record that is acknowledged is on disk, and is moved into the store's hours from time to time, and when the service ends.
 
     \b
     Example:
