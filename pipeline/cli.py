@@ -97,7 +97,7 @@ def ingest(
         int | None,
         typer.Option(
             min=1,
-            help="Files read at once.  [default: one a processor, if the memory suffices]",
+            help="How many files are read at once.  [default: one a processor; fewer where the memory is short]",
             envvar="FLOWLOG_WORKERS",
             metavar="N",
         ),
@@ -135,7 +135,10 @@ def ingest(
     wait: WaitOption = 0,
     same_content: Annotated[
         Literal["skip", "count"],
-        typer.Option(help="A file whose content was counted from another path.", envvar="FLOWLOG_SAME_CONTENT"),
+        typer.Option(
+            help="What to do with a file whose content, or the start of it, was counted from another path.",
+            envvar="FLOWLOG_SAME_CONTENT",
+        ),
     ] = "skip",
     replace_changed: Annotated[
         bool,
@@ -158,7 +161,7 @@ def ingest(
     exclude: Annotated[
         list[str] | None,
         typer.Option(
-            help="Leave alone what is so named, by its name or its path in the folder that is read; may be repeated.",
+            help="Leave files and folders alone by their name, or by their path in the folder that is read; may be repeated.",
             envvar="FLOWLOG_EXCLUDE",
             metavar="GLOB",
         ),
@@ -248,13 +251,18 @@ def query(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Write to a file: .parquet, .csv, .json, .jsonl.", metavar="FILE", parser=parse_path),
+        typer.Option(
+            help="Write to a file; its name gives the format: .parquet, .csv, .json, .jsonl, .ndjson.",
+            metavar="FILE",
+            parser=parse_path,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
 ) -> None:
     """Read the totals of an hour, or of a range of hours.
 
-    JSON has the six fields of the flow record; the other formats also have `flows`, the number of records summed.
+    JSON and JSON Lines have the six fields of the flow record; the other formats also have `flows`, the number of
+    records summed.
 
     \b
     Example:
@@ -267,7 +275,7 @@ def query(
     if until is not None and (when or hour) is None:
         raise UsageError("--until ends a range that has no start: flowlog query WHEN --until WHEN")
     if as_json and output_format not in (None, "json"):
-        raise UsageError(f"--json is short for --format json, and stands against --format {output_format}")
+        raise UsageError(f"--json is short for --format json, and contradicts --format {output_format}")
     written_as = "json" if as_json else output_format or format_of(output)
     asked = "latest" if (given := hour if when is None else when) is None else given
     columns = None if by is None else [column.strip() for column in by.split(",")]
@@ -354,10 +362,10 @@ def runs(
 @_command()
 def rejects(
     store: StoreOption = DEFAULT_STORE,
-    run: Annotated[str | None, typer.Option(help="Only of this run.", metavar="RUN")] = None,
-    source: Annotated[str | None, typer.Option(help="Only of files whose path contains this.", metavar="TEXT")] = None,
-    reason: Annotated[str | None, typer.Option(help="Only if the field or the rule contains this.", metavar="TEXT")] = None,
-    by: Annotated[Grouping | None, typer.Option(help="Count them instead of listing them.")] = None,
+    run: Annotated[str | None, typer.Option(help="Only rows of this run.", metavar="RUN")] = None,
+    source: Annotated[str | None, typer.Option(help="Only rows of files whose path contains this.", metavar="TEXT")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only rows whose field or rule contains this.", metavar="TEXT")] = None,
+    by: Annotated[Grouping | None, typer.Option(help="Count the rejected rows instead of listing them.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the rows that were rejected, and why.
@@ -374,16 +382,18 @@ def rejects(
     if as_json:
         write_json_rows(tables)
     elif more := write_page(tables):
-        say([f"{more:,} more rows: --json has all, --by reason counts them, --run, --source and --reason find some"])
+        say([f"{more:,} more rows: --json has all, --by reason counts them, --run, --source and --reason choose among them"])
 
 
 @_command()
 def verify(
     raw: Annotated[
-        list[str] | None, typer.Argument(help="With --deep: where raw files may be that were moved.", metavar="RAW...")
+        list[str] | None, typer.Argument(help="With --deep: where to look for raw files that were moved.", metavar="RAW...")
     ] = None,
     store: StoreOption = DEFAULT_STORE,
-    deep: Annotated[bool, typer.Option("--deep", help="Also count the raw files again that are still there.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Count the raw files that are still there again, and compare.")
+    ] = False,
     wait: WaitOption = 0,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -421,9 +431,10 @@ def forget(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take counted files back: their hours are made anew from the other files that count there.
+    """Take counted files back, as if never counted.
 
-    The other files must still be where they were; if one is missing, nothing is changed.
+    Their hours are made anew from the other files that count there. These must still be where they were; if one is
+    missing, nothing is changed.
 
     \b
     Example:
@@ -450,7 +461,9 @@ def drop(
     ],
     store: StoreOption = DEFAULT_STORE,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be dropped, and change nothing.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="Drop also if no hour is left.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Allow a cut-off after the newest hour, which leaves no hour.")
+    ] = False,
     wait: WaitOption = 0,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -495,21 +508,26 @@ def serve(
         typer.Option(help="Whether a record may have 0 bytes in a direction.", envvar="FLOWLOG_ZERO_BYTES"),
     ] = "reject",
     max_body: Annotated[
-        int, typer.Option(min=1, help="The longest body of a request, in bytes.", envvar="FLOWLOG_MAX_BODY", metavar="BYTES")
+        int, typer.Option(min=1, help="The longest body of a request.", envvar="FLOWLOG_MAX_BODY", metavar="BYTES")
     ] = 32 << 20,
     flush_seconds: Annotated[
         float,
         typer.Option(
             callback=no_nan,
             min=0.1,
-            help="Move the log into flows when it is so old.",
+            help="Move the log into flows when its oldest request has waited this many seconds.",
             envvar="FLOWLOG_FLUSH_SECONDS",
             metavar="S",
         ),
     ] = 60,
     flush_bytes: Annotated[
         int,
-        typer.Option(min=1, help="Or when it is so long, in bytes.", envvar="FLOWLOG_FLUSH_BYTES", metavar="BYTES"),
+        typer.Option(
+            min=1,
+            help="Move the log into flows also when it has this many bytes.",
+            envvar="FLOWLOG_FLUSH_BYTES",
+            metavar="BYTES",
+        ),
     ] = 32 << 20,
     token: Annotated[
         str | None,
@@ -521,15 +539,15 @@ def serve(
     allowed_host: Annotated[
         list[str] | None,
         typer.Option(
-            help="A further name under which clients may ask, as in their Host header; may be repeated, * allows any.",
+            help="A further host name under which clients may reach the service; may be repeated, * allows any.",
             envvar="FLOWLOG_ALLOWED_HOST",
             metavar="NAME",
         ),
     ] = None,
 ) -> None:
-    """Serve the store over HTTP: POST /flows counts records, GET /flows?hour=N has their sums.
+    """Serve the store over HTTP.
 
-    What is acknowledged is on disk. It is moved into the store's hours from time to time, and when the service ends.
+    POST /flows counts records, and GET /flows?hour=N gives their sums. A record that is acknowledged is on disk, and is moved into the store's hours from time to time, and when the service ends.
 
     \b
     Example:
@@ -547,7 +565,9 @@ def serve(
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("pipeline"):
             raise
-        raise UsageError(f"there is no {error.name}; the service needs it: pip install 'flowlog[serve]'") from None
+        raise UsageError(
+            f"the service needs the package {error.name}, which the extra serve installs: pip install 'flowlog[serve]'"
+        ) from None
 
     allowed = tuple(allowed_host or ())
     options = ServeOptions(host, port, zero_bytes, max_body, flush_seconds, flush_bytes, token, allowed)

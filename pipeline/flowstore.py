@@ -58,7 +58,7 @@ class FlowStore:
             make = command_line("ingest", store=self.locations.root)
             raise UsageError(f"there is no store in {path}; `{make}` makes one")
         if is_other:
-            raise UsageError(f"the store {path} cannot be made: there is something else, and no folder")
+            raise UsageError(f"the store {path} cannot be made: something that is not a folder has its name")
 
     def _is_other_than_folder(self) -> bool:
         """Whether something that is no folder is where the store should be."""

@@ -67,7 +67,9 @@ def _load_apps(path: Path, digest: str | None) -> AppMap:
 
     apps = load_app_map(path)
     if digest_of_mapping(path) != digest:
-        raise UsageError(f"the mapping file {path} is not what it was; its names would no longer fit the totals")
+        raise UsageError(
+            f"the mapping file {path} has changed since files were counted with it; its names would no longer fit the totals"
+        )
     return apps
 
 

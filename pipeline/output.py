@@ -128,7 +128,7 @@ def format_of(target: Path | None) -> str:
         return _ENDINGS[target.suffix.lower()]
     except KeyError:
         raise UsageError(
-            f"the name {target} says no format; end it in {', '.join(_ENDINGS)}, or give --format {'|'.join(OUTPUT_FORMATS)}"
+            f"the name {target} does not tell a format; end it in {', '.join(_ENDINGS)}, or give --format {'|'.join(OUTPUT_FORMATS)}"
         ) from None
 
 

@@ -26,7 +26,7 @@ _MOST_COMPARED = 2000
 def ingest_problems(summary: IngestSummary) -> Iterator[str]:
     """The sources that did not count as they should have."""
     for source in summary.plan.changed:
-        yield f"changed {source.name}: {summary.plan.why_changed(source)}, and is not counted again"
+        yield f"changed {source.name}: {summary.plan.why_changed(source)}, and is not counted again; --replace-changed counts it as it is now"
     for failure in summary.failures:
         yield f"failed {failure.source}: {failure.error}"
 
@@ -34,17 +34,18 @@ def ingest_problems(summary: IngestSummary) -> Iterator[str]:
 def ingest_lines(summary: IngestSummary, store: Path) -> Iterator[str]:
     """All about a run."""
     plan = summary.plan
-    yield from (f"finished the run {run_id}, which was cut off behind its commit" for run_id in summary.recovered)
+    yield from (f"finished the run {run_id}, which was cut off after its commit" for run_id in summary.recovered)
     yield from (f"skipped {source.name}: the same content as {twin}, which is counted" for source, twin in plan.twins)
     yield from (f"skipped {source.name}: it is the start of {whole}, which is counted" for source, whole in plan.starts)
     yield from (f"skipped {source.name}: it is empty" for source in plan.empty)
-    yield from (f"skipped {source.name}: it was modified too short a time ago" for source in plan.young)
-    yield from (f"left alone {count:,}: {reason}, as {example}" for reason, count, example in plan.kinds_left_alone())
+    yield from (f"skipped {source.name}: it was modified less than --min-age ago" for source in plan.young)
+    yield from (f"left alone {count:,}: {reason}, such as {example}" for reason, count, example in plan.kinds_left_alone())
     yield from ingest_problems(summary)
     counts = f"{summary.ingested:,} ingested, {plan.skipped:,} skipped"
     yield f"sources  {counts}, {len(plan.changed):,} changed, {len(summary.failures):,} failed"
     if summary.run_id is None:
-        yield f"nothing new to count ({summary.seconds:.1f} s)"
+        done = "nothing was counted" if plan.changed or summary.failures else "nothing new to count"
+        yield f"{done} ({summary.seconds:.1f} s)"
         return
     ignored = ", ".join(f"{count:,} {reason}" for reason, count in sorted(summary.ignored.items()))
     yield (
@@ -72,9 +73,9 @@ def verify_lines(result: Verification) -> Iterator[str]:
     """All about a proof."""
     yield from verify_problems(result)
     if result.proof:
-        yield from (f"not there any more: {path}" for path in result.proof.missing)
+        yield from (f"missing raw file: {path}" for path in result.proof.missing)
         proved = f"{result.proof.hours:,} hours counted again from all their raw files"
-        yield f"{proved}, {len(result.proof.unproved):,} not, for want of a raw file"
+        yield f"{proved}, {len(result.proof.unproved):,} not, since a raw file of theirs is missing"
     counted = f"{result.runs:,} runs, {result.sources:,} sources, {result.hours:,} hours, {result.flows:,} flows"
     state = f"{len(result.problems):,} problems" if result.problems else "sound: every total is what was counted"
     yield f"{state} ({counted}, {result.bytes_tx:,} bytes sent, {result.bytes_rx:,} received)"

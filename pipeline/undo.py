@@ -53,7 +53,7 @@ def droppable(store: Locations, before: int, *, every: bool = True) -> list[int]
     gone = [hour for hour in hours if hour < before]
     if gone and len(gone) == len(hours) and not every:
         raise UsageError(
-            f"nothing is dropped: {hour_to_text(before)} is behind the newest hour, {hour_to_text(gone[-1])},"
+            f"nothing is dropped: {hour_to_text(before)} is after the newest hour, {hour_to_text(gone[-1])},"
             f" so that none of the {len(hours):,} hours would be left; --all (in Python every=True) drops them all the same"
         )
     return gone

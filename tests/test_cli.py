@@ -177,7 +177,7 @@ class TestIngest:
         assert done.code == 0
         assert f"skipped {raw / 'twin.csv'}: the same content as {raw / 'flows.csv'}, which is counted" in done.err
         assert f"skipped {raw / 'empty.csv'}: it is empty" in done.err
-        assert f"left alone 1: named like what is still being written, as {raw / 'half.csv.part'}" in done.err
+        assert f"left alone 1: named like what is still being written, such as {raw / 'half.csv.part'}" in done.err
 
     def test_a_terminal_sees_a_progress_bar_and_a_file_does_not(self, folder, flowlog, monkeypatch):
         assert "\x1b" not in flowlog("ingest", "--store", "first").err
@@ -469,7 +469,7 @@ class TestUndoing:
         (folder / "more.csv").rename(folder / "archive" / "moved.csv")
         done = flowlog("verify", "--deep", "--json")
         assert (done.code, json.loads(done.out)["proof"]["unproved"]) == (0, [9])
-        assert f"not there any more: {folder / 'more.csv'}" in flowlog("verify", "--deep").err
+        assert f"missing raw file: {folder / 'more.csv'}" in flowlog("verify", "--deep").err
         done = flowlog("verify", "--deep", "archive/moved.csv", "--json")
         assert json.loads(done.out)["proof"] == {"hours": 3, "missing": [], "unproved": []}
 
@@ -485,7 +485,7 @@ class TestUndoing:
     def test_a_young_file_is_left_for_the_next_run(self, folder, flowlog):
         done = flowlog("ingest", "--min-age", 3600)
         assert done.code == 0
-        assert f"skipped {folder / 'data' / 'raw' / 'flows.csv'}: it was modified too short a time ago" in done.err
+        assert f"skipped {folder / 'data' / 'raw' / 'flows.csv'}: it was modified less than --min-age ago" in done.err
         assert flowlog("ingest", "--min-age", 0, "--json").code == 0
         assert len(FlowStore("data/store").runs()) == 1
 
@@ -773,8 +773,8 @@ USAGE_ERRORS = [
     (["query", "1", "--output", "nowhere/out.csv"], "flowlog: cannot write nowhere/out.csv: No such file or directory"),
     (["query", "1", "--output", ".", "--format", "csv"], "flowlog: cannot write .: Is a directory"),
     (["query", "1", "--output", f"{LONG}.csv"], f"flowlog: cannot write {LONG}.csv: File name too long"),
-    (["query", "1", "--output", "out.xlsx"], "the name out.xlsx says no format; end it in .parquet, .csv, .json, .jsonl, .ndjson, or"),
-    (["query", "1", "--output", "out"], "the name out says no format"),
+    (["query", "1", "--output", "out.xlsx"], "the name out.xlsx does not tell a format; end it in .parquet, .csv, .json, .jsonl, .ndjson, or"),
+    (["query", "1", "--output", "out"], "the name out does not tell a format"),
     (["query", "1", "--output", ""], "it is empty"),
     # stores
     *(([name, "--store", "nowhere"], "flowlog: there is no store in nowhere; `flowlog ingest --store nowhere` makes") for name in READING),
@@ -793,7 +793,7 @@ USAGE_ERRORS = [
     (["drop", "--before", "0"], "flowlog: the hour 0 must be positive"),
     (["drop", "--before", "20261124"], "flowlog: the hour 20261124 looks like a date: write 2026-11-24"),
     (["drop", "--before", "1795507200"], "looks like a time in seconds: that is the hour 498752"),
-    (["drop", "--before", "10"], "1970-01-01T10 is behind the newest hour, 1970-01-01T09, so that none of the 3 hours would be"),
+    (["drop", "--before", "10"], "1970-01-01T10 is after the newest hour, 1970-01-01T09, so that none of the 3 hours would be"),
     (["drop", "--before", "today", "--dry-run"], "none of the 3 hours would be left; --all"),
     (["forget", ""], "flowlog: an empty path"),
     (["verify", "data/raw"], "flowlog: raw files are read with --deep only"),

@@ -69,7 +69,7 @@ def ingest(store, *paths, **options):
 
 def sums(store):
     """The bytes of each app, over all hours."""
-    rows = store.table(1, until=2**31 - 1).to_pylist() if store.hours() else []
+    rows = store.table(1, until=1_000_000).to_pylist() if store.hours() else []
     total = Counter()
     for row in rows:
         total[row["src_app"]] += row["bytes_tx"]
@@ -302,7 +302,7 @@ class TestFailing:
         assert (summary.run_id, summary.plan.skipped) == (None, 0)
 
     def test_of_equal_files_the_one_counts_whose_name_is_no_other_logs(self, raw, store):
-        line = {"ts": 3600.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "id.orig_p": 4, "id.resp_p": 5}
+        line = {"ts": 1762160400.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "id.orig_p": 4, "id.resp_p": 5}
         line |= {"proto": "tcp", "orig_ip_bytes": 3, "resp_ip_bytes": 4, "conn_state": "SF", "uid": "C1"}
         for name in ("a/open_conn.log", "b/conn.log", "c/conn.log"):
             write(raw / name, json.dumps(line) + "\n")
@@ -427,8 +427,8 @@ class TestExclude:
             write(raw / name, rows(name, 2))
         done = flowlog("ingest", raw, "--store", store.locations.root, "--exclude", "old/*", "--exclude", "*.txt")
         assert done.code == 0
-        assert f"left alone 2: named by --exclude old/*, as {raw}/old/" in done.err
-        assert f"left alone 1: named by --exclude *.txt, as {raw / 'x.txt'}" in done.err
+        assert f"left alone 2: named by --exclude old/*, such as {raw}/old/" in done.err
+        assert f"left alone 1: named by --exclude *.txt, such as {raw / 'x.txt'}" in done.err
         assert sums(store) == {"a.csv": bits(2)}
 
     def test_a_pattern_that_matches_nothing_is_exit_code_2_and_makes_no_store(self, raw, tmp_path, flowlog):

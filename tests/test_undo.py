@@ -127,7 +127,7 @@ class TestForgetting:
         ingest([str(raw)], store, IngestOptions(apps=apps))
         apps.write_text("cidr,app\n10.0.0.0/8,outside\n")
         interpretation._load_apps.cache_clear()  # this process still knows what it was; the next one will not
-        with pytest.raises(UsageError, match=r"apps\.csv is not what it was"):
+        with pytest.raises(UsageError, match=r"apps\.csv has changed since files were counted with it"):
             forget(store, [str(raw / "a.log")])
 
     def test_an_unknown_source_is_an_error(self, store, raw):

@@ -140,7 +140,7 @@ def _headers(block: TextBlock) -> Iterator[int]:
         elif sum(hyphened(cell) in FIELDS for cell in line.split()) > 2:
             number = block.first_line + block.data.count(b"\n", 0, start)
             raise UnreadableSource(
-                f"line {number}: a header is glued to a record; give the files that were joined one by one"
+                f"line {number}: a header is glued to a record; ingest the files that were joined here one by one"
             )
 
 

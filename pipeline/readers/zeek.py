@@ -156,7 +156,7 @@ def _refuse_glued(lines: TextBlock) -> None:
     if b"#" in lines.data and (found := _GLUED.search(lines.data)):
         number = lines.first_line + lines.data.count(b"\n", 0, found.start())
         raise UnreadableSource(
-            f"line {number}: {found[0].decode()} is glued to the end of a line; give the files that were joined one by one"
+            f"line {number}: {found[0].decode()} is glued to the end of a line; ingest the files that were joined here one by one"
         )
 
 

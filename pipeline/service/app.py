@@ -160,7 +160,10 @@ class App:
                 name = name_of(authority)
                 if name is None:
                     raise refused(400, "The Host header must be a host, or host:port", closes=True)
-                raise refused(421, f"The service is not asked as {name!r} here; --allowed-host {name} lets it be")
+                raise refused(
+                    421,
+                    f"The service does not answer to the name {name!r}; its option --allowed-host {name} allows this name",
+                )
         origin = request.headers.get(b"origin")
         if origin is not None and not self._hosts.allows_origin(origin, request.host):
             raise refused(403, "The service does not answer to pages of this origin")

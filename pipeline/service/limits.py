@@ -1,4 +1,6 @@
-"""What the service lets anybody take of its machine. Each limit stands here, with its reason; `docs/security.md` has them as a table.
+"""What a client may take of the service's machine. Each limit of HTTP stands here, with its reason.
+
+`docs/security.md` has all limits as a table; those of records stand in `records`, those of the log in `log` and `mover`.
 
 Together they keep the process below 1 GiB whatever is sent: about 200 MiB of libraries, the two budgets, what one body
 and one move into `flows/` take for a moment, and for each connection a head, a small body and a small answer.

@@ -147,7 +147,9 @@ def _recovered(store: FlowStore) -> Iterator[Segment]:
             try:
                 records = read_lines(logged.data)
             except msgspec.DecodeError as error:
-                raise StoreDamaged(str(store.locations.segment(name)), f"its records are none: {error}") from error
+                raise StoreDamaged(
+                    str(store.locations.segment(name)), f"it has lines that are not records: {error}"
+                ) from error
             segment.add(logged.data, len(records), bytes_by_hour(records), logged.mark)
         if segment.size:
             _logger.info("found %d acknowledged records in %s", segment.records, name)

@@ -140,7 +140,7 @@ class TestHeadersInTheMiddle:
 
     @pytest.mark.parametrize("mark", ["", "\ufeff"])
     def test_one_that_is_glued_to_a_record_is_refused(self, mark):
-        with pytest.raises(UnreadableSource, match="line 2: a header is glued to a record; give the files"):
+        with pytest.raises(UnreadableSource, match="line 2: a header is glued to a record; ingest the files"):
             read(self.TWO[0].rstrip("\n") + mark + self.TWO[1])
 
     def test_a_header_that_lacks_a_column_is_refused_wherever_it_stands(self):

@@ -151,7 +151,9 @@ class TestCsvOfSpreadsheets:
     @pytest.mark.parametrize("header", [HEADER, TURNED, TURNED.replace(",", ", "), '"' + TURNED.replace(",", '","') + '"'])
     def test_a_second_header_is_refused(self, mark, glued, header):
         text = f"{mark}{self.HEADER}\n1,a,b,v,100,7" + "\n" * (not glued) + f"{mark}{header}\n1,a,b,v,7,100\n"
-        with pytest.raises(UnreadableSource, match=f"line {3 - glued}: a second header; give the files that were joined"):
+        with pytest.raises(
+            UnreadableSource, match=f"line {3 - glued}: a second header; ingest the files that were joined here"
+        ):
             read(text)
 
     def test_a_name_that_is_a_column_s_is_no_header(self):

@@ -354,7 +354,7 @@ def _refuse_second_header(batch: Batch, block: CsvBlock, columns: Sequence[Colum
     for reject in batch.rejects:
         cells = {cell.strip(' \t\r\n"') for cell in block.line(reject.row).decode("utf-8", "replace").split(",")}
         if 2 * len(names & cells) > len(names):
-            raise UnreadableSource(f"line {reject.row}: a second header; give the files that were joined one by one")
+            raise UnreadableSource(f"line {reject.row}: a second header; ingest the files that were joined here one by one")
 
 
 def _split_header(block: CsvBlock) -> tuple[bytes, CsvBlock] | None:
