@@ -73,7 +73,7 @@ class ServeOptions:
             raise UsageError("the token must be visible ASCII characters; is a variable of the shell not set?")
 
 
-def serve(path: Path, options: ServeOptions, told_to_end: threading.Event) -> None:
+def serve(path: Path, options: ServeOptions, told_to_end: threading.Event | None = None) -> None:
     """Serves a store until SIGINT or SIGTERM, and then moves what is in its log.
 
     Args:
@@ -93,7 +93,7 @@ def serve(path: Path, options: ServeOptions, told_to_end: threading.Event) -> No
         if options.token is None and not _is_loopback(listener):
             _logger.warning("anybody who reaches %s can read and write: set --token, or FLOWLOG_TOKEN", _url(listener))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(store, options, listener, told_to_end))
+            runner.run(_serve(store, options, listener, told_to_end or threading.Event()))
 
 
 async def _serve(store: FlowStore, options: ServeOptions, listener: socket.socket, told_to_end: threading.Event) -> None:
