@@ -31,7 +31,7 @@ LAYERS = [
     ["service"],
     ["flowstore", "progress"],
     ["ingest", "run", "query", "verify", "undo", "output"],
-    ["counting", "tally", "recount", "staging", "rejects", "audit", "plan"],
+    ["counting", "tally", "recount", "staging", "rejects", "audit", "plan", "distinct_hours"],
     ["sources", "content", "ledger", "store", "interpretation", "aggregation", "merging", "validation", "readers"],
     ["kernel"],
     ["schema", "errors", "hours", "resources", "shell", "values"],

@@ -242,7 +242,11 @@ def test_zstd_that_begins_with_a_skippable_frame(desk):
     assert (desk.ingest(), desk.sums()) == (0, BOTH)
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b""), bz2.compress(b""), frame(""), b"\n\n \n", gzip.compress(b"\n")])
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(b""), bz2.compress(b""), frame(""), b"\n\n \n", gzip.compress(b"\n")],
+    ids=["gzip", "bzip2", "zstd", "blank lines", "a packed blank line"],
+)
 def test_a_file_of_nothing_is_skipped_as_empty(desk, content):
     desk.put("x.gz", content)
     assert (desk.ingest(), desk.rows()) == (0, [])

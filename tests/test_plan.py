@@ -46,8 +46,8 @@ def plan_of(tmp_path, *raw, counted=(), **options):
     """The plan for some raw paths in a store that has counted some sources."""
     store = Locations(tmp_path / "store")
     store.runs.mkdir(parents=True, exist_ok=True)
-    run = RunRecord("run-1", "", "", list(counted))
-    store.record_of("run-1").write_bytes(run.to_json())
+    run = RunRecord("00000001", "", "", list(counted))
+    store.record_of("00000001").write_bytes(run.to_json())
     with open_index(store) as index:
         return plan(find(raw), index, **options)
 

@@ -185,7 +185,7 @@ class TestStreaming:
     def test_they_are_written_and_read_some_at_a_time_however_they_came(self, tmp_path, monkeypatch):
         monkeypatch.setattr(partitions, "_REJECT_ROWS", 4)
         few = ["a,b,v,-1,1,1"] * 3
-        ingest_records(tmp_path, *few, *few, *few)
+        ingest_records(tmp_path, "a,b,v,1,1,1", *few, *few, *few)
         store = FlowStore(tmp_path / "store").locations
         tables = list(each_reject(store))
         assert [table.num_rows for table in tables] == [4, 4, 1]
@@ -198,13 +198,13 @@ class TestStreaming:
         assert pq.read_metadata(tmp_path / "rejects.parquet").num_row_groups == 1
 
     def test_long_ones_are_cut_with_a_note_of_their_length(self, ingested):
-        (found,) = find_rejects(ingested("a,b,v," + "9" * 10_000 + ",1,1").locations).to_pylist()
+        (found,) = find_rejects(ingested("a,b,v,1,1,1", "a,b,v," + "9" * 10_000 + ",1,1").locations).to_pylist()
         assert found["value"] == "9" * 256 + "… (10,000 bytes)"
         assert found["raw"] == "a,b,v," + "9" * 4090 + "… (10,010 bytes)"
 
     def test_a_table_shows_a_page_and_says_how_many_more_there_are(self, flowlog, tmp_path, monkeypatch):
         monkeypatch.setattr(output, "PAGE_ROWS", 2)
-        ingest_records(tmp_path, *["a,b,v,-1,1,1"] * 5)
+        ingest_records(tmp_path, "a,b,v,1,1,1", *["a,b,v,-1,1,1"] * 5)
         shown = flowlog("rejects", "--store", str(tmp_path / "store"))
         assert shown.out.count("\n") == 3
         assert shown.err.startswith("3 more rows: --json has all")

@@ -212,6 +212,8 @@ def detect(head: Head, formats: Sequence[Format], otherwise: Format | None = Non
             raise UnknownFormat(foreign, advice)
     if otherwise and otherwise.container is head.container and b"\0" not in head.data:
         return otherwise
+    if head.is_named:
+        raise UnknownFormat(_described(head), "the format that --format names is not written so; leave out --format")
     raise UnknownFormat(_described(head), "name the format with --format if you know it to be one that flowlog reads")
 
 

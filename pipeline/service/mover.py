@@ -95,7 +95,7 @@ class Mover:
         return self._pending.size + self._log.waiting > size
 
     def trouble(self) -> str | None:
-        """What is wrong, as anybody may read it; None if nothing is. In any thread."""
+        """What is wrong, as anybody may read it; None if nothing is."""
         if damaged := self._store.locations.damaged_files():
             names = ", ".join(path.name for path in damaged)
             return (

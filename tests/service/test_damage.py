@@ -209,6 +209,7 @@ def test_json_of_verify_has_what_waits(service):
     service.post([record()] * 3)
     done = flowlog("verify", "--store", service.store.locations.root, "--json")
     assert (done.returncode, json.loads(done.stdout)["waiting"]) == (0, 3)
+    done = flowlog("verify", "--store", service.store.locations.root)
     assert "3 acknowledged records wait in the service's log" in done.stderr
     service.move()
     assert service.store.verify().waiting == 0
