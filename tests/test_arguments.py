@@ -60,7 +60,7 @@ def arguments(command, parameter, value):
 @pytest.mark.parametrize(("command", "parameter"), PARAMETERS)
 def test_a_name_that_leads_nowhere_is_a_sentence(folder, flowlog, monkeypatch, command, parameter, value):
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(server, "serve", lambda path, _: FlowStore(path, create=True))  # it would not end
+    monkeypatch.setattr(server, "serve", lambda path, *_: FlowStore(path, create=True))  # it would not end
     done = flowlog(*arguments(command, parameter, value))
     assert done.code != 1
     if parameter.metavar in PATHS and value != "circ*":
@@ -86,7 +86,7 @@ def test_a_name_that_leads_nowhere_is_a_sentence(folder, flowlog, monkeypatch, c
         ),
         (
             ["ingest", "flows.csv", "--store", "flows.csv"],
-            "flowlog: the store flows.csv cannot be made: there is something else",
+            "flowlog: the store flows.csv cannot be made: something that is not a folder has its name",
         ),
         (["hours", "--store", "circle"], "flowlog: cannot look at the store circle: Too many levels of symbolic"),
         (["hours", "--store", "flows.csv"], "flowlog: there is no store in flows.csv"),

@@ -307,7 +307,7 @@ class TestAccounting:
         assert find_rejects(store).column("row").to_pylist() == list(range(2, 3002))
 
     def test_totals_that_outgrow_the_memory_give_the_same_files(self, tmp_path, raw, monkeypatch):
-        monkeypatch.setattr(resources, "_LEAST_FOR_TOTALS", 0)
+        monkeypatch.setattr(resources, "_LEAST_TABLE", 0)
         for name in "abc":
             write(raw, f"{name}.csv", *(f"{i % 7 + 1},{name}-{i % 50},bar,v,{i},1" for i in range(400)))
         roomy, narrow = Locations(tmp_path / "roomy"), Locations(tmp_path / "narrow")

@@ -67,7 +67,7 @@ class ServeOptions:
 
     def __post_init__(self) -> None:
         for name in self.allowed_hosts:
-            if name != ANY and (":" in name.rpartition("]")[2] or name_of(name.encode()) is None):
+            if name != ANY and (":" in name.rpartition("]")[2] or name_of(name.encode(errors="surrogateescape")) is None):
                 raise UsageError(f"the allowed host {name!r} must be a name or an address, without a port, or '*'")
         if self.token is not None and not (self.token.isascii() and self.token.isprintable() and self.token.strip()):
             raise UsageError("the token must be visible ASCII characters; is a variable of the shell not set?")

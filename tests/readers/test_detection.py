@@ -168,7 +168,7 @@ def test_what_is_not_read_is_refused_by_name(data, found):
     ids=["plain", "gzip", "bzip2", "zstd"],
 )
 def test_nothing_and_blank_lines_are_said_to_be_empty(option, text, pack):
-    with pytest.raises(EmptySource, match="the file is empty"):
+    with pytest.raises(EmptySource, match="it is empty"):
         format_of(pack(text), option=option)
 
 

@@ -148,13 +148,13 @@ class TestAStoreOfVersion1:
 
 class TestNumbers:
     def test_a_run_is_found_by_its_number_with_and_without_zeros(self, ingested):
-        store = ingested("a,b,v,-1,2,3")
+        store = ingested("a,b,v,-1,2,3", "a,b,v,1,2,3")
         for run in ("1", "00000001", "0001"):
             assert store.rejects(run=run).num_rows == 1
 
     @pytest.mark.parametrize("run", ["2", "0", "", "x", "1.0", "-1", "../runs/00000001", "100000001"])
     def test_what_is_no_runs_number_is_refused(self, ingested, run):
-        store = ingested("a,b,v,-1,2,3")
+        store = ingested("a,b,v,-1,2,3", "a,b,v,1,2,3")
         with pytest.raises(UsageError, match="there is no run"):
             store.rejects(run=run)
 

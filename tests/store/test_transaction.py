@@ -119,14 +119,14 @@ def test_all_is_durable_before_the_commit_is_and_again_before_the_run_is_over(st
     monkeypatch.setattr(os, "fsync", syncing)
     monkeypatch.setattr(os, "link", lambda source, target: (steps.append(("link", str(target))), link(source, target)))
     monkeypatch.setattr(os, "replace", lambda source, target: (steps.append(("move", str(target))), rename(source, target)))
-    with Transaction(store, "run-1") as transaction:
+    with Transaction(store, LastRun()) as transaction:
         for hour in range(1, count + 1):
             transaction.stage(store.partition(hour), lambda path: path.write_text("new"))
         transaction.commit(b"{}")
-    commit = steps.index(("link", str(store.record_of("run-1"))))
+    commit = steps.index(("link", str(store.record_of(transaction.run_id))))
     for hour in range(1, count + 1):
         final = store.partition(hour)
-        assert ("sync", str(store.staged("run-1", final))) in steps[:commit]
+        assert ("sync", str(store.staged(transaction.attempt, final))) in steps[:commit]
         assert ("sync", str(final.parent)) in steps[steps.index(("move", str(final))) :]
     assert {kind for kind, _ in steps[:commit]} == {"sync"}
 

@@ -180,10 +180,11 @@ class TestInspection:
 
     def test_what_is_in_flows_already_does_not_wait(self, store):
         name = write(store, request(1))
-        wal.note_move(store, name, "run-1")
+        attempt = "00000001-0123456789abcdef"
+        wal.note_move(store, name, attempt)
         assert wal.inspect(store).waiting == 1
         store.runs.mkdir()
-        store.record_of("run-1").touch()
+        write_record(store.record_of("00000001"), {"attempt": attempt, "run_id": "00000001"})
         assert wal.inspect(store).waiting == 0
 
     def test_a_write_that_is_under_way_is_no_problem(self, store):
