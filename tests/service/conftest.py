@@ -5,7 +5,7 @@ import http.client
 import json
 import threading
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -153,7 +153,8 @@ def running(folder, bound=None, **options):
                 yield service
         finally:
             if service.server:
-                service.loop.call_soon_threadsafe(service.server.stop)
+                with suppress(RuntimeError):  # its loop is closed: the test has ended it
+                    service.loop.call_soon_threadsafe(service.server.stop)
             thread.join(60)
     if failed:
         raise failed[0]
