@@ -178,7 +178,10 @@ class TestParquet:
     def test_a_column_of_too_many_bytes_in_a_row_group_is_refused_before_it_is_read(self, store, tmp_path):
         parquet_of(tmp_path / "a.parquet", pa.array(["x" * 10_000_000] * 20), use_dictionary=False)
         result = measured(tmp_path / "a.parquet", store)
-        assert "row group 0 has 190 MiB in the column src_app, at most 128 MiB are read" in result["failures"][0]["error"]
+        assert (
+            "row group 0 has 190 MiB in 20 rows; at most 512 MiB, and 4 MiB a row, are read"
+            in result["failures"][0]["error"]
+        )
         assert result["peak_mib"] < 350
 
     def test_a_footer_of_many_megabytes_is_refused_before_it_is_read(self, store, tmp_path):

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import UnreadableSource
-from pipeline.readers.blocks import raw_text
+from pipeline.readers.blocks import MAX_LINE_BYTES, raw_text
 from pipeline.readers.interface import Batch, Fault, Mask
 from pipeline.readers.syntax.cells import (
     NOT_EXACT,
@@ -34,8 +34,8 @@ from pipeline.values import MAX_VALUE_BYTES, shortened
 
 #: So many rows are read at once, or as many as have so many bytes in the file once it is unpacked.
 _BATCH_ROWS, _BATCH_BYTES = 131_072, 8 << 20
-#: The most bytes of a column in a row group, unpacked: six million addresses without a dictionary. Arrow takes four times as many.
-_MAX_CHUNK_BYTES = 128 << 20
+#: The most bytes of a row group, unpacked: Arrow takes several times as many of a column that is read.
+_MAX_GROUP_BYTES = 512 << 20
 #: The longest footer; a hundred bytes a column and row group. And how many bytes end a file: the footer's length, and "PAR1".
 _MAX_FOOTER_BYTES, _FOOTER_END = 16 << 20, 8
 _SPOOL_BYTES = 64 << 20
@@ -78,7 +78,7 @@ def read_parquet(
         file = pq.ParquetFile(seekable, page_checksum_verification=True, pre_buffer=False, read_dictionary=text)
         first = 1
         for group in range(file.num_row_groups):
-            rows = _rows_at_once(file.metadata.row_group(group), group, [field.name for field in fields])
+            rows = _rows_at_once(file.metadata.row_group(group), group)
             for record_batch in file.iter_batches(rows, [group], [field.name for field in fields], use_threads=False):
                 table = pa.table(record_batch).select([field.name for field in fields])
                 batch = _batch(table, first, wanted, null_texts)
@@ -109,21 +109,21 @@ def _schema_of(seekable: BinaryIO) -> pa.Schema:
     return pq.read_schema(seekable)
 
 
-def _rows_at_once(group: Any, number: int, names: Sequence[str]) -> int:
+def _rows_at_once(group: Any, number: int) -> int:
     """How many rows of a row group are read at once, by the bytes that its footer names.
 
+    Not by those of the columns that are wanted: to ask the footer of a damaged file for a column ends the process in Arrow 26.
+
     Raises:
-        UnreadableSource: A column's bytes are too many: how they lie among its rows nobody knows.
+        UnreadableSource: The bytes are too many: how they lie among the rows nobody knows.
     """
-    chunks = [group.column(i) for i in range(group.num_columns)]
-    sizes = {chunk.path_in_schema: chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in names}
-    for name, size in sizes.items():
-        if size > _MAX_CHUNK_BYTES:
-            most = f"at most {_MAX_CHUNK_BYTES >> 20} MiB are read"
-            raise UnreadableSource(
-                f"row group {number} has {size >> 20} MiB in the column {name}, {most}: write smaller row groups"
-            )
-    return max(1, min(_BATCH_ROWS, _BATCH_BYTES * group.num_rows // max(1, sum(sizes.values()))))
+    size = group.total_byte_size
+    if size > min(_MAX_GROUP_BYTES, max(1, group.num_rows) * MAX_LINE_BYTES):
+        most = f"at most {_MAX_GROUP_BYTES >> 20} MiB, and {MAX_LINE_BYTES >> 20} MiB a row, are read"
+        raise UnreadableSource(
+            f"row group {number} has {size >> 20} MiB in {group.num_rows:,} rows; {most}: write smaller row groups"
+        )
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES * group.num_rows // max(1, size)))
 
 
 @contextmanager
