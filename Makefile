@@ -45,6 +45,7 @@ lint: .venv/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: .venv/.bench
 	$(BIN)/python -m benchmarks $(BENCH)

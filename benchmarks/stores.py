@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from pipeline import FlowStore
-from pipeline.ledger import RunRecord, open_index
-from pipeline.store.locations import Locations, run_id_of
+from pipeline.store.chain import LastRun, checksum_of
+from pipeline.store.index import open_index
+from pipeline.store.layout import Locations, run_id_of
+from pipeline.store.ledger import RunRecord
 from pipeline.store.lock import locked
-from pipeline.store.records import LastRun, checksum_of
 
 
 def hourly(raw: str, store: str) -> None:

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.flowstore import FlowStore
-    from pipeline.ingest import IngestOptions
-    from pipeline.query import Query
+    from pipeline.jobs.ingest import IngestOptions
+    from pipeline.query.query import Query
 
 __all__ = ["FlowStore", "IngestOptions", "Query", "__version__"]
 
-_HOMES = {"FlowStore": "pipeline.flowstore", "IngestOptions": "pipeline.ingest", "Query": "pipeline.query"}
+_HOMES = {"FlowStore": "pipeline.flowstore", "IngestOptions": "pipeline.jobs.ingest", "Query": "pipeline.query.query"}
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from pipeline.values import version  # seldom asked for
+        from pipeline.scalars import version  # seldom asked for
 
         return version()
     if name in _HOMES:

@@ -12,9 +12,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from pipeline.hours import is_span
 from pipeline.output import standard_output
-from pipeline.shell import STORE_VARIABLE
+from pipeline.scalars import STORE_VARIABLE, is_span
 
 
 class Command(TyperCommand):

@@ -17,9 +17,8 @@ import typer
 
 from pipeline.arguments import Command, Group, JsonOption, QuietOption, StoreOption, WaitOption, no_nan, parse_path
 from pipeline.errors import FlowlogError, UsageError
-from pipeline.hours import hour_to_text
 from pipeline.output import say, text_table, write_object, write_text
-from pipeline.shell import DEFAULT_STORE
+from pipeline.scalars import DEFAULT_STORE, hour_to_text
 
 if TYPE_CHECKING:
     from pipeline.flowstore import FlowStore
@@ -175,10 +174,11 @@ def ingest(
     Example:
       flowlog ingest /var/log/flows '/mnt/s3/AWSLogs/**/*.log.gz' --apps apps.csv --json
     """
+    from pipeline.counting.resources import keep_freed_memory
     from pipeline.flowstore import FlowStore
-    from pipeline.ingest import IngestOptions
+    from pipeline.jobs.ingest import IngestOptions
     from pipeline.reporting import ingest_lines, ingest_problems
-    from pipeline.resources import keep_freed_memory, parse_size
+    from pipeline.scalars import parse_size
 
     options = IngestOptions(
         format=raw_format,
@@ -375,7 +375,7 @@ def rejects(
       flowlog rejects --by reason
     """
     from pipeline.output import write_json_rows, write_page
-    from pipeline.rejects import rejects_by
+    from pipeline.query.rejects import rejects_by
 
     found = _open(store).each_reject(run, source, reason)
     tables = iter([rejects_by(found, by)]) if by else found
@@ -409,8 +409,8 @@ def verify(
     opened = _open(store, without=() if deep else ("pandas",))
     if raw and not deep:
         raise UsageError("raw files are read with --deep only")
+    from pipeline.jobs.verify import DeepOptions
     from pipeline.reporting import verify_lines, verify_problems
-    from pipeline.verify import DeepOptions
 
     result = opened.verify(wait, DeepOptions(tuple(raw or ())) if deep else None)
     say(verify_problems(result) if quiet or as_json else verify_lines(result))

@@ -10,22 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
-from pipeline.hours import LAST_HOUR, SECONDS_PER_HOUR, HourRange, When, hours_of
-from pipeline.shell import command_line
-from pipeline.store.locations import Locations
-from pipeline.store.records import check_version
+from pipeline.scalars import LAST_HOUR, SECONDS_PER_HOUR, HourRange, When, command_line, hours_of
+from pipeline.store.chain import check_version
+from pipeline.store.layout import Locations
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from pipeline.counting import Progress
-    from pipeline.ingest import IngestOptions, IngestSummary
-    from pipeline.ledger import RunRecord
-    from pipeline.query import Wanted
+    from pipeline.counting.count import Progress
+    from pipeline.jobs.ingest import IngestOptions, IngestSummary
+    from pipeline.jobs.undo import UndoSummary
+    from pipeline.jobs.verify import DeepOptions, Verification
+    from pipeline.query.query import Wanted
+    from pipeline.store.ledger import RunRecord
     from pipeline.store.partitions import PartitionSummary
-    from pipeline.undo import UndoSummary
-    from pipeline.verify import DeepOptions, Verification
 
 
 class FlowStore:
@@ -103,7 +102,7 @@ class FlowStore:
             UsageError: The question cannot be answered; the message lists all that is wrong with it.
             StoreDamaged: A file of the store cannot be read.
         """
-        from pipeline.query import Query, run_query  # an ingest that finds nothing new does without Arrow
+        from pipeline.query.query import Query, run_query  # an ingest that finds nothing new does without Arrow
 
         asked = self.hours_of(hour, until)
         chosen: dict[str, Any] = {} if by is None else {"by": (by,) if isinstance(by, str) else tuple(by)}
@@ -143,7 +142,7 @@ class FlowStore:
 
     def runs(self) -> list[RunRecord]:
         """The committed runs, oldest first, each with its sources."""
-        from pipeline.ledger import read_runs  # a query needs no ledger
+        from pipeline.store.ledger import read_runs  # a query needs no ledger
 
         return list(read_runs(self.locations))
 
@@ -155,7 +154,7 @@ class FlowStore:
             source: Only of sources whose path contains this text.
             reason: Only those whose field or rule contains this text.
         """
-        from pipeline.rejects import find_rejects  # a query needs no rejects
+        from pipeline.query.rejects import find_rejects  # a query needs no rejects
 
         return find_rejects(self.locations, run, source, reason)
 
@@ -163,7 +162,7 @@ class FlowStore:
         self, run: str | None = None, source: str | None = None, reason: str | None = None
     ) -> Iterator[pa.Table]:
         """The same, some thousands at a time: all together may be more than the memory holds."""
-        from pipeline.rejects import each_reject  # as above
+        from pipeline.query.rejects import each_reject  # as above
 
         return each_reject(self.locations, run, source, reason)
 
@@ -174,7 +173,7 @@ class FlowStore:
             wait_seconds: How long to wait for a run that holds the store.
             deep: Also counts the raw files again that are still there.
         """
-        from pipeline.verify import verify  # a query needs no proof
+        from pipeline.jobs.verify import verify  # a query needs no proof
 
         return verify(self.locations, wait_seconds, deep)
 
@@ -189,13 +188,13 @@ class FlowStore:
 
         `of_log` is for the service, as `ingest.ingest` tells.
         """
-        from pipeline.ingest import ingest  # a query needs neither readers nor validation
+        from pipeline.jobs.ingest import ingest  # a query needs neither readers nor validation
 
         return ingest(raw, self.locations, options, progress, of_log)
 
     def forget(self, sources: Sequence[str], wait_seconds: float = 0) -> UndoSummary:
         """Takes sources back: makes their hours anew from the raw files of the others that count there."""
-        from pipeline.undo import forget  # a query undoes nothing
+        from pipeline.jobs.undo import forget  # a query undoes nothing
 
         return forget(self.locations, sources, wait_seconds=wait_seconds)
 
@@ -210,19 +209,19 @@ class FlowStore:
         Raises:
             UsageError: No hour would be left.
         """
-        from pipeline.undo import drop  # a query undoes nothing
+        from pipeline.jobs.undo import drop  # a query undoes nothing
 
         return drop(self.locations, self.hours_of(before).first, wait_seconds, every=every)
 
     def droppable(self, before: When, *, every: bool = False) -> list[PartitionSummary]:
         """The hours that `drop` would drop, each in short; nothing is changed."""
-        from pipeline.undo import droppable  # as above
+        from pipeline.jobs.undo import droppable  # as above
 
         return self._in_short(droppable(self.locations, self.hours_of(before).first, every=every))
 
     def sources_of(self, hours: Sequence[int], most: int) -> list[str] | None:
         """The paths of the sources that were counted into some hours, dropped or not; None if these are more than `most`."""
-        from pipeline.undo import sources_of  # as above
+        from pipeline.jobs.undo import sources_of  # as above
 
         return sources_of(self.locations, hours, most)
 

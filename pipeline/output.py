@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from unicodedata import combining, east_asian_width
 
 from pipeline.errors import UsageError
-from pipeline.hours import hour_to_text
+from pipeline.scalars import hour_to_text
 
 if TYPE_CHECKING:
     import pyarrow as pa

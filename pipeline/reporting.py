@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import FlowlogError
-from pipeline.hours import HourRange, hour_to_text
-from pipeline.shell import command_line
+from pipeline.scalars import HourRange, command_line, hour_to_text
 
 if TYPE_CHECKING:
     from pipeline.flowstore import FlowStore
-    from pipeline.ingest import IngestSummary
+    from pipeline.jobs.ingest import IngestSummary
+    from pipeline.jobs.undo import UndoSummary
+    from pipeline.jobs.verify import Verification
     from pipeline.store.partitions import PartitionSummary
-    from pipeline.undo import UndoSummary
-    from pipeline.verify import Verification
 
 #: So many files are named in a command; more would fill the screen.
 _MOST_NAMED = 8
@@ -143,7 +142,7 @@ def _unknown_names(store: FlowStore, asked: HourRange, filters: dict[str, Sequen
     """For each text of a filter that no row passes, the names that are most like it."""
     from difflib import get_close_matches  # only where nothing was found
 
-    from pipeline.query import FILTERS  # imports Arrow, which an ingest that finds nothing new does without
+    from pipeline.query.query import FILTERS  # imports Arrow, which an ingest that finds nothing new does without
 
     lines = []
     for name, texts in filters.items():

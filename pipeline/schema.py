@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
-from pipeline.hours import LAST_HOUR
+from pipeline.scalars import LAST_HOUR
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from hypothesis import settings
 
 from pipeline.cli import main
 from pipeline.flowstore import FlowStore
-from pipeline.ingest import IngestOptions
+from pipeline.jobs.ingest import IngestOptions
 
 settings.register_profile("flowlog", deadline=None)  # how long an example takes is the machine's business
 settings.register_profile("soak", deadline=None, max_examples=2000)

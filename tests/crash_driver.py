@@ -20,16 +20,15 @@ from pathlib import Path
 import pandas as pd  # noqa: F401 - see conftest.py
 import pyarrow.parquet as pq
 
-import pipeline.validation  # noqa: F401 - paid once, before the forks
-from pipeline import staging
 from pipeline.errors import UsageError
-from pipeline.ingest import IngestOptions, ingest
-from pipeline.ledger import read_runs
-from pipeline.rejects import find_rejects
+from pipeline.jobs import staging
+from pipeline.jobs.ingest import IngestOptions, ingest
+from pipeline.jobs.undo import drop, forget
+from pipeline.jobs.verify import verify
+from pipeline.query.rejects import find_rejects
 from pipeline.schema import PARTITION_SCHEMA, flow_schema
-from pipeline.store.locations import Locations
-from pipeline.undo import drop, forget
-from pipeline.verify import verify
+from pipeline.store.layout import Locations
+from pipeline.store.ledger import read_runs
 
 #: The operations that change something on disk, or make it durable.
 STEPS = ("fsync", "link", "mkdir", "rename", "replace", "rmdir", "unlink")

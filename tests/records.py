@@ -6,11 +6,11 @@ import duckdb
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from pipeline.aggregation import sums_of
-from pipeline.merging import sort_totals
+from pipeline.counting.totals import sums_of
+from pipeline.query.sums import sort_totals
 from pipeline.schema import FLOW_SCHEMA, TOTALS_SCHEMA
+from pipeline.store.chain import checksum_of, seal
 from pipeline.store.partitions import write_partition
-from pipeline.store.records import checksum_of, seal
 
 NAMES = TOTALS_SCHEMA.names
 

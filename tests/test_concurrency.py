@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import StoreLocked
-from pipeline.ingest import ingest
-from pipeline.query import Query, run_query
-from pipeline.store.locations import Locations
+from pipeline.jobs.ingest import ingest
+from pipeline.jobs.verify import verify
+from pipeline.query.query import Query, run_query
+from pipeline.store.layout import Locations
 from pipeline.store.lock import locked
-from pipeline.verify import verify
 
 ROOT = Path(__file__).parents[1]
 HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ingest import ingest
-from pipeline.store.locations import Locations
+from pipeline.jobs.ingest import ingest
+from pipeline.store.layout import Locations
 
 ROOT = Path(__file__).parent.parent
 HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"

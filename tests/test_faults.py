@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import staging
 from pipeline.errors import StoreError, StoreUnpublished, StoreUnwritable
-from pipeline.ingest import IngestOptions, ingest
-from pipeline.ledger import read_runs
-from pipeline.query import Query, run_query
-from pipeline.rejects import find_rejects
-from pipeline.store.locations import Locations
-from pipeline.undo import drop
-from pipeline.verify import verify
+from pipeline.jobs import staging
+from pipeline.jobs.ingest import IngestOptions, ingest
+from pipeline.jobs.undo import drop
+from pipeline.jobs.verify import verify
+from pipeline.query.query import Query, run_query
+from pipeline.query.rejects import find_rejects
+from pipeline.store.layout import Locations
+from pipeline.store.ledger import read_runs
 
 HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
 #: What changes something on disk or makes it durable. Clearing the staging folder away is not among them: a failure there

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.ingest import IngestOptions, ingest
-from pipeline.query import Query, run_query
-from pipeline.readers.syntax.cells import Column, Kind
-from pipeline.readers.syntax.parquet import read_parquet
-from pipeline.rejects import find_rejects
-from pipeline.store.locations import Locations
-from pipeline.verify import verify
+from pipeline.jobs.ingest import IngestOptions, ingest
+from pipeline.jobs.verify import verify
+from pipeline.query.query import Query, run_query
+from pipeline.query.rejects import find_rejects
+from pipeline.store.layout import Locations
+from pipeline.syntax.cells import Column, Kind
+from pipeline.syntax.parquet import read_parquet
 
 ROOT = Path(__file__).parents[1]
 HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import content
+from pipeline.counting import content
+from pipeline.counting.sources import Source
 from pipeline.errors import StrictRunStopped
 from pipeline.flowstore import FlowStore
-from pipeline.ingest import IngestOptions
-from pipeline.plan import _KEPT_BYTES
-from pipeline.sources import Source
-from pipeline.verify import DeepOptions
+from pipeline.jobs.ingest import IngestOptions
+from pipeline.jobs.plan import _KEPT_BYTES
+from pipeline.jobs.verify import DeepOptions
 
 HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
 ZEEK = (
@@ -209,7 +209,7 @@ class TestRotation:
 
     def test_contents_for_which_there_is_no_room_are_read_again(self, raw, store, monkeypatch):
         assert _KEPT_BYTES
-        monkeypatch.setattr("pipeline.plan._KEPT_BYTES", 0)
+        monkeypatch.setattr("pipeline.jobs.plan._KEPT_BYTES", 0)
         for i in range(5):
             write(raw / f"{i}.csv.gz", rows(f"app-{i}", 9), ".gz")
         assert ingest(store, raw).ingested == 5
@@ -340,7 +340,7 @@ class TestFailing:
         assert ingest(store, raw).ingested == 1
 
     def test_so_does_one_of_several_batches_and_one_of_which_some_rows_are_left_out(self, raw, store, monkeypatch):
-        monkeypatch.setattr("pipeline.counting._ROWS_AT_ONCE", 1)  # each batch is validated alone
+        monkeypatch.setattr("pipeline.counting.count._ROWS_AT_ONCE", 1)  # each batch is validated alone
         write(raw / "a.csv", HEADER + f"x,a,b,v,1,1,{'-' * 5000}\n" * 2000)
         line = "2 1 eni-1 10.0.0.1 10.0.0.2 40000 443 6 1 {} 3600 3660 {} OK\n"
         write(raw / "b.log", line.format(1, "REJECT") + line.format("x", "ACCEPT"))

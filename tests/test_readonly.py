@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import verify as verifying
 from pipeline.errors import StoreLocked, StoreUnreadable
 from pipeline.flowstore import FlowStore
+from pipeline.jobs import verify as verifying
 from pipeline.store.lock import locked, unchanged
 from tests.conftest import ingest_records
 

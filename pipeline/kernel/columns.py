@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.kernel.library import Column, KernelMemory, check, kernel
-from pipeline.kernel.names import Names
+from pipeline.kernel.texts import Names
 from pipeline.schema import CODED_TEXT
 
 #: What the kernel reads -> its number in kernel.h.

@@ -1,5 +1,5 @@
 /* Delimited text without quotes: finds the cells of each line, and reads those that are wanted in the same pass. */
-#include "names.h"
+#include "texts.h"
 #include "numbers.h"
 
 #include <stdlib.h>

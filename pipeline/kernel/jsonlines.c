@@ -1,7 +1,7 @@
 /* JSON Lines whose objects are plain: texts without escapes, whole numbers, decimals, true, false and null, one level
  * deep. Everything else is odd: escapes, nested values, exponents, a wanted key that is there twice, a cell of another type
  * than its column's. */
-#include "names.h"
+#include "texts.h"
 #include "numbers.h"
 
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  *
  * Rows are added a few at a time: first all their slots are fetched from memory, then all the rows that these point
  * to, then they are summed. The waits for memory, which is where a big table's time goes, so overlap. */
-#include "names.h"
+#include "texts.h"
 
 #include <stdlib.h>
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.errors import SumOverflow
 from pipeline.kernel.library import OVERFLOW, KernelMemory, check, kernel
-from pipeline.kernel.names import Names, address_of
+from pipeline.kernel.texts import Names, address_of
 from pipeline.schema import COUNT, KEY, SUMS
 
 Number = TypeVar("Number", np.int32, np.int64)

@@ -21,6 +21,7 @@ from pipeline.flowstore import FlowStore
 from pipeline.schema import ZeroBytes
 from pipeline.service import limits, metrics, openapi
 from pipeline.service.answers import Answers
+from pipeline.service.body import MAX_HOURS, MAX_RECORDS, Checker, Problem, TooManyRecords, Unfit, to_lines
 from pipeline.service.budget import Budget
 from pipeline.service.heads import Request as HttpRequest
 from pipeline.service.hosts import Hosts, name_of
@@ -28,12 +29,11 @@ from pipeline.service.log import Log, Request
 from pipeline.service.metrics import Metric
 from pipeline.service.mover import RETRY_SECONDS, Mover
 from pipeline.service.pending import Pending, bytes_by_hour
-from pipeline.service.records import MAX_HOURS, MAX_RECORDS, Checker, Problem, TooManyRecords, Unfit, to_lines
 from pipeline.service.refusals import Refused, refused
 from pipeline.service.totals import Additions, Question, additions, parse_question, totals_of
-from pipeline.store.keys import KEPT_SECONDS, Keys
 from pipeline.store.partitions import summarise_partition
-from pipeline.store.wal import Mark, digest_of, seal
+from pipeline.wal.idempotency import KEPT_SECONDS, Keys
+from pipeline.wal.segments import Mark, digest_of, seal
 
 #: How much log may wait to be moved, in `--flush-bytes`, before a POST must wait, and then is refused: what bounds memory
 #: and disk while another run holds the store, or records come faster than they can be moved.

@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pipeline.schema import ZeroBytes
+from pipeline.service.body import MAX_HOURS
 from pipeline.service.pending import Pending, Segment
-from pipeline.service.records import MAX_HOURS
-from pipeline.store.locations import Locations
-from pipeline.store.wal import Mark, Writer, remove
+from pipeline.store.layout import Locations
+from pipeline.wal.segments import Mark, Writer, remove
 
 #: The most hours that a segment has: a move holds the store's lock while it writes each, and must end soon.
 MAX_SEGMENT_HOURS = 4 * MAX_HOURS

@@ -17,16 +17,17 @@ from contextlib import suppress
 
 from pipeline.errors import FlowlogError, StoreDamaged
 from pipeline.flowstore import FlowStore
-from pipeline.ingest import IngestOptions
-from pipeline.ledger import RunRecord, read_run
+from pipeline.jobs.ingest import IngestOptions
 from pipeline.service.log import Log
 from pipeline.service.pending import Pending, Segment
-from pipeline.store import files, wal
-from pipeline.store.keys import Keys
-from pipeline.store.locations import Locations
+from pipeline.store import files
+from pipeline.store.chain import is_committed
+from pipeline.store.layout import Locations
+from pipeline.store.ledger import RunRecord, read_run
 from pipeline.store.lock import locked
-from pipeline.store.records import is_committed
 from pipeline.store.transaction import recover
+from pipeline.wal import segments
+from pipeline.wal.idempotency import Keys
 
 _logger = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ class Mover:
         else:
             self._count(segment)
         self._keys.keep(segment.keys)
-        wal.remove(locations, segment.name)
+        segments.remove(locations, segment.name)
 
     def _count(self, segment: Segment) -> None:
         locations = self._store.locations
@@ -197,14 +198,14 @@ class Mover:
         def note(run: RunRecord) -> None:
             if run.sources[0].digest != segment.digest:
                 raise StoreDamaged(str(path), "what was read of it is not what was acknowledged")
-            wal.note_move(locations, segment.name, run.attempt)
+            segments.note_move(locations, segment.name, run.attempt)
             segment.attempt = run.attempt
 
         options = IngestOptions(
             format="json",
             workers=1,
             strict=True,  # a record that the service took and the schema does not is a bug: stop, and lose nothing
-            zero_bytes=wal.zero_bytes_of(segment.name),
+            zero_bytes=segments.zero_bytes_of(segment.name),
             wait_seconds=LOCK_SECONDS,
         )
         _make_anew_if_damaged(locations, segment)
@@ -223,7 +224,7 @@ def _make_anew_if_damaged(locations: Locations, segment: Segment) -> None:
         return
     _logger.error("the disk has damaged or lost %s; it is made anew from memory, and nothing is lost", path)
     with files.writing(path):
-        wal.replace(locations, path, b"".join(segment.requests))
+        segments.replace(locations, path, b"".join(segment.requests))
 
 
 def find_move(locations: Locations, name: str) -> str | None:

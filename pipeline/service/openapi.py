@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.scalars import INT64_MAX
 from pipeline.schema import FIELDS, MAX_NAME_LENGTH, PARTITION_ORDER, Field, ZeroBytes, minimum_of
-from pipeline.service.records import MAX_RECORDS, NAMES
-from pipeline.values import INT64_MAX
+from pipeline.service.body import MAX_RECORDS, NAMES
 
 _EXAMPLE = {"src_app": "foo", "dest_app": "bar", "vpc_id": "vpc-0", "bytes_tx": 100, "bytes_rx": 300, "hour": 1}
 _BEARER = "bearer"

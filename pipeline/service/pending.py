@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.service.records import read_lines
-from pipeline.store.files import new_digest
-from pipeline.store.locations import Locations
+from pipeline.identity import new_digest
+from pipeline.scalars import INT64_MAX
+from pipeline.service.body import read_lines
+from pipeline.store.layout import Locations
 from pipeline.store.partitions import summarise_partition
-from pipeline.store.wal import Mark, is_moved
-from pipeline.values import INT64_MAX
+from pipeline.wal.segments import Mark, is_moved
 
 #: (src_app, dest_app, vpc_id): what tells the totals of one hour apart.
 Key = tuple[str, str, str]

@@ -16,10 +16,10 @@ from itertools import islice
 import msgspec
 import pyarrow as pa
 
-from pipeline.readers.syntax.jsonobjects import integer_of
+from pipeline.scalars import is_utf8
 from pipeline.schema import FIELDS, MAX_NAME_LENGTH, Field, ZeroBytes, minimum_of, rule_of_maximum, rule_of_minimum
 from pipeline.service import limits
-from pipeline.values import is_utf8
+from pipeline.syntax.jsonobjects import integer_of
 
 #: The contract's order: in it the first problem of a record is looked for, and an answer's fields stand.
 NAMES = ("src_app", "dest_app", "vpc_id", "bytes_tx", "bytes_rx", "hour")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from pipeline.service.records import Problem
+from pipeline.service.body import Problem
 
 _PLAIN = b"text/plain; charset=utf-8"
 _PROBLEM_JSON = b"application/problem+json"

@@ -24,17 +24,17 @@ from pipeline.output import printable
 from pipeline.schema import ZeroBytes, flow_schema
 from pipeline.service import limits
 from pipeline.service.app import MAX_PENDING, App
+from pipeline.service.body import read_lines
 from pipeline.service.connection import Connection
 from pipeline.service.hosts import ANY, Hosts, name_of
 from pipeline.service.limits import REQUEST_SECONDS
 from pipeline.service.log import Log
 from pipeline.service.mover import Mover, find_move
 from pipeline.service.pending import Pending, Segment, bytes_by_hour
-from pipeline.service.records import read_lines
-from pipeline.store import wal
-from pipeline.store.keys import Keys
-from pipeline.store.locations import Locations
+from pipeline.store.layout import Locations
 from pipeline.store.lock import served
+from pipeline.wal import segments
+from pipeline.wal.idempotency import Keys
 
 _logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ async def opened(store: FlowStore, options: ServeOptions, listener: socket.socke
     log = Log(store.locations, options.zero_bytes, pending)
     keys = Keys(store.locations)
     keys.go_on_from(pending.newest_key)
-    for problem in wal.put_aside_problems(store.locations):
+    for problem in segments.put_aside_problems(store.locations):
         _logger.error("%s", problem)
     mover = Mover(store, log, pending, keys, options.flush_seconds, options.flush_bytes)
     moving = asyncio.create_task(mover.run())
@@ -143,7 +143,7 @@ def _recovered(store: FlowStore) -> Iterator[Segment]:
     moves = _known_moves(store.locations)
     for name in store.locations.segments():
         segment = Segment(name, time.monotonic(), attempt=moves.get(name))
-        for logged in wal.mend(store.locations, name).requests:
+        for logged in segments.mend(store.locations, name).requests:
             try:
                 records = read_lines(logged.data)
             except msgspec.DecodeError as error:
@@ -158,13 +158,13 @@ def _recovered(store: FlowStore) -> Iterator[Segment]:
 
 def _known_moves(store: Locations) -> dict[str, str]:
     """The attempt to commit a run that was to move each segment, by the notes; where one of these is damaged, by the ledger."""
-    moves = wal.noted_moves(store)
+    moves = segments.noted_moves(store)
     if not moves.is_damaged:
         return moves.attempts
     _logger.error("%s is damaged; the ledger tells what was moved, and the file is made anew", store.moves)
     found = {name: moves.attempts.get(name) or find_move(store, name) for name in store.segments()}
     attempts = {name: attempt for name, attempt in found.items() if attempt is not None}
-    wal.note_moves(store, attempts)
+    segments.note_moves(store, attempts)
     return attempts
 
 

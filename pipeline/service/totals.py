@@ -19,12 +19,12 @@ import msgspec
 import pyarrow as pa
 
 from pipeline.flowstore import FlowStore
-from pipeline.merging import literally
-from pipeline.query import Query, run_query
+from pipeline.query.query import Query, run_query
+from pipeline.query.sums import literally
+from pipeline.scalars import INT64_MAX, is_utf8
 from pipeline.schema import PARTITION_ORDER, SUMS
+from pipeline.service.body import NAMES, Problem, Unfit
 from pipeline.service.pending import Key, Pending, Segment, Sums
-from pipeline.service.records import NAMES, Problem, Unfit
-from pipeline.values import INT64_MAX, is_utf8
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _FILTERS = PARTITION_ORDER

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import FlowlogError, StoreDamaged, StoreUnreadable, StoreUnwritable, UsageError
+from pipeline.identity import new_digest
 
 if TYPE_CHECKING:
-    import xxhash
+    pass
 
 _HASH_BLOCK = 1 << 16  # beyond twice this, the C library maps memory for each read
 
@@ -163,20 +164,6 @@ def sync_all(paths: Collection[Path]) -> None:
     with ThreadPoolExecutor(_SYNCED_AT_ONCE) as pool:
         for _ in pool.map(sync, paths):
             pass
-
-
-def new_digest() -> xxhash.xxh3_128:
-    """What takes a digest piece by piece."""
-    import xxhash  # a query takes no digest
-
-    return xxhash.xxh3_128()
-
-
-def digest_of_bytes(data: bytes) -> str:
-    """XXH3-128 of some bytes, in hexadecimal."""
-    import xxhash  # as above
-
-    return xxhash.xxh3_128_hexdigest(data)
 
 
 def digest(path: Path) -> str:

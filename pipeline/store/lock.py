@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipeline.errors import StoreError, StoreLocked, StoreServed, StoreUnwritable
 from pipeline.store import files
-from pipeline.store.locations import Locations
+from pipeline.store.layout import Locations
 
 _POLL_SECONDS = 0.1
 

@@ -20,7 +20,7 @@ from pyarrow._parquet import ParquetReader
 from pipeline.errors import StoreDamaged
 from pipeline.schema import COUNT, PARTITION_ORDER, PARTITION_SCHEMA, REJECT_SCHEMA, SUMS, TOTALS_SCHEMA, coded
 from pipeline.store import files
-from pipeline.store.locations import Locations
+from pipeline.store.layout import Locations
 
 #: Rows in a row group: what a reader that wants one app may skip.
 _ROW_GROUP_ROWS = 131_072

@@ -21,8 +21,8 @@ from typing import Self
 
 from pipeline.errors import StoreOvertaken, StoreUnpublished, StoreUnwritable
 from pipeline.store import files
-from pipeline.store.locations import Locations, run_id_of, run_id_of_attempt
-from pipeline.store.records import LastRun, is_committed
+from pipeline.store.chain import LastRun, is_committed
+from pipeline.store.layout import Locations, run_id_of, run_id_of_attempt
 
 #: The end of the name of an empty file that stands for a file to be removed.
 _REMOVED = ".removed"

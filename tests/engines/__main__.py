@@ -107,7 +107,7 @@ def ask(engine: Engine, folder: Path, flows: Path) -> list[list[int]]:
 
 def make_store(folder: Path) -> FlowStore:
     """A store of the sample, and of an hour with names that fill more than one dictionary and sums near the largest."""
-    from pipeline.ingest import IngestOptions
+    from pipeline.jobs.ingest import IngestOptions
 
     root = Path(__file__).parents[2] / "data"
     many = folder / "many.csv"

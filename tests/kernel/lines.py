@@ -8,11 +8,12 @@ from functools import partial
 from hypothesis import strategies as st
 
 from pipeline.kernel.columns import JsonLines, ParsedLines
-from pipeline.readers.blocks import TextBlock
-from pipeline.readers.interface import Batch, Reject
-from pipeline.readers.syntax import jsonlines
-from pipeline.readers.syntax.cells import Column, Kind
-from pipeline.readers.syntax.delimited import CSV, CsvBlock, DelimitedParser, Dialect
+from pipeline.syntax import jsonlines
+from pipeline.syntax.batch import Batch, Reject
+from pipeline.syntax.blocks import TextBlock
+from pipeline.syntax.cells import Column, Kind
+from pipeline.syntax.csvrecords import CsvBlock
+from pipeline.syntax.delimited import CSV, DelimitedParser, Dialect
 
 Lines = st.SearchStrategy[bytes]
 

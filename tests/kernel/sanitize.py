@@ -13,7 +13,7 @@ from pipeline.errors import SumOverflow
 from pipeline.kernel.columns import count_lines, has_four, lines_from
 from pipeline.kernel.jsonvalues import Between, split_json
 from pipeline.kernel.library import kernel
-from pipeline.kernel.names import Names
+from pipeline.kernel.texts import Names
 from pipeline.kernel.totals import SortedTotals, Totals
 from pipeline.schema import coded
 from tests.kernel.lines import DIALECTS, NAMES, NOT_UTF8, ODD_VALUES, TIMES, Delimited, Json, cases, repeated_objects

@@ -12,11 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.kernel.columns import DelimitedLines, JsonLines, count_lines, has_four, lines_from
-from pipeline.readers.blocks import TextBlock
-from pipeline.readers.interface import Batch
-from pipeline.readers.syntax.cells import Column, Kind
-from pipeline.readers.syntax.delimited import CSV, DelimitedParser, Dialect
 from pipeline.schema import CODED_TEXT
+from pipeline.syntax.batch import Batch
+from pipeline.syntax.blocks import TextBlock
+from pipeline.syntax.cells import Column, Kind
+from pipeline.syntax.delimited import CSV, DelimitedParser, Dialect
+from tests.formats.helpers import gather
 from tests.kernel.lines import (
     COLUMNS,
     DIALECTS,
@@ -34,7 +35,6 @@ from tests.kernel.lines import (
     delimited,
     repeated_objects,
 )
-from tests.readers.helpers import gather
 
 
 def bitwise(cell):

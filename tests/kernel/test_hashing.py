@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.kernel.library import kernel
-from pipeline.kernel.names import Names
+from pipeline.kernel.texts import Names
 from pipeline.kernel.totals import Totals
 from tests.records import flows_of
 

@@ -10,9 +10,9 @@ import re
 import pytest
 
 import pipeline.kernel
-from pipeline.aggregation import HourlyTotals
+from pipeline.counting.totals import HourlyTotals
 from pipeline.kernel.columns import DelimitedLines, JsonLines, LineParser
-from pipeline.kernel.names import Names
+from pipeline.kernel.texts import Names
 from pipeline.kernel.totals import SortedTotals, Totals, TotalsByHour
 from pipeline.schema import CODED_TEXT
 from tests.records import flows_of

@@ -26,10 +26,8 @@ from pathlib import Path
 
 import pandas as pd  # noqa: F401 - see tests/conftest.py
 
-import pipeline.recount
-import pipeline.validation  # noqa: F401 - paid once, before the forks
 from pipeline.flowstore import FlowStore
-from pipeline.ingest import IngestOptions, ingest
+from pipeline.jobs.ingest import IngestOptions, ingest
 from pipeline.schema import flow_schema
 from pipeline.service.server import ServeOptions, serve
 

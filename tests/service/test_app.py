@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline.service import limits, records
+from pipeline.service import body, limits
 from tests.service.conftest import EXAMPLE, JSON, record, running, wait_until
 
 
@@ -44,7 +44,7 @@ class TestTheExample:
 
     def test_the_six_fields_stand_in_the_contracts_order(self, service):
         service.post(EXAMPLE)
-        assert [list(total) for total in service.get(hour=1)] == [list(records.NAMES)] * 2
+        assert [list(total) for total in service.get(hour=1)] == [list(body.NAMES)] * 2
 
 
 class TestPost:
@@ -158,7 +158,7 @@ class TestLimits:
         assert answers.endswith(b"\r\n\r\nok\n")
 
     def test_413_for_too_many_records(self, shared, monkeypatch):
-        monkeypatch.setattr(records, "MAX_RECORDS", 2)
+        monkeypatch.setattr(body, "MAX_RECORDS", 2)
         assert shared.post([record(104)] * 3).status == 413
         assert shared.get(hour=104) == []
 

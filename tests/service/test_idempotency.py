@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from pipeline.store.keys import KEPT_SECONDS
+from pipeline.wal.idempotency import KEPT_SECONDS
 from tests.service.conftest import record, running
 from tests.service.test_log import disk  # noqa: F401 - a fixture
 

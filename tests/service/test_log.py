@@ -7,18 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline.store import wal
+from pipeline.wal import segments
 from tests.service.conftest import EXAMPLE, record, running, wait_until
 
 
-def segments(service):
+def segment_paths(service):
     store = service.store.locations
     return [store.segment(name) for name in store.segments()]
 
 
 def logged(service):
     """The records that are in the log's files."""
-    lines = [line for path in segments(service) for line in path.read_bytes().splitlines()]
+    lines = [line for path in segment_paths(service) for line in path.read_bytes().splitlines()]
     return [{name: value for name, value in json.loads(line).items() if name != "request"} for line in lines]
 
 
@@ -31,7 +31,7 @@ class Disk:
         self.gate = threading.Event()
         self.gate.set()
         self.waiting = threading.Event()
-        append, cut, init = wal.Writer.append, wal.Writer.cut, wal.Writer.__init__
+        append, cut, init = segments.Writer.append, segments.Writer.cut, segments.Writer.__init__
 
         def appending(writer, data):
             self.waiting.set()
@@ -54,9 +54,9 @@ class Disk:
                 raise self.error
             init(writer, *arguments)
 
-        monkeypatch.setattr(wal.Writer, "append", appending)
-        monkeypatch.setattr(wal.Writer, "cut", cutting)
-        monkeypatch.setattr(wal.Writer, "__init__", making)
+        monkeypatch.setattr(segments.Writer, "append", appending)
+        monkeypatch.setattr(segments.Writer, "cut", cutting)
+        monkeypatch.setattr(segments.Writer, "__init__", making)
 
 
 @pytest.fixture
@@ -77,11 +77,11 @@ class TestDurability:
         sync = os.fsync
         monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(os.fstat(descriptor).st_size), sync(descriptor)))
         service.post(EXAMPLE)
-        assert synced[-1] == segments(service)[0].stat().st_size
+        assert synced[-1] == segment_paths(service)[0].stat().st_size
 
     def test_a_refused_request_leaves_nothing(self, service):
         assert service.post([record(), record(hour=0)]).status == 400
-        assert segments(service) == []
+        assert segment_paths(service) == []
 
     def test_what_comes_in_meanwhile_shares_one_sync(self, service, disk):
         disk.gate.clear()
@@ -134,7 +134,7 @@ class TestABrokenDisk:
         service.move()
         assert service.ask("GET", "/healthz").status == 200
         assert service.get(hour=1) == [record()]
-        assert segments(service) == []
+        assert segment_paths(service) == []
 
     def test_a_key_whose_records_were_not_written_is_not_used_up(self, service, disk):
         disk.error = NO_SPACE
@@ -146,7 +146,7 @@ class TestABrokenDisk:
 
     def test_a_bug_is_500_and_the_service_goes_on(self, service, monkeypatch, caplog):
         with monkeypatch.context() as patch:
-            patch.setattr(wal.Writer, "append", lambda writer, data: 1 / 0)
+            patch.setattr(segments.Writer, "append", lambda writer, data: 1 / 0)
             assert service.post([record()]).status == 500
         assert "ZeroDivisionError" in caplog.text
         assert service.post([record()]).status == 200
@@ -158,7 +158,7 @@ class TestRestart:
         with running(tmp_path / "store", flush_seconds=3600) as service:
             service.post(EXAMPLE)
             service.post([record(7)], Idempotency_Key="k")
-            (path,) = segments(service)
+            (path,) = segment_paths(service)
             content = path.read_bytes()
         fresh = tmp_path / "fresh"
         (fresh / "wal").mkdir(parents=True)
@@ -166,19 +166,19 @@ class TestRestart:
         monkeypatch.setattr("pipeline.service.mover.Mover._move_all", lambda self: _nothing())
         with running(fresh, flush_seconds=3600) as service:
             assert [total["hour"] for total in service.get(hour=1, until=10)] == [1, 1, 2, 2, 7]
-            assert segments(service)[0].read_bytes() == content
+            assert segment_paths(service)[0].read_bytes() == content
             assert service.post([record(7)], Idempotency_Key="k").status == 200
             assert service.get(hour=7) == [record(7)]
         monkeypatch.undo()
         with running(fresh):
             pass
         assert service.store.verify().flows == 6
-        assert segments(service) == []
+        assert segment_paths(service) == []
 
     def test_a_log_that_was_written_with_zeros_is_moved_by_a_service_that_refuses_them(self, tmp_path, monkeypatch):
         with running(tmp_path / "store", flush_seconds=3600, zero_bytes="accept") as service:
             assert service.post([record(bytes_tx=0)]).status == 200
-            (path,) = segments(service)
+            (path,) = segment_paths(service)
             content = path.read_bytes()
         fresh = tmp_path / "fresh"
         (fresh / "wal").mkdir(parents=True)

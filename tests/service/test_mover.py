@@ -12,7 +12,7 @@ import pytest
 import xxhash
 
 from pipeline.flowstore import FlowStore
-from pipeline.ingest import IngestOptions, ingest
+from pipeline.jobs.ingest import IngestOptions, ingest
 from pipeline.service import app, log, mover
 from pipeline.store.lock import locked
 from tests.service.conftest import EXAMPLE, record, running, wait_until

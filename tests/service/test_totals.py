@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from pipeline.errors import StoreUnpublished
-from pipeline.ingest import IngestOptions, ingest
+from pipeline.jobs.ingest import IngestOptions, ingest
 from pipeline.service import mover
 from pipeline.service.totals import parse_question
 from pipeline.store import transaction

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.ingest import ingest
-from pipeline.store.locations import Locations
+from pipeline.jobs.ingest import ingest
+from pipeline.store.layout import Locations
 from tests.service.conftest import record, running
 
 PAGE = (Path(__file__).parents[2] / "docs" / "store-format.md").read_text()

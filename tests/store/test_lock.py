@@ -9,7 +9,7 @@ import time
 import pytest
 
 from pipeline.errors import StoreLocked, StoreUnwritable
-from pipeline.store.locations import Locations
+from pipeline.store.layout import Locations
 from pipeline.store.lock import locked
 
 HOLD = """

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import StoreDamaged
-from pipeline.merging import sort_totals
+from pipeline.query.sums import sort_totals
+from pipeline.scalars import INT64_MAX
 from pipeline.schema import PARTITION_SCHEMA, REJECT_SCHEMA, TOTALS_SCHEMA
-from pipeline.store.locations import Locations
+from pipeline.store.layout import Locations
 from pipeline.store.partitions import (
     PartitionSummary,
     count_rejects,
@@ -22,7 +23,6 @@ from pipeline.store.partitions import (
     summarise_partition,
     write_rejects,
 )
-from pipeline.values import INT64_MAX
 from tests.records import write_totals
 
 ROW = {"hour": 5, "src_app": "a", "dest_app": "b", "vpc_id": "v", "bytes_tx": 1, "bytes_rx": 2, "flows": 3}

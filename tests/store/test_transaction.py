@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.errors import StoreDamaged, StoreOvertaken, StoreUnpublished, StoreUnwritable
 from pipeline.store import files
-from pipeline.store.locations import Locations
-from pipeline.store.records import LastRun, seal
+from pipeline.store.chain import LastRun, seal
+from pipeline.store.layout import Locations
 from pipeline.store.transaction import Transaction, recover
 
 RUN = "00000001"

@@ -1,0 +1,288 @@
+"""What identifies a source: its content, unpacked, whatever it is called and however it is packed.
+
+Two sources are one if the digests of their contents agree. One is the start of another if the other's first bytes, as
+many as the one has, have its digest. To ask that of all that was ever counted, each content keeps its head: the digest
+of its first 0, 64, 128, 256, … or 65,536 bytes, of as many of them as it has. Whatever starts with a content, or equals
+it, has its head among the digests of its own first 0, 64, 128, … bytes. So a few digests of a file's start tell with
+which contents it must be compared, and mostly there are none.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import xxhash
+
+from pipeline import identity
+from pipeline.errors import UnreadableSource
+from pipeline.identity import Content
+from pipeline.store import files
+
+if TYPE_CHECKING:
+    from pipeline.counting.sources import Source
+
+#: Of so many first bytes a digest is taken. It is a short one, as it only proposes: that of the whole content decides.
+_HEAD_SIZES = (0, *(1 << k for k in range(6, 17)))
+_HEAD_MOST = _HEAD_SIZES[-1]
+_BLOCK = 1 << 18
+#: Files up to this size are read in one go, and so is their content, up to a size of its own.
+SMALL_BYTES, _SMALL_CONTENT = 1 << 18, 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A content in memory.
+
+    Attributes:
+        data: All its bytes.
+        content: What identifies it.
+        heads: The digests of its first 0, 64, 128, … bytes.
+        packed_digest: That of the file, as it lies on the disk: XXH3-128, in hexadecimal.
+    """
+
+    data: bytes
+    content: Content
+    heads: Sequence[bytes]
+    packed_digest: str
+
+
+class Digester:
+    """Takes the digests of a content that comes piece by piece.
+
+    Args:
+        sizes: Also take the digest of its first so many bytes.
+
+    Attributes:
+        size: How many bytes have come.
+        heads: The digests of its first 0, 64, 128, … bytes.
+        at: The digest at each size that was asked for and reached: XXH3-128, in hexadecimal.
+    """
+
+    def __init__(self, sizes: Iterable[int] = ()) -> None:
+        self._hash, self._head = identity.new_digest(), xxhash.xxh3_64()
+        self._asked = sorted(sizes, reverse=True)
+        self.size = 0
+        self.heads: list[bytes] = []
+        self.at: dict[int, str] = {}
+
+    def update(self, data: bytes | memoryview) -> None:
+        view = memoryview(data)
+        for stop, is_head in self._stops(self.size + len(view)):
+            self._take(view[: stop - self.size])
+            view, self.size = view[stop - self.size :], stop
+            if is_head:
+                self.heads.append(self._head.digest())
+            else:
+                self.at[stop] = self._hash.hexdigest()
+        self._take(view)
+        self.size += len(view)
+
+    def _take(self, view: memoryview) -> None:
+        self._hash.update(view)
+        if len(self.heads) < len(_HEAD_SIZES):
+            self._head.update(view)
+
+    def _stops(self, end: int) -> Iterator[tuple[int, bool]]:
+        """The sizes up to `end` at which a digest is wanted, and whether that is a head's."""
+        while True:
+            head = _HEAD_SIZES[len(self.heads)] if len(self.heads) < len(_HEAD_SIZES) else end + 1
+            asked = self._asked[-1] if self._asked else end + 1
+            if min(head, asked) > end:
+                return
+            if asked < head:
+                self._asked.pop()
+            yield min(head, asked), head <= asked
+
+    def content(self) -> Content:
+        """What has come."""
+        self.update(b"")
+        return Content(self._hash.hexdigest(), self.size, self.heads[-1].hex())
+
+
+def text_of(data: bytes, packed: bytes | None = None) -> Text:
+    """A content in memory.
+
+    Args:
+        data: All its bytes.
+        packed: Those of the file, where they are others.
+    """
+    view = memoryview(data)
+    heads = [xxhash.xxh3_64_digest(view[:size]) for size in _HEAD_SIZES if size <= len(data)]
+    digest = identity.digest_of_bytes(data)
+    packed_digest = digest if packed is None or packed is data else identity.digest_of_bytes(packed)
+    return Text(data, Content(digest, len(data), heads[-1].hex()), heads, packed_digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at a source tells.
+
+    Attributes:
+        heads: The digests of its content's first 0, 64, 128, … bytes.
+        content: Its content, where that was so small that all of it was read.
+        text: The same in memory, where it was read in one go.
+    """
+
+    heads: Sequence[bytes]
+    content: Content | None
+    text: Text | None = None
+
+    @property
+    def head(self) -> str:
+        """The head of the content, as `Content` has it."""
+        return self.heads[-1].hex()
+
+
+def look_at(source: Source) -> Look:
+    """Reads the start of a source's content; all of it, if it is small.
+
+    Raises:
+        SourceError: It cannot be read or unpacked so far.
+    """
+    if text := small_text(source):
+        return Look(text.heads, text.content, text)
+    digester = Digester()
+    with unpacked(source) as stream:
+        while digester.size <= _HEAD_MOST and (block := stream.read(_HEAD_MOST + 1 - digester.size)):
+            digester.update(block)
+    content = digester.content()
+    return Look(digester.heads, content if digester.size <= _HEAD_MOST else None)
+
+
+def small_text(source: Source) -> Text | None:
+    """The content of a small source, where it can be had in one go."""
+    if source.size > SMALL_BYTES or not (data := source.small_content()):
+        return None
+    from pipeline.syntax.compression import decompressed_small  # imports Arrow, which a run without news does without
+
+    text = decompressed_small(data, _SMALL_CONTENT)
+    return None if text is None else text_of(text, data)
+
+
+@contextmanager
+def unpacked(source: Source) -> Iterator[BinaryIO]:
+    """Opens the content of a source.
+
+    Raises:
+        SourceError: It cannot be read or unpacked.
+    """
+    from pipeline.syntax.compression import decompressed  # as above
+
+    try:
+        with source.path.open("rb") as file:
+            yield decompressed(file)
+    except OSError as error:
+        raise UnreadableSource(f"cannot be read: {error.strerror or error}") from None
+
+
+def identify(source: Source, sizes: Iterable[int] = ()) -> Digester:
+    """Reads all of a source's content.
+
+    Args:
+        source: The source.
+        sizes: Of its first so many bytes the digests are wanted, too.
+
+    Raises:
+        SourceError: It cannot be read or unpacked to its end.
+    """
+    digester = Digester(sizes)
+    with unpacked(source) as stream:
+        while block := stream.read(_BLOCK):
+            digester.update(block)
+    return digester
+
+
+def digest_of(source: Source) -> str:
+    """The digest of a source's bytes as they lie on disk: XXH3-128, in hexadecimal.
+
+    Raises:
+        UnreadableSource: It cannot be read.
+    """
+    try:
+        return files.digest(source.path)
+    except OSError as error:
+        raise UnreadableSource(f"cannot be read: {error.strerror}") from None
+
+
+class DigestingFile(io.RawIOBase):
+    """An open file, or the stream of what is packed in one, that takes its own digest while it is read in whatever order."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._is_seekable = file.seekable()
+        self._digester = Digester()  # of all bytes before its size
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return self._is_seekable
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        done = self._digester.size
+        start = self._file.tell() if self._is_seekable else done
+        data = self._file.read(size)
+        if start <= done < start + len(data):
+            self._digester.update(memoryview(data)[done - start :])
+        return data
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def content(self) -> Content:
+        """What the whole file is; reads what was not read.
+
+        Raises:
+            SourceError: It is packed, and cannot be unpacked to its end.
+        """
+        if self._is_seekable:
+            self._file.seek(self._digester.size)
+        while self.read(_BLOCK):
+            pass
+        return self._digester.content()
+
+
+class Watch:
+    """Takes the digests of a file while it is read, and of what is packed in it.
+
+    Args:
+        file: The file, open at its start.
+
+    Attributes:
+        packed: The file, to be read instead.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._packed = self._unpacked = DigestingFile(file)
+        self.packed = cast("BinaryIO", self._packed)
+
+    def unpacked(self, stream: BinaryIO) -> BinaryIO:
+        """What is to be read instead of the file's content, which is the file itself where nothing is packed."""
+        if stream is not self.packed:
+            self._unpacked = DigestingFile(stream)
+        return cast("BinaryIO", self._unpacked)
+
+    def content(self) -> Content:
+        """The whole content; reads what was not read.
+
+        Raises:
+            SourceError: It cannot be unpacked to its end.
+        """
+        return self._unpacked.content()
+
+    def packed_digest(self) -> str:
+        """The digest of the file's bytes as they lie."""
+        return self._packed.content().digest

@@ -1,0 +1,104 @@
+"""A raw file: its name in the ledger, how it looked, and how it is opened."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.counting.content import Text
+from pipeline.errors import UnreadableSource
+
+_ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
+_TO_ESCAPE = re.compile(r"[\\\udc80-\udcff]")
+
+
+def name_of(path: Path) -> str:
+    r"""A path as text, as the ledger and the messages have it. `path_of` gives the path back.
+
+    A name need not be UTF-8, but what is printed and stored must. In a path that has other bytes, or the characters by
+    which they are written, each such byte and each backslash is written as `\xNN`; all other paths are written as they are.
+    """
+    text = os.fspath(path)
+    if text.isascii() and "\\" not in text:
+        return text
+    if not _ESCAPED.search(text) and not any("\udc80" <= c <= "\udcff" for c in text):
+        return text
+    return _TO_ESCAPE.sub(lambda found: f"\\x{os.fsencode(found[0])[0]:02x}", text)
+
+
+def path_of(name: str) -> Path:
+    """The path that `name_of` has written."""
+    if "\\" not in name:
+        return Path(name)
+    return Path(_ESCAPED.sub(lambda found: os.fsdecode(bytes([int(found[1], 16)])), name))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A raw file, as it was when it was looked at.
+
+    Attributes:
+        path: Where it is, absolute.
+        name: The path as text, as the ledger and the messages have it.
+        size: In bytes, as it lies on the disk.
+        mtime_ns: Its time of modification, in nanoseconds since the epoch.
+        inode: What tells it from every other file: device and number; and the time at which either was last changed.
+        digest: XXH3-128 of its content, unpacked, in hexadecimal; "" as long as it was not needed.
+        text: Its content, where it was read and there was room to keep it.
+    """
+
+    path: Path
+    name: str
+    size: int
+    mtime_ns: int
+    inode: tuple[int, int, int] = (0, 0, 0)
+    digest: str = ""
+    text: Text | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def at(cls, path: Path) -> Source:
+        """Looks at a file.
+
+        Raises:
+            UnreadableSource: There is none.
+        """
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise UnreadableSource(f"cannot be read: {error.strerror}") from None
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for who writes to it
+            raise UnreadableSource("not a regular file")
+        return cls(path, name_of(path), status.st_size, status.st_mtime_ns, _inode(status))
+
+    def is_unchanged(self, descriptor: int) -> bool:
+        """Whether an open file is the one that was looked at, and still as it was."""
+        status = os.fstat(descriptor)
+        found = (status.st_size, status.st_mtime_ns, _inode(status))
+        return found == (self.size, self.mtime_ns, self.inode)
+
+    def small_content(self) -> bytes:
+        """The bytes of a small file; none where it must be read in another way, if only to say what is wrong with it."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                data = os.read(descriptor, self.size + 1)
+                return data if len(data) == self.size and self.is_unchanged(descriptor) else b""
+            finally:
+                os.close(descriptor)
+        except OSError:
+            return b""
+
+
+def _inode(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_dev, status.st_ino, status.st_ctime_ns
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A source that could not be counted, and why."""
+
+    source: str
+    error: str

@@ -1,0 +1,75 @@
+"""Raw files in, batches of flow records out. One module a format; `FORMATS` is the registry.
+
+    readers.open_source(raw, name) -> the format and the decompressed stream
+    format.read(stream, options)   -> batches of flow records, unvalidated
+
+To add a format: write a module like `zeek.py`, and add its `FORMATS` to the line below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import BinaryIO, cast
+
+from pipeline.formats import aws, canonical, envelopes, zeek
+from pipeline.formats.detection import detect
+from pipeline.formats.format import Format, Split
+from pipeline.formats.head import HEAD_BYTES, Head, read_head
+from pipeline.syntax.blocks import LinesOfReturns
+from pipeline.syntax.compression import decompressed
+
+#: As they are asked: the text of AWS last, which may be known by a line that is not the first.
+FORMATS: tuple[Format, ...] = (*canonical.FORMATS, *zeek.FORMATS, *aws.FORMATS, *envelopes.FORMATS)
+
+#: The values of `--format`.
+FORMAT_OPTIONS = ("auto", *dict.fromkeys(known.option for known in FORMATS))
+
+
+def format_told_by(line: bytes, option: str = "auto") -> tuple[Format, Split] | None:
+    """The format of all files that start with this line, and how to split them, if the line alone can tell.
+
+    Args:
+        line: The first line of a text.
+        option: As of `open_source`, which finds the same format.
+    """
+    head = Head("", line[:HEAD_BYTES])
+    for known in _selected_by(option):
+        if known.container is head.container and (split := known.split_of(head)):
+            return known, split
+    return None
+
+
+def open_source(
+    raw: BinaryIO,
+    name: str,
+    option: str = "auto",
+    has_aws_fields: bool = False,
+    through: Callable[[BinaryIO], BinaryIO] | None = None,
+) -> tuple[Format, BinaryIO]:
+    """Finds out what a raw file is, and opens it for its reader.
+
+    Args:
+        raw: The file, seekable, at its start.
+        name: Its name.
+        option: One of `FORMAT_OPTIONS`; anything but "auto" overrides the detection.
+        has_aws_fields: Whether the user has named the fields of AWS text: then text that is of no other format is that.
+        through: Takes the decompressed content, and gives what is read instead of it, as one that watches it.
+
+    Returns:
+        Its format, and its decompressed content.
+
+    Raises:
+        EmptySource: It has no content, or blank lines alone.
+        UnknownFormat: It is none that flowlog reads, or not the one that `option` names.
+        SourceError: It cannot be read at all.
+    """
+    head = read_head(raw, name, is_named=option != "auto")
+    found = detect(head, _selected_by(option), aws.TEXT if has_aws_fields else None)
+    stream = decompressed(raw)
+    if through:
+        stream = through(stream)
+    return found, cast("BinaryIO", LinesOfReturns(stream)) if head.ends_in_returns else stream
+
+
+def _selected_by(option: str) -> list[Format]:
+    return [known for known in FORMATS if option in ("auto", known.option)]

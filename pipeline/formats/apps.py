@@ -1,0 +1,152 @@
+"""Which app has an address: the mapping file of `--apps`.
+
+A CSV file with the header `cidr,app` or `cidr,app,vpc_id`. The longest prefix that holds an address names its app; a
+rule with a `vpc_id` speaks for that VPC alone, and goes before one of the same length without. An address that no
+rule holds is its own app. An IPv4 address that is written as an IPv6 one (`::ffff:10.1.2.3`) is that IPv4 address.
+"""
+
+from __future__ import annotations
+
+import csv
+import ipaddress
+import socket
+import threading
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.errors import UsageError
+from pipeline.syntax.batch import Mask
+from pipeline.syntax.dictionary import Renaming, codes_of, renamed
+
+#: How many distinct addresses are remembered between batches.
+_CACHED_ADDRESSES = 1 << 17
+
+#: And in each thread, how many arrays of distinct ones: a source has two columns.
+_REMEMBERED_ARRAYS = 4
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: What an IPv6 address starts with that is an IPv4 address (RFC 4291, section 2.5.5.2): sockets that take both write it.
+_MAPPED = bytes(10) + b"\xff\xff"
+
+
+class AppMap:
+    """Looks up apps by address.
+
+    Args:
+        rules: (network, app, VPC or None for all VPCs).
+    """
+
+    def __init__(self, rules: Iterable[tuple[Network, str, str | None]] = ()) -> None:
+        rules = list(rules)
+        # family -> prefix length -> network address as a number -> VPC (None: any) -> app
+        self._rules: dict[int, dict[int, dict[int, dict[str | None, str]]]] = {socket.AF_INET: {}, socket.AF_INET6: {}}
+        for network, app, vpc_id in rules:
+            family = int(socket.AF_INET if network.version == 4 else socket.AF_INET6)
+            number = int(network.network_address) >> (network.max_prefixlen - network.prefixlen)
+            self._rules[family].setdefault(network.prefixlen, {}).setdefault(number, {})[vpc_id] = app
+        for family, lengths in self._rules.items():
+            self._rules[family] = dict(sorted(lengths.items(), reverse=True))
+        self._has_vpcs = any(vpc_id is not None for _, _, vpc_id in rules)
+        self._renamings = threading.local()  # by where an array of addresses lies
+        self._app = lru_cache(_CACHED_ADDRESSES)(self._look_up)
+
+    def apps_of(self, addresses: pa.DictionaryArray, vpc_ids: pa.DictionaryArray) -> tuple[pa.DictionaryArray, Mask]:
+        """Names the apps of a column of addresses.
+
+        Args:
+            addresses: IPv4 and IPv6 addresses as coded text, null where there is none.
+            vpc_ids: The VPC of each, for the rules that speak for one VPC.
+
+        Returns:
+            The apps, null where the address is null or none; and a mask of the cells that are no addresses.
+        """
+        if not self._has_vpcs:
+            return renamed(addresses, self._renaming(addresses.dictionary))
+        address_of, vpc_of = addresses.dictionary.to_pylist(), [*vpc_ids.dictionary.to_pylist(), None]  # the code -1 is None
+        pairs = codes_of(addresses).astype(np.int64) * len(vpc_of) + codes_of(vpc_ids) % len(vpc_of)
+        distinct = pa.array(pairs, mask=codes_of(addresses) < 0).dictionary_encode()
+
+        def app(pair: int) -> str | None:
+            return self._app(address_of[pair // len(vpc_of)], vpc_of[pair % len(vpc_of)])
+
+        return renamed(distinct, Renaming.of(distinct.dictionary, app))
+
+    def _renaming(self, addresses: pa.StringArray) -> Renaming:
+        """The apps of distinct addresses; the blocks of a file mostly have the same array of them."""
+        known = self._renamings.__dict__
+        _, offsets, _ = addresses.buffers()
+        key = f"{offsets.address if offsets else 0} {addresses.offset} {len(addresses)}"
+        if key not in known:
+            if len(known) >= _REMEMBERED_ARRAYS:
+                known.clear()
+            # The array is kept, or another one might come to lie where it is.
+            known[key] = addresses, Renaming.of(addresses, lambda address: self._app(address, None))
+        return cast("Renaming", known[key][1])
+
+    def _look_up(self, address: str, vpc_id: str | None) -> str | None:
+        """The app of an address; the address itself, written in its shortest form, if no rule holds it; None if it is none."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        try:
+            packed = socket.inet_pton(family, address)
+        except (OSError, ValueError):  # ValueError: a NUL inside
+            return None
+        if packed.startswith(_MAPPED):
+            family, packed = socket.AF_INET, packed.removeprefix(_MAPPED)
+        number, bits = int.from_bytes(packed, "big"), len(packed) * 8
+        for length, networks in self._rules[family].items():
+            apps = networks.get(number >> (bits - length), {})
+            app = apps.get(vpc_id) or apps.get(None)
+            if app:
+                return app
+        return socket.inet_ntop(family, packed)
+
+
+def load_app_map(path: Path) -> AppMap:
+    """Reads a mapping file.
+
+    Raises:
+        UsageError: It cannot be read, or a row is no rule; the message names the line and the field.
+    """
+    rules: dict[tuple[Network, str | None], tuple[str, int]] = {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            if not {"cidr", "app"} <= set(reader.fieldnames or ()):
+                raise UsageError(f"{path}: the first line must be the header cidr,app or cidr,app,vpc_id")
+            for row in reader:
+                if None in row:
+                    raise UsageError(f"{path}: line {reader.line_num}: more cells than the header has")
+                network, app, vpc_id = _rule(row, f"{path}: line {reader.line_num}")
+                known, line = rules.setdefault((network, vpc_id), (app, reader.line_num))
+                if known != app:
+                    raise UsageError(
+                        f"{path}: line {reader.line_num}: {network} is {known!r} on line {line} already, not {app!r}"
+                    )
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"the mapping file {path} cannot be read: {error}") from None
+    return AppMap((network, app, vpc_id) for (network, vpc_id), (app, _) in rules.items())
+
+
+def _rule(row: dict[str, str | None], where: str) -> tuple[Network, str, str | None]:
+    app = (row["app"] or "").strip()
+    if not app:
+        raise UsageError(f"{where}: app must not be empty")
+    try:
+        network = _unmapped(ipaddress.ip_network((row["cidr"] or "").strip()))
+    except ValueError as error:
+        raise UsageError(f"{where}: cidr: {error}") from None
+    return network, app, (row.get("vpc_id") or "").strip() or None
+
+
+def _unmapped(network: Network) -> Network:
+    """The network of IPv4 addresses that a network of IPv6 addresses is, if it is one."""
+    packed, length = network.network_address.packed, network.prefixlen - 8 * len(_MAPPED)
+    if not packed.startswith(_MAPPED) or length < 0:
+        return network
+    return ipaddress.IPv4Network((packed.removeprefix(_MAPPED), length))

@@ -1,0 +1,289 @@
+"""AWS VPC Flow Logs, as text and as Parquet.
+
+Facts from the AWS documentation, "Flow log records": fields are split by a space and `-` is "no value"; files on S3
+start with a header of field names in any order and subset, CloudWatch has none; a record covers one direction of a
+flow within an aggregation interval; `start` is when its first packet was seen (seconds; milliseconds have been seen).
+A `NODATA` line says that an interface was idle, a `SKIPDATA` line that AWS lost records, a `REJECT` record that its
+packets were dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
+from pipeline.formats.awsfields import DEFAULT_FIELDS, FIELDS, hyphened, is_header, is_of_gateway
+from pipeline.formats.cloudwatch import messages_under, without_times
+from pipeline.formats.conversion import NOT_ADDRESS, Integers, integers_of, is_answer, missing, texts_of
+from pipeline.formats.format import Format, ReadOptions, Split
+from pipeline.formats.head import Container, Head
+from pipeline.formats.joined import split_first_line
+from pipeline.kernel.columns import has_four
+from pipeline.scalars import MAX_RAW_BYTES, SECONDS_PER_HOUR
+from pipeline.schema import FLOW_SCHEMA
+from pipeline.syntax.batch import Batch, Fault, Mask
+from pipeline.syntax.blocks import TextBlock, text_blocks
+from pipeline.syntax.cells import Column, Kind
+from pipeline.syntax.delimited import DelimitedParser, Dialect
+from pipeline.syntax.dictionary import arrow_of, choose, codes_of, constant, first_of, is_text
+from pipeline.syntax.parquet import read_parquet
+from pipeline.syntax.times import OUT_OF_RANGE, not_times, seconds_of
+
+_NULL = "-"
+_PARQUET_NULLS = (_NULL, "None")  # Python tools that convert text to Parquet write their None so
+_COLUMNS = [
+    Column("start", Kind.INTEGER),
+    Column("srcaddr", Kind.TEXT),
+    Column("dstaddr", Kind.TEXT),
+    Column("bytes", Kind.INTEGER),
+    Column("srcport", Kind.INTEGER, required=False),
+    Column("dstport", Kind.INTEGER, required=False),
+    Column("tcp-flags", Kind.INTEGER, required=False),
+    Column("action", Kind.TEXT, required=False),
+    Column("log-status", Kind.TEXT, required=False),
+    Column("account-id", Kind.TEXT, required=False),
+    Column("vpc-id", Kind.TEXT, required=False),
+    # The packet's own addresses, where an interface in between (a NAT gateway, a Kubernetes node) has srcaddr, dstaddr.
+    Column("pkt-srcaddr", Kind.TEXT, required=False),
+    Column("pkt-dstaddr", Kind.TEXT, required=False),
+    # The service of the ECS task behind the interface: the sender's of an egress record, the receiver's of an ingress.
+    Column("ecs-service-name", Kind.TEXT, required=False),
+    Column("flow-direction", Kind.TEXT, required=False),
+]
+_LINE_END = re.compile(rb"\r?\n")
+_ADDR = b"addr"  # is in every header: without addresses a log cannot be counted
+_FIELD_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_LINE = re.compile(r"\d+ .* (ACCEPT|REJECT|-) (OK|NODATA|SKIPDATA)")
+#: What a Transit Gateway's record has, and a VPC's has not: its type, or a gateway's or an attachment's id.
+_OF_GATEWAY = re.compile(r"(?<!\S)(?:TransitGateway|tgw-(?:attach-)?[0-9a-f]{8,17})(?!\S)")
+
+_BLANKS, _EDGES = re.compile(rb"[ \t]{2,}|\t"), re.compile(rb"^ | (?=\r?$)", re.MULTILINE)
+
+
+def _mended(lines: bytes) -> bytes:
+    """Lines as AWS writes them, from exports that put a time before them, or their fields in columns."""
+    return _EDGES.sub(b"", _BLANKS.sub(b" ", without_times(lines)))
+
+
+_SPACES = Dialect(delimiter=" ", null=_NULL, mended=_mended)
+
+
+class _Text:
+    name = "AWS VPC Flow Logs, text"
+    option = "aws-vpc"
+    container = Container.TEXT
+
+    def recognises(self, head: Head) -> bool:
+        lines = head.text.splitlines()[:50]
+        if any(map(_is_of_gateway, lines)):
+            raise _gateway_log() if _is_of_gateway(head.first_line) else _gateway_records()
+        is_header = _fields_of(head.first_line) or messages_under(head.first_line)
+        return is_header is not None or any(map(_is_default_line, lines))
+
+    def split_of(self, head: Head) -> Split | None:
+        try:
+            return _split if _fields_of(head.first_line) else None
+        except UnknownFormat:
+            return None
+
+    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
+        return read_lines(text_blocks(stream, TextBlock), options)
+
+
+def _split(text: bytes) -> tuple[bytes, bytes] | None:
+    """As `joined.split_first_line`; None where a further header may stand among the records."""
+    parts = split_first_line(text)
+    return None if parts is None or has_four(parts[1], _ADDR) else parts
+
+
+def read_lines(blocks: Iterable[TextBlock], options: ReadOptions) -> Iterator[Batch]:
+    """Reads lines of AWS text, with a header or without.
+
+    A header may also stand in the middle, which is what joining files makes: the lines behind it are read in its order.
+
+    Raises:
+        UnknownFormat: Some of them are a Transit Gateway's.
+        UnreadableSource: A header is glued to a record.
+    """
+    parser: DelimitedParser | None = None
+    messages: Callable[[bytes], bytes] | None = None
+    for block in blocks:
+        for piece in block.cut_at(_headers(block)):
+            records = piece
+            if (parser is None or piece.line_count == 1) and (found := piece.split_first()):
+                line = found[0].decode("utf-8", "replace")
+                if fields := _fields_of(line):
+                    parser = DelimitedParser(fields, _COLUMNS, _SPACES)
+                    records = found[1]
+                elif parser is None:
+                    parser = DelimitedParser(options.aws_fields or DEFAULT_FIELDS, _COLUMNS, _SPACES)
+                    messages = messages_under(line)
+                    records = found[1] if messages else piece
+            if parser is not None and records.data:
+                batch = parser.parse_as(records, messages(records.data)) if messages else parser.parse(records)
+                _refuse_gateway(batch)
+                yield _flows(batch, options)
+
+
+def _headers(block: TextBlock) -> Iterator[int]:
+    """Where the lines start that are headers."""
+    for start in block.lines_with(_ADDR):
+        line = _LINE_END.split(block.data[start : start + MAX_RAW_BYTES], 1)[0].decode("utf-8", "replace")
+        if _fields_of(line):
+            yield start
+        elif sum(hyphened(cell) in FIELDS for cell in line.split()) > 2:
+            number = block.first_line + block.data.count(b"\n", 0, start)
+            raise UnreadableSource(
+                f"line {number}: a header is glued to a record; ingest the files that were joined here one by one"
+            )
+
+
+def _refuse_gateway(batch: Batch) -> None:
+    """A file may hold the records of VPCs and of Transit Gateways side by side; the latter have more fields."""
+    accounts = texts_of(batch, "account-id").dictionary
+    if accounts.index("TransitGateway").as_py() >= 0 or any(_is_of_gateway(reject.raw) for reject in batch.rejects):
+        raise _gateway_records()
+
+
+class _Parquet:
+    name = "AWS VPC Flow Logs, Parquet"
+    option = "aws-vpc"
+    container = Container.PARQUET
+
+    def recognises(self, head: Head) -> bool:
+        names = [hyphened(name) for name in head.parquet_columns]
+        if is_of_gateway(names) and "srcaddr" in names:
+            raise _gateway_log()
+        return is_header(names)
+
+    def split_of(self, head: Head) -> None:
+        """It has no lines."""
+
+    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
+        for batch in read_parquet(stream, _COLUMNS, null_texts=_PARQUET_NULLS, name_of=hyphened):
+            yield _flows(batch, options)
+
+
+TEXT = _Text()
+FORMATS: tuple[Format, ...] = (TEXT, _Parquet())
+
+
+def _gateway_log() -> OtherLog:
+    return OtherLog("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
+
+
+def _gateway_records() -> UnknownFormat:
+    """A log whose other records are a VPC's is no other log, which a folder may hold: those would be lost."""
+    return UnknownFormat("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
+
+
+def _is_of_gateway(line: str) -> bool:
+    """Whether a record is a Transit Gateway's."""
+    return _OF_GATEWAY.search(line) is not None
+
+
+def _fields_of(line: str) -> list[str] | None:
+    """The names of the fields that a line lists; None if it is no header.
+
+    Raises:
+        UnknownFormat: It is the header of a Transit Gateway's log.
+    """
+    names = [hyphened(cell) for cell in line.split()]
+    if not all(map(_FIELD_NAME.fullmatch, names)):
+        return None
+    if is_of_gateway(names):
+        raise _gateway_log()
+    return names if is_header(names) else None
+
+
+def _is_default_line(line: str) -> bool:
+    cells = _mended(line.encode()).decode().split(" ")
+    return len(cells) == len(DEFAULT_FIELDS) and _LINE.fullmatch(" ".join(cells)) is not None
+
+
+def _flows(batch: Batch, options: ReadOptions) -> Batch:
+    """Turns AWS records into flow records."""
+    status = texts_of(batch, "log-status")
+    unwanted = {"NODATA": is_text(status, "NODATA") | _is_without_data(batch), "SKIPDATA": is_text(status, "SKIPDATA")}
+    batch = batch.ignore(unwanted | {"REJECT": is_text(texts_of(batch, "action"), "REJECT")})
+    batch = _reject_unfit(batch)
+    vpc_ids = _vpc_ids(batch, options)
+    src_apps, bad_src = options.apps.apps_of(_original(batch, "srcaddr"), vpc_ids)
+    dest_apps, bad_dest = options.apps.apps_of(_original(batch, "dstaddr"), vpc_ids)
+    src_apps = _service_of(batch, "egress", src_apps)
+    dest_apps = _service_of(batch, "ingress", dest_apps)
+    answers = _answers(batch)
+    counts = integers_of(batch, "bytes", 0)
+    flows = pa.table(
+        [
+            arrow_of(_seconds(batch) // SECONDS_PER_HOUR),
+            choose(answers, dest_apps, src_apps),
+            choose(answers, src_apps, dest_apps),
+            vpc_ids,
+            arrow_of(np.where(answers, 0, counts)),
+            arrow_of(np.where(answers, counts, 0)),
+        ],
+        schema=FLOW_SCHEMA,
+    )
+    faults = [*_not_addresses(batch, "srcaddr", bad_src), *_not_addresses(batch, "dstaddr", bad_dest)]
+    return batch.with_table(flows).reject(*faults) if faults else batch.with_table(flows)
+
+
+def _is_without_data(batch: Batch) -> Mask:
+    """Which records say that there was nothing, in a log that has no column to say so."""
+    count = batch.table.column("bytes")
+    if "log-status" in batch.table.column_names or not count.null_count:
+        return np.zeros(batch.table.num_rows, bool)
+    is_null = [batch.table.column(name).is_null().to_numpy() for name in ("srcaddr", "dstaddr", "bytes")]
+    return np.logical_and.reduce(is_null)
+
+
+def _answers(batch: Batch) -> Mask:
+    ports = integers_of(batch, "srcport", -1), integers_of(batch, "dstport", -1)
+    return is_answer(*ports, integers_of(batch, "tcp-flags", 0) if "tcp-flags" in batch.table.column_names else None)
+
+
+def _reject_unfit(batch: Batch) -> Batch:
+    """Rejects the records that lack what every record with data has."""
+    faults = missing(batch, "start", "srcaddr", "dstaddr", "bytes")
+    if (unfit := not_times(_seconds(batch))) is not None:
+        faults.append(Fault("start", OUT_OF_RANGE, unfit, batch.table.column("start")))
+    return batch.reject(*faults) if faults else batch
+
+
+def _seconds(batch: Batch) -> Integers:
+    return seconds_of(integers_of(batch, "start", 0))
+
+
+def _vpc_ids(batch: Batch, options: ReadOptions) -> pa.DictionaryArray:
+    """The record's own VPC; else the user's; else the account, within which a VPC's addresses are mostly unique."""
+    fallback = texts_of(batch, "account-id") if options.vpc_id is None else constant(options.vpc_id, batch.table.num_rows)
+    return first_of(first_of(texts_of(batch, "vpc-id"), fallback), constant(_NULL, batch.table.num_rows))
+
+
+def _original(batch: Batch, name: str) -> pa.DictionaryArray:
+    return first_of(texts_of(batch, f"pkt-{name}"), texts_of(batch, name))
+
+
+def _not_addresses(batch: Batch, name: str, bad: Mask) -> list[Fault]:
+    if not bad.any():
+        return []
+    original = texts_of(batch, f"pkt-{name}")
+    is_original = codes_of(original) >= 0
+    return [
+        Fault(f"pkt-{name}", NOT_ADDRESS, bad & is_original, original),
+        Fault(name, NOT_ADDRESS, bad & ~is_original, texts_of(batch, name)),
+    ]
+
+
+def _service_of(batch: Batch, direction: str, apps: pa.DictionaryArray) -> pa.DictionaryArray:
+    if "ecs-service-name" not in batch.table.column_names:
+        return apps
+    services = texts_of(batch, "ecs-service-name")
+    is_named = is_text(texts_of(batch, "flow-direction"), direction) & (codes_of(services) >= 0)
+    return choose(is_named, services, apps)

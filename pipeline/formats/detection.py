@@ -1,0 +1,68 @@
+"""Which format a file is of, told from its first bytes, never from its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pipeline.errors import UnknownFormat
+from pipeline.formats.foreign import refuse_foreign
+from pipeline.formats.format import Format
+from pipeline.formats.head import Head
+
+
+def detect(head: Head, formats: Sequence[Format], otherwise: Format | None = None) -> Format:
+    """The format of a file that starts so.
+
+    Args:
+        head: The file's start.
+        formats: Those that come into question.
+        otherwise: What it is, if it is written so, and nobody recognises it.
+
+    Raises:
+        UnknownFormat: It is none of these; the message names what it is, where that can be told.
+    """
+    candidates = [known for known in formats if known.container is head.container]
+    for known in candidates:
+        if known.recognises(head):
+            return known
+    if head.is_named and candidates:  # the user says that it is one of these
+        return candidates[0]
+    refuse_foreign(head.json_objects)
+    for foreign, (is_it, advice) in _FOREIGN.items():
+        if is_it(head):
+            raise UnknownFormat(foreign, advice)
+    if otherwise and otherwise.container is head.container and b"\0" not in head.data:
+        return otherwise
+    if head.is_named:
+        raise UnknownFormat(_described(head), "the format that --format names is not written so; leave out --format")
+    raise UnknownFormat(_described(head), "name the format with --format if you know it to be one that flowlog reads")
+
+
+def _described(head: Head) -> str:
+    if head.parquet_columns:
+        return f"a Parquet file with the columns {', '.join(head.parquet_columns[:20])}"
+    if head.json_keys:
+        return f"JSON with the keys {', '.join(head.json_keys[:20])}"
+    if b"\0" in head.data:
+        return "binary data"
+    if not head.first_line:
+        return "64 KiB of blank lines"
+    return f"text that starts with {head.first_line[:80]!r}"
+
+
+def _starts(*signatures: bytes) -> Callable[[Head], bool]:
+    return lambda head: head.data.startswith(signatures)
+
+
+#: What people try that flowlog does not read: how it is told, and what to do instead.
+_FOREIGN: dict[str, tuple[Callable[[Head], bool], str]] = {
+    "a packet capture": (
+        _starts(b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x0a\x0d\x0d\x0a", b"\x4d\x3c\xb2\xa1"),
+        "let Zeek make a conn.log of it",
+    ),
+    "UTF-16 or UTF-32 text": (_starts(b"\xff\xfe", b"\xfe\xff"), "convert it to UTF-8"),
+    "an Avro file": (_starts(b"Obj\x01"), "convert it to Parquet"),
+    "an ORC file": (_starts(b"ORC"), "convert it to Parquet"),
+    "an Arrow file": (_starts(b"ARROW1"), "convert it to Parquet"),
+    "a SQLite database": (_starts(b"SQLite format 3\0"), "export a table as CSV or Parquet"),
+}

@@ -1,0 +1,227 @@
+"""AWS VPC Flow Logs as CloudWatch Logs gives them out: lines of AWS text as the messages of events, in JSON.
+
+Facts from the documentation of Amazon CloudWatch Logs:
+
+- "Using subscription filters": an envelope has `messageType`, `owner`, `logGroup`, `logStream`, `subscriptionFilters` and
+  `logEvents`, whose events have `id`, `timestamp` (milliseconds) and `message`. The type `CONTROL_MESSAGE` says that CloudWatch
+  Logs looks whether the destination can be reached. Firehose writes envelopes one behind the other, without a newline, and
+  may pack again what was packed. Lambda is given an envelope packed with gzip, in base64: `{"awslogs": {"data": …}}`.
+- The CLI's `get-log-events` and `filter-log-events` print `{"events": [{"timestamp", "message", "ingestionTime", …}]}`, the
+  latter with an `eventId`.
+
+The time of a record is its line's own; an event's is when it came in. What is delivered twice has the same id, time and
+message both times. The ids of some forwarders repeat, so that the id alone does not tell.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, BinaryIO
+
+import numpy as np
+import xxhash
+
+from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
+from pipeline.formats import aws
+from pipeline.formats.format import Format, ReadOptions
+from pipeline.formats.head import Container, Head
+from pipeline.formats.repeats import Repeats
+from pipeline.schema import FLOW_SCHEMA
+from pipeline.syntax.batch import REPEATED, Batch, Reject
+from pipeline.syntax.blocks import TextBlock, raw_text
+from pipeline.syntax.compression import decompressed
+from pipeline.syntax.jsontext import JsonText
+
+#: Why an event is left out.
+_CONTROL = "control message"
+_CONTROL_TYPE, _CONTROL_TEXT = "CONTROL_MESSAGE", "CWL CONTROL MESSAGE"
+
+#: The records that can be told without their fields' names: version 2, as AWS writes it by default.
+_DEFAULT_RECORD = re.compile(r"2 \S+ \S+(?: \S+){9} (?:ACCEPT|REJECT|-) (?:OK|NODATA|SKIPDATA)")
+_OF_GATEWAY = re.compile(r"(?<!\S)(?:TransitGateway|tgw-(?:attach-)?[0-9a-f]{8,17})(?!\S)")
+_NAMES_FIELDS = re.compile(r"(?=.*\bsrcaddr\b)[a-z][a-z0-9 _-]*")
+_NEWLINES = re.compile(r"[\r\n]+")
+
+_BLOCK_EVENTS = 1 << 14
+
+
+class _Events:
+    name = "AWS VPC Flow Logs, CloudWatch events"
+    option = "aws-vpc"
+    container = Container.JSON
+
+    def recognises(self, head: Head) -> bool:
+        record = head.json_objects[0] if head.json_objects else {}
+        if _around(record) is None and not _is_event(record):
+            return False
+        _refuse_others(next(_messages_of(record), ""))
+        return True
+
+    def split_of(self, head: Head) -> None:
+        """Its lines are the events' messages."""
+
+    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
+        events = _Messages(stream, options)
+        for batch in aws.read_lines(events.blocks(), options):
+            yield batch
+            yield from events.left_out()
+        yield from events.left_out()
+
+
+FORMATS: tuple[Format, ...] = (_Events(),)
+
+
+def _is_event(record: dict[str, Any]) -> bool:
+    return "message" in record and "timestamp" in record and bool(record.keys() & {"id", "eventId", "ingestionTime"})
+
+
+def _around(record: dict[str, Any]) -> str | None:
+    """The key of what an object has around its events; None if it has none."""
+    if "logEvents" in record and record.keys() & {"messageType", "logGroup"}:
+        return "logEvents"
+    if isinstance(record.get("awslogs"), dict) and "data" in record["awslogs"]:
+        return "awslogs"
+    events = record.get("events")
+    is_list = isinstance(events, list) and (not events or (isinstance(events[0], dict) and "message" in events[0]))
+    return "events" if is_list else None
+
+
+def _messages_of(record: dict[str, Any]) -> Iterator[str]:
+    for key in ("logEvents", "events"):
+        events = record.get(key)
+        for event in events if isinstance(events, list) else ():
+            if isinstance(event, dict) and isinstance(event.get("message"), str):
+                yield event["message"]
+    if isinstance(record.get("message"), str):
+        yield record["message"]
+
+
+def _refuse_others(message: str) -> None:
+    """Refuses messages that are certainly no records of a VPC.
+
+    Raises:
+        UnknownFormat: They are objects with the fields' names.
+        OtherLog: They are the records of a Transit Gateway.
+    """
+    if message.startswith("{"):
+        raise UnknownFormat(
+            "CloudWatch Logs events whose messages are JSON", "flowlog reads flow logs whose messages are lines of text"
+        )
+    if _OF_GATEWAY.search(message):
+        raise OtherLog("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
+
+
+class _Messages:
+    """The messages of a stream of envelopes and events.
+
+    An event's row number is its place among the stream's events, from 1, those included that are left out.
+
+    Args:
+        stream: Decompressed text.
+        options: May have the names of the fields.
+    """
+
+    def __init__(self, stream: BinaryIO, options: ReadOptions) -> None:
+        self._events = _events_in(stream)
+        self._is_known = options.aws_fields is not None
+        self._repeats = Repeats()
+        self._left_out: dict[str, list[int]] = {}
+        self._rejects: list[Reject] = []
+
+    def blocks(self) -> Iterator[TextBlock]:
+        """The messages, one a line. The line of an event that is left out is blank, which is no record."""
+        first = 1
+        while events := list(islice(self._events, _BLOCK_EVENTS)):
+            lines, keys = [], []
+            for number, (event, is_control) in enumerate(events, first):
+                lines.append(self._line_of(number, event, is_control))
+                keys.append(_key_of(event))
+            for i in np.flatnonzero(~self._repeats.are_new(keys)).tolist():
+                if lines[i]:
+                    lines[i] = ""
+                    self._left_out.setdefault(REPEATED, []).append(first + i)
+            yield TextBlock("".join(line + "\n" for line in lines).encode("utf-8", "surrogatepass"), first)
+            first += len(events)
+
+    def _line_of(self, number: int, event: Any, is_control: bool) -> str:
+        message = event.get("message") if isinstance(event, dict) else None
+        if not isinstance(message, str) or not message.strip():
+            shown = json.dumps(event)
+            self._rejects.append(Reject(number, "message", "must be a line of text", "", raw_text(shown.encode())))
+            return ""
+        if is_control or message.startswith(_CONTROL_TEXT):
+            self._left_out.setdefault(_CONTROL, []).append(number)
+            return ""
+        if not self._is_known:
+            _require_default(message)
+            self._is_known = True
+        return _NEWLINES.sub(" ", message.strip()) if "\n" in message or "\r" in message else message
+
+    def left_out(self) -> Iterator[Batch]:
+        """What became of the other events, since it was last asked."""
+        if self._left_out or self._rejects:
+            left_out = {reason: np.array(numbers, np.int64) for reason, numbers in self._left_out.items()}
+            yield Batch(FLOW_SCHEMA.empty_table(), np.empty(0, np.int64), _no_raw, self._rejects, left_out)
+            self._left_out, self._rejects = {}, []
+
+
+def _no_raw(row: int) -> str:
+    raise AssertionError(f"event {row} is no record")
+
+
+def _key_of(event: Any) -> bytes | None:
+    """What tells an event from all others; None where it has no id."""
+    identity = event.get("id", event.get("eventId")) if isinstance(event, dict) else None
+    if identity is None:
+        return None
+    parts = f"{identity}\0{event.get('timestamp')}\0{event.get('message')}"
+    return xxhash.xxh3_128_digest(parts.encode("utf-8", "surrogatepass"))
+
+
+def _require_default(message: str) -> None:
+    """Refuses messages whose fields cannot be told from the first of them."""
+    _refuse_others(message)
+    if not (_DEFAULT_RECORD.fullmatch(message.strip()) or _NAMES_FIELDS.fullmatch(message.strip())):
+        raise UnknownFormat(
+            f"CloudWatch Logs events whose messages are no VPC flow log records of version 2, as {message[:80]!r}",
+            "if they are records in an order of your own, give its fields with --aws-fields",
+        )
+
+
+def _events_in(stream: BinaryIO, is_packed: bool = False) -> Iterator[tuple[Any, bool]]:
+    """The events of a stream, and whether each is a control message's.
+
+    Args:
+        stream: Decompressed text.
+        is_packed: Whether the stream was packed in another's envelope; then it has none that is packed again.
+    """
+    text = JsonText(stream)
+    for block in text.values(1, around=("logEvents", "events")):
+        is_control = text.members.get("messageType", b"").strip(b'"\n').decode("utf-8", "replace") == _CONTROL_TYPE
+        for line in block.data.splitlines():
+            try:
+                value = json.loads(line.decode("utf-8", "surrogateescape"))
+            except (RecursionError, ValueError) as error:  # ValueError: a number of more than 4,300 digits
+                raise UnreadableSource(
+                    f"the object that begins with {raw_text(line[:40])!r} cannot be read: {error}"
+                ) from None
+            key = _around(value) if isinstance(value, dict) else None
+            if key == "awslogs" and not is_packed:
+                yield from _events_in(_unpacked(value[key]["data"]), is_packed=True)
+            elif key in ("logEvents", "events") and isinstance(value[key], list):
+                yield from ((event, value.get("messageType") == _CONTROL_TYPE) for event in value[key])
+            else:
+                yield value, is_control
+
+
+def _unpacked(data: Any) -> BinaryIO:
+    try:
+        return decompressed(io.BytesIO(base64.b64decode(data, validate=True)))
+    except (TypeError, ValueError, binascii.Error):
+        raise UnreadableSource("awslogs.data is not base64") from None

@@ -1,0 +1,199 @@
+"""The start of a raw file, and what can be told from it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import TYPE_CHECKING, BinaryIO
+
+from pipeline.errors import EmptySource, UnreadableSource
+from pipeline.syntax.compression import decompressed
+from pipeline.syntax.parquet import parquet_schema
+
+if TYPE_CHECKING:
+    pass
+
+
+class Container(Enum):
+    """How a file is written, whatever it says."""
+
+    TEXT = "lines of text"
+    JSON = "JSON objects, however they follow one another"
+    PARQUET = "Parquet"
+
+
+#: So much of a file is looked at.
+HEAD_BYTES = 64 << 10
+_BOM, _BLANKS, _PRINTABLE = b"\xef\xbb\xbf", b" \t\r\n", bytes(range(0x20, 0x7F))
+_JSON_RECORDS = 50  # how many records are looked at; the first may be unfit
+_UNFIT_RECORDS = 3  # where all are unfit, so many may be whole but for their end
+_MOST_LEVELS = 100
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[][{},]', re.DOTALL)
+_GAP = re.compile(r"[ \t\r\n,\ufeff]*")
+_KEY = re.compile(r'"([^"\\]+)"\s*:')
+
+
+@dataclass(frozen=True)
+class Head:
+    """The start of a raw file, decompressed, and what can be told from it.
+
+    Attributes:
+        name: The file's name, for the few formats that differ in nothing else.
+        data: Its first bytes, up to 64 KiB.
+        parquet_columns: The names of its columns if it is a Parquet file; else empty.
+        is_named: Whether the user has named the format.
+    """
+
+    name: str
+    data: bytes
+    parquet_columns: tuple[str, ...] = ()
+    is_named: bool = False
+
+    @cached_property
+    def text(self) -> str:
+        return self.data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+
+    @cached_property
+    def container(self) -> Container:
+        """How the file is written, whatever it says."""
+        if self.data.startswith(b"PAR1"):
+            return Container.PARQUET
+        return Container.JSON if self.text.lstrip()[:1] in ("{", "[") else Container.TEXT
+
+    @property
+    def ends_in_returns(self) -> bool:
+        """Whether its lines end in carriage returns alone, as far as can be seen; the last one may be half of a pair."""
+        return self.container is not Container.PARQUET and b"\r" in self.data[:-1] and b"\n" not in self.data
+
+    @cached_property
+    def first_line(self) -> str:
+        """The first line that is not blank."""
+        return next((line for line in self.text.splitlines() if line.strip()), "")
+
+    def split_first_line(self, delimiter: str | None) -> list[str]:
+        """The first line's cells."""
+        return split_cells(self.first_line, delimiter)
+
+    @cached_property
+    def json_records(self) -> list[dict[str, object]]:
+        """The first objects of JSON in whatever container, as far as they are whole."""
+        return self._json_start[0]
+
+    @cached_property
+    def json_objects(self) -> list[dict[str, object]]:
+        """The same; where none is whole, what there is of the first."""
+        records, unfit = self._json_start
+        cut = (_completed(self.text[position:]) for position in unfit[:_UNFIT_RECORDS])
+        return records or [found for found in cut if found][:1]
+
+    @cached_property
+    def json_keys(self) -> list[str]:
+        """The keys of the first objects; where there is none, whatever looks like a key."""
+        keys = [key for record in self.json_objects for key in record]
+        return list(dict.fromkeys(keys or _KEY.findall(self.text)))
+
+    @cached_property
+    def _json_start(self) -> tuple[list[dict[str, object]], list[int]]:
+        """The first whole objects, and where stands what is none."""
+        decoder = json.JSONDecoder(parse_int=str)
+        records: list[dict[str, object]] = []
+        unfit: list[int] = []
+        position = len(self.text) - len(self.text.lstrip(" \t\r\n["))
+        while len(records) < _JSON_RECORDS:
+            try:
+                value, position = decoder.raw_decode(self.text, position)
+            except (ValueError, RecursionError):
+                unfit.append(position)
+                if (newline := self.text.find("\n", position)) < 0:
+                    break
+                position = newline  # this line is unfit; the next may not be
+            else:
+                if isinstance(value, dict):
+                    records.append(value)
+            position = _GAP.match(self.text, position).end()  # type: ignore[union-attr]  # it matches the empty string
+        return records, unfit
+
+    @property
+    def is_empty_array(self) -> bool:
+        return self.text.split() in (["[]"], ["[", "]"])
+
+
+def _completed(text: str) -> dict[str, object] | None:
+    """An object whose text was cut off, with what is whole of it; None if that is nothing, or no JSON."""
+    brackets, end = "", 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in ("{", "["):
+            brackets, end = brackets + ("}" if token[0] == "{" else "]"), token.end()
+            if len(brackets) > _MOST_LEVELS:
+                return None
+        elif token[0] in ("}", "]"):
+            brackets, end = brackets[:-1], token.end()
+        elif token[0] == ",":
+            end = token.start()
+    try:
+        value = json.loads(text[:end] + brackets[::-1], parse_int=str)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and value else None
+
+
+def split_cells(line: str, delimiter: str | None) -> list[str]:
+    """A line's cells; their quotes and surrounding blanks are taken off."""
+    return [cell.strip(' \t\r\n"') for cell in line.split(delimiter)]
+
+
+def read_head(raw: BinaryIO, name: str, is_named: bool = False) -> Head:
+    """Reads the start of a raw file, and leaves it at its start again.
+
+    Raises:
+        EmptySource: It has no content, or blank lines alone.
+        SourceError: It is not even readable.
+    """
+    stream = decompressed(raw)
+    data = stream.read(HEAD_BYTES)
+    _refuse_nothing(data, stream)
+    columns: tuple[str, ...] = ()
+    raw.seek(0)
+    if data.startswith(b"PAR1"):
+        columns = tuple(parquet_schema(decompressed(raw)).names)
+        raw.seek(0)
+    return Head(name, data, columns, is_named)
+
+
+def _refuse_nothing(data: bytes, stream: BinaryIO) -> None:
+    """Refuses a stream of nothing, and one that starts with what a truncation left behind.
+
+    Args:
+        data: The stream's start.
+        stream: The rest.
+    """
+    if not data.removeprefix(_BOM).strip(_BLANKS):
+        if not _skip(stream, _BLANKS)[1]:
+            raise EmptySource
+    elif data.startswith(b"\0"):
+        rest = data.lstrip(b"\0")
+        count = len(data) - len(rest)
+        if not rest:
+            more, rest = _skip(stream, b"\0")
+            count += more
+        if not rest:
+            raise UnreadableSource(f"it is {count:,} NUL bytes and nothing else; is it still being written?")
+        if rest[:1] in _PRINTABLE:
+            raise UnreadableSource(
+                f"it begins with {count:,} NUL bytes, as a log does that was truncated while its writer went on "
+                "(logrotate's copytruncate); remove them, as with tr -d '\\000', to have the rest counted"
+            )
+
+
+def _skip(stream: BinaryIO, leading: bytes) -> tuple[int, bytes]:
+    """Reads behind all leading bytes that are among these: how many there were, and some of what follows."""
+    count = 0
+    while chunk := stream.read(HEAD_BYTES):
+        rest = chunk.lstrip(leading)
+        count += len(chunk) - len(rest)
+        if rest:
+            return count, rest
+    return count, b""

@@ -1,0 +1,231 @@
+"""Undoing: forgetting sources, and dropping old hours. Both are runs of their own, staged and committed like any other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.counting.resources import Resources
+from pipeline.counting.sources import name_of
+from pipeline.counting.totals import HourlyTotals, sums_of
+from pipeline.errors import UsageError
+from pipeline.jobs.recount import find_again, recount
+from pipeline.jobs.staging import stage_hours
+from pipeline.scalars import command_line, hour_to_text, real_path
+from pipeline.store.chain import LastRun
+from pipeline.store.index import open_index
+from pipeline.store.layout import Locations
+from pipeline.store.ledger import RunRecord, Standing, now, read_runs, standing_sources
+from pipeline.store.lock import locked
+from pipeline.store.partitions import read_partition
+from pipeline.store.transaction import Transaction, recover
+
+
+@dataclass(frozen=True)
+class UndoSummary:
+    """What was undone.
+
+    Attributes:
+        run_id: The run that did it; None where there was nothing to do.
+        sources: The sources that were forgotten.
+        hours: The hours that were made anew or dropped.
+    """
+
+    run_id: str | None
+    sources: list[str]
+    hours: list[int]
+
+
+def droppable(store: Locations, before: int, *, every: bool = True) -> list[int]:
+    """The hours before one, oldest first.
+
+    Args:
+        store: The store.
+        before: The first hour that is kept.
+        every: Whether all hours may be dropped.
+
+    Raises:
+        UsageError: No hour would be left: a mistyped year or unit does that.
+    """
+    hours = store.hours()
+    gone = [hour for hour in hours if hour < before]
+    if gone and len(gone) == len(hours) and not every:
+        raise UsageError(
+            f"nothing is dropped: {hour_to_text(before)} is after the newest hour, {hour_to_text(gone[-1])},"
+            f" so that none of the {len(hours):,} hours would be left; --all (in Python every=True) drops them all the same"
+        )
+    return gone
+
+
+def drop(store: Locations, before: int, wait_seconds: float = 0, *, every: bool = True) -> UndoSummary:
+    """Drops old hours. What was counted stays known: a dropped hour does not come back by reading its files again.
+
+    Args:
+        store: The store.
+        before: The first hour that is kept.
+        wait_seconds: How long to wait for another run that holds the store.
+        every: Whether all hours may be dropped.
+
+    Raises:
+        UsageError: No hour would be left.
+        StoreError: The store cannot be used.
+    """
+    with locked(store, wait_seconds):
+        recover(store)
+        started = now()
+        gone = droppable(store, before, every=every)
+        if not gone:
+            return UndoSummary(None, [], [])
+        with Transaction(store, _last_run(store)) as transaction:
+            removed = {}
+            for hour in gone:
+                sums = sums_of(read_partition(store, hour))
+                removed[hour] = {name: -total for name, total in sums.items()}
+                transaction.remove(store.partition(hour))
+            run = RunRecord(
+                transaction.run_id,
+                started,
+                now(),
+                [],
+                removed,
+                dropped=True,
+                attempt=transaction.attempt,
+                previous=transaction.previous,
+            )
+            transaction.commit(run.to_json())
+    return UndoSummary(run.run_id, [], gone)
+
+
+def sources_of(store: Locations, hours: Iterable[int], most: int) -> list[str] | None:
+    """The paths of the sources that were counted into some hours, dropped or not.
+
+    Args:
+        store: The store.
+        hours: Hours since the epoch.
+        most: More paths are not looked for, as the ledger may be long.
+
+    Returns:
+        None if there are more.
+    """
+    wanted = set(hours)
+    found: dict[tuple[str, str], None] = {}
+    for run in read_runs(store):
+        for source in run.forgotten:
+            found.pop((source["path"], source["digest"]), None)
+        found.update({(source.path, source.digest): None for source in run.sources if not wanted.isdisjoint(source.hours)})
+        if len(found) > most:
+            return None
+    return [path for path, _ in found]
+
+
+def forget(
+    store: Locations,
+    names: Sequence[str],
+    resources: Resources | None = None,
+    wait_seconds: float = 0,
+) -> UndoSummary:
+    """Takes sources back: makes their hours anew from the other sources that count there. They are unknown afterwards.
+
+    Args:
+        store: The store.
+        names: Paths of sources, or digests.
+        resources: What this may take of the machine.
+        wait_seconds: How long to wait for another run that holds the store.
+
+    Raises:
+        UsageError: A name is no source's; or the raw file of another source is missing or counts otherwise now, so
+            that the hours cannot be made anew.
+        StoreError: The store cannot be used.
+    """
+    with locked(store, wait_seconds):
+        recover(store)
+        started = now()
+        resources = resources or Resources()
+        standing = standing_sources(read_runs(store))
+        unwanted = _choose(store, standing, names)
+        with Transaction(store, _last_run(store)) as transaction:
+            rebuilt = rebuild_without(unwanted, standing, transaction.scratch, resources)
+            changes = dict(stage_hours(store, transaction, [rebuilt.totals], anew=rebuilt.hours, resources=resources))
+            run = RunRecord(
+                transaction.run_id,
+                started,
+                now(),
+                [],
+                changes,
+                files=transaction.digests,
+                forgotten=rebuilt.forgotten,
+                attempt=transaction.attempt,
+                previous=transaction.previous,
+            )
+            transaction.commit(run.to_json())
+    return UndoSummary(run.run_id, [source["path"] for source in run.forgotten], sorted(rebuilt.hours))
+
+
+def _last_run(store: Locations) -> LastRun:
+    with open_index(store) as index:
+        return index.last
+
+
+def _choose(store: Locations, standing: Sequence[Standing], names: Sequence[str]) -> list[Standing]:
+    """The sources that were counted from some paths; where none was, those that the ledger calls so, or by their digests."""
+    chosen: dict[tuple[str, str], Standing] = {}
+    for name in names:
+        if not name:
+            raise UsageError("an empty path; is a variable of the shell not set?")
+        paths = {name_of(Path(path)) for path in (name, os.path.abspath(name), real_path(name))}  # noqa: PTH100 - which follows no link
+        found = [s for s in standing if s.source.path in paths]
+        found = found or [s for s in standing if name in (s.source.path, s.source.digest)]
+        if not found:
+            listed = command_line("runs", "--sources", store=store.root)
+            raise UsageError(f"no source {name} counts in this store; `{listed}` lists those that do")
+        chosen.update((s.key, s) for s in found)
+    return list(chosen.values())
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """Hours without some of their sources.
+
+    Attributes:
+        hours: The hours in which the unwanted sources counted.
+        totals: What the other sources add to these hours.
+        forgotten: The unwanted, as a run's record has them.
+    """
+
+    hours: frozenset[int]
+    totals: HourlyTotals
+    forgotten: list[dict[str, str]]
+
+
+def rebuild_without(
+    unwanted: Collection[Standing],
+    standing: Sequence[Standing],
+    scratch: Path,
+    resources: Resources,
+) -> Rebuilt:
+    """Makes hours anew from all their sources but some.
+
+    Args:
+        unwanted: The sources that are to count no more.
+        standing: All sources that count.
+        scratch: A folder for what does not fit into memory.
+        resources: What this may take of the machine.
+
+    Raises:
+        UsageError: It cannot be done; the message says which raw files are missing or count otherwise now.
+    """
+    hours = frozenset[int]().union(*(s.hours for s in unwanted))
+    keys = {s.key for s in unwanted}
+    others = [s for s in standing if s.key not in keys and s.hours & hours]
+    found = find_again(others)
+    problems = [f"{s.source.path} is missing or has changed" for s in others if s.source.digest not in found]
+    if not problems:
+        totals, problems = recount(others, found, hours, scratch, resources)
+    if problems:
+        raise UsageError(
+            f"{len(hours):,} hours must be made anew from the other sources that count there, "
+            f"but that cannot be done: {'; '.join(problems)}"
+        )
+    return Rebuilt(hours, totals, [{"path": s.source.path, "digest": s.source.digest} for s in unwanted])

@@ -1,0 +1,219 @@
+"""The proof: whether a store's totals are what its ledger says was counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.counting.resources import Resources
+from pipeline.counting.totals import sums_of
+from pipeline.errors import StoreDamaged, StoreLocked, StoreUnreadable
+from pipeline.jobs.audit import Audit
+from pipeline.jobs.find import find
+from pipeline.jobs.recount import find_again, recount
+from pipeline.schema import COUNT, PARTITION_ORDER, SUMS, TOTALS_SCHEMA
+from pipeline.store.chain import check_version
+from pipeline.store.layout import Locations
+from pipeline.store.ledger import RunRecord, Standing, read_run, standing_sources
+from pipeline.store.lock import unchanged
+from pipeline.store.partitions import read_partition, summarise_partition
+from pipeline.wal import idempotency, segments
+
+
+@dataclass
+class Verification:
+    """What was looked at, and what is wrong.
+
+    Attributes:
+        problems: What is wrong, a sentence each; empty if the store is sound.
+        runs: The committed runs; hours and sources alike.
+        flows: The records that were summed, by the ledger.
+        bytes_tx: Their sum, in bytes; bytes_rx alike.
+        waiting: The records in the service's log, which are not in the sums before the service has moved them.
+        proof: What counting the raw files again has shown, if that was asked for.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    runs: int = 0
+    sources: int = 0
+    hours: int = 0
+    flows: int = 0
+    bytes_tx: int = 0
+    bytes_rx: int = 0
+    waiting: int = 0
+    proof: Proof | None = None
+
+
+@dataclass
+class Proof:
+    """What counting all raw files again has shown.
+
+    Attributes:
+        hours: How many hours were counted again from all their sources.
+        missing: The sources whose raw files are not there any more, so that their hours cannot be counted again.
+        unproved: Those hours.
+    """
+
+    hours: int
+    missing: list[str]
+    unproved: list[int]
+
+
+@dataclass(frozen=True)
+class DeepOptions:
+    """How to count raw files again.
+
+    Attributes:
+        raw: Where raw files may be beside the paths from which they were counted: files, folders, patterns.
+        resources: What this may take of the machine.
+    """
+
+    raw: Sequence[str] = ()
+    resources: Resources = field(default_factory=Resources)
+
+
+def verify(store: Locations, wait_seconds: float = 0, deep: DeepOptions | None = None) -> Verification:
+    """Recomputes a store's sums from its files and holds them against its ledger.
+
+    Args:
+        store: The store. Its lock is held, so that no run changes it meanwhile; somebody who may not hold it looks again
+            where a run has changed the store meanwhile.
+        wait_seconds: How long to wait for a run that holds it.
+        deep: Also counts the raw files again that are still there, and holds the hours against that.
+
+    Raises:
+        StoreLocked: A run is writing, or one after the other was.
+        StoreUnreadable: One of the store's own folders cannot be read.
+        StoreVersion: Another version of flowlog made the store.
+        UsageError: A raw path does not exist, or a mapping file is not what it was.
+    """
+    check_version(store)
+    with unchanged(store, wait_seconds) as is_held:
+        if is_held:
+            return _look(store, deep)
+    for _ in range(_LOOKS):
+        before = _state(store)
+        result = _look(store, deep)
+        if _state(store) == before:
+            return result
+    raise StoreLocked(str(store.root), "runs that change it while it is looked at")
+
+
+#: How often a store is looked at whose lock cannot be held, until no run has changed it meanwhile.
+_LOOKS = 3
+
+
+def _state(store: Locations) -> object:
+    """What every run changes."""
+    return len(store.run_numbers()), store.staged_runs()
+
+
+def _look(store: Locations, deep: DeepOptions | None) -> Verification:
+    audit = Audit(store)
+    result = Verification(list(audit.record_problems()))
+    present = set(store.hours())
+    blamed = set()
+    for hour in sorted(audit.expected.keys() | present):
+        problems = list(_hour_problems(store, hour, audit.expected.get(hour), hour in present))
+        result.problems += problems
+        if problems:
+            blamed.add(store.partition_name(hour))
+    result.problems += audit.file_problems(blamed)
+    log = segments.inspect(store)
+    result.waiting = log.waiting
+    result.problems += log.problems
+    if idempotency.is_damaged(store):
+        result.problems.append(f"{store.keys}: is damaged; the service saves what it can when it starts")
+    if deep is not None:
+        result.proof = _prove(store, standing_sources(_readable_runs(store)), deep, result.problems)
+    result.runs, result.sources, result.hours = audit.runs, audit.sources, len(present)
+    total: Counter[str] = sum(audit.expected.values(), Counter())
+    result.flows, result.bytes_tx, result.bytes_rx = total[COUNT], total["bytes_tx"], total["bytes_rx"]
+    return result
+
+
+def _readable_runs(store: Locations) -> Iterator[RunRecord]:
+    for run_id in store.run_ids():
+        with suppress(StoreDamaged, StoreUnreadable):  # of which it was said
+            yield read_run(store, run_id)
+
+
+def _prove(store: Locations, standing: list[Standing], options: DeepOptions, problems: list[str]) -> Proof:
+    """Counts the hours again whose sources are all still there, and holds the partitions against that."""
+    found = find_again(standing, find(options.raw).files)
+    missing = [s for s in standing if s.source.digest not in found]
+    unproved = frozenset[int]().union(*(s.hours for s in missing))
+    hours = frozenset[int]().union(*(s.hours for s in standing)) - unproved
+    with TemporaryDirectory(prefix="flowlog-") as scratch:
+        readable = [s for s in standing if s.hours & hours]
+        totals, differences = recount(readable, found, hours, Path(scratch), options.resources)
+        problems += differences
+        again = dict.fromkeys(hours, False)
+        for hour, read in totals.by_hour():
+            again[hour] = True
+            if not _holds(store, hour, read().cast(TOTALS_SCHEMA)):
+                problems.append(f"{store.partition(hour)}: is not what its raw files add up to")
+    problems += [
+        f"{store.partition(hour)}: its raw files have nothing in this hour"
+        for hour, is_there in again.items()
+        if not is_there
+    ]
+    return Proof(len(hours), [s.source.path for s in missing], sorted(unproved))
+
+
+def _holds(store: Locations, hour: int, counted: pa.Table) -> bool:
+    try:
+        return bool(read_partition(store, hour).equals(counted))
+    except (StoreDamaged, StoreUnreadable):  # said already
+        return True
+
+
+def _hour_problems(store: Locations, hour: int, expected: Counter[str] | None, is_present: bool) -> Iterator[str]:
+    where = f"{store.partition(hour)}"
+    if expected is None:
+        yield f"{where}: no run has counted anything in this hour"
+        return
+    if not is_present:
+        yield f"{where}: is missing; runs have counted {expected[COUNT]:,} flows in this hour"
+        return
+    try:
+        totals = read_partition(store, hour)
+        summary = summarise_partition(store, hour)
+    except (StoreDamaged, StoreUnreadable) as error:
+        yield str(error)
+        return
+    if totals.num_rows == 0 or summary is None:
+        yield f"{where}: has no rows"
+        return
+    sums = sums_of(totals)
+    for name in (*SUMS, COUNT):
+        if sums[name] != expected[name]:
+            yield f"{where}: {name} is {sums[name]:,}, but the ledger has {expected[name]:,}"
+        if sums[name] != getattr(summary, name):
+            yield f"{where}: its footer says that {name} is {getattr(summary, name):,}, but it is {sums[name]:,}"
+    yield from (f"{where}: {problem}" for problem in _content_problems(totals))
+
+
+def _content_problems(totals: pa.Table) -> Iterator[str]:
+    if sum(column.null_count for column in totals.columns):
+        yield "has nulls"
+        return
+    for name in PARTITION_ORDER:
+        if pc.any(pc.equal(totals.column(name), "")).as_py():
+            yield f"has an empty {name}"
+    for name, lowest in {**dict.fromkeys(SUMS, 0), COUNT: 1}.items():
+        if (smallest := pc.min(totals.column(name)).as_py()) < lowest:
+            yield f"has {smallest} in {name}"
+    order = pc.sort_indices(totals, [(name, "ascending") for name in PARTITION_ORDER]).to_numpy()
+    if not (order == np.arange(len(order))).all():
+        yield "its rows are not sorted by their key"
+    if totals.group_by(list(PARTITION_ORDER), use_threads=False).aggregate([]).num_rows < totals.num_rows:
+        yield "a key stands in more than one row"

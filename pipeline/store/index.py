@@ -1,0 +1,271 @@
+"""The index: whether a source is known, without reading years of run records.
+
+SQLite beside the records, made from them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import StoreDamaged, StoreUnwritable
+from pipeline.identity import Content
+from pipeline.store import files
+from pipeline.store.chain import LastRun, check_version, is_last
+from pipeline.store.layout import Locations
+from pipeline.store.ledger import RunRecord, read_runs
+
+#: SQLite takes so many values in a statement in all its versions.
+_AT_ONCE = 900
+
+
+@dataclass(frozen=True)
+class Known:
+    """A content that the ledger knows.
+
+    Attributes:
+        path: From where the source was counted.
+        content: The source's content, or one with which it starts.
+        source: The digest of the source.
+        has_rows: Whether records were read from it.
+    """
+
+    path: str
+    content: Content
+    source: str
+    has_rows: bool
+
+    @property
+    def is_start(self) -> bool:
+        """Whether it was not counted itself, but is the start of a source that was."""
+        return self.content.digest != self.source
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a file was found to be that was not counted, so that it need not be read again as long as it looks the same.
+
+    Attributes:
+        path: Where it is; size: its size in bytes as it lies there; mtime_ns: its time of modification.
+        digest: Of its content, if it was skipped since that is known; else "".
+        reason: Why it is left alone, else; "" if it has no content.
+        reading: What that depends on, beside the file (`Interpretation.fingerprint`).
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    digest: str = ""
+    reason: str = ""
+    reading: str = ""
+
+
+_KNOWN = "SELECT path, digest, size, head, source, has_rows FROM sources"
+
+
+class Index:
+    """Answers which sources are known. Only the holder of the store's lock may use it.
+
+    Attributes:
+        last: The last committed run.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.last = last_indexed(connection)
+        # What is empty need not be asked, as in a store's first run.
+        self._is_empty = connection.execute("SELECT 1 FROM sources LIMIT 1").fetchone() is None
+        self._has_met = connection.execute("SELECT 1 FROM met LIMIT 1").fetchone() is not None
+
+    def digest_at(self, path: str, packed_size: int, mtime_ns: int) -> str | None:
+        """What was counted from this path when the file had this size and time of modification; None if nothing was."""
+        if self._is_empty:
+            return None
+        query = "SELECT digest FROM sources WHERE path = ? AND packed_size = ? AND mtime_ns = ?"
+        found = self._connection.execute(query, (path, packed_size, mtime_ns)).fetchone()
+        return found and found[0]
+
+    def latest_at(self, path: str) -> Known | None:
+        """What was last counted from this path."""
+        if self._is_empty:
+            return None
+        query = f"{_KNOWN} WHERE path = ? AND digest = source ORDER BY rowid DESC LIMIT 1"
+        return next(map(_as_known, self._connection.execute(query, (path,))), None)
+
+    def with_digests(self, digests: Iterable[str]) -> dict[str, list[Known]]:
+        """What is known of contents, by their digests, in the order in which it was counted."""
+        found: dict[str, list[Known]] = {}
+        for row in self._rows(f"{_KNOWN} WHERE digest IN (?) ORDER BY rowid", digests):
+            found.setdefault(row[1], []).append(_as_known(row))
+        return found
+
+    def sizes_by_head(self, heads: Iterable[bytes]) -> dict[bytes, set[int]]:
+        """The sizes of the contents that have some heads."""
+        found: dict[bytes, set[int]] = {}
+        query = "SELECT DISTINCT head, size FROM sources WHERE head IN (?)"
+        for head, size in self._rows(query, (head.hex() for head in heads)):
+            found.setdefault(bytes.fromhex(head), set()).add(size)
+        return found
+
+    def starts_of(self, known: Known) -> list[Content]:
+        """The contents with which a counted source is known to start."""
+        query = f"{_KNOWN} WHERE path = ? AND source = ? AND digest <> source"
+        return [_as_known(row).content for row in self._connection.execute(query, (known.path, known.source))]
+
+    def memory_of(self, path: str, size: int, mtime_ns: int) -> Memory | None:
+        """What a file was found to be when it had this size and time of modification."""
+        if not self._has_met:
+            return None
+        query = "SELECT * FROM met WHERE path = ? AND size = ? AND mtime_ns = ?"
+        found = self._connection.execute(query, (path, size, mtime_ns)).fetchone()
+        return found and Memory(*found)
+
+    def remember(self, met: Iterable[Memory]) -> None:
+        """Remembers what files were found to be. Where that cannot be written, they will be read once more."""
+        rows = [tuple(vars(memory).values()) for memory in met]
+        with suppress(sqlite3.Error), self._connection:
+            self._connection.executemany("INSERT OR REPLACE INTO met VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def _rows(self, query: str, values: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query for some values, which stand for its question mark."""
+        asked = [] if self._is_empty else sorted(set(values))
+        for i in range(0, len(asked), _AT_ONCE):
+            some = asked[i : i + _AT_ONCE]
+            yield from self._connection.execute(query.replace("(?)", f"({','.join('?' * len(some))})"), some)
+
+
+def _as_known(row: tuple[Any, ...]) -> Known:
+    path, digest, size, head, source, has_rows = row
+    return Known(path, Content(digest, size, head), source, bool(has_rows))
+
+
+@contextmanager
+def open_index(store: Locations) -> Iterator[Index]:
+    """Opens the index and brings it up to date. The store's lock must be held.
+
+    Raises:
+        StoreDamaged: A run's record is not as it was written; StoreUnreadable and StoreVersion alike.
+        StoreUnwritable: The index cannot be written.
+    """
+    try:
+        connection = _open_up_to_date(store)
+    except sqlite3.DatabaseError:  # perhaps it is damaged; it is an index only, so make it anew
+        try:
+            with files.writing(store.index):
+                _remove(store.index)
+            connection = _open_up_to_date(store)
+        except sqlite3.DatabaseError as error:
+            raise StoreUnwritable(str(store.index), str(error)) from error
+    try:
+        yield Index(connection)
+    except sqlite3.DatabaseError as error:
+        with files.writing(store.index):
+            _remove(store.index)
+        problem = f"{error}; it is an index only, was removed, and is made anew by the next run"
+        raise StoreDamaged(str(store.index), problem) from error
+    finally:
+        connection.close()
+
+
+def _open_up_to_date(store: Locations) -> sqlite3.Connection:
+    connection = _connect(store.index)
+    try:
+        last = last_indexed(connection)
+        if not _is_whole(connection) or (last.number and not is_last(store, last)):
+            connection.close()
+            with files.writing(store.index):
+                _remove(store.index)
+            connection = _connect(store.index)
+            last = LastRun()
+        if not last.number:
+            check_version(store)
+        with connection:  # one transaction: a crash leaves the index as it was
+            for run in read_runs(store, last if last.number else None):
+                add_to_index(connection, run)
+                last = LastRun(int(run.run_id), run.checksum)
+            if last != last_indexed(connection):
+                connection.execute("DELETE FROM last")
+                connection.execute("INSERT INTO last VALUES (?, ?)", (last.number, last.checksum))
+                connection.execute(f"PRAGMA user_version = {_count_sources(connection)}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect(index: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(index)
+    make_tables(connection)
+    connection.executescript(
+        """
+        CREATE INDEX IF NOT EXISTS sources_by_path ON sources (path);
+        CREATE INDEX IF NOT EXISTS sources_by_digest ON sources (digest);
+        CREATE INDEX IF NOT EXISTS sources_by_head ON sources (head, size);
+        """
+    )
+    return connection
+
+
+def make_tables(connection: sqlite3.Connection) -> None:
+    """Makes the tables of an index, where they are missing."""
+    connection.executescript(
+        """
+        CREATE TABLE IF NOT EXISTS last (number INTEGER, checksum TEXT);
+        CREATE TABLE IF NOT EXISTS sources (
+            path TEXT, digest TEXT, size INTEGER, head TEXT, source TEXT, has_rows INTEGER,
+            packed_size INTEGER, mtime_ns INTEGER
+        );
+        CREATE TABLE IF NOT EXISTS met (
+            path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, digest TEXT, reason TEXT, reading TEXT
+        ) WITHOUT ROWID;
+        """
+    )
+
+
+def last_indexed(connection: sqlite3.Connection) -> LastRun:
+    """The last run that an index knows.
+
+    Raises:
+        sqlite3.DatabaseError: The index is damaged.
+    """
+    found = connection.execute("SELECT number, checksum FROM last").fetchone()
+    if found is None:
+        return LastRun()
+    number, checksum = found
+    if type(number) is not int or number < 1:
+        raise sqlite3.DatabaseError(f"{number!r} is no run's number")
+    return LastRun(number, checksum)
+
+
+def _is_whole(connection: sqlite3.Connection) -> bool:
+    """Whether it has as many sources as when it was written: one that has lost some would let them be counted twice."""
+    (sources,) = connection.execute("PRAGMA user_version").fetchone()
+    return bool(sources == _count_sources(connection))
+
+
+def _count_sources(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT count(*) FROM sources").fetchone()[0])
+
+
+def _remove(index: Path) -> None:
+    for suffix in ("", "-journal"):
+        index.with_name(index.name + suffix).unlink(missing_ok=True)
+
+
+def add_to_index(connection: sqlite3.Connection, run: RunRecord) -> None:
+    """Takes in a run behind all that are in the index."""
+    taken_back = [(source["path"], source["digest"]) for source in run.forgotten]
+    connection.executemany("DELETE FROM sources WHERE path = ? AND source = ?", taken_back)
+    rows = (
+        (source.path, found.digest, found.size, found.head, source.digest, source.read > 0, *looks)
+        for source in run.sources
+        for found, looks in (
+            (source.content, (source.packed_size, source.mtime_ns)),
+            *((start, (None, None)) for start in source.starts),
+        )
+    )
+    connection.executemany("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)

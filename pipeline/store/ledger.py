@@ -1,0 +1,259 @@
+"""The ledger: what has been counted, so that nothing is counted twice and everything can be proved.
+
+`runs/NUMBER.json`, one file for each committed run, is the truth. `ledger.sqlite` is an index of it that answers "is this
+source known" without reading years of JSON. Whenever it is opened, it is brought up to date by asking for the records behind
+the last that it knows, one by one until one is missing: no run lists `runs/`, so that a run costs the same however many there
+were. It is made anew when it is missing or damaged, or when the last run that it knows is not in `runs/` as it knows it, as
+where `runs/` came back from a backup.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+from pipeline.errors import StoreDamaged
+from pipeline.identity import Content
+from pipeline.store.chain import STORE_VERSION, LastRun, read_sealed, seal
+from pipeline.store.layout import Locations, run_id_of
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """One raw file that was counted.
+
+    Attributes:
+        path: Where it was, as `sources.name_of` writes it.
+        digest: XXH3-128 of its content, unpacked, in hexadecimal: its identity.
+        size: The content's size in bytes; head: what proposes what it may be the start of (see `content.Content`).
+        packed_digest: XXH3-128 of its bytes as they lay on the disk; packed_size: how many they were.
+        mtime_ns: Its time of modification, in nanoseconds since the epoch.
+        format: The name of its format.
+        read: Its records. read = valid + rejected + the sum of `ignored`.
+        ignored: The records that were left out on purpose, by reason.
+        bytes_tx: The sum over its valid records, in bytes; bytes_rx alike.
+        hours: The hours to which it added.
+        starts: Other contents that were met, with which this one starts, so that what is in them is counted.
+    """
+
+    path: str
+    digest: str
+    size: int
+    head: str
+    packed_digest: str
+    packed_size: int
+    mtime_ns: int
+    format: str
+    read: int
+    valid: int
+    rejected: int
+    ignored: dict[str, int]
+    bytes_tx: int
+    bytes_rx: int
+    hours: list[int] = field(default_factory=list)
+    starts: list[Content] = field(default_factory=list)
+
+    @property
+    def content(self) -> Content:
+        return Content(self.digest, self.size, self.head)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One committed run.
+
+    Attributes:
+        run_id: Its number, in eight digits or more.
+        started: When it started, by the clock, ISO 8601 in UTC; finished: when it committed. For people: nothing is decided by
+            them, since a clock may be wrong.
+        sources: What it counted.
+        hours: What it added to each hour: `flows`, `bytes_tx` and `bytes_rx`; less than 0 where it took away.
+        interpretation: How the sources' rows were understood (`counting.Interpretation`).
+        files: The digest (XXH3-128) of each file that it put in place, by its path in the store.
+        forgotten: Sources of earlier runs that it took back, by path and digest.
+        dropped: Whether it dropped the hours that it lists, so that they are no part of what earlier sources counted.
+        attempt: Which attempt to commit this run it was; no other run's attempt has this name.
+        previous: The checksum of the record of the run before it; "" in the first run's.
+        version: The version of the store's format.
+        checksum: The checksum of its own record, once that was read; "" before.
+    """
+
+    run_id: str
+    started: str
+    finished: str
+    sources: list[SourceRecord]
+    hours: dict[int, dict[str, int]] = field(default_factory=dict)
+    interpretation: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    forgotten: list[dict[str, str]] = field(default_factory=list)
+    dropped: bool = False
+    attempt: str = ""
+    previous: str = ""
+    version: int = STORE_VERSION
+    checksum: str = field(default="", compare=False)
+
+    def to_json(self) -> bytes:
+        """Its text: a field a line, and a source a line; the version first, and the checksum last."""
+        values = {"version": self.version} | vars(self)
+        fields = {name: json.dumps(value) for name, value in values.items() if name not in ("sources", "checksum")}
+        fields["sources"] = (
+            "[" + ",".join(f"\n  {json.dumps(vars(source), default=vars)}" for source in self.sources) + "\n ]"
+        )
+        return seal(("{" + ",".join(f"\n {json.dumps(name)}: {text}" for name, text in fields.items())).encode())
+
+    @classmethod
+    def from_json(cls, text: bytes) -> RunRecord:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError: It is not of that shape; KeyError, TypeError, AttributeError and RecursionError alike.
+        """
+        fields: dict[str, Any] = json.loads(text)
+        fields["sources"] = [
+            SourceRecord(**{**source, "starts": [Content(**start) for start in source["starts"]]})
+            for source in fields["sources"]
+        ]
+        fields["hours"] = {int(hour): added for hour, added in fields["hours"].items()}
+        run = cls(**fields)
+        _check_types(run, "run_id started finished attempt previous checksum", str)
+        for source in run.sources:
+            _check_types(source, "path digest head packed_digest format", str)
+            _check_types(source, "size packed_size mtime_ns read valid rejected bytes_tx bytes_rx", int)
+            _check_integers(source.ignored.values())
+            _check_integers(source.hours)
+            for start in source.starts:
+                _check_types(start, "digest head", str)
+                _check_types(start, "size", int)
+        _check_types(run, "interpretation", dict)
+        _check_types(run, "dropped", bool)
+        for texts in (run.files, *run.forgotten):
+            if any(type(value) is not str for value in texts.values()):
+                raise TypeError(f"{texts!r} are no texts")
+        if any(set(source) != {"path", "digest"} for source in run.forgotten):
+            raise TypeError("a forgotten source has a path and a digest")
+        for added in run.hours.values():
+            _check_integers(added[name] for name in ("flows", "bytes_tx", "bytes_rx"))
+        return run
+
+    def total(self, name: str) -> int:
+        """The sum of one number over its sources, as `total("read")`."""
+        return sum(getattr(source, name) for source in self.sources)
+
+
+def _check_types(record: object, names: str, kind: type) -> None:
+    for name in names.split():
+        if type(getattr(record, name)) is not kind:
+            raise TypeError(f"{name} is {getattr(record, name)!r}")
+
+
+def _check_integers(values: Iterable[object]) -> None:
+    for value in values:
+        if type(value) is not int:
+            raise TypeError(f"{value!r} is no integer")
+
+
+def now() -> str:
+    """The time as a record has it: ISO 8601 in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def read_run(store: Locations, run_id: str) -> RunRecord:
+    """Reads a committed run's record, and checks its checksum.
+
+    Raises:
+        StoreDamaged: It is missing, or not as it was written.
+        StoreUnreadable: The operating system refuses to read it.
+        StoreVersion: Another version of flowlog wrote it.
+    """
+    run = _find_run(store, run_id)
+    if run is None:
+        raise StoreDamaged(str(store.record_of(run_id)), "is missing")
+    return run
+
+
+def _find_run(store: Locations, run_id: str) -> RunRecord | None:
+    """The same; None if it is missing."""
+    path = str(store.record_of(run_id))
+    try:
+        content, _ = read_sealed(store, run_id)
+    except FileNotFoundError:
+        return None
+    try:
+        run = RunRecord.from_json(content)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StoreDamaged(path, f"is not a run's record: {type(error).__name__}: {error}") from error
+    if run.run_id != run_id:
+        raise StoreDamaged(path, f"it is the record of the run {run.run_id}")
+    return run
+
+
+def read_runs(store: Locations, behind: LastRun | None = None) -> Iterator[RunRecord]:
+    """The records of committed runs, oldest first, each held against the one before it.
+
+    Args:
+        store: The store.
+        behind: Only the runs behind this one, without a listing of `runs/`; None for all.
+
+    Raises:
+        StoreDamaged: A record is missing, or not as it was written, or does not follow the one before it.
+        StoreUnreadable: The operating system refuses to read one; StoreVersion: another version of flowlog wrote one.
+    """
+    last = behind or LastRun()
+    listed = 0 if behind else max(store.run_numbers(), default=0)
+    for number in count(last.number + 1):
+        run = _find_run(store, run_id_of(number))
+        if run is None:
+            if number < listed:
+                raise StoreDamaged(str(store.record_of(run_id_of(number))), "is missing, and later runs are there")
+            return
+        if run.previous != last.checksum:
+            raise StoreDamaged(str(store.record_of(run.run_id)), NOT_FOLLOWING)
+        yield run
+        last = LastRun(number, run.checksum)
+
+
+#: What is wrong with a record whose `previous` is not the checksum of the record before it.
+NOT_FOLLOWING = "does not follow the record before it; one of the two is not the one that was committed"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A source that was not forgotten.
+
+    Attributes:
+        source: Its record.
+        interpretation: How its rows were understood.
+        hours: The hours in which it still counts: those that were not dropped since.
+    """
+
+    source: SourceRecord
+    interpretation: dict[str, Any]
+    hours: frozenset[int]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from all others: a path, and what was there."""
+        return self.source.path, self.source.digest
+
+
+def standing_sources(runs: Iterable[RunRecord]) -> list[Standing]:
+    """The sources that were not forgotten, in the order in which they were counted.
+
+    Args:
+        runs: All committed runs, oldest first.
+    """
+    standing: dict[tuple[str, str], Standing] = {}
+    for run in runs:
+        for source in run.forgotten:
+            standing.pop((source["path"], source["digest"]), None)
+        if run.dropped:
+            gone = run.hours.keys()
+            standing = {key: replace(found, hours=found.hours - gone) for key, found in standing.items()}
+        for record in run.sources:
+            key = (record.path, record.digest)
+            standing[key] = Standing(record, run.interpretation, frozenset(record.hours))
+    return list(standing.values())

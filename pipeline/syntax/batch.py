@@ -1,0 +1,171 @@
+"""What a reader gives: batches of records, each with its way back to the raw row.
+
+A batch moves through the program and keeps its promise at every step: `read` = rows still in it + rejected + ignored.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.scalars import MAX_VALUE_BYTES, shortened
+
+if TYPE_CHECKING:
+    pass
+
+RowNumbers = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+#: The memory of a reject, beside its texts.
+REJECT_BYTES = 256
+#: Why records are left out, where several formats have the reason.
+OTHER_EVENT, REPEATED = "other kind of event", "repeated record"
+#: The rule that a null breaks.
+MISSING = "must not be missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that cannot be counted, and why.
+
+    Attributes:
+        row: Its number in the file (see `Batch.rows`).
+        field: The column that breaks a rule; "" if the row as a whole does.
+        rule: The rule that it breaks, as in "must be an integer".
+        value: The offending cell as text, cut where it is long; "" if there is none.
+        raw: The row as it stands in the file, cut where it is long.
+    """
+
+    row: int
+    field: str
+    rule: str
+    value: str
+    raw: str
+
+    def __str__(self) -> str:
+        where = f"row {self.row}: " + (f"{self.field} " if self.field else "")
+        return f"{where}{self.rule}" + (f", not {self.value!r}" if self.value else "")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Cells that break a rule.
+
+    Attributes:
+        column: The column that they are in, under the name that the file gives it.
+        rule: The rule, as a user will read it.
+        bad: Marks them, one for each row of a batch.
+        cells: The column, to show them; bytes or values.
+    """
+
+    column: str
+    rule: str
+    bad: Mask
+    cells: pa.Array | pa.ChunkedArray
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some consecutive records of one source.
+
+    Attributes:
+        table: Their columns. What they are depends on the stage: a format's own columns first, then the flow record's.
+        rows: One row number for each row of `table`: the line on which the record starts in a text file, its number in
+            Parquet and in JSON that is not one record a line (see `syntax.jsonrecords`); both count from 1.
+        raw_of: Gives the raw text of a row, from its row number.
+        rejects: The records that were found unfit so far.
+        left_out: The row numbers of the records that were left out on purpose, by reason (as AWS's NODATA).
+        raw_bytes: The memory that is kept for `raw_of`.
+    """
+
+    table: pa.Table
+    rows: RowNumbers
+    raw_of: Callable[[int], str]
+    rejects: Sequence[Reject] = ()
+    left_out: Mapping[str, RowNumbers] = field(default_factory=dict)
+    raw_bytes: int = 0
+
+    @property
+    def ignored(self) -> Counter[str]:
+        """How many records were left out, by reason."""
+        return Counter({reason: len(rows) for reason, rows in self.left_out.items()})
+
+    @property
+    def read(self) -> int:
+        """The number of records that the batch started with."""
+        return self.table.num_rows + len(self.rejects) + sum(map(len, self.left_out.values()))
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that it takes, about: texts that it shares with others are counted as its own."""
+        rejects = sum(REJECT_BYTES + len(reject.value) + len(reject.raw) for reject in self.rejects)
+        return self.table.nbytes + self.raw_bytes + rejects
+
+    def with_table(self, table: pa.Table) -> Batch:
+        """The same rows with other columns."""
+        return replace(self, table=table)
+
+    def without_raw(self) -> Batch:
+        """The same rows, none of which will be rejected: the memory of their raw text is given back."""
+        return replace(self, raw_of=_no_raw, raw_bytes=0)
+
+    def joined_by(self, other: Batch) -> Batch:
+        """Its rows and those of another batch, which come from the same lines as its own."""
+        return replace(
+            self,
+            table=pa.concat_tables([self.table, other.table]),
+            rows=np.concatenate([self.rows, other.rows]),
+            rejects=[*self.rejects, *other.rejects],
+            left_out={
+                reason: np.concatenate([batch.left_out[reason] for batch in (self, other) if reason in batch.left_out])
+                for reason in self.left_out.keys() | other.left_out.keys()
+            },
+        )
+
+    def ignore(self, unwanted: Mapping[str, Mask]) -> Batch:
+        """Leaves rows out, counted under their reasons; a row that is marked for several counts under the first."""
+        out, left_out = np.zeros(self.table.num_rows, dtype=bool), dict(self.left_out)
+        for reason, mask in unwanted.items():
+            found = mask & ~out
+            if found.any():
+                left_out[reason] = np.concatenate([left_out.get(reason, self.rows[:0]), self.rows[found]])
+                out |= found
+        return self._without(out, left_out=left_out) if out.any() else self
+
+    def reject(self, *faults: Fault) -> Batch:
+        """Rejects the rows that the faults mark, each once, for the first of its faults."""
+        bad = np.zeros(self.table.num_rows, dtype=bool)
+        rejects: list[Reject] = []
+        for fault in faults:
+            rejects += [self._reject(fault, int(i)) for i in np.flatnonzero(fault.bad & ~bad)]
+            bad |= fault.bad
+        return self._without(bad, rejects=[*self.rejects, *rejects]) if rejects else self
+
+    def _reject(self, fault: Fault, position: int) -> Reject:
+        row = int(self.rows[position])
+        cell = fault.cells[position]
+        if isinstance(cell, pa.DictionaryScalar):
+            cell = cell.value
+        if not cell.is_valid:
+            return Reject(row, fault.column, MISSING, "", self.raw_of(row))
+        return Reject(row, fault.column, fault.rule, shown_text(cell, MAX_VALUE_BYTES), self.raw_of(row))
+
+    def _without(self, mask: Mask, **changes: object) -> Batch:
+        kept = ~mask
+        return replace(self, table=self.table.filter(pa.array(kept)), rows=self.rows[kept], **changes)  # type: ignore[arg-type]
+
+
+def shown_text(cell: pa.Scalar, most: int) -> str:
+    """A cell that is not null as text of so many bytes at most; of a long one no more is copied."""
+    if not isinstance(cell, pa.BinaryScalar):  # of which those of text are kinds
+        return shortened(str(cell.as_py()).encode(), most)
+    return shortened(memoryview(cell.as_buffer()), most)
+
+
+def _no_raw(row: int) -> str:
+    raise AssertionError(f"row {row} is rejected, which was to keep every rule")

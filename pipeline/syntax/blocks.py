@@ -1,0 +1,319 @@
+"""Text in blocks of whole lines, each with its place in the file.
+
+A block is big enough for Arrow's vectorised parsers and small enough for the processor's cache; memory does not
+depend on the size of the file.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import BinaryIO, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import UnknownFormat, UnreadableSource
+from pipeline.kernel.columns import count_lines, has_four
+from pipeline.scalars import MAX_RAW_BYTES, shortened
+from pipeline.syntax.batch import RowNumbers
+
+BLOCK_BYTES = 4 << 20
+#: The longest record: a line of text, a record of CSV with its quoted newlines, a value of a JSON document. The longest that
+#: are known are envelopes of CloudWatch, which hold up to 1 MiB of events, and an interface's minute in Azure's logs. A record
+#: that is longer is none, and must neither fill the memory nor be made into Python objects: "{}," a million times takes a
+#: hundred times its text.
+MAX_LINE_BYTES = 4 << 20
+#: The most lines that are read at once: a block of the shortest ones would have two million, each of which may be rejected.
+MAX_LINES_AT_ONCE = 1 << 17
+
+#: Where the last newline of a block is looked for.
+_LOOK_AHEAD = 4096
+
+_BOM = b"\xef\xbb\xbf"
+_MARKED_LINE = b"\n" + _BOM
+_NOT_BLANK = re.compile(rb"[^\r\n][^\n]*")
+_NEWLINE, _RETURN = ord("\n"), ord("\r")
+
+Offsets = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TextBlock:
+    """Some consecutive whole lines of a file.
+
+    Attributes:
+        data: Their bytes. The last line of a file may lack its newline.
+        first_line: The number of the first line in its file; the file's first line is 1.
+    """
+
+    data: bytes
+    first_line: int
+
+    @cached_property
+    def line_count(self) -> int:
+        return count_lines(self.data)
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that it takes, at most: its text, and where each line starts and ends."""
+        return len(self.data) + 2 * 8 * self.line_count
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether Arrow sees the same lines: it takes a carriage return alone for a line's end, too."""
+        if self.data.startswith(_BOM) or b"\0" in self.data:  # Arrow drops the one, and takes the other for text
+            return False
+        returns = self.data.count(b"\r")
+        return not returns or returns == self.data.count(b"\r\n")
+
+    @cached_property
+    def line_ends(self) -> Offsets:
+        """Where each line ends: the offset behind its newline."""
+        ends = np.flatnonzero(np.frombuffer(self.data, np.uint8) == _NEWLINE) + 1
+        return ends if len(ends) == self.line_count else np.append(ends, len(self.data))
+
+    @property
+    def record_ends(self) -> Offsets:
+        """Where each record ends, behind its newline."""
+        return self.line_ends
+
+    @cached_property
+    def line_starts(self) -> Offsets:
+        return np.concatenate(([0], self.line_ends[:-1]))
+
+    def numbers(self, count: int) -> RowNumbers:
+        """The numbers of its lines, of which there are so many."""
+        return np.arange(self.first_line, self.first_line + count)
+
+    def index_of(self, number: int) -> int:
+        """Which line has that number in the file; the first line of the block is 0."""
+        return number - self.first_line
+
+    def rows(self) -> RowNumbers:
+        """The numbers of the lines that are not blank, which no reader takes for records."""
+        numbers = self.numbers(self.line_count)
+        if b"\n\n" in self.data or b"\n\r" in self.data or self.data[:1] in (b"\n", b"\r"):
+            numbers = numbers[~self._blank_lines()]
+        return numbers
+
+    def _blank_lines(self) -> npt.NDArray[np.bool_]:
+        first = np.frombuffer(self.data, np.uint8)[self.line_starts]
+        length = self.line_ends - self.line_starts
+        blank = (first == _NEWLINE) | ((first == _RETURN) & (length <= len("\r\n")))
+        for i in np.flatnonzero((first == _RETURN) & ~blank):  # more returns in a row than any system writes
+            blank[i] = not self.data[self.line_starts[i] : self.line_ends[i]].strip(b"\r\n")
+        return blank
+
+    def rows_of(self, count: int) -> RowNumbers | None:
+        """The same, if there are so many of them; None if there are not.
+
+        Whoever asks has seen that no line holds two records, and no record two lines: as many records as lines are one
+        on each.
+        """
+        if count == self.line_count:  # one on each line: there is no need to look for blank ones
+            return self.numbers(count)
+        rows = self.rows()
+        return rows if len(rows) == count else None
+
+    def line(self, number: int) -> bytes:
+        """The line of that number in the file, without its newline."""
+        i = self.index_of(number)
+        return self.data[self.line_starts[i] : self.line_ends[i]].rstrip(b"\r\n")
+
+    def part(self, start: int, end: int) -> TextBlock:
+        """Its lines from the one with the index `start` to the one before `end`."""
+        starts = np.append(self.line_starts, len(self.data))
+        return TextBlock(self.data[starts[start] : starts[end]], self.first_line + start)
+
+    def pieces(self) -> Iterator[Self]:
+        """The block in pieces of whole records that have at most so many lines, but for records of more: itself, mostly."""
+        if self.line_count <= MAX_LINES_AT_ONCE:
+            yield self
+            return
+        start, number = 0, self.first_line
+        for end in [*self.record_ends[MAX_LINES_AT_ONCE - 1 : -1 : MAX_LINES_AT_ONCE].tolist(), len(self.data)]:
+            piece = replace(self, data=self.data[start:end], first_line=number)
+            yield piece
+            start, number = end, number + piece.line_count
+
+    def lines(self, indices: Offsets) -> ScatteredLines:
+        """Some of its lines, from 0 on, in order."""
+        starts, ends = self.line_starts[indices].tolist(), self.line_ends[indices].tolist()
+        data = b"".join(self.data[start:end] for start, end in zip(starts, ends, strict=True))
+        return ScatteredLines(data, self.first_line, self.numbers(self.line_count)[indices], self)
+
+    def cut_at(self, starts: Iterable[int]) -> Iterator[TextBlock]:
+        """The block in pieces: each line that starts at one of these offsets alone, and what lies between them."""
+        begin, number = 0, self.first_line
+        for start in starts:
+            end = self.data.find(b"\n", start) + 1 or len(self.data)
+            for piece in (self.data[begin:start], self.data[start:end]):
+                if piece:
+                    block = TextBlock(piece, number)
+                    yield block
+                    number += block.line_count
+            begin = end
+        if not begin:
+            yield self
+        elif begin < len(self.data):
+            yield TextBlock(self.data[begin:], number)
+
+    def lines_with(self, text: bytes) -> list[int]:
+        """Where the lines start that have these four bytes somewhere."""
+        if not has_four(self.data, text):
+            return []
+        starts, found = [], self.data.find(text)
+        while found >= 0:
+            starts.append(self.data.rfind(b"\n", 0, found) + 1)
+            end = self.data.find(b"\n", found)
+            found = self.data.find(text, end) if end >= 0 else -1
+        return starts
+
+    def split_first(self) -> tuple[bytes, TextBlock] | None:
+        """The first line that is not blank, without its newline, and the lines behind it; None if all are blank."""
+        first = _NOT_BLANK.search(self.data)
+        if first is None:
+            return None
+        number = self.first_line + self.data.count(b"\n", 0, first.start())
+        return first[0].rstrip(b"\r"), TextBlock(self.data[first.end() + 1 :], number + 1)
+
+    def raw_of(self, number: int) -> str:
+        """The line of that number as text to be shown."""
+        return raw_text(self.line(number))
+
+
+@dataclass(frozen=True)
+class ScatteredLines(TextBlock):
+    """Some lines of a file that do not lie side by side there.
+
+    Attributes:
+        line_numbers: Of each.
+        whole: The block that they are from.
+    """
+
+    line_numbers: RowNumbers
+    whole: TextBlock
+
+    def numbers(self, count: int) -> RowNumbers:
+        return self.line_numbers[:count]
+
+    def part(self, start: int, end: int) -> TextBlock:
+        part = super().part(start, end)
+        return ScatteredLines(part.data, part.first_line, self.line_numbers[start:end], self.whole)
+
+    def index_of(self, number: int) -> int:
+        return int(np.searchsorted(self.line_numbers, number))
+
+    def raw_of(self, number: int) -> str:
+        return self.whole.raw_of(number)
+
+
+def raw_text(raw: bytes) -> str:
+    """A raw row as text to be shown."""
+    return shortened(raw, MAX_RAW_BYTES)
+
+
+def last_line_end(rest: bytes, chunk: bytes) -> int:
+    """The offset behind the last newline in two pieces of text that follow one another, the first without one; 0 if
+    there is none.
+    """
+    end = chunk.rfind(b"\n") + 1
+    return len(rest) + end if end else 0
+
+
+Block = TypeVar("Block", bound=TextBlock)
+
+
+def text_blocks(
+    stream: BinaryIO,
+    kind: type[Block],
+    cut: Callable[[bytes, bytes], int] = last_line_end,
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[Block]:
+    """Reads a stream in blocks of whole lines.
+
+    A byte order mark in front of a line is dropped: it is where a file began that was joined to another.
+
+    Args:
+        stream: Decompressed text.
+        kind: The blocks' class.
+        cut: Where in two pieces of text that follow one another, the first without a whole record, the last whole
+            record ends: the offset behind it, 0 if none does.
+        block_bytes: About how many bytes a block has.
+
+    Raises:
+        UnknownFormat: The text is UTF-16 or UTF-32.
+        UnreadableSource: A line is longer than `MAX_LINE_BYTES`.
+    """
+    line, rest = 1, b""
+    chunk = read_lines(stream, max(block_bytes, len(_BOM)))
+    if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UnknownFormat("UTF-16 or UTF-32 text", "convert it to UTF-8")
+    chunk = chunk.removeprefix(_BOM) or stream.read(block_bytes)
+    while chunk:
+        if end := cut(rest, chunk):
+            # The text is copied once at the most.
+            is_whole = not rest and end == len(chunk)
+            data = chunk if is_whole else b"".join((rest[:end], memoryview(chunk)[: max(0, end - len(rest))]))
+            block = kind(_without_marks(data), line)
+            yield from block.pieces()
+            line += block.line_count
+        rest = rest[end:] + chunk[max(0, end - len(rest)) :]
+        chunk = read_lines(stream, block_bytes)
+        if _is_too_long(rest, chunk):
+            raise UnreadableSource(f"line {line} is longer than {MAX_LINE_BYTES >> 20} MiB; this is no flow log")
+    if rest:
+        yield from kind(_without_marks(rest), line).pieces()
+
+
+def _without_marks(data: bytes) -> bytes:
+    """Some lines without the byte order marks in front of them."""
+    data = data.removeprefix(_BOM)
+    return data.replace(_MARKED_LINE, b"\n") if _BOM[:1] in data else data  # one byte is found fastest
+
+
+class LinesOfReturns(io.RawIOBase):
+    """Text whose lines end in carriage returns alone, as old Macs and some spreadsheets write it, with newlines instead.
+
+    Raises:
+        UnreadableSource: By `read`, where there is a newline all the same.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        if b"\n" in data:
+            raise UnreadableSource(
+                "its lines end in carriage returns at first, and in newlines later; let all end in newlines"
+            )
+        return data.replace(b"\r", b"\n")
+
+
+def _is_too_long(rest: bytes, chunk: bytes) -> bool:
+    """Whether what starts with `rest`, and goes on in `chunk` to its first newline at the least, is too long a record."""
+    if len(rest) + len(chunk) <= MAX_LINE_BYTES:
+        return False
+    newline = chunk.find(b"\n")
+    return len(rest) + (newline if newline >= 0 else len(chunk)) > MAX_LINE_BYTES
+
+
+def read_lines(stream: BinaryIO, size: int) -> bytes:
+    """Reads about so many bytes. They end with a line if the stream can look ahead: then nothing is left to be put in front
+    of what follows, which would copy it.
+    """
+    if stream.seekable() and size > _LOOK_AHEAD:
+        start = stream.tell()
+        stream.seek(start + size - _LOOK_AHEAD)
+        if end := stream.read(_LOOK_AHEAD).rfind(b"\n") + 1:
+            size -= _LOOK_AHEAD - end
+        stream.seek(start)
+    return stream.read(size)

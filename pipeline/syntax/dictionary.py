@@ -1,0 +1,94 @@
+"""Columns of coded text (`schema.CODED_TEXT`): working on the distinct texts, and on the numbers that stand for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.syntax.batch import Mask
+
+Codes = npt.NDArray[np.int32]
+
+
+def arrow_of(values: npt.NDArray[np.int64] | Codes) -> pa.Array:
+    """Numbers as an Arrow array, without a copy, and without `pyarrow.array`, which imports pandas at its first call."""
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def codes_of(column: pa.DictionaryArray) -> Codes:
+    """The number of each row's text; -1 for null."""
+    codes = column.indices if not column.null_count else pc.fill_null(column.indices, -1)
+    return codes.to_numpy()
+
+
+def coded(codes: Codes, texts: pa.StringArray) -> pa.DictionaryArray:
+    """The column of these texts, where -1 stands for null. A text may be there more than once."""
+    is_null = codes < 0
+    indices = pa.array(codes, mask=is_null) if is_null.any() else arrow_of(codes)
+    return pa.DictionaryArray.from_arrays(indices, texts, safe=False)
+
+
+def constant(text: str, count: int) -> pa.DictionaryArray:
+    """A column with the same text in each row."""
+    return coded(np.zeros(count, np.int32), pa.array([text], pa.string()))
+
+
+def is_text(column: pa.DictionaryArray, text: str) -> Mask:
+    """Which rows have that text."""
+    code = column.dictionary.index(text).as_py()
+    return np.zeros(len(column), bool) if code < 0 else codes_of(column) == code
+
+
+@dataclass(frozen=True)
+class Renaming:
+    """New texts for the distinct values of a column.
+
+    Attributes:
+        texts: By code; "" where there is none.
+        nameless: Which have none.
+    """
+
+    texts: pa.StringArray
+    nameless: Mask
+
+    @classmethod
+    def of(cls, values: pa.Array, name: Callable[[Any], str | None]) -> Renaming:
+        """Gives each value a text, or None."""
+        names = [name(value) for value in values.to_pylist()]
+        nameless = np.array([new is None for new in names], bool)
+        return cls(pa.array(["" if new is None else new for new in names], pa.string()), nameless)
+
+
+def renamed(column: pa.DictionaryArray, new: Renaming) -> tuple[pa.DictionaryArray, Mask]:
+    """The column with other texts.
+
+    Returns:
+        The column, null where it was null or its value has no new text; and a mask of the rows of the latter.
+    """
+    codes = codes_of(column)
+    if not new.nameless.any():
+        return coded(codes, new.texts), np.zeros(len(codes), bool)
+    without = (codes >= 0) & new.nameless[codes]
+    return coded(np.where(without, np.int32(-1), codes), new.texts), without
+
+
+def choose(mask: Mask, these: pa.DictionaryArray, others: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The cells of `these` where the mask says so, and of `others` elsewhere."""
+    codes, other_codes = codes_of(these), codes_of(others)
+    moved = np.where(other_codes < 0, other_codes, other_codes + np.int32(len(these.dictionary)))
+    return coded(np.where(mask, codes, moved), pa.concat_arrays([these.dictionary, others.dictionary]))
+
+
+def first_of(these: pa.DictionaryArray, others: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The cells of `these`, and those of `others` where these are null."""
+    if not these.null_count:
+        return these
+    if these.null_count == len(these):
+        return others
+    return choose(codes_of(these) >= 0, these, others)

@@ -1,0 +1,263 @@
+"""Parquet files, read row group by row group."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.errors import UnreadableSource
+from pipeline.scalars import MAX_VALUE_BYTES, shortened
+from pipeline.schema import MAX_NAME_BYTES, coded, rule_of_length
+from pipeline.syntax.batch import Batch, Fault, Mask
+from pipeline.syntax.blocks import MAX_LINE_BYTES, raw_text
+from pipeline.syntax.cells import NOT_EXACT, RULES, TOO_LARGE, Broken, Column, Kind, faults_of, parse_column, present_columns
+
+#: So many rows are read at once, or as many as have so many bytes in the file once it is unpacked.
+_BATCH_ROWS, _BATCH_BYTES = 131_072, 8 << 20
+#: The most bytes of a row group, unpacked: Arrow takes several times as many of a column that is read.
+_MAX_GROUP_BYTES = 512 << 20
+#: The longest footer; a hundred bytes a column and row group. And how many bytes end a file: the footer's length, and "PAR1".
+_MAX_FOOTER_BYTES, _FOOTER_END = 16 << 20, 8
+_SPOOL_BYTES = 64 << 20
+#: What a text breaks that is too long, and how much of it is kept, so that this and a note of its length can be shown.
+_TOO_LONG, _SHOWN_BYTES = rule_of_length(MAX_NAME_BYTES), MAX_VALUE_BYTES - 32
+
+
+def read_parquet(
+    stream: BinaryIO,
+    columns: Sequence[Column],
+    null_texts: Sequence[str] | None = None,
+    name_of: Callable[[str], str] = str,
+) -> Iterator[Batch]:
+    """Reads the columns of a Parquet file. A row's number is its place in the file, from 1.
+
+    Integers may be floating-point numbers, NaN for "no value": pandas makes these of integers with missing ones.
+
+    Args:
+        stream: The file; where it cannot seek (Parquet packed once more, as `.parquet.gz`), a temporary copy is made.
+        columns: What is wanted.
+        null_texts: Where given, a column may also be written in another type than its kind: numbers as text, with
+            these texts for "no value", and text as numbers. Some tools write AWS's fields so.
+        name_of: From a column's name in the file to the name that `columns` has for it.
+
+    Raises:
+        MissingColumns: A required column is not there.
+        UnreadableSource: The file is damaged, or a column has a type that cannot hold what it must.
+    """
+    with _seekable(stream) as seekable, _reading("cannot be read to its end:"):
+        schema = _schema_of(seekable)
+        names = [name_of(name) for name in schema.names]
+        wanted = present_columns(columns, names)
+        fields = [schema.field(names.index(column.name)) for column in wanted]
+        for column, field in zip(wanted, fields, strict=True):
+            _check_type(column, field.type, null_texts)
+        # Text comes as its distinct texts, as it mostly stands in the file: a page of a kilobyte may have a name of 100 kB once,
+        # and a million rows that point to it.
+        text = [field.name for field in fields if _is_text(field.type)]
+        seekable.seek(0)
+        file = pq.ParquetFile(seekable, page_checksum_verification=True, pre_buffer=False, read_dictionary=text)
+        first = 1
+        for group in range(file.num_row_groups):
+            rows = _rows_at_once(file.metadata.row_group(group), group)
+            for record_batch in file.iter_batches(rows, [group], [field.name for field in fields], use_threads=False):
+                table = pa.table(record_batch).select([field.name for field in fields])
+                batch = _batch(table, first, wanted, null_texts)
+                yield batch.with_table(coded(batch.table))
+                first += table.num_rows
+
+
+def parquet_schema(stream: BinaryIO) -> pa.Schema:
+    """The schema in a Parquet file's footer.
+
+    Raises:
+        UnreadableSource: There is none: the file is damaged or cut off.
+    """
+    with _seekable(stream) as seekable, _reading("has no readable footer; is it cut off?"):
+        return _schema_of(seekable)
+
+
+def _schema_of(seekable: BinaryIO) -> pa.Schema:
+    """The schema of a Parquet file whose footer is not too long: what is made of it takes many times as much."""
+    length = seekable.seek(0, os.SEEK_END)
+    seekable.seek(max(0, length - _FOOTER_END))
+    end = seekable.read(_FOOTER_END)
+    size = int.from_bytes(end[:4], "little")
+    if _MAX_FOOTER_BYTES < size < length and end.endswith(b"PAR1"):
+        most = f"at most {_MAX_FOOTER_BYTES >> 20} MiB are read"
+        raise UnreadableSource(f"the Parquet file has a footer of {size >> 20} MiB, {most}: write larger row groups")
+    seekable.seek(0)
+    return pq.read_schema(seekable)
+
+
+def _rows_at_once(group: Any, number: int) -> int:
+    """How many rows of a row group are read at once, by the bytes that its footer names.
+
+    Not by those of the columns that are wanted: to ask the footer of a damaged file for a column ends the process in Arrow 26.
+
+    Raises:
+        UnreadableSource: The bytes are too many: how they lie among the rows nobody knows.
+    """
+    size = group.total_byte_size
+    if size > min(_MAX_GROUP_BYTES, max(1, group.num_rows) * MAX_LINE_BYTES):
+        most = f"at most {_MAX_GROUP_BYTES >> 20} MiB, and {MAX_LINE_BYTES >> 20} MiB a row, are read"
+        raise UnreadableSource(
+            f"row group {number} has {size >> 20} MiB in {group.num_rows:,} rows; {most}: write smaller row groups"
+        )
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES * group.num_rows // max(1, size)))
+
+
+@contextmanager
+def _reading(problem: str) -> Iterator[None]:
+    """Says what Arrow finds wrong with a Parquet file in this project's words; a UnicodeDecodeError is a ValueError."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UnreadableSource(f"the Parquet file {problem} {error}") from None
+
+
+@contextmanager
+def _seekable(stream: BinaryIO) -> Iterator[BinaryIO]:
+    """The stream, or a temporary copy of it where it cannot seek."""
+    if stream.seekable():
+        yield stream
+        return
+    with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as copy:
+        shutil.copyfileobj(stream, copy, _SPOOL_BYTES)
+        copy.seek(0)
+        yield cast("BinaryIO", copy)
+
+
+def _check_type(column: Column, found: pa.DataType, null_texts: Sequence[str] | None) -> None:
+    """Refuses a column whose type cannot hold what it must: its every row would be rejected, for one reason."""
+    if pa.types.is_null(found) and not column.required:  # what pandas makes of a column without a value
+        return
+    is_number = pa.types.is_integer(found) or pa.types.is_floating(found)
+    if _holds(column.kind, found) or (null_texts is not None and (_is_text(found) or is_number)):
+        return
+    kind = {Kind.INTEGER: "an integer", Kind.TEXT: "a text", Kind.SECONDS: "a number"}[column.kind]
+    raise UnreadableSource(f"the column {column.name} has the type {found}; it must have {kind} type")
+
+
+def _holds(kind: Kind, found: pa.DataType) -> bool:
+    if kind is Kind.TEXT:
+        return _is_text(found)
+    return pa.types.is_integer(found) or pa.types.is_floating(found)
+
+
+def _is_text(found: pa.DataType) -> bool:
+    """Text, also as a dictionary, or as bytes: some writers do not mark their text as UTF-8."""
+    plain = found.value_type if pa.types.is_dictionary(found) else found
+    tests = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_string_view,
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+    )
+    return any(test(plain) for test in tests)
+
+
+def _batch(table: pa.Table, first: int, columns: Sequence[Column], null_texts: Sequence[str] | None) -> Batch:
+    def raw_of(row: int) -> str:
+        cells = {name: raw.column(name)[row - first].as_py() for name in raw.column_names}
+        return raw_text(json.dumps(cells, default=_json_bytes).encode())
+
+    read = [_as_bytes(cells.combine_chunks()) for cells in table.columns]
+    raw = pa.table([cells for cells, _ in read], names=table.column_names)
+    renamed = raw.rename_columns([column.name for column in columns])
+    typed: list[pa.Array] = []
+    faults: list[Fault] = []
+    for column, (cells, is_long) in zip(columns, read, strict=True):
+        values, broken = _parse_coded(cells, column.kind, null_texts)
+        typed.append(values)
+        faults += faults_of(column, cells, {_TOO_LONG: is_long} | broken, renamed)
+    rows = np.arange(first, first + table.num_rows)
+    return Batch(pa.table(typed, names=[c.name for c in columns]), rows, raw_of, raw_bytes=raw.nbytes).reject(*faults)
+
+
+def _as_bytes(cells: pa.Array) -> tuple[pa.Array, Mask]:
+    """A column as it stands in the file: text as bytes, as Parquet's readers do not check that it is UTF-8, each distinct text once; and which rows have one that is
+    too long, of which the start is kept to be shown.
+    """
+    if pa.types.is_floating(cells.type):  # pandas writes NaN for null
+        cells = pc.if_else(pc.is_nan(cells), None, cells)
+    if not _is_text(cells.type):
+        return cells, np.zeros(len(cells), dtype=bool)
+    if not pa.types.is_dictionary(cells.type):
+        cells = cells.cast(pa.binary()).dictionary_encode()
+    codes, texts = cells.indices.cast(pa.int32()), cells.dictionary.cast(pa.binary())
+    if len(texts) > len(codes):  # a batch's texts are those of all batches before it, where there are many
+        used = codes.dictionary_encode()
+        codes, texts = used.indices, texts.take(used.dictionary)
+    is_long = pc.greater(pc.binary_length(texts), MAX_NAME_BYTES).fill_null(False)
+    if pc.any(is_long).as_py():
+        starts = [shortened(text.as_buffer(), _SHOWN_BYTES).encode() for text in texts.filter(is_long)]
+        texts = pc.replace_with_mask(texts, is_long, pa.array(starts, pa.binary()))
+    return pa.DictionaryArray.from_arrays(codes, texts, safe=False), _of_rows(is_long, codes)
+
+
+def _of_rows(mask: pa.Array, codes: pa.Array) -> Mask:
+    """Which rows have a text that a mask of the distinct ones marks."""
+    return mask.take(codes).fill_null(False).to_numpy(zero_copy_only=False)
+
+
+def _json_bytes(value: object) -> str:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+#: From so large a number on, a floating-point number of this type stands for several integers.
+_EXACT_BELOW = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
+
+
+def _integers_in_floats(cells: pa.Array) -> tuple[pa.Array, Broken]:
+    numbers = cells.cast(pa.float64()).fill_null(0).to_numpy(zero_copy_only=False)
+    too_large = np.abs(numbers) >= _EXACT_BELOW[cells.type]
+    is_fraction = ~too_large & (numbers != np.trunc(numbers))
+    kept = np.where(too_large | is_fraction, 0, numbers).astype(np.int64)
+    integers = pa.array(kept, mask=too_large | is_fraction | ~cells.is_valid().to_numpy(zero_copy_only=False))
+    return integers, {RULES[Kind.INTEGER]: is_fraction, NOT_EXACT: too_large}
+
+
+def _parse_coded(cells: pa.Array, kind: Kind, null_texts: Sequence[str] | None) -> tuple[pa.Array, Broken]:
+    """Parses a column; of text the distinct ones, each once."""
+    if not pa.types.is_dictionary(cells.type):
+        return _parse(cells, kind, null_texts)
+    distinct, broken = _parse(cells.dictionary, kind, null_texts)
+    codes = cells.indices
+    broken = {rule: _of_rows(pa.array(bad), codes) for rule, bad in broken.items()}
+    if kind is not Kind.TEXT:
+        return distinct.take(codes), broken
+    if distinct.null_count:
+        codes, distinct = pc.if_else(distinct.is_valid().take(codes), codes, None), distinct.fill_null("")
+    return pa.DictionaryArray.from_arrays(codes, distinct, safe=False), broken
+
+
+def _parse(cells: pa.Array, kind: Kind, null_texts: Sequence[str] | None) -> tuple[pa.Array, Broken]:
+    if pa.types.is_null(cells.type):
+        return cells.cast(kind.parsed_type), {}
+    if pa.types.is_floating(cells.type) and kind is not Kind.SECONDS:
+        whole, broken = _integers_in_floats(cells)
+        if kind is Kind.INTEGER:
+            return whole, broken
+        return whole.cast(pa.string()), broken
+    if _holds(kind, cells.type) and kind is not Kind.TEXT:
+        if cells.type != pa.uint64():
+            return cells.cast(kind.parsed_type), {}
+        too_large = pc.greater(cells, pa.scalar(2**63 - 1, pa.uint64())).fill_null(False)
+        return pc.if_else(too_large, None, cells).cast(kind.parsed_type), {
+            TOO_LARGE: too_large.to_numpy(zero_copy_only=False)
+        }
+    raw = cells if pa.types.is_binary(cells.type) else cells.cast(pa.string()).cast(pa.binary())
+    if null_texts is not None:
+        raw = pc.if_else(pc.is_in(raw, pa.array([text.encode() for text in null_texts])), None, raw)
+    return parse_column(raw, kind)

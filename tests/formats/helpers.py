@@ -1,0 +1,125 @@
+"""What the tests of the readers share: raw bytes read to their end, and what came of them."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from unittest import mock
+
+from pipeline import formats
+from pipeline.formats import aws, zeek
+from pipeline.formats.apps import AppMap
+from pipeline.formats.format import ReadOptions
+from pipeline.schema import FLOW_SCHEMA
+from pipeline.syntax import delimited, jsontext
+from pipeline.syntax.batch import Batch, Reject
+from pipeline.syntax.blocks import text_blocks
+from pipeline.syntax.cells import Column, Kind
+
+#: One column of each kind, for the tests of a syntax.
+COLUMNS = [Column("n", Kind.INTEGER), Column("t", Kind.TEXT), Column("s", Kind.SECONDS)]
+
+INTEGER_RULE = "must be an integer"
+SECONDS_RULE = "must be a time, in seconds since 1970 or ISO 8601"
+RANGE_RULE = "must be a time between 1990 and 5138"
+TEXT_RULE = "must be text"
+SIZE_RULE = "must fit into 64 bits"
+UTF8_RULE = "must be valid UTF-8"
+OBJECT_RULE = "must be a JSON object"
+ONCE_RULE = "must be there once"
+MISSING_RULE = "must not be missing"
+ADDRESS_RULE = "must be an IP address"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a source.
+
+    Attributes:
+        records: (row number, cell, …) of each record that is still in, in order.
+        rejects: The others, by row number.
+        ignored: How many were left out, by reason.
+        read: The sum of the batches' `read`.
+    """
+
+    records: list[tuple[Any, ...]]
+    rejects: list[Reject]
+    ignored: Counter[str]
+    read: int
+
+    @property
+    def cells(self) -> list[tuple[Any, ...]]:
+        return [cells for _, *rest in self.records for cells in [tuple(rest)]]
+
+    @property
+    def rows(self) -> list[int]:
+        return [row for row, *_ in self.records]
+
+    @property
+    def faults(self) -> list[tuple[int, str, str]]:
+        return [(reject.row, reject.field, reject.rule) for reject in self.rejects]
+
+    @property
+    def raws(self) -> dict[int, str]:
+        return {reject.row: reject.raw for reject in self.rejects}
+
+
+def gather(batches: Iterable[Batch]) -> Outcome:
+    """Reads batches to their end; checks that each has a row number for each record, and rejects that can be stored."""
+    records: list[tuple[Any, ...]] = []
+    rejects: list[Reject] = []
+    ignored: Counter[str] = Counter()
+    read = 0
+    for batch in batches:
+        columns = [column.to_pylist() for column in batch.table.columns]
+        records += zip(batch.rows.tolist(), *columns, strict=True)
+        for reject in batch.rejects:
+            f"{reject.value}{reject.raw}".encode()
+        rejects += batch.rejects
+        ignored += batch.ignored
+        read += batch.read
+    # A batch need not have its rows in the file's order: the lines that are not plain come last.
+    records.sort(key=lambda record: record[0])
+    return Outcome(records, sorted(rejects, key=lambda reject: reject.row), ignored, read)
+
+
+def raw_bytes(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode()
+
+
+def read(text: str | bytes, name: str = "raw", option: str = "auto", apps: AppMap | None = None, **options: Any) -> Outcome:
+    """Reads a raw file as `ingest` does: its format found out, then read to its end, into flow records."""
+    known, stream = formats.open_source(io.BytesIO(raw_bytes(text)), name, option, "aws_fields" in options)
+    return gather(_flows(known.read(stream, ReadOptions(apps or AppMap(), is_named=option != "auto", **options))))
+
+
+def _flows(batches: Iterator[Batch]) -> Iterator[Batch]:
+    for batch in batches:
+        assert batch.table.schema == FLOW_SCHEMA
+        yield batch
+
+
+def format_of(text: str | bytes, name: str = "raw", option: str = "auto") -> str:
+    return formats.open_source(io.BytesIO(raw_bytes(text)), name, option)[0].name
+
+
+@contextmanager
+def blocks_of(block_bytes: int) -> Iterator[None]:
+    """Lets the readers cut text into blocks of about this size, so that a few lines cross many borders."""
+    small = partial(text_blocks, block_bytes=block_bytes)
+    with ExitStack() as stack:
+        for module in (delimited, aws, zeek):
+            stack.enter_context(mock.patch.object(module, "text_blocks", small))
+        stack.enter_context(mock.patch.object(jsontext, "BLOCK_BYTES", block_bytes))
+        yield
+
+
+def comparable(outcome: Outcome) -> tuple[Any, ...]:
+    """An outcome in a form in which equal ones are equal: NaN as itself, and -0.0 as 0.0."""
+    records = [tuple(repr(cell + 0.0) if isinstance(cell, float) else cell for cell in record) for record in outcome.records]
+    return records, outcome.rejects, outcome.ignored, outcome.read

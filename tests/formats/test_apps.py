@@ -1,0 +1,221 @@
+"""Which app has an address."""
+
+import ipaddress
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import UsageError
+from pipeline.formats.apps import AppMap, load_app_map
+from pipeline.schema import CODED_TEXT
+
+
+def app_map(*rules):
+    """From `"10.0.0.0/8 web"` or `"10.0.0.0/8 web vpc-1"`."""
+    parts = [(*rule.split(), None)[:3] for rule in rules]
+    return AppMap((ipaddress.ip_network(cidr), app, vpc_id) for cidr, app, vpc_id in parts)
+
+
+def app_of(apps, address, vpc_id=None):
+    names, invalid = apps.apps_of(pa.array([address], CODED_TEXT), pa.array([vpc_id], CODED_TEXT))
+    return "invalid" if invalid[0] else names[0].as_py()
+
+
+class TestLookUp:
+    RULES = app_map(
+        "10.0.0.0/8 net",
+        "10.1.0.0/16 office",
+        "10.1.0.0/16 office-1 vpc-1",
+        "10.1.2.3/32 printer",
+        "10.2.0.0/16 elsewhere vpc-2",
+        "2001:db8::/32 six",
+        "2001:db8::1/128 six-one",
+    )
+
+    @pytest.mark.parametrize(
+        ("address", "vpc_id", "app"),
+        [
+            ("10.9.9.9", None, "net"),
+            ("10.1.9.9", None, "office"),
+            ("10.1.9.9", "vpc-1", "office-1"),
+            ("10.1.9.9", "vpc-2", "office"),
+            ("10.1.2.3", "vpc-1", "printer"),  # the longer prefix goes before the VPC's own rule
+            ("10.2.0.1", "vpc-2", "elsewhere"),
+            ("10.2.0.1", "vpc-1", "net"),
+            ("10.255.255.255", None, "net"),
+            ("11.0.0.0", None, "11.0.0.0"),
+            ("9.255.255.255", None, "9.255.255.255"),
+            ("2001:db8::1", None, "six-one"),
+            ("2001:0DB8:0:0::2", None, "six"),
+            ("2001:db9::", None, "2001:db9::"),
+            ("::10.1.2.3", None, "::10.1.2.3"),  # an IPv6 address: no rule for IPv4 holds it
+            ("::ffff:10.9.9.9", None, "net"),  # an IPv4 address, as a socket for both kinds writes it
+            ("::FFFF:0a01:0909", "vpc-1", "office-1"),
+            ("::ffff:11.0.0.0", None, "11.0.0.0"),
+            ("::fffe:10.1.2.3", None, "::fffe:a01:203"),
+        ],
+    )
+    def test_the_longest_prefix_names_the_app(self, address, vpc_id, app):
+        assert app_of(self.RULES, address, vpc_id) == app
+
+    def test_a_rule_can_hold_every_address_of_its_family(self):
+        apps = app_map("0.0.0.0/0 internet")
+        assert [app_of(apps, address) for address in ("0.0.0.0", "255.255.255.255", "::1")] == [
+            "internet",
+            "internet",
+            "::1",
+        ]
+
+    @pytest.mark.parametrize(
+        ("address", "app"),
+        [
+            ("10.0.0.1", "10.0.0.1"),
+            ("FE80:0000:0000:0000:0000:0000:0000:000A", "fe80::a"),
+            ("2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"),
+            ("::", "::"),
+            ("::ffff:10.0.0.1", "10.0.0.1"),
+        ],
+    )
+    def test_an_address_without_a_rule_is_its_own_app_in_its_shortest_form(self, address, app):
+        assert app_of(AppMap(), address) == app
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            *["", " ", "web", "1", "10.0.0", "10.0.0.256", "10.0.0.1.1", " 10.0.0.1", "10.0.0.1/32", "10.0.0.1:80"],
+            *["010.0.0.1", "0x7f.0.0.1", "\N{ARABIC-INDIC DIGIT ONE}0.0.0.1", "10.0.0.1\0"],
+            *[":", ":::", "12345::", "fe80::1%eth0", "fe80::1\0", "[::1]"],
+        ],
+    )
+    def test_what_is_no_address_is_marked(self, address):
+        assert app_of(self.RULES, address) == "invalid"
+
+    def test_a_null_is_neither_an_app_nor_a_fault(self):
+        assert app_of(self.RULES, None) is None
+        assert app_of(self.RULES, None, "vpc-1") is None
+
+    def test_a_column_is_answered_cell_by_cell(self):
+        addresses = ["10.1.9.9", None, "10.1.9.9", "bad", "10.1.9.9", "2001:db8::1"]
+        vpc_ids = ["vpc-1", "vpc-1", None, "vpc-1", "vpc-1", "vpc-2"]
+        names, invalid = self.RULES.apps_of(pa.array(addresses, CODED_TEXT), pa.array(vpc_ids, CODED_TEXT))
+        assert names.to_pylist() == ["office-1", None, "office", None, "office-1", "six-one"]
+        assert invalid.tolist() == [False, False, False, True, False, False]
+
+    def test_no_addresses_have_no_apps(self):
+        names, invalid = self.RULES.apps_of(pa.array([], CODED_TEXT), pa.array([], CODED_TEXT))
+        assert (names.type, len(names), len(invalid)) == (CODED_TEXT, 0, 0)
+
+    vpcs = st.sampled_from([None, "v1", "v2"])
+    numbers = st.integers(0, 255)
+
+    @settings(deadline=None)
+    @given(
+        st.dictionaries(st.tuples(numbers, st.integers(24, 32), vpcs), st.sampled_from("abc"), max_size=8),
+        st.lists(st.tuples(numbers, vpcs), min_size=1, max_size=8),
+    )
+    def test_it_agrees_with_a_search_through_all_rules(self, rules, looked_up):
+        networks = {
+            (ipaddress.ip_network((f"10.0.0.{number}", length), strict=False), vpc_id): app
+            for (number, length, vpc_id), app in rules.items()
+        }
+
+        def searched(address, vpc_id):
+            held = [
+                (network.prefixlen, rule_vpc is not None, app)
+                for (network, rule_vpc), app in networks.items()
+                if ipaddress.ip_address(address) in network and rule_vpc in (None, vpc_id)
+            ]
+            return max(held)[2] if held else address
+
+        apps = AppMap((network, app, vpc_id) for (network, vpc_id), app in networks.items())
+        addresses = [f"10.0.0.{number}" for number, _ in looked_up]
+        vpc_ids = [vpc_id for _, vpc_id in looked_up]
+        names, invalid = apps.apps_of(pa.array(addresses, CODED_TEXT), pa.array(vpc_ids, CODED_TEXT))
+        assert names.to_pylist() == [searched(*pair) for pair in zip(addresses, vpc_ids, strict=True)]
+        assert not invalid.any()
+
+
+class TestMappingFile:
+    @pytest.mark.parametrize(
+        ("cidr", "address", "app"),
+        [
+            ("::ffff:10.0.0.0/104", "10.1.2.3", "net"),
+            ("::ffff:10.0.0.0/104", "::ffff:10.1.2.3", "net"),
+            ("::ffff:10.1.2.3/128", "10.1.2.3", "net"),
+            ("::ffff:0:0/96", "192.0.2.1", "net"),
+            ("::ffff:0:0/96", "2001:db8::1", "2001:db8::1"),
+            ("::/0", "10.1.2.3", "10.1.2.3"),
+            ("::/0", "::ffff:10.1.2.3", "10.1.2.3"),
+        ],
+    )
+    def test_a_network_of_ipv4_addresses_may_be_written_as_one_of_ipv6(self, tmp_path, cidr, address, app):
+        (tmp_path / "apps.csv").write_text(f"cidr,app\n{cidr},net\n")
+        assert app_of(load_app_map(tmp_path / "apps.csv"), address) == app
+
+    def test_a_network_in_two_spellings_is_one(self, tmp_path):
+        (tmp_path / "apps.csv").write_text("cidr,app\n10.0.0.0/8,a\n::ffff:10.0.0.0/104,b\n")
+        with pytest.raises(UsageError, match=r"line 3: 10\.0\.0\.0/8 is 'a' on line 2 already"):
+            load_app_map(tmp_path / "apps.csv")
+
+    @pytest.fixture
+    def load(self, tmp_path):
+        def load(text):
+            path = tmp_path / "apps.csv"
+            path.write_bytes(text if isinstance(text, bytes) else text.encode())
+            return load_app_map(path)
+
+        return load
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "cidr,app\n10.0.0.0/8,web\n",
+            "cidr,app,vpc_id\n10.0.0.0/8,web,\n",
+            "app,owner,cidr\nweb,me,10.0.0.0/8\n",
+            "\ufeffcidr,app\r\n10.0.0.0/8,web",
+            "cidr,app\n\n 10.0.0.0/8 , web \n\n",
+            'cidr,app\n"10.0.0.0/8","web"\n',
+            "cidr,app\n10.0.0.0/8,web\n10.0.0.0/8,web\n",  # the same twice is no contradiction
+            "cidr,app\n10.0.0.0/255.0.0.0,web\n",
+            "cidr,app\n10.1.2.3,web\n",
+        ],
+    )
+    def test_it_names_apps(self, load, text):
+        assert app_of(load(text), "10.1.2.3") == "web"
+
+    def test_a_rule_may_speak_for_one_vpc(self, load):
+        apps = load("cidr,app,vpc_id\n10.0.0.0/8,all,\n10.0.0.0/8,one,vpc-1\n10.0.0.0/8,two,vpc-2\n")
+        assert [app_of(apps, "10.0.0.1", vpc_id) for vpc_id in ("vpc-1", "vpc-2", None)] == ["one", "two", "all"]
+
+    def test_an_app_may_have_a_comma_and_any_script(self, load):
+        assert app_of(load('cidr,app\n10.0.0.0/8,"web, вход"\n'), "10.0.0.1") == "web, вход"
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("", "the first line must be the header cidr,app"),
+            ("10.0.0.0/8,web\n", "the first line must be the header cidr,app"),
+            ("cidr;app\n10.0.0.0/8;web\n", "the first line must be the header cidr,app"),
+            ("cidr,app\n10.0.0.0/8,\n", "line 2: app must not be empty"),
+            ("cidr,app\n10.0.0.0/8,  \n", "line 2: app must not be empty"),
+            ("cidr,app\n10.0.0.0/8\n", "line 2: app must not be empty"),
+            ("cidr,app\n10.0.0.0/8,a\n,web\n", "line 3: cidr: "),
+            ("cidr,app\nten,web\n", "line 2: cidr: 'ten' does not appear to be an IPv4 or IPv6 network"),
+            ("cidr,app\n10.0.0.1/8,web\n", "line 2: cidr: 10.0.0.1/8 has host bits set"),
+            ("cidr,app\n10.0.0.0/33,web\n", "line 2: cidr: '10.0.0.0/33' does not appear"),
+            ("cidr,app\n10.0.0.0/8,a\n10.0.0.0/8,b\n", "line 3: 10.0.0.0/8 is 'a' on line 2 already, not 'b'"),
+            ("cidr,app,vpc_id\n::/0,a,v\n::/0,b,v\n", "line 3: ::/0 is 'a' on line 2 already, not 'b'"),
+            ('cidr,app\n"10.0.0.0/8,web\n', "cannot be read"),
+            (b"cidr,app\n10.0.0.0/8,\xff\n", "cannot be read"),
+        ],
+    )
+    def test_what_is_no_rule_is_named_with_its_line(self, load, text, message):
+        with pytest.raises(UsageError, match=r"apps\.csv") as error:
+            load(text)
+        assert message in str(error.value)
+
+    def test_a_file_that_is_not_there_is_named(self, tmp_path):
+        with pytest.raises(UsageError, match=r"the mapping file .*missing\.csv cannot be read"):
+            load_app_map(tmp_path / "missing.csv")

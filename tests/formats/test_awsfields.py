@@ -1,0 +1,48 @@
+"""The fields of AWS text that a user names."""
+
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.formats.awsfields import DEFAULT_FIELDS, FIELDS, fields_given
+
+V2 = " ".join(DEFAULT_FIELDS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        V2,
+        V2.replace("-", "_"),
+        " ".join("${%s}" % name for name in DEFAULT_FIELDS),  # as AWS has a custom format written  # noqa: UP031
+    ],
+)
+def test_they_may_be_written_in_several_ways(text):
+    assert fields_given(text.split()) == DEFAULT_FIELDS
+
+
+def test_those_of_every_version_are_known():
+    assert len(FIELDS) == 14 + 7 + 4 + 4 + 10 + 1 + 1 + 1
+    assert set(fields_given(sorted(FIELDS))) == FIELDS
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("srcadr", r"'srcadr' is not a field of AWS VPC flow logs; is srcaddr meant\?"),
+        ("log_statuss", r"'log-statuss' is not a field of AWS VPC flow logs; is log-status meant\?"),
+        ("SRCADDR", "'SRCADDR' is not a field"),
+        ("zzz", "'zzz' is not a field of AWS VPC flow logs$"),
+        ("bytes", "bytes is there 2 times"),
+        ("tgw-id", "names fields of a Transit Gateway flow log; flowlog reads VPC flow logs only"),
+        ("tgw_attachment_id", "names fields of a Transit Gateway flow log"),
+    ],
+)
+def test_what_no_version_has_is_a_wrong_request(given, problem):
+    with pytest.raises(UsageError, match=problem):
+        fields_given([*DEFAULT_FIELDS, given])
+
+
+@pytest.mark.parametrize("names", [["srcaddr", "bytes"], ["bytes", "srcaddr", "vpc-id"]])
+def test_a_field_without_which_nothing_counts_is_a_wrong_request(names):
+    with pytest.raises(UsageError, match="dstaddr and start must be there, too"):
+        fields_given(names)

@@ -1,0 +1,449 @@
+"""Small files read as one text: what came of each is what comes of it alone."""
+
+import gzip
+import io
+import json
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import formats
+from pipeline.counting import count
+from pipeline.counting.count import SourceCounter, lots_of
+from pipeline.counting.interpretation import Interpretation
+from pipeline.counting.resources import Resources
+from pipeline.counting.sources import Source
+from pipeline.counting.validation import validate
+from pipeline.errors import SourceError, UnknownFormat
+from pipeline.formats.apps import AppMap
+from pipeline.formats.format import ReadOptions
+from pipeline.formats.joined import parts_of, split_first_line
+from pipeline.syntax.compression import decompressed_small
+from pipeline.syntax.jsonrecords import split_objects
+from tests.formats.helpers import format_of
+from tests.formats.oracle import Fails, said_by
+
+CSV = b"hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
+OTHER_CSV = b"src_app,dest_app,vpc_id,hour,bytes_rx,bytes_tx\n"
+AWS = b"version srcaddr dstaddr srcport dstport bytes start action log-status\n"
+GATEWAY = b"version tgw-id srcaddr dstaddr srcport dstport bytes start log-status\n"
+BOM = b"\xef\xbb\xbf"
+ZEEK = (
+    b"#separator \\x09\n#unset_field\t-\n#path\tconn\n#open\t%d\n#fields\tts\tid.orig_h\tid.resp_h\torig_bytes\tresp_bytes\n"
+)
+ZEEK_HEADERS = [
+    ZEEK % 1,
+    ZEEK % 2,
+    (ZEEK % 3).replace(b"\t-", b"\t?"),
+    (ZEEK % 4).replace(b"orig_bytes\tresp_bytes", b"resp_bytes\torig_bytes"),
+    (ZEEK % 5).replace(b"conn", b"dns"),
+    (ZEEK % 6).replace(b"#path\tconn\n", b""),
+    b"#separator \\x09\n",
+]
+
+csv_lines = st.sampled_from(
+    [
+        b"1,a,b,v,1,2",
+        b"2,a,b,v,3,4",
+        b"2,c,d,w,9007199254740991,0",
+        b"0,a,b,v,1,1",
+        b"1,,b,v,1,1",
+        b"x",
+        b"",
+        b"1,a,b,v, 5 ,6",
+        b'1,"a","b",v,1,2',
+        b"1,\xff,b,v,1,1",
+        b"1,a,b,v,1\r",
+    ]
+)
+aws_lines = st.sampled_from(
+    [
+        b"2 10.0.0.1 10.0.0.2 40000 443 7 1440003600 ACCEPT OK",
+        b"2 10.0.0.2 10.0.0.1 443 40000 9 1440003600 ACCEPT OK",
+        b"2 - - - - - 1440003600 - NODATA",
+        b"2 10.0.0.1 10.0.0.2 1 2 5 1440007200 REJECT OK",
+        b"2 nobody 10.0.0.2 1 2 5 1440007200 ACCEPT OK",
+    ]
+)
+json_lines = st.sampled_from(
+    [
+        *[
+            b'{"hour":%d,"src_app":"%s","dest_app":"b","vpc_id":"v","bytes_tx":%d,"bytes_rx":2}' % fields
+            for fields in [
+                (1, b"a", 1),
+                (2, b"c", 3),
+                (2, b"a", 9007199254740991),
+                (0, b"a", 1),
+                (1, b"", 1),
+                (1, b"\\u0061", 1),
+            ]
+        ],
+        b'{"vpc_id":"v","dest_app":"b","src_app":"a","hour":3,"bytes_tx":5,"bytes_rx":6,"note":{"x":[1,"}\\n{"]}}',
+        b'{"hour":1,"src_app":"a","dest_app":"b","vpc_id":"v"}',
+        b'{"hour":1,"src_app":"a","dest_app":"b","vpc_id":"v","bytes_tx":7,"bytes_rx":2}' * 2,
+        b'{"hour":1,"src_app":"a","dest_app":"b","x":{"vpc_id":"v"}',
+        b'{"hour":1,"src_app":"a",',
+        b'"dest_app":"b","vpc_id":"v","bytes_tx":1,"bytes_rx":2}',
+        b'{"ts":1440003600.5,"id.orig_h":"10.0.0.1","id.resp_h":"10.0.0.2","orig_bytes":1,"resp_bytes":2}',
+        b'{"hour":1}',
+        b"[1]",
+        b"{",
+        b"",
+        b'{"hour":1,"src_app":"\xff","dest_app":"b","vpc_id":"v","bytes_tx":1,"bytes_rx":2}',
+        b"\r",
+    ]
+)
+zeek_lines = st.sampled_from(
+    [
+        b"1440003600.5\t10.0.0.1\t10.0.0.2\t5\t7",
+        b"1440007200.0\t10.0.0.2\t10.0.0.1\t-\t7",
+        b"1440007200.0\t10.0.0.2\t10.0.0.1\t?\t7",
+        b"1440007200.0\t10.0.0.2\tnobody\t1\t7",
+        b"",
+        b"#path\tdns",
+        b"#unset_field\t?",
+        b"#open\t7",
+        b"#close\t7",
+        b"2 1 eni-1 10.0.0.1 10.0.0.2 1 2 6 1 40 1440003600 1440003660 ACCEPT OK",
+    ]
+)
+zeek_ends = st.sampled_from([b"", b"#close\t1\n", b"#close\t2", b"#"])
+
+
+def bodies(lines):
+    return st.tuples(st.lists(lines, max_size=8), st.sampled_from([b"\n", b""])).map(
+        lambda body: b"\n".join(body[0]) + (body[1] if body[0] else b"")
+    )
+
+
+raw_files = st.one_of(
+    bodies(csv_lines).map(lambda body: CSV + body),
+    bodies(csv_lines).map(lambda body: OTHER_CSV + body),
+    bodies(aws_lines).map(lambda body: AWS + body),
+    bodies(json_lines),
+    st.tuples(st.sampled_from(ZEEK_HEADERS), bodies(zeek_lines), zeek_ends).map(b"".join),
+    st.sampled_from(
+        [b"", CSV[:-1], BOM + CSV + b"1,a,b,v,1,1\n", b"no flow log\n", GATEWAY, GATEWAY + b"6 t a b 1 2 3 4 OK\n"]
+    ),
+    bodies(json_lines).map(lambda body: BOM + body),
+)
+packings = st.sampled_from([bytes, gzip.compress, lambda text: gzip.compress(text)[:-3]])
+
+
+def counted(sources, scratch, together, option="auto"):
+    return counted_in(lots_of(sources) if together else [[source] for source in sources], scratch, option)
+
+
+def counted_in(lots, scratch, option="auto", alone=False):
+    """What becomes of each source, and the totals by hour."""
+    counter = SourceCounter(Interpretation(format=option), scratch, Resources(workers=1), alone=alone)
+    lots = list(counter.count_all(lots))
+    results = {
+        source.name: str(result) if isinstance(result, Exception) else (result.record, rejects_of(result))
+        for lot in lots
+        for source, result in lot.results
+    }
+    totals = counter.new_totals()
+    for lot in lots:
+        totals.absorb(lot.totals)
+    return results, {hour: read().to_pylist() for hour, read in totals.by_hour()}
+
+
+def rejects_of(result):
+    return [row for batch in result.rejects.batches() for row in batch.to_pylist()]
+
+
+@given(st.lists(st.tuples(raw_files, packings), min_size=2, max_size=6), st.sampled_from(["auto", "json", "zeek"]))
+def test_files_counted_together_count_as_each_does_alone(tmp_path_factory, contents, option):
+    folder = tmp_path_factory.mktemp("raw")
+    sources = []
+    for number, (text, pack) in enumerate(contents):
+        path = folder / f"{number}.log"
+        path.write_bytes(pack(text))
+        sources.append(Source.at(path))
+    assert counted(sources, folder, True, option) == counted(sources, folder, False, option)
+
+
+AWS_ORDERS = [
+    b"version srcaddr dstaddr srcport dstport bytes start action log-status",
+    b"version dstaddr srcaddr srcport dstport bytes start action log-status",
+    b"version srcaddr dstaddr srcport dstport start bytes action log-status",
+    b"start bytes srcaddr dstaddr action log-status",
+]
+ZEEK_ORDERS = [b"ts\tid.orig_h\tid.resp_h\torig_bytes\tresp_bytes", b"ts\tid.resp_h\tid.orig_h\tresp_bytes\torig_bytes"]
+CSV_ORDERS = [CSV.rstrip(b"\n"), OTHER_CSV.rstrip(b"\n"), b"hour,dest_app,src_app,vpc_id,bytes_tx,bytes_rx"]
+
+
+def aws_row(order, src, dest, count, status=b"OK", action=b"ACCEPT"):
+    cells = {b"version": b"2", b"srcaddr": src, b"dstaddr": dest, b"srcport": b"40000", b"dstport": b"443"}
+    cells |= {b"bytes": b"%d" % count, b"start": b"1440003600", b"action": action, b"log-status": status}
+    return b" ".join(cells[name] for name in order.split())
+
+
+aws_rows = st.tuples(
+    st.sampled_from(AWS_ORDERS),
+    st.sampled_from([b"10.0.0.1", b"10.0.0.2", b"nobody"]),
+    st.sampled_from([b"10.0.0.8", b"10.0.0.9"]),
+    st.integers(1, 999),
+    st.sampled_from([b"OK", b"OK", b"OK", b"NODATA"]),
+    st.sampled_from([b"ACCEPT", b"ACCEPT", b"REJECT"]),
+)
+zeek_rows = st.tuples(
+    st.sampled_from([b"10.0.0.1", b"10.0.0.2"]), st.sampled_from([b"10.0.0.8", b"nobody"]), st.integers(1, 999)
+)
+csv_rows = st.tuples(st.sampled_from([b"a", b"b", b""]), st.sampled_from([b"c", b"d"]), st.integers(1, 999))
+
+
+@st.composite
+def sections(draw, kind):
+    """A header and some rows, most in its order."""
+    if kind == "aws":
+        order = draw(st.sampled_from(AWS_ORDERS))
+        spelt = draw(
+            st.sampled_from([order, order, order.replace(b"-", b"_"), b"version tgw-id srcaddr dstaddr bytes start"])
+        )
+        rows = [
+            aws_row(draw(st.sampled_from([order, order, order, other])), *cells)
+            for other, *cells in draw(st.lists(aws_rows, max_size=4))
+        ]
+        return [spelt, *rows, *draw(st.sampled_from([[], [], [], [b"6 TransitGateway 1 tgw-0a1b2c3d4e5f60001"]]))]
+    if kind == "zeek":
+        path, order = draw(st.sampled_from([b"conn", b"conn", b"conn", b"dns"])), draw(st.sampled_from(ZEEK_ORDERS))
+        rows = [
+            b"1440003600\t%b\t%b\t%d\t7" % row
+            if order is ZEEK_ORDERS[0]
+            else b"1440003600\t%b\t%b\t7\t%d" % (row[1], row[0], row[2])
+            for row in draw(st.lists(zeek_rows, max_size=4))
+        ]
+        end = draw(st.sampled_from([[], [b"#close\t9"]]))
+        return [b"#separator \\x09", b"#path\t" + path, b"#fields\t" + order, *rows, *end]
+    order = draw(st.sampled_from(CSV_ORDERS))
+    rows = [
+        b",".join(
+            {b"hour": b"5", b"src_app": src, b"dest_app": dest, b"vpc_id": b"v", b"bytes_tx": b"%d" % tx, b"bytes_rx": b"3"}[
+                name
+            ]
+            for name in order.split(b",")
+        )
+        for src, dest, tx in draw(st.lists(csv_rows, max_size=4))
+    ]
+    return [order, *rows]
+
+
+@st.composite
+def texts_of_sections(draw):
+    """One to three of them, joined as people join files: with byte order marks, or without the newline between."""
+    kind = draw(st.sampled_from(["aws", "aws", "zeek", "csv"]))
+    count = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    text = b""
+    for number in range(count):
+        mark = draw(st.sampled_from([b"", b"", b"", BOM]))
+        text += mark + b"\n".join(draw(sections(kind))) + (b"" if draw(st.integers(0, 5)) == 5 else b"\n") * (number < count)
+    return text
+
+
+def outcome_of(results, totals):
+    """What came of each file, and of all."""
+    found = {
+        name: None
+        if isinstance(result, str)
+        else Counter(counted=result[0].valid, rejected=result[0].rejected, ignored=sum(result[0].ignored.values()))
+        for name, result in results.items()
+    }
+    sums = Counter()
+    for hour, rows in totals.items():
+        for row in rows:
+            for column in ("bytes_tx", "bytes_rx"):
+                sums[hour, row["src_app"], row["dest_app"], column] += row[column]
+    return found, +sums
+
+
+@given(st.lists(st.tuples(texts_of_sections(), packings), min_size=1, max_size=7), st.data())
+@settings(max_examples=settings.default.max_examples // 2)
+def test_the_rows_of_a_source_do_not_depend_on_what_lies_beside_it(tmp_path_factory, contents, data):
+    """In whatever order and number they come: held against a reader of plain Python, which reads each file by itself."""
+    folder = tmp_path_factory.mktemp("raw")
+    sources, expected, sums = [], {}, Counter()
+    for number, (text, pack) in enumerate(contents):
+        path = folder / f"{number}.log"
+        path.write_bytes(pack(text))
+        sources.append(Source.at(path))
+        try:
+            said = said_by(text)
+            gzip.decompress(pack(text)) if pack(text) != text else None
+        except (Fails, EOFError):
+            expected[sources[-1].name] = None
+        else:
+            counts = said.rows["counted"] or not said.rows["rejected"]  # a file of which no row is valid fails
+            expected[sources[-1].name] = said.rows if counts else None
+            sums += said.sums if counts else Counter()
+    lots = data.draw(st.permutations(sources)), data.draw(st.integers(1, len(sources)))
+    grouped = [lots[0][start : start + lots[1]] for start in range(0, len(sources), lots[1])]
+    assert outcome_of(*counted_in(grouped, folder)) == (expected, sums)
+    assert outcome_of(*counted_in(grouped, folder, alone=True)) == (expected, sums)
+
+
+def small_files(folder, *texts):
+    for number, text in enumerate(texts):
+        (folder / f"{number}.log").write_bytes(text)
+    return [Source.at(path) for path in sorted(folder.iterdir())]
+
+
+CSV_FILES = [CSV + b"%d,a,b,v,1,1\n" % hour for hour in range(1, 6)]
+JSON_FILES = [
+    b'{"hour":%d,"src_app":"a","dest_app":"b","vpc_id":"v","bytes_tx":1,"bytes_rx":1}\n' % hour for hour in range(1, 6)
+]
+ZEEK_FILES = [
+    (ZEEK + b"%d\t10.0.0.1\t10.0.0.2\t1\t1\n#close\t%d\n") % (hour, (400_000 + hour) * 3600, hour) for hour in range(1, 6)
+]
+
+
+@pytest.mark.parametrize("texts", [CSV_FILES, JSON_FILES, ZEEK_FILES], ids=["CSV", "JSON Lines", "Zeek"])
+def test_files_that_start_alike_are_read_as_one_text(tmp_path, monkeypatch, texts):
+    opened = []
+    real = formats.open_source
+    monkeypatch.setattr(formats, "open_source", lambda *arguments: opened.append(1) or real(*arguments))
+    results, totals = counted(small_files(tmp_path, *texts), tmp_path, together=True)
+    assert [hour % 400_000 for record, _ in results.values() for hour in record.hours] == [1, 2, 3, 4, 5]
+    assert [hour % 400_000 for hour in sorted(totals)] == [1, 2, 3, 4, 5]
+    assert not opened  # by which each would have been read alone
+
+
+@pytest.mark.parametrize("texts", [CSV_FILES, JSON_FILES, ZEEK_FILES, [CSV_FILES[0], JSON_FILES[1], ZEEK_FILES[2]]])
+def test_small_files_are_validated_by_one_call_whatever_they_are(tmp_path, monkeypatch, texts):
+    calls = []
+    monkeypatch.setattr(count, "validate", lambda *arguments: calls.append(1) or validate(*arguments))
+    _, totals = counted(small_files(tmp_path, *texts), tmp_path, together=True)
+    assert len(totals) == len(texts)
+    assert len(calls) == 1
+
+
+def test_of_a_source_that_fails_after_some_of_it_was_summed_nothing_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(count, "_ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(count, "is_prepared", lambda: True)
+    whole = ZEEK_FILES[0]
+    fails = whole + b"#path\tdns\n"
+    summed = []
+    monkeypatch.setattr(count, "validate", lambda *arguments: summed.append(1) or validate(*arguments))
+    results, totals = counted(small_files(tmp_path, whole, fails), tmp_path, together=True)
+    assert "Zeek dns log" in list(results.values())[1]
+    assert [(hour, row["bytes_tx"]) for hour, rows in totals.items() for row in rows] == [(400_001, 1)]
+    assert len(summed) >= 2  # the failing one's first rows, too
+
+
+def test_a_lot_ends_where_a_big_source_or_a_full_one_comes(tmp_path):
+    sizes = [10, 20, 1 << 18, 30, 40, *[(1 << 18) - 1] * 33]
+    sources = [Source(tmp_path / f"{i}", f"{i}", size, 0) for i, size in enumerate(sizes)]
+    lots = list(lots_of(sources))
+    assert [source for lot in lots for source in lot] == sources
+    assert [len(lot) for lot in lots] == [2, 1, 33, 2]
+
+
+@pytest.mark.parametrize("text", [b"", b"no newline", b'a,"b"\n1,2\n', b"a,b\r\n1,2\r\n"])
+def test_some_texts_with_a_header_line_are_never_joined_to_others(text):
+    assert parts_of(text, split_first_line) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"{}\r\n{}\n",
+        BOM + b"{}\n",
+        b"{}\n" + BOM + b"{}\n",
+        b'{}\n{"a":\n',
+        b'{}\n{\n"a": 1\n}\n',
+        b"{}\n{}{}\n",
+        b"{}\n{}, {}\n",
+        b"{},\n{},\n",
+        b"{}\n\n{}\n",
+        b"[{}]",
+    ],
+)
+def test_nor_are_objects_that_do_not_each_stand_on_a_line(text):
+    assert parts_of(text, split_objects) is None
+
+
+def test_a_torn_object_at_a_file_s_end_takes_nothing_from_the_next(tmp_path):
+    texts = [JSON_FILES[0] + b'{"hour":', JSON_FILES[1], b'{"hour":2,\n"x":\n' + JSON_FILES[2], b"}\n" + JSON_FILES[3]]
+    for order in (texts, texts[::-1]):
+        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        sources = small_files(folder, *order)
+        assert counted(sources, tmp_path, True, "json") == counted(sources, tmp_path, False, "json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        AWS + AWS_ORDERS[1] + b"\n",
+        AWS + b"2 a b OK" + AWS,
+        AWS + GATEWAY,
+        ZEEK_HEADERS[0] + b"1\ta\tb\t1\t1\n" + ZEEK_HEADERS[1],
+        ZEEK_HEADERS[0] + b"1\ta\tb\t1\t1#separator \\x09\n",
+        ZEEK_HEADERS[0] + b"#close\t1#separator \\x09\n",
+    ],
+)
+def test_a_text_with_a_further_header_is_never_joined_to_others(text):
+    _, split = formats.format_told_by(text.split(b"\n")[0])
+    assert parts_of(text, split) is None
+
+
+@given(raw_files.filter(bool), st.sampled_from(["auto", "csv", "json", "aws-vpc", "zeek"]))
+def test_the_format_that_a_first_line_tells_is_the_format_of_the_file(text, option):
+    if told := formats.format_told_by(text.split(b"\n")[0], option):
+        known, _ = told
+        try:
+            assert format_of(text, option=option) == known.name
+        except UnknownFormat:
+            with pytest.raises(SourceError):
+                list(known.read(io.BytesIO(text), ReadOptions(AppMap())))
+
+
+@pytest.mark.parametrize("line", [CSV, AWS, JSON_FILES[0], b"#separator \\x09\n"])
+def test_a_first_line_may_tell_the_format(line):
+    assert formats.format_told_by(line.rstrip(b"\n"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{",
+        b'{"hour":1}',
+        JSON_FILES[0][:-2],
+        b"2 1 eni-1 10.0.0.1",
+        b"#close",
+        b"a,b,c",
+        GATEWAY,
+    ],
+)
+def test_other_first_lines_do_not(line):
+    assert formats.format_told_by(line) is None
+    assert formats.format_told_by(line, "csv") is None
+
+
+class TestDecompressingAtOnce:
+    TEXT = json.dumps({"a": 1}).encode() * 50
+
+    def test_it_gives_what_is_not_packed_and_simple_gzip(self):
+        assert decompressed_small(self.TEXT, 10_000) == self.TEXT
+        assert decompressed_small(gzip.compress(self.TEXT), 10_000) == self.TEXT
+
+    PACKED = gzip.compress(TEXT, mtime=0)
+
+    @pytest.mark.parametrize(
+        "data",
+        [PACKED + PACKED, PACKED[:-1], PACKED + b"x", b"BZh91AY&SY", gzip.compress(bytes(10_001), mtime=0), bytes(10_001)],
+        ids=["two members", "cut off", "more behind it", "another packing", "large when unpacked", "large"],
+    )
+    def test_it_leaves_all_else_to_those_who_can_say_what_is_wrong(self, data):
+        assert decompressed_small(data, 10_000) is None
+
+    def test_no_flipped_bit_gives_other_content(self):
+        whole = gzip.compress(self.TEXT, mtime=0)
+        for position in range(2, len(whole)):
+            damaged = bytearray(whole)
+            damaged[position] ^= 0x10
+            assert decompressed_small(bytes(damaged), 10_000) in (None, self.TEXT)

@@ -1,0 +1,145 @@
+"""Whatever a raw file holds, it is read to its end or refused as a source: no other error comes out."""
+
+import bz2
+import contextlib
+import gzip
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pipeline import formats
+from pipeline.errors import SourceError
+from pipeline.formats.apps import AppMap
+from pipeline.formats.format import ReadOptions
+from tests.formats.helpers import blocks_of, gather, read
+
+FLOW = {"hour": 1, "src_app": "a", "dest_app": "b", "vpc_id": "v", "bytes_tx": 1, "bytes_rx": 2}
+AWS = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n"
+CONN = {"ts": 1440007200.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "orig_ip_bytes": 1, "resp_ip_bytes": 2}
+
+
+def parquet_file(columns):
+    target = io.BytesIO()
+    pq.write_table(pa.table(columns), target)
+    return target.getvalue()
+
+
+#: A good file of each format.
+FILES = {
+    "CSV": (",".join(FLOW) + "\n1,a,b,v,1,2\n" * 2).encode(),
+    "JSON": (json.dumps(FLOW) + "\n").encode() * 2,
+    "JSON, in an array": json.dumps([FLOW] * 2).encode(),
+    "JSON, pretty": json.dumps(FLOW, indent=2).encode() * 2,
+    "Parquet": parquet_file({name: [value] * 2 for name, value in FLOW.items()}),
+    "AWS VPC Flow Logs, text": (
+        AWS + "2 1 eni-1 10.0.0.1 10.0.0.2 49152 22 6 20 4249 1440007200 1440007260 ACCEPT OK\n" * 2
+    ).encode(),
+    "AWS VPC Flow Logs, Parquet": parquet_file(
+        {
+            "start": [1440007200, 1440007201],
+            "srcaddr": ["10.0.0.1", "::1"],
+            "dstaddr": ["10.0.0.2", "::2"],
+            "bytes": [1, None],
+        }
+    ),
+    "Zeek conn.log, TSV": (
+        "#separator \\x09\n#path\tconn\n#fields\t" + "\t".join(CONN) + "\n1440007200.5\t10.0.0.1\t::1\t1\t-\n" * 2
+    ).encode(),
+    "AWS VPC Flow Logs, CloudWatch events": json.dumps(
+        {
+            "messageType": "DATA_MESSAGE",
+            "logEvents": [
+                {"id": f"{i}", "message": "2 1 eni-1 10.0.0.1 10.0.0.2 49152 22 6 20 4249 1440007200 1440007260 ACCEPT OK"}
+                for i in range(2)
+            ],
+        }
+    ).encode(),
+    "Zeek conn.log, JSON": (json.dumps(CONN) + "\n").encode() * 2,
+}
+PACKERS = [bytes, gzip.compress, bz2.compress, lambda data: pa.compress(data, codec="zstd", asbytes=True)]
+
+
+def read_or_refuse(data, option, block_bytes=1 << 20):
+    """Only a SourceError may come out; anything else is the test's failure."""
+    try:
+        with blocks_of(block_bytes):
+            return read(data, option=option)
+    except SourceError as error:
+        return str(error)
+
+
+def test_there_is_a_good_file_of_every_format():
+    found = {formats.open_source(io.BytesIO(data), name)[0].name for name, data in FILES.items()}
+    assert found == {known.name for known in formats.FORMATS}
+    assert [read(data).read for data in FILES.values()] == [2] * len(FILES)
+
+
+@pytest.mark.parametrize("known", formats.FORMATS, ids=lambda known: known.name)
+@settings(max_examples=30, deadline=None)
+@given(data=st.binary(max_size=120), block_bytes=st.integers(1, 60))
+@example(data=b"", block_bytes=1)
+@example(data=b"\xff\n\xff\n", block_bytes=1)
+def test_random_bytes_given_to_a_reader_are_read_or_refused(known, data, block_bytes):
+    with contextlib.suppress(SourceError), blocks_of(block_bytes):
+        gather(known.read(io.BytesIO(data), ReadOptions(AppMap())))
+
+
+@pytest.mark.parametrize("option", formats.FORMAT_OPTIONS)
+@settings(max_examples=30, deadline=None)
+@given(data=st.binary(max_size=120), pack=st.sampled_from(PACKERS))
+def test_random_bytes_are_read_or_refused_whatever_they_are_said_to_be(option, data, pack):
+    assert read_or_refuse(pack(data), option)
+
+
+starts = st.sampled_from(
+    [
+        b"PAR1",
+        b"{",
+        b"[",
+        b"[{",
+        b"#separator \\x",
+        b"#fields\t",
+        b"hour,src_app,dest_app\n",
+        AWS.encode(),
+        b"\x1f\x8b\x08",
+        b"BZh9",
+    ]
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(starts, st.binary(max_size=60))
+def test_random_bytes_behind_a_promising_start_are_read_or_refused(start, data):
+    assert read_or_refuse(start + data, "auto")
+
+
+@pytest.mark.parametrize("name", FILES)
+@settings(max_examples=30, deadline=None)
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 4), st.binary(max_size=4)), min_size=1, max_size=4),
+    block_bytes=st.integers(1, 200),
+)
+def test_a_damaged_file_is_read_or_refused(name, changes, block_bytes):
+    data = FILES[name]
+    for position, removed, added in changes:
+        at = position % (len(data) + 1)
+        data = data[:at] + added + data[at + removed :]
+    assert read_or_refuse(data, "auto", block_bytes)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_cut_off_anywhere_is_read_or_refused(name):
+    for length in range(0, len(FILES[name]), 3):
+        assert read_or_refuse(FILES[name][:length], "auto")
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if "Parquet" not in name])
+@pytest.mark.parametrize("line", [b"\xff", b"\0", b"\xff\xff \xff", b"{}", b"[]", b'"', b"\r", b"\t", b","])
+def test_a_line_of_noise_at_the_end_is_read_or_refused(name, line):
+    outcome = read_or_refuse(FILES[name] + line + b"\n", "auto")
+    assert isinstance(outcome, str) or outcome.read in (2, 3)
