@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.errors import EmptySource, UnreadableSource
+from pipeline.formats.detection import _is_utf_16
 from pipeline.syntax.compression import decompressed
 from pipeline.syntax.parquet import parquet_schema
 
@@ -173,7 +174,7 @@ def _refuse_nothing(data: bytes, stream: BinaryIO) -> None:
     if not data.removeprefix(_BOM).strip(_BLANKS):
         if not _skip(stream, _BLANKS)[1]:
             raise EmptySource
-    elif data.startswith(b"\0"):
+    elif data.startswith(b"\0") and not _is_utf_16(data):
         rest = data.lstrip(b"\0")
         count = len(data) - len(rest)
         if not rest:
