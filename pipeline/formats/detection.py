@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pipeline.errors import UnknownFormat
 from pipeline.formats.foreign import refuse_columns, refuse_foreign, refuse_unnamed
 from pipeline.formats.format import Format
-from pipeline.formats.head import _PRINTABLE, Container, Head
+from pipeline.formats.head import Container, Head, is_utf_16
 
 _TEXT_LINES = 50
 
@@ -62,14 +62,6 @@ def _starts(*signatures: bytes) -> Callable[[Head], bool]:
 _FLOWS_ONLY = "flowlog reads flows as CSV or JSON with the six fields of a flow record"
 
 
-def _is_utf_16(data: bytes) -> bool:
-    """Whether a text has two bytes for each character, at least for its first ones, and nothing that says so."""
-    start = data[:16]
-    return len(start) > 2 and any(
-        set(start[i::2]) == {0} and all(byte in _PRINTABLE for byte in start[1 - i :: 2]) for i in (0, 1)
-    )
-
-
 def _is_tar(head: Head) -> bool:
     return head.data.startswith(b"ustar", 257)
 
@@ -90,7 +82,7 @@ _FOREIGN: dict[str, tuple[Callable[[Head], bool], str]] = {
     "a SiLK file": (_starts(b"\xde\xad\xbe\xef"), f"rwcut prints its flows; {_FLOWS_ONLY}"),
     "a tar archive": (_is_tar, "unpack it, and ingest what was in it"),
     "UTF-16 or UTF-32 text": (
-        lambda head: head.data.startswith((b"\xff\xfe", b"\xfe\xff")) or _is_utf_16(head.data),
+        lambda head: head.data.startswith((b"\xff\xfe", b"\xfe\xff")) or is_utf_16(head.data),
         "convert it to UTF-8",
     ),
     "an Avro file": (_starts(b"Obj\x01"), "convert it to Parquet"),
