@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.flowstore import FlowStore
-    from pipeline.jobs.ingest import IngestOptions
+    from pipeline.options import IngestOptions
     from pipeline.query.query import Query
 
 __all__ = ["FlowStore", "IngestOptions", "Query", "__version__"]
 
-_HOMES = {"FlowStore": "pipeline.flowstore", "IngestOptions": "pipeline.jobs.ingest", "Query": "pipeline.query.query"}
+_HOMES = {"FlowStore": "pipeline.flowstore", "IngestOptions": "pipeline.options", "Query": "pipeline.query.query"}
 
 
 def __getattr__(name: str) -> Any:

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipeline.counting.count import Progress
-    from pipeline.jobs.ingest import IngestOptions, IngestSummary
+    from pipeline.jobs.ingest import IngestSummary
     from pipeline.jobs.undo import UndoSummary
     from pipeline.jobs.verify import DeepOptions, Verification
+    from pipeline.options import IngestOptions
     from pipeline.query.query import Wanted
     from pipeline.store.ledger import RunRecord
     from pipeline.store.partitions import PartitionSummary

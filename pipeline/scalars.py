@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from operator import index
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pipeline.errors import UsageError
 
@@ -179,6 +179,8 @@ def hour_to_text(hour: int) -> str:
 
 
 INT64_MAX = 2**63 - 1
+#: Whether a record may have 0 bytes in a direction.
+ZeroBytes = Literal["accept", "reject"]
 #: What is kept of a rejected cell, and of the row, in bytes. The rest of a long one tells nobody more.
 MAX_VALUE_BYTES, MAX_RAW_BYTES = 256, 4096
 
@@ -187,6 +189,13 @@ def shortened(text: bytes | memoryview, most: int) -> str:
     """Some bytes as text to be shown: what is not UTF-8 is escaped; of more than `most` bytes the first, and how many there are."""
     start = bytes(text[:most]).decode("utf-8", "backslashreplace")
     return start if len(text) <= most else f"{start}… ({len(text):,} bytes)"
+
+
+def printable(text: str) -> str:
+    """A text with all that is not to be seen escaped: a name must not move the cursor, recolour or reorder a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def version() -> str:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from pipeline.scalars import LAST_HOUR
+from pipeline.scalars import ZeroBytes as ZeroBytes  # noqa: PLC0414 - the modules above take it from here
 
 if TYPE_CHECKING:
     import pandas as pd
     import pandera.pandas as pandera
 
-ZeroBytes = Literal["accept", "reject"]
 
 #: The largest integer that a float64, and so JavaScript and most JSON tools, can hold exactly.
 MAX_RECORD_BYTES = 2**53 - 1

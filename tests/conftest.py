@@ -1,6 +1,6 @@
 """What the tests share: a small store made from a few lines of text, and the command line, run in this process."""
 
-# pandas comes first: `cli._open` keeps Arrow from importing pandas in a process where nobody has imported it yet. The
+# pandas comes first: `process.keep_out` keeps Arrow from importing pandas in a process where nobody has imported it yet. The
 # tests are one process, and some of them need pandas behind a query.
 import pandas as pd  # noqa: F401
 

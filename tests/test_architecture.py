@@ -14,7 +14,8 @@ import pyarrow.parquet
 import pytest
 import typer.main
 
-from pipeline import cli, formats, output
+from pipeline import cli, formats, options
+from pipeline.cli import inspect, output, query
 from pipeline.query import rejects, sums
 from pipeline.store import partitions
 
@@ -85,6 +86,13 @@ class TestStart:
         commands = [["--help"], *([command, "--help"] for command in typer.main.get_command(cli.app).commands)]
         assert not loaded_by(*commands) & {"pyarrow", "numpy", "pandas", "pandera", "rich"}
 
+    @pytest.mark.parametrize(
+        ("words", "module"), [(["--help"], None), (["query", "--help"], "query"), (["runs", "--help"], "inspect")]
+    )
+    def test_a_command_is_imported_alone(self, words, module):
+        modules = {f"pipeline.cli.{name}" for name in ("ingest", "query", "inspect", "undo", "serve")}
+        assert loaded_by(words) & modules == ({f"pipeline.cli.{module}"} if module else set())
+
     def test_a_query_needs_neither_numpy_nor_pandas_in_any_format(self, ingested, tmp_path):
         store = str(ingested("foo,bar,v,1,1,1", "foo,bar,v,1,1,2").locations.root)
         queries = [
@@ -124,13 +132,13 @@ class TestStart:
 
 
 class TestNamesInTwoPlaces:
-    """`cli` has its choices as literals, so that help need not import those who know them."""
+    """The commands have their choices as literals, so that help need not import the modules that know them."""
 
     def test_raw_formats(self):
-        assert sorted(get_args(cli.RawFormat)) == sorted(formats.FORMAT_OPTIONS)
+        assert sorted(get_args(options.RawFormat)) == sorted(formats.FORMAT_OPTIONS)
 
     def test_output_formats(self):
-        assert get_args(cli.OutputFormat) == output.OUTPUT_FORMATS
+        assert get_args(query.OutputFormat) == output.OUTPUT_FORMATS
 
     @pytest.mark.parametrize(
         ("ours", "public", "names"),
@@ -145,7 +153,7 @@ class TestNamesInTwoPlaces:
         assert all(getattr(ours, name) is getattr(public, name) for name in names)
 
     def test_groupings(self):
-        assert get_args(cli.Grouping) == tuple(rejects.GROUPINGS)
+        assert get_args(inspect.Grouping) == tuple(rejects.GROUPINGS)
 
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -157,6 +165,9 @@ OPTIONS = [
 
 @pytest.mark.skipif(not README, reason="there is no README yet")
 class TestReadme:
+    def test_it_has_the_options_of_ingest_as_they_are_declared(self):
+        assert options.readme_table() in README, "print the table with `python -m pipeline.options`, and put it into README"
+
     @pytest.mark.parametrize("command", COMMANDS)
     def test_every_command_stands_there(self, command):
         assert f"flowlog {command}" in README

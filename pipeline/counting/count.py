@@ -12,7 +12,7 @@ from typing import Protocol
 from pipeline import formats
 from pipeline.counting.content import SMALL_BYTES, Watch, small_text
 from pipeline.counting.distinct_hours import DistinctHours
-from pipeline.counting.interpretation import Interpretation
+from pipeline.counting.reading import load_apps
 from pipeline.counting.rejects import RejectSpool
 from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Source
@@ -21,8 +21,9 @@ from pipeline.counting.totals import HourlyTotals
 from pipeline.counting.validation import is_prepared, may_be_rejected, validate
 from pipeline.errors import NoValidRow, SourceChanged, SourceError, StrictRunStopped, UnknownFormat, UnreadableSource
 from pipeline.formats.apps import AppMap
-from pipeline.formats.format import Format, ReadOptions, Split
+from pipeline.formats.format import Format, Split
 from pipeline.formats.joined import JoinedText, parts_of
+from pipeline.options import ReadOptions
 from pipeline.schema import ZeroBytes, flow_schema
 from pipeline.store import files
 from pipeline.store.ledger import SourceRecord
@@ -87,7 +88,7 @@ class SourceCounter:
     """Counts sources, several at once.
 
     Args:
-        interpretation: How their rows are understood.
+        options: How their rows are understood.
         scratch: A folder for what does not fit into memory.
         resources: What they may take of the machine.
         progress: Is told how far it has come.
@@ -101,7 +102,7 @@ class SourceCounter:
 
     def __init__(
         self,
-        interpretation: Interpretation,
+        options: ReadOptions,
         scratch: Path,
         resources: Resources,
         progress: Progress | None = None,
@@ -109,13 +110,8 @@ class SourceCounter:
         alone: bool = False,
         bounded: bool = True,
     ) -> None:
-        self._interpretation = interpretation
-        self._read_options = ReadOptions(
-            interpretation.load_apps() or AppMap(),
-            interpretation.vpc_id,
-            interpretation.aws_fields,
-            is_named=interpretation.format != "auto",
-        )
+        self._options = options
+        self._apps = load_apps(options) or AppMap()
         self._scratch = scratch
         self._resources = resources
         self._progress = progress or Silent()
@@ -151,7 +147,7 @@ class SourceCounter:
 
     def _count_lot(self, number: int, sources: Sequence[Source], stop: threading.Event) -> Lot:
         """Counts a lot: what may be read as one text first, then each of the others."""
-        totals, waiting = self.new_totals(), _Waiting(self._interpretation.zero_bytes)
+        totals, waiting = self.new_totals(), _Waiting(self._options.zero_bytes)
         read: dict[str, SourceTally | SourceError] = {}
         if len(sources) > 1 and not self._alone:
             for joined in self._join(sources):
@@ -170,7 +166,7 @@ class SourceCounter:
         will tell.
         """
         try:
-            batches = list(joined.text.read(self._read_options))
+            batches = list(joined.text.read(self._options, self._apps))
             hours = DistinctHours()
             for batch in batches:
                 hours.add(batch.table)
@@ -189,7 +185,7 @@ class SourceCounter:
         """Reads a source to its end, and has its rows wait. As it counts whole or not at all, those that cannot wait for its
         end are summed apart.
         """
-        tally, own = SourceTally(source, RejectSpool(self._scratch)), _Waiting(self._interpretation.zero_bytes)
+        tally, own = SourceTally(source, RejectSpool(self._scratch)), _Waiting(self._options.zero_bytes)
         apart: HourlyTotals | None = None
         hours = DistinctHours()
         try:
@@ -220,7 +216,7 @@ class SourceCounter:
             text = read.data if read and len(read.data) <= _JOINED_BYTES else b""
             line = text.partition(b"\n")[0]
             if line not in told:
-                told[line] = formats.format_told_by(line, self._interpretation.format)
+                told[line] = formats.format_told_by(line, self._options.format)
             known, split = told[line] or (None, None)
             parts = parts_of(text, split) if split else None
             if known is None or parts is None or read is None:
@@ -250,12 +246,12 @@ class SourceCounter:
                 known, stream = formats.open_source(
                     watch.packed,
                     source.name,
-                    self._interpretation.format,
-                    has_aws_fields=self._read_options.aws_fields is not None,
+                    self._options.format,
+                    settings=self._options.settings,
                     through=watch.unpacked,
                 )
                 tally.format = known.name
-                for batch in known.read(stream, self._read_options):
+                for batch in known.read(stream, self._options, self._apps):
                     if stop.is_set():
                         raise UnreadableSource("the run was stopped")
                     yield batch
@@ -274,7 +270,7 @@ class SourceCounter:
         taken = waiting.take()
         if not taken:
             return  # and wait for no import
-        checked = validate([batch for _, batch in taken], flow_schema(self._interpretation.zero_bytes))
+        checked = validate([batch for _, batch in taken], flow_schema(self._options.zero_bytes))
         for (tally, _), batch in zip(taken, checked, strict=True):
             if batch.rejects and self._strict:
                 first = min(batch.rejects, key=lambda reject: reject.row)
@@ -289,7 +285,7 @@ class SourceCounter:
         return Counted(read.record(), read.rejects) if isinstance(read, SourceTally) else read
 
     def _no_valid_row(self, tally: SourceTally) -> NoValidRow:
-        option = self._interpretation.format
+        option = self._options.format
         advice = "check whether it is of this format, and the format's settings; --format names another"
         if option != "auto":
             advice = "check whether it is of this format, and the format's settings"

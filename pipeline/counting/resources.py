@@ -16,9 +16,6 @@ _BASE, _FOR_EACH_WORKER = 288 * MIB, 64 * MIB
 _TABLE, _LEAST_TABLE = 64 * MIB, 16 * MIB
 #: Each worker has a table; the run has one; and one waits to be merged into the run's.
 _FURTHER_TABLES = 2
-#: GNU's malloc.h; and how large a piece, and how much at the top of the memory, is kept.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_LARGEST_KEPT, _MOST_KEPT = 8 * MIB, 64 * MIB
 
 
 @dataclass(frozen=True)
@@ -124,16 +121,3 @@ def _lines(path: Path) -> list[str]:
 
 def _words(path: Path) -> list[str]:
     return " ".join(_lines(path)).split()
-
-
-def keep_freed_memory() -> None:
-    """Has the C library, if it is GNU's, keep what is freed for what is needed next, for the rest of the process.
-
-    It would give blocks of a file and columns of an hour back to the system at once, and get the next ones from there, page
-    by page: a tenth of a run's time.
-    """
-    import ctypes  # a run that is refused its options does without
-
-    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
-        mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT)
-        mallopt(_M_TRIM_THRESHOLD, _MOST_KEPT)

@@ -8,13 +8,15 @@ To add a format: write a module like `zeek.py`, and add its `FORMATS` to the lin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import BinaryIO, cast
 
+from pipeline.errors import UsageError
 from pipeline.formats import aws, canonical, envelopes, zeek
 from pipeline.formats.detection import detect
 from pipeline.formats.format import Format, Split
 from pipeline.formats.head import HEAD_BYTES, Head, read_head
+from pipeline.options import ReadOptions
 from pipeline.syntax.blocks import LinesOfReturns
 from pipeline.syntax.compression import decompressed
 
@@ -23,6 +25,20 @@ FORMATS: tuple[Format, ...] = (*canonical.FORMATS, *zeek.FORMATS, *aws.FORMATS, 
 
 #: The values of `--format`.
 FORMAT_OPTIONS = ("auto", *dict.fromkeys(known.option for known in FORMATS))
+#: What `--set` sets, by name.
+SETTINGS = {setting.name: setting for known in FORMATS for setting in known.settings}
+
+
+def check_settings(options: ReadOptions) -> None:
+    """Refuses settings that no format has, or values that are unfit.
+
+    Raises:
+        UsageError: There is one.
+    """
+    for name in options.settings:
+        if name not in SETTINGS:
+            raise UsageError(f"--set: there is no setting {name}; the settings are {', '.join(SETTINGS)}")
+        SETTINGS[name].of(options)
 
 
 def format_told_by(line: bytes, option: str = "auto") -> tuple[Format, Split] | None:
@@ -43,7 +59,7 @@ def open_source(
     raw: BinaryIO,
     name: str,
     option: str = "auto",
-    has_aws_fields: bool = False,
+    settings: Mapping[str, str] | None = None,
     through: Callable[[BinaryIO], BinaryIO] | None = None,
 ) -> tuple[Format, BinaryIO]:
     """Finds out what a raw file is, and opens it for its reader.
@@ -52,7 +68,7 @@ def open_source(
         raw: The file, seekable, at its start.
         name: Its name.
         option: One of `FORMAT_OPTIONS`; anything but "auto" overrides the detection.
-        has_aws_fields: Whether the user has named the fields of AWS text: then text that is of no other format is that.
+        settings: Those of formats. Where the fields of AWS text are set, text that is of no other format is that.
         through: Takes the decompressed content, and gives what is read instead of it, as one that watches it.
 
     Returns:
@@ -64,7 +80,7 @@ def open_source(
         SourceError: It cannot be read at all.
     """
     head = read_head(raw, name, is_named=option != "auto")
-    found = detect(head, _selected_by(option), aws.TEXT if has_aws_fields else None)
+    found = detect(head, _selected_by(option), aws.TEXT if aws.OWN_FIELDS.name in (settings or {}) else None)
     stream = decompressed(raw)
     if through:
         stream = through(stream)

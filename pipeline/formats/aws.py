@@ -17,13 +17,15 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
-from pipeline.formats.awsfields import DEFAULT_FIELDS, FIELDS, hyphened, is_header, is_of_gateway
+from pipeline.formats.apps import AppMap
+from pipeline.formats.awsfields import DEFAULT_FIELDS, FIELDS, fields_given, hyphened, is_header, is_of_gateway
 from pipeline.formats.cloudwatch import messages_under, without_times
 from pipeline.formats.conversion import NOT_ADDRESS, Integers, integers_of, is_answer, missing, texts_of
-from pipeline.formats.format import Format, ReadOptions, Split
+from pipeline.formats.format import Format, Setting, Split
 from pipeline.formats.head import Container, Head
 from pipeline.formats.joined import split_first_line
 from pipeline.kernel.columns import has_four
+from pipeline.options import ReadOptions
 from pipeline.scalars import MAX_RAW_BYTES, SECONDS_PER_HOUR
 from pipeline.schema import FLOW_SCHEMA
 from pipeline.syntax.batch import Batch, Fault, Mask
@@ -65,6 +67,13 @@ _OF_GATEWAY = re.compile(r"(?<!\S)(?:TransitGateway|tgw-(?:attach-)?[0-9a-f]{8,1
 _BLANKS, _EDGES = re.compile(rb"[ \t]{2,}|\t"), re.compile(rb"^ | (?=\r?$)", re.MULTILINE)
 
 
+OWN_FIELDS = Setting(
+    "aws-vpc.fields",
+    "The fields of AWS text without a header line, in order, split by spaces.",
+    lambda text: fields_given(text.split()),
+)
+
+
 def _mended(lines: bytes) -> bytes:
     """Lines as AWS writes them, from exports that put a time before them, or their fields in columns."""
     return _EDGES.sub(b"", _BLANKS.sub(b" ", without_times(lines)))
@@ -77,6 +86,7 @@ class _Text:
     name = "AWS VPC Flow Logs, text"
     option = "aws-vpc"
     container = Container.TEXT
+    settings = (OWN_FIELDS,)
 
     def recognises(self, head: Head) -> bool:
         lines = head.text.splitlines()[:50]
@@ -92,8 +102,8 @@ class _Text:
         except UnknownFormat:
             return None
 
-    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
-        return read_lines(text_blocks(stream, TextBlock), options)
+    def read(self, stream: BinaryIO, options: ReadOptions, apps: AppMap) -> Iterator[Batch]:
+        return read_lines(text_blocks(stream, TextBlock), options, apps)
 
 
 def _split(text: bytes) -> tuple[bytes, bytes] | None:
@@ -102,7 +112,7 @@ def _split(text: bytes) -> tuple[bytes, bytes] | None:
     return None if parts is None or has_four(parts[1], _ADDR) else parts
 
 
-def read_lines(blocks: Iterable[TextBlock], options: ReadOptions) -> Iterator[Batch]:
+def read_lines(blocks: Iterable[TextBlock], options: ReadOptions, apps: AppMap) -> Iterator[Batch]:
     """Reads lines of AWS text, with a header or without.
 
     A header may also stand in the middle, which is what joining files makes: the lines behind it are read in its order.
@@ -122,13 +132,13 @@ def read_lines(blocks: Iterable[TextBlock], options: ReadOptions) -> Iterator[Ba
                     parser = DelimitedParser(fields, _COLUMNS, _SPACES)
                     records = found[1]
                 elif parser is None:
-                    parser = DelimitedParser(options.aws_fields or DEFAULT_FIELDS, _COLUMNS, _SPACES)
+                    parser = DelimitedParser(OWN_FIELDS.of(options) or DEFAULT_FIELDS, _COLUMNS, _SPACES)
                     messages = messages_under(line)
                     records = found[1] if messages else piece
             if parser is not None and records.data:
                 batch = parser.parse_as(records, messages(records.data)) if messages else parser.parse(records)
                 _refuse_gateway(batch)
-                yield _flows(batch, options)
+                yield _flows(batch, options, apps)
 
 
 def _headers(block: TextBlock) -> Iterator[int]:
@@ -155,6 +165,7 @@ class _Parquet:
     name = "AWS VPC Flow Logs, Parquet"
     option = "aws-vpc"
     container = Container.PARQUET
+    settings = ()
 
     def recognises(self, head: Head) -> bool:
         names = [hyphened(name) for name in head.parquet_columns]
@@ -165,9 +176,9 @@ class _Parquet:
     def split_of(self, head: Head) -> None:
         """It has no lines."""
 
-    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
+    def read(self, stream: BinaryIO, options: ReadOptions, apps: AppMap) -> Iterator[Batch]:
         for batch in read_parquet(stream, _COLUMNS, null_texts=_PARQUET_NULLS, name_of=hyphened):
-            yield _flows(batch, options)
+            yield _flows(batch, options, apps)
 
 
 TEXT = _Text()
@@ -217,15 +228,15 @@ def _is_default_line(line: str) -> bool:
     return len(cells) == len(DEFAULT_FIELDS) and _LINE.fullmatch(" ".join(cells)) is not None
 
 
-def _flows(batch: Batch, options: ReadOptions) -> Batch:
+def _flows(batch: Batch, options: ReadOptions, apps: AppMap) -> Batch:
     """Turns AWS records into flow records."""
     status = texts_of(batch, "log-status")
     unwanted = {"NODATA": is_text(status, "NODATA") | _is_without_data(batch), "SKIPDATA": is_text(status, "SKIPDATA")}
     batch = batch.ignore(unwanted | {"REJECT": is_text(texts_of(batch, "action"), "REJECT")})
     batch = _reject_unfit(batch)
     vpc_ids = _vpc_ids(batch, options)
-    src_apps, bad_src = options.apps.apps_of(_original(batch, "srcaddr"), vpc_ids)
-    dest_apps, bad_dest = options.apps.apps_of(_original(batch, "dstaddr"), vpc_ids)
+    src_apps, bad_src = apps.apps_of(_original(batch, "srcaddr"), vpc_ids)
+    dest_apps, bad_dest = apps.apps_of(_original(batch, "dstaddr"), vpc_ids)
     src_apps = _service_of(batch, "egress", src_apps)
     dest_apps = _service_of(batch, "ingress", dest_apps)
     answers = _answers(batch)

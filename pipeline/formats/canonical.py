@@ -8,9 +8,11 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from pipeline.formats.format import Format, ReadOptions, Split
+from pipeline.formats.apps import AppMap
+from pipeline.formats.format import Format, Setting, Split
 from pipeline.formats.head import Container, Head
 from pipeline.formats.joined import split_first_line
+from pipeline.options import ReadOptions
 from pipeline.schema import COLUMNS, FIELDS
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.cells import Column, Kind
@@ -33,6 +35,7 @@ class _Canonical:
     container: Container
     recognises: Callable[[Head], bool]
     syntax: Callable[[BinaryIO, Sequence[Column]], Iterator[Batch]]
+    settings: tuple[Setting, ...] = ()
 
     def split_of(self, head: Head) -> Split | None:
         if self.syntax is read_csv and self.recognises(head):
@@ -41,8 +44,8 @@ class _Canonical:
             return split_objects
         return None
 
-    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
-        del options  # the records name their apps and VPCs themselves
+    def read(self, stream: BinaryIO, options: ReadOptions, apps: AppMap) -> Iterator[Batch]:
+        del options, apps  # the records name their apps and VPCs themselves
         return (batch.with_table(batch.table.select(COLUMNS)) for batch in self.syntax(stream, _COLUMNS))
 
 

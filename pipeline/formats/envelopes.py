@@ -29,9 +29,11 @@ import xxhash
 
 from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
 from pipeline.formats import aws
-from pipeline.formats.format import Format, ReadOptions
+from pipeline.formats.apps import AppMap
+from pipeline.formats.format import Format
 from pipeline.formats.head import Container, Head
 from pipeline.formats.repeats import Repeats
+from pipeline.options import ReadOptions
 from pipeline.schema import FLOW_SCHEMA
 from pipeline.syntax.batch import REPEATED, Batch, Reject
 from pipeline.syntax.blocks import TextBlock, raw_text
@@ -55,6 +57,7 @@ class _Events:
     name = "AWS VPC Flow Logs, CloudWatch events"
     option = "aws-vpc"
     container = Container.JSON
+    settings = (aws.OWN_FIELDS,)
 
     def recognises(self, head: Head) -> bool:
         record = head.json_objects[0] if head.json_objects else {}
@@ -69,9 +72,9 @@ class _Events:
     def split_of(self, head: Head) -> None:
         """Its lines are the events' messages."""
 
-    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
+    def read(self, stream: BinaryIO, options: ReadOptions, apps: AppMap) -> Iterator[Batch]:
         events = _Messages(stream, options)
-        for batch in aws.read_lines(events.blocks(), options):
+        for batch in aws.read_lines(events.blocks(), options, apps):
             yield batch
             yield from events.left_out()
         yield from events.left_out()
@@ -132,7 +135,7 @@ class _Messages:
 
     def __init__(self, stream: BinaryIO, options: ReadOptions) -> None:
         self._events = _events_in(stream)
-        self._is_known = options.aws_fields is not None
+        self._is_known = aws.OWN_FIELDS.of(options) is not None
         self._repeats = Repeats()
         self._left_out: dict[str, list[int]] = {}
         self._rejects: list[Reject] = []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from pipeline.formats.head import Container
 from pipeline.syntax.batch import Batch
@@ -12,23 +12,27 @@ from pipeline.syntax.batch import Batch
 if TYPE_CHECKING:
     from pipeline.formats.apps import AppMap
     from pipeline.formats.head import Head
+    from pipeline.options import ReadOptions
 
 
 @dataclass(frozen=True)
-class ReadOptions:
-    """What a reader may need to know beside the file.
+class Setting:
+    """Something about a format that only the user can know.
 
     Attributes:
-        apps: Names the app of an address, for formats that have no apps.
-        vpc_id: The VPC of records whose format or row has none.
-        aws_fields: The field names of AWS text without a header line; None for AWS's default order.
-        is_named: Whether the user has named the format.
+        name: As `--set` has it, behind the format's option: "aws-vpc.fields".
+        help: What it says.
+        parse: Reads its value; raises UsageError for one that is unfit.
     """
 
-    apps: AppMap
-    vpc_id: str | None = None
-    aws_fields: tuple[str, ...] | None = None
-    is_named: bool = False
+    name: str
+    help: str
+    parse: Callable[[str], Any]
+
+    def of(self, options: ReadOptions) -> Any:
+        """Its value; None where the user gives none."""
+        text = options.settings.get(self.name)
+        return None if text is None else self.parse(text)
 
 
 #: From a whole text to its header and the records behind it; None if it must not be read as one with others.
@@ -42,6 +46,7 @@ class Format(Protocol):
         name: What summaries call it, as in "Zeek conn.log, TSV".
         option: The value of `--format` that selects it; several formats may share one.
         container: How its files are written.
+        settings: What can be set of it.
     """
 
     @property
@@ -50,6 +55,8 @@ class Format(Protocol):
     def option(self) -> str: ...
     @property
     def container(self) -> Container: ...
+    @property
+    def settings(self) -> Sequence[Setting]: ...
 
     def recognises(self, head: Head) -> bool:
         """Whether a file that is written so, and starts like this, is of this format.
@@ -65,8 +72,13 @@ class Format(Protocol):
             head: Of that line alone.
         """
 
-    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
+    def read(self, stream: BinaryIO, options: ReadOptions, apps: AppMap) -> Iterator[Batch]:
         """Reads a decompressed stream to its end, as batches of flow records (`schema.FLOW_SCHEMA`, unvalidated).
+
+        Args:
+            stream: The file.
+            options: What the user says of it.
+            apps: Names the app of an address, for formats that have no apps.
 
         Raises:
             SourceError: The file as a whole cannot be counted.

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.formats.format import Format, ReadOptions, Split
+from pipeline.formats.apps import AppMap
+from pipeline.formats.format import Format, Split
 from pipeline.kernel.columns import count_lines
+from pipeline.options import ReadOptions
 from pipeline.syntax.batch import Batch, RowNumbers
 
 #: Bytes whose reading depends on what lies beside them: a return alone may be a line's end; and NUL, and the first byte of
@@ -37,13 +39,13 @@ class JoinedText:
         self._parts.append(records if records.endswith(b"\n") else records + b"\n" * bool(records))
         self._starts.append(self._starts[-1] + count_lines(records))
 
-    def read(self, options: ReadOptions) -> Iterator[Batch]:
+    def read(self, options: ReadOptions, apps: AppMap) -> Iterator[Batch]:
         """The batches of all files, in their order; `place` tells whose row is whose.
 
         Raises:
             SourceError: One of the files cannot be counted; which one, only reading it alone can tell.
         """
-        return self.format.read(io.BytesIO(b"".join(self._parts)), options)
+        return self.format.read(io.BytesIO(b"".join(self._parts)), options, apps)
 
     def borders(self, rows: RowNumbers) -> npt.NDArray[np.intp]:
         """Where each file's rows begin among some row numbers in order, and behind the last file's their end."""

@@ -20,10 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
+from pipeline.formats.apps import AppMap
 from pipeline.formats.conversion import NOT_ADDRESS, column_of, missing, texts_of
-from pipeline.formats.format import Format, ReadOptions, Split
+from pipeline.formats.format import Format, Split
 from pipeline.formats.head import Container, Head
 from pipeline.kernel.columns import lines_from
+from pipeline.options import ReadOptions
 from pipeline.scalars import SECONDS_PER_HOUR
 from pipeline.schema import FLOW_SCHEMA
 from pipeline.syntax.batch import OTHER_EVENT, Batch, Fault, Mask
@@ -122,6 +124,7 @@ class _Tsv:
     name = "Zeek conn.log, TSV"
     option = "zeek"
     container = Container.TEXT
+    settings = ()
 
     def recognises(self, head: Head) -> bool:
         if not head.first_line.startswith(_FIRST_LINES):
@@ -134,7 +137,7 @@ class _Tsv:
     def split_of(self, head: Head) -> Split | None:
         return _split if head.first_line.startswith(_FIRST_LINES) else None
 
-    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
+    def read(self, stream: BinaryIO, options: ReadOptions, apps: AppMap) -> Iterator[Batch]:
         header = _Header(options.is_named)
         parser: DelimitedParser | None = None
         for block in text_blocks(stream, TextBlock):
@@ -144,7 +147,7 @@ class _Tsv:
                     if header.take(piece.line(piece.first_line)):
                         parser = DelimitedParser(header.fields, _COLUMNS, header.dialect) if header.fields else None
                 elif parser is not None:
-                    yield _flows(parser.parse(piece), options)
+                    yield _flows(parser.parse(piece), options, apps)
                 elif piece.data.strip():
                     raise UnreadableSource(
                         f"line {piece.first_line}: a record before the #fields line that names its columns"
@@ -220,6 +223,7 @@ class _Json:
     name = "Zeek conn.log, JSON"
     option = "zeek"
     container = Container.JSON
+    settings = ()
 
     def recognises(self, head: Head) -> bool:
         records = [_keys_of(record) for record in head.json_objects] or [set(head.json_keys)]
@@ -247,7 +251,7 @@ class _Json:
     def split_of(self, head: Head) -> None:
         """The file's name may tell, too."""
 
-    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
+    def read(self, stream: BinaryIO, options: ReadOptions, apps: AppMap) -> Iterator[Batch]:
         connections = others = 0
         for batch in read_json(stream, [*_COLUMNS, *_SPELLED, *_PATHS]):
             own = batch.ignore({OTHER_EVENT: _of_other_logs(batch, options.is_named)})
@@ -258,7 +262,7 @@ class _Json:
                 dotted = _key_of(column.name)
                 cells = first_of(texts_of(own.with_table(table), dotted), texts_of(own, column.name))
                 table = table.set_column(table.column_names.index(dotted), dotted, cells)
-            yield _flows(own.with_table(table), options)
+            yield _flows(own.with_table(table), options, apps)
         if others and not connections:
             raise OtherLog("a stream of Zeek's logs without a conn.log", "flowlog reads conn.log only")
 
@@ -292,12 +296,12 @@ def _of_other_logs(batch: Batch, is_named: bool) -> Mask:
 FORMATS: tuple[Format, ...] = (_Tsv(), _Json())
 
 
-def _flows(batch: Batch, options: ReadOptions) -> Batch:
+def _flows(batch: Batch, options: ReadOptions, apps: AppMap) -> Batch:
     """Turns conn.log records into flow records."""
     batch = _reject_unfit(batch)
     vpc_ids = constant(options.vpc_id or "-", batch.table.num_rows)
-    src_apps, bad_src = options.apps.apps_of(texts_of(batch, "id.orig_h"), vpc_ids)
-    dest_apps, bad_dest = options.apps.apps_of(texts_of(batch, "id.resp_h"), vpc_ids)
+    src_apps, bad_src = apps.apps_of(texts_of(batch, "id.orig_h"), vpc_ids)
+    dest_apps, bad_dest = apps.apps_of(texts_of(batch, "id.resp_h"), vpc_ids)
     hours = np.floor(_seconds(batch) / SECONDS_PER_HOUR).astype(np.int64)
     flows = pa.table(
         [arrow_of(hours), src_apps, dest_apps, vpc_ids, _bytes(batch, "orig"), _bytes(batch, "resp")], schema=FLOW_SCHEMA

@@ -8,19 +8,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import chain
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeline.counting.interpretation import Interpretation, digest_of_mapping
-from pipeline.counting.resources import Resources
+from pipeline.counting.reading import fingerprint, load_apps, resolved
 from pipeline.counting.sources import Failure
-from pipeline.errors import StrictRunStopped, UsageError
+from pipeline.errors import StrictRunStopped
 from pipeline.jobs.find import Found, find
-from pipeline.jobs.plan import Plan, SameContent, plan
-from pipeline.scalars import is_utf8, real_path
+from pipeline.jobs.plan import Plan, plan
+from pipeline.options import IngestOptions, ReadOptions
 from pipeline.store.index import Index, open_index
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import now
@@ -29,72 +27,11 @@ from pipeline.store.transaction import recover
 
 if TYPE_CHECKING:
     from pipeline.counting.count import Progress
-    from pipeline.schema import ZeroBytes
     from pipeline.store.ledger import RunRecord
 
 T = TypeVar("T")
 #: So many sources at a time are given to a thread: to hand over a small one costs more than to read it.
 _CHUNK = 32
-
-
-@dataclass(frozen=True)
-class IngestOptions:
-    """How to ingest.
-
-    Attributes:
-        format: One of `readers.FORMAT_OPTIONS`.
-        apps: The mapping file that names the apps of addresses, if any.
-        vpc_id: The VPC of records that have none.
-        aws_fields: The fields of AWS text without a header, in order; None for AWS's default.
-        workers: How many sources are read at once; None for one a processor.
-        strict: Stop at the first rejected row or failed source.
-        max_reject_ratio: Stop if more than this part of the rows is rejected, 0 to 1; None for no limit.
-        zero_bytes: Whether a record may have 0 bytes in a direction.
-        wait_seconds: How long to wait for another run that holds the store.
-        same_content: What to do with a file whose content was counted from another path.
-        replace_changed: Whether a source that changed after it was counted is taken back and counted as it is now.
-        min_age_seconds: Files that were modified less than so long ago are left for the next run.
-        memory_bytes: The most memory that the run should take; None for a fixed part of the machine's.
-        exclude: Patterns of the files and folders that are left alone, as `sources.find` has them.
-    """
-
-    format: str = "auto"
-    apps: Path | None = None
-    vpc_id: str | None = None
-    aws_fields: tuple[str, ...] | None = None
-    workers: int | None = None
-    strict: bool = False
-    max_reject_ratio: float | None = None
-    zero_bytes: ZeroBytes = "accept"
-    wait_seconds: float = 0
-    same_content: SameContent = "skip"
-    replace_changed: bool = False
-    min_age_seconds: float = 0
-    memory_bytes: int | None = None
-    exclude: tuple[str, ...] = ()
-
-    @property
-    def resources(self) -> Resources:
-        """What the run may take of the machine."""
-        return Resources(self.workers, self.memory_bytes)
-
-    def interpretation(self) -> Interpretation:
-        """What of it decides what a source counts as.
-
-        Raises:
-            UsageError: There is no mapping file, the VPC is no text that can be stored, or AWS has no such fields.
-        """
-        if not is_utf8(self.vpc_id or ""):
-            raise UsageError("the VPC must be valid UTF-8")
-        apps, digest = None, None
-        if self.apps is not None:
-            apps, digest = str(real_path(self.apps)), digest_of_mapping(self.apps)
-        aws_fields = None
-        if self.aws_fields is not None:
-            from pipeline.formats.awsfields import fields_given  # imports Arrow by its package, which few runs need so early
-
-            aws_fields = fields_given(self.aws_fields)
-        return Interpretation(self.format, apps, digest, self.vpc_id, aws_fields, self.zero_bytes)
 
 
 @dataclass
@@ -185,14 +122,14 @@ def ingest(
     """
     started, began = now(), time.monotonic()
     options = options or IngestOptions()
-    interpretation = options.interpretation()
+    reading = resolved(options)
     # What is wrong with a request is said before there is a store, and also where nothing is new.
-    interpretation.load_apps()
+    load_apps(reading)
     found = find(raw, store.root, of_log is not None, options.exclude)
     with locked(store, options.wait_seconds):
         recovered = recover(store)
         with open_index(store) as index:
-            made = _plan(found, index, options, interpretation)
+            made = _plan(found, index, options, reading)
             summary = IngestSummary(
                 made,
                 recovered=recovered,
@@ -206,13 +143,13 @@ def ingest(
                 _start_imports()
                 from pipeline.jobs.run import Run  # Arrow and what is on it, which are of no use where nothing is new
 
-                Run(store, index.last, options, interpretation, summary).count(progress, of_log)
+                Run(store, index.last, options, reading, summary).count(progress, of_log)
             index.remember(summary.plan.met)
     summary.seconds, summary.ended = time.monotonic() - began, now()
     return summary
 
 
-def _plan(found: Found, index: Index, options: IngestOptions, interpretation: Interpretation) -> Plan:
+def _plan(found: Found, index: Index, options: IngestOptions, reading: ReadOptions) -> Plan:
     with ThreadPoolExecutor(options.resources.threads) as pool:
 
         def map_all(function: Callable[[Any], T], values: Sequence[Any]) -> Iterator[T]:
@@ -227,7 +164,7 @@ def _plan(found: Found, index: Index, options: IngestOptions, interpretation: In
             options.same_content,
             options.replace_changed,
             options.min_age_seconds,
-            cache(interpretation.fingerprint),
+            cache(partial(fingerprint, reading)),
             map_all,
         )
 

@@ -14,16 +14,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pipeline.counting.content import Digester, Look, identify, look_at
 from pipeline.counting.sources import Failure, Source, name_of
 from pipeline.errors import SourceError
 from pipeline.identity import Content
 from pipeline.jobs.find import Found
+from pipeline.options import SameContent
 from pipeline.store.index import Index, Known, Memory
 
-SameContent = Literal["skip", "count"]
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 #: Applies a function to many values, perhaps in parallel; the results in their order.
@@ -187,7 +187,7 @@ def plan(
         same_content: Whether a file is skipped, or counted, whose content was counted from another path.
         replace_changed: Whether what changed sources counted before is taken back by this run.
         min_age_seconds: Files that were modified less than so long ago are left alone.
-        reading: Tells how files are read now (`Interpretation.fingerprint`): what is left alone depends on it.
+        reading: Tells how files are read now (`reading.fingerprint`): what is left alone depends on it.
         map_all: How to read many files.
     """
     so_far = _Sorted(reading, left_alone=dict(found.left_alone))

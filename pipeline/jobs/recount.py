@@ -13,11 +13,11 @@ from pathlib import Path
 
 from pipeline.counting.content import digest_of, identify, look_at
 from pipeline.counting.count import Counted, Lot, SourceCounter, lots_of
-from pipeline.counting.interpretation import Interpretation
 from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Source, path_of
 from pipeline.counting.totals import HourlyTotals
 from pipeline.errors import SourceError
+from pipeline.options import ReadOptions
 from pipeline.store.ledger import SourceRecord, Standing
 
 
@@ -94,7 +94,7 @@ def recount(
     totals, problems = HourlyTotals(scratch, resources.totals_bytes), list[str]()
     for group in by_interpretation.values():
         # Each alone: what is wrong with reading small files as one text must not agree with itself.
-        counter = SourceCounter(Interpretation.from_json(group[0].interpretation), scratch, resources, alone=True)
+        counter = SourceCounter(ReadOptions.from_json(group[0].interpretation), scratch, resources, alone=True)
         # Named by number: a file whose content was counted from two paths is there twice.
         numbered = [replace(files[standing.source.digest], name=str(i)) for i, standing in enumerate(group)]
         apart: list[list[Source]] = []

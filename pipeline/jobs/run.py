@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.counting.count import Counted, Progress, Silent, SourceCounter, lots_of
-from pipeline.counting.interpretation import Interpretation
+from pipeline.counting.reading import fingerprint
 from pipeline.counting.rejects import RejectSpool
 from pipeline.counting.sources import Failure, Source
 from pipeline.counting.totals import HourlyTotals
@@ -27,7 +27,8 @@ from pipeline.store.partitions import write_rejects
 from pipeline.store.transaction import Transaction
 
 if TYPE_CHECKING:
-    from pipeline.jobs.ingest import IngestOptions, IngestSummary
+    from pipeline.jobs.ingest import IngestSummary
+    from pipeline.options import IngestOptions, ReadOptions
 
 
 #: The bytes of rejects that wait in memory for the run's end.
@@ -49,7 +50,7 @@ class Run:
         store: The store; its lock must be held.
         last: The last committed run.
         options: How to ingest.
-        interpretation: What of them decides what a source counts as.
+        reading: What of them decides what a source counts as.
         summary: Has the plan.
     """
 
@@ -58,13 +59,13 @@ class Run:
         store: Locations,
         last: LastRun,
         options: IngestOptions,
-        interpretation: Interpretation,
+        reading: ReadOptions,
         summary: IngestSummary,
     ) -> None:
         self._store = store
         self._last = last
         self._options = options
-        self._interpretation = interpretation
+        self._reading = reading
         self._summary = summary
         self._paths: dict[object, str] = {}  # of what this run counts, by digest, or by file where each counts
         self._known_starts: dict[object, Rival] = {}
@@ -88,7 +89,7 @@ class Run:
         with Transaction(self._store, self._last) as transaction:
             scratch = transaction.scratch
             counter = SourceCounter(
-                self._interpretation, scratch, options.resources, progress, options.strict, bounded=before_commit is None
+                self._reading, scratch, options.resources, progress, options.strict, bounded=before_commit is None
             )
             new, changed = _Group(counter.new_totals()), _Group(counter.new_totals())
             self._count(counter, replacing, changed)
@@ -119,7 +120,7 @@ class Run:
                 now(),
                 records,
                 hours,
-                self._interpretation.to_json(),
+                self._reading.to_json(),
                 transaction.digests,
                 forgotten=rebuilt.forgotten if rebuilt else [],
                 attempt=transaction.attempt,
@@ -150,10 +151,10 @@ class Run:
             self._paths[result.record.digest if self._options.same_content == "skip" else source.inode] = source.name
         elif isinstance(result, EmptySource):
             self._empty.append(source)
-            self._met.append(memory_of(source, reading=self._interpretation.fingerprint()))
+            self._met.append(memory_of(source, reading=fingerprint(self._reading)))
         elif isinstance(result, OtherLog) and source.path not in self._summary.plan.named:
             self._left_alone[source.name] = result.found
-            self._met.append(memory_of(source, reason=result.found, reading=self._interpretation.fingerprint()))
+            self._met.append(memory_of(source, reason=result.found, reading=fingerprint(self._reading)))
         else:
             self._fail(source.name, str(result))
 
@@ -163,7 +164,7 @@ class Run:
         One whose records are counted with another's must still be read, since one without records is no part of it.
         """
         # What is rejected from a source that does not count stops nothing.
-        lenient = SourceCounter(self._interpretation, new.totals.spill_folder, self._options.resources, progress)
+        lenient = SourceCounter(self._reading, new.totals.spill_folder, self._options.resources, progress)
         for rival in self._summary.plan.rivals:
             source = rival.source
             identity = source.digest if self._options.same_content == "skip" else source.inode

@@ -16,6 +16,7 @@
     heads       a request's head, by llhttp
     connection  requests in, one after the other
     answers     answers out, never faster than the client reads
+    options     how to serve, as the command line and a program say it
     server      all connections, and signals; from the start to the last move
 
 A POST goes through records, log and pending; a GET through totals. The log's files, and how they prove

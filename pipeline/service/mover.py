@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from pipeline.errors import FlowlogError, StoreDamaged
 from pipeline.flowstore import FlowStore
-from pipeline.jobs.ingest import IngestOptions
+from pipeline.options import IngestOptions
 from pipeline.service.log import Log
 from pipeline.service.pending import Pending, Segment
 from pipeline.store import files

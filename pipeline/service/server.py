@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -20,16 +19,17 @@ import uvloop
 
 from pipeline.errors import StoreDamaged, UsageError
 from pipeline.flowstore import FlowStore
-from pipeline.output import printable
-from pipeline.schema import ZeroBytes, flow_schema
+from pipeline.scalars import printable
+from pipeline.schema import flow_schema
 from pipeline.service import limits
 from pipeline.service.app import MAX_PENDING, App
 from pipeline.service.body import read_lines
 from pipeline.service.connection import Connection
-from pipeline.service.hosts import ANY, Hosts, name_of
+from pipeline.service.hosts import Hosts
 from pipeline.service.limits import REQUEST_SECONDS
 from pipeline.service.log import Log
 from pipeline.service.mover import Mover, find_move
+from pipeline.service.options import ServeOptions
 from pipeline.service.pending import Pending, Segment, bytes_by_hour
 from pipeline.store.layout import Locations
 from pipeline.store.lock import served
@@ -40,37 +40,6 @@ _logger = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 1.0
 _BACKLOG = 1024
-
-
-@dataclass(frozen=True)
-class ServeOptions:
-    """How to serve.
-
-    Attributes:
-        host: The address to listen on; port: the port, 0 for any that is free.
-        zero_bytes: Whether a record may have 0 bytes in a direction.
-        max_body: The longest body of a request, in bytes.
-        flush_seconds: Move the log into `flows/` when its oldest record has waited so long;
-        flush_bytes: or when it has so many bytes.
-        token: The bearer token that clients must give, if one is asked for.
-        allowed_hosts: Names under which the service may be asked beside its own, see `hosts`; "*" is any.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 3000
-    zero_bytes: ZeroBytes = "reject"
-    max_body: int = 32 << 20
-    flush_seconds: float = 60
-    flush_bytes: int = 32 << 20
-    token: str | None = field(default=None, repr=False)
-    allowed_hosts: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in self.allowed_hosts:
-            if name != ANY and (":" in name.rpartition("]")[2] or name_of(name.encode(errors="surrogateescape")) is None):
-                raise UsageError(f"the allowed host {name!r} must be a name or an address, without a port, or '*'")
-        if self.token is not None and not (self.token.isascii() and self.token.isprintable() and self.token.strip()):
-            raise UsageError("the token must be visible ASCII characters; is a variable of the shell not set?")
 
 
 def serve(path: Path, options: ServeOptions, told_to_end: threading.Event | None = None) -> None:

@@ -53,7 +53,7 @@ class Memory:
         path: Where it is; size: its size in bytes as it lies there; mtime_ns: its time of modification.
         digest: Of its content, if it was skipped since that is known; else "".
         reason: Why it is left alone, else; "" if it has no content.
-        reading: What that depends on, beside the file (`Interpretation.fingerprint`).
+        reading: What that depends on, beside the file (`reading.fingerprint`).
     """
 
     path: str

@@ -72,7 +72,7 @@ class RunRecord:
             them, since a clock may be wrong.
         sources: What it counted.
         hours: What it added to each hour: `flows`, `bytes_tx` and `bytes_rx`; less than 0 where it took away.
-        interpretation: How the sources' rows were understood (`counting.Interpretation`).
+        interpretation: How the sources' rows were understood (`options.ReadOptions`).
         files: The digest (XXH3-128) of each file that it put in place, by its path in the store.
         forgotten: Sources of earlier runs that it took back, by path and digest.
         dropped: Whether it dropped the hours that it lists, so that they are no part of what earlier sources counted.

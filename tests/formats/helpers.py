@@ -14,7 +14,7 @@ from unittest import mock
 from pipeline import formats
 from pipeline.formats import aws, zeek
 from pipeline.formats.apps import AppMap
-from pipeline.formats.format import ReadOptions
+from pipeline.options import ReadOptions
 from pipeline.schema import FLOW_SCHEMA
 from pipeline.syntax import delimited, jsontext
 from pipeline.syntax.batch import Batch, Reject
@@ -96,8 +96,9 @@ def raw_bytes(text: str | bytes) -> bytes:
 
 def read(text: str | bytes, name: str = "raw", option: str = "auto", apps: AppMap | None = None, **options: Any) -> Outcome:
     """Reads a raw file as `ingest` does: its format found out, then read to its end, into flow records."""
-    known, stream = formats.open_source(io.BytesIO(raw_bytes(text)), name, option, "aws_fields" in options)
-    return gather(_flows(known.read(stream, ReadOptions(apps or AppMap(), is_named=option != "auto", **options))))
+    settings = {aws.OWN_FIELDS.name: " ".join(options.pop("aws_fields"))} if "aws_fields" in options else {}
+    known, stream = formats.open_source(io.BytesIO(raw_bytes(text)), name, option, settings)
+    return gather(_flows(known.read(stream, ReadOptions(format=option, settings=settings, **options), apps or AppMap())))
 
 
 def _flows(batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from pipeline import formats
 from pipeline.counting import count
 from pipeline.counting.count import SourceCounter, lots_of
-from pipeline.counting.interpretation import Interpretation
 from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Source
 from pipeline.counting.validation import validate
 from pipeline.errors import SourceError, UnknownFormat
 from pipeline.formats.apps import AppMap
-from pipeline.formats.format import ReadOptions
 from pipeline.formats.joined import parts_of, split_first_line
+from pipeline.options import ReadOptions
 from pipeline.syntax.compression import decompressed_small
 from pipeline.syntax.jsonrecords import split_objects
 from tests.formats.helpers import format_of
@@ -138,7 +137,7 @@ def counted(sources, scratch, together, option="auto"):
 
 def counted_in(lots, scratch, option="auto", alone=False):
     """What becomes of each source, and the totals by hour."""
-    counter = SourceCounter(Interpretation(format=option), scratch, Resources(workers=1), alone=alone)
+    counter = SourceCounter(ReadOptions(format=option), scratch, Resources(workers=1), alone=alone)
     lots = list(counter.count_all(lots))
     results = {
         source.name: str(result) if isinstance(result, Exception) else (result.record, rejects_of(result))
@@ -398,7 +397,7 @@ def test_the_format_that_a_first_line_tells_is_the_format_of_the_file(text, opti
             assert format_of(text, option=option) == known.name
         except UnknownFormat:
             with pytest.raises(SourceError):
-                list(known.read(io.BytesIO(text), ReadOptions(AppMap())))
+                list(known.read(io.BytesIO(text), ReadOptions(), AppMap()))
 
 
 @pytest.mark.parametrize("line", [CSV, AWS, JSON_FILES[0], b"#separator \\x09\n"])

@@ -130,12 +130,12 @@ class TestNeighbours:
 
     def test_fields_that_aws_does_not_have_are_a_wrong_request(self, store, raw):
         with pytest.raises(UsageError, match="'srcadr' is not a field of AWS VPC flow logs; is srcaddr meant"):
-            ingest([str(raw)], store, IngestOptions(aws_fields=("srcadr", "dstaddr", "bytes", "start")))
+            ingest([str(raw)], store, IngestOptions(settings={"aws-vpc.fields": "srcadr dstaddr bytes start"}))
 
     def test_fields_may_be_named_with_underscores_and_name_the_format(self, store, raw):
         (raw / "a.log").write_text("5 10.0.0.1 10.0.0.2 400 1764144000 OK\n5 - - - 1764144000 NODATA\n")
-        fields = ("version", "srcaddr", "dstaddr", "bytes", "start", "log_status")
-        summary = ingest([str(raw)], store, IngestOptions(aws_fields=fields))
+        fields = "version srcaddr dstaddr bytes start log_status"
+        summary = ingest([str(raw)], store, IngestOptions(settings={"aws-vpc.fields": fields}))
         assert (summary.valid, summary.ignored, summary.bytes_tx) == (1, {"NODATA": 1}, 400)
 
 

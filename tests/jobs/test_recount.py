@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from pipeline.counting import count
 from pipeline.counting.count import SourceCounter
-from pipeline.counting.interpretation import Interpretation
 from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Source
 from pipeline.jobs.recount import find_again, recount
+from pipeline.options import ReadOptions
 from pipeline.store.ledger import Standing
 
 HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
@@ -27,10 +27,10 @@ hours_of = st.frozensets(st.sampled_from(HOURS))
 def standing_of(path: Path, rows, hours=frozenset(HOURS), wrong=False):
     """A source as the ledger has it, counted with this very interpretation."""
     path.write_text(HEADER + "".join(f"{hour},{app},b,v,{size},1\n" for hour, app, size in rows))
-    counter = SourceCounter(Interpretation(), path.parent, RESOURCES)
+    counter = SourceCounter(ReadOptions(), path.parent, RESOURCES)
     ((_, counted),) = next(counter.count_all([[Source.at(path)]])).results
     record = replace(counted.record, bytes_tx=counted.record.bytes_tx + wrong)
-    return Standing(record, Interpretation().to_json(), hours & frozenset(record.hours))
+    return Standing(record, ReadOptions().to_json(), hours & frozenset(record.hours))
 
 
 def recounted(standing, hours, scratch):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.counting import interpretation
+from pipeline.counting import reading
 from pipeline.errors import StoreDamaged, UsageError
 from pipeline.jobs.ingest import IngestOptions, ingest
 from pipeline.jobs.undo import drop, forget
@@ -126,7 +126,7 @@ class TestForgetting:
             )
         ingest([str(raw)], store, IngestOptions(apps=apps))
         apps.write_text("cidr,app\n10.0.0.0/8,outside\n")
-        interpretation._load_apps.cache_clear()  # this process still knows what it was; the next one will not
+        reading._load_apps.cache_clear()  # this process still knows what it was; the next one will not
         with pytest.raises(UsageError, match=r"apps\.csv has changed since files were counted with it"):
             forget(store, [str(raw / "a.log")])
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import output
+from pipeline.cli import output
 from pipeline.counting import rejects
 from pipeline.counting.rejects import RejectSpool
 from pipeline.errors import StoreDamaged, UsageError

@@ -12,19 +12,12 @@ from typing import IO, TYPE_CHECKING, Any
 from unicodedata import combining, east_asian_width
 
 from pipeline.errors import UsageError
-from pipeline.scalars import hour_to_text
+from pipeline.scalars import hour_to_text, printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _CHUNK_ROWS = 65_536
-
-
-def printable(text: str) -> str:
-    """A text with all that is not to be seen escaped: a name must not move the cursor, recolour or reorder a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def say(lines: Iterable[str]) -> None:
@@ -223,3 +216,20 @@ def write_text(text: str) -> None:
     """Writes to standard output, in UTF-8 whatever the locale says."""
     with standard_output() as out:
         out.write(text.encode())
+
+
+def print_rows(rows: list[dict[str, object]], as_json: bool = False) -> None:
+    if as_json:
+        write_object(rows)
+    elif rows:
+        write_text(text_table({name: [row[name] for row in rows] for name in rows[0]}))
+    else:
+        write_text("none\n")
+
+
+def print_after_commit(summary: dict[str, object]) -> None:
+    """Prints what a run did. That this cannot be printed changes nothing of what it did, nor the exit code."""
+    try:
+        write_object(summary)
+    except UsageError as error:
+        say([f"flowlog: {error}; what was done is done"])

@@ -17,12 +17,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline import output
+from pipeline.cli import output
+from pipeline.cli.output import OUTPUT_FORMATS, printable, text_table, write_object, write_rows
 from pipeline.errors import UsageError
-from pipeline.output import OUTPUT_FORMATS, printable, text_table, write_object, write_rows
 from pipeline.schema import TOTALS_SCHEMA
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FULL = Path("/dev/full")
 FIELDS = ["hour", "src_app", "dest_app", "vpc_id", "bytes_tx", "bytes_rx"]
 

@@ -1,0 +1,176 @@
+"""How the command line's arguments are read, as far as Typer does not do so itself."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from inspect import Parameter, Signature, signature
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+
+import typer
+from typer.core import TyperCommand
+
+from pipeline.cli.output import standard_output
+from pipeline.declarations import QUIET, STORE, WAIT, Option, options_of
+from pipeline.process import keep_out
+from pipeline.scalars import is_span
+
+if TYPE_CHECKING:
+    from pipeline.flowstore import FlowStore
+
+
+class Command(TyperCommand):
+    """A command whose arguments may be spans (`-24h`), and whose environment variables may not be empty."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with standard_output():  # on which Typer writes the help
+            rest = super().parse_args(ctx, self._with_spans(ctx, args))
+            self._refuse_empty_variables(ctx)
+            return rest
+        raise typer.Exit  # who asked for help has gone
+
+    def _with_spans(self, ctx: Any, args: Sequence[str]) -> list[str]:
+        """Puts what is no option behind a `--`, if there is a span, which Typer would take for options."""
+        if not any(map(is_span, args)):
+            return list(args)
+        valued = {name for option in self.get_params(ctx) if not getattr(option, "is_flag", True) for name in option.opts}
+        options: list[str] = []
+        words: list[str] = []
+        rest = iter(args)
+        for arg in rest:
+            if arg == "--":
+                words += rest
+            elif not arg.startswith("-") or is_span(arg):
+                words.append(arg)
+            else:
+                options += [arg, *islice(rest, arg in valued)]
+        return [*options, "--", *words]
+
+    def _refuse_empty_variables(self, ctx: Any) -> None:
+        """Typer would take them for unset: a job whose store got lost would count into another one."""
+        for option in self.get_params(ctx):
+            source = ctx.get_parameter_source(option.name)
+            if source.name == "DEFAULT" and os.environ.get(str(option.envvar)) == "":
+                raise typer.BadParameter(f"{option.envvar} is empty; unset it, or give it a value", ctx=ctx, param=option)
+
+
+def parse_path(path: str | Path) -> Path:
+    """A path that can be one; Typer has its defaults read, too."""
+    text = os.fspath(path)
+    if not text:  # Path("") is the current folder
+        raise typer.BadParameter("it is empty; is a variable of the shell not set?")
+    if "\0" in text:
+        raise typer.BadParameter("no path has a NUL in it")
+    return Path(text)
+
+
+def no_nan(value: float | None) -> float | None:
+    """NaN is in every range, as none of its comparisons is true."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("nan is no number")
+    return value
+
+
+def parameter(option: Option, kind: Any = str) -> Any:
+    """What Typer makes a command's parameter of.
+
+    Args:
+        option: Its declaration.
+        kind: The type of its value.
+    """
+    kinds = {kind, *get_args(kind)}
+    details: dict[str, Any] = {"parser": option.parse or (parse_path if Path in kinds else None)}
+    if float in kinds:
+        details["callback"] = no_nan
+    elif kind == Mapping[str, str]:
+        details["callback"] = _words_of_variable
+    return typer.Option(
+        option.name,
+        help=option.help + (f"  [default: {option.otherwise}]" if option.otherwise else ""),
+        envvar=option.variable,
+        metavar=option.metavar,
+        min=option.least,
+        max=option.most,
+        **details,
+    )
+
+
+def _words_of_variable(ctx: typer.Context, param: typer.CallbackParam, values: list[str] | None) -> list[str] | None:
+    """Several values of a variable: Typer splits them at every blank, and here quotes keep together what has blanks."""
+    source = ctx.get_parameter_source(str(param.name))
+    if source is None or source.name != "ENVIRONMENT" or values is None:
+        return values
+    from shlex import split  # few use it
+
+    try:
+        return split(" ".join(values))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def takes(declared: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of a dataclass: its parameter `options` becomes one parameter for each of them."""
+    kinds = get_type_hints(declared)
+    defaults = {known.name: known.default for known in fields(declared)}
+    made = {
+        name: Parameter(
+            name,
+            Parameter.KEYWORD_ONLY,
+            default=None if _is_repeated(kinds[name]) else defaults[name],
+            annotation=Annotated[
+                list[str] | None if _is_repeated(kinds[name]) else kinds[name], parameter(option, kinds[name])
+            ],
+        )
+        for name, option in options_of(declared).items()
+    }
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        def run(**given: Any) -> None:
+            values = {name: _value_of(kinds[name], given.pop(name)) for name in made}
+            command(**given, options=declared(**values))
+
+        parameters: list[Parameter] = []
+        for known in signature(command, eval_str=True).parameters.values():
+            parameters += made.values() if known.name == "options" else [known]
+        run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {known.name: known.annotation for known in parameters}
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        return run
+
+    return decorate
+
+
+def _is_repeated(kind: Any) -> bool:
+    return kind in (tuple[str, ...], Mapping[str, str])
+
+
+def _value_of(kind: Any, given: Any) -> Any:
+    """A field's value, from what Typer gives."""
+    if kind == Mapping[str, str]:
+        from pipeline.options import settings_of  # for `ingest` alone
+
+        return settings_of(given or ())
+    return tuple(given or ()) if _is_repeated(kind) else given
+
+
+StoreOption = Annotated[Path, parameter(STORE, Path)]
+WaitOption = Annotated[float, parameter(WAIT, float)]
+QuietOption = Annotated[bool, parameter(QUIET, bool)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs, and beside it nothing but problems.")]
+
+
+def open_store(store: Path, without: Sequence[str] = ("pandas",)) -> FlowStore:
+    """Opens a store that is there.
+
+    Args:
+        store: Its folder.
+        without: What need not be imported from here on, see `process.keep_out`.
+    """
+    keep_out(without)
+    from pipeline.flowstore import FlowStore  # help does without
+
+    return FlowStore(store)

@@ -1,0 +1,95 @@
+"""`flowlog query`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from pipeline.cli.arguments import StoreOption, open_store, parse_path
+from pipeline.cli.output import format_of, say, write_rows
+from pipeline.errors import UsageError
+from pipeline.scalars import DEFAULT_STORE
+
+OutputFormat = Literal["table", "json", "jsonl", "csv", "parquet"]  # a test holds these against the writers
+
+
+def query(
+    when: Annotated[
+        str | None,
+        typer.Argument(
+            help="The hours: 498752, or in UTC 2026-11-24T08, 2026-11-24, latest, today, yesterday, -24h, -7d.  [default: latest]",
+            metavar="[WHEN]",
+            show_default=False,
+        ),
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    hour: Annotated[str | None, typer.Option(help="Another way to give WHEN.", metavar="WHEN")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Makes it a range: the first hour that is left out.", metavar="WHEN")
+    ] = None,
+    src_app: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this source app; more than once: any of them. * stands for any text.", metavar="A"),
+    ] = None,
+    dest_app: Annotated[list[str] | None, typer.Option(help="Only this destination app; alike.", metavar="B")] = None,
+    app: Annotated[
+        list[str] | None, typer.Option(help="Only rows with this app on either side; alike.", metavar="X")
+    ] = None,
+    vpc_id: Annotated[list[str] | None, typer.Option(help="Only this VPC; alike.", metavar="V")] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Sum over all but these columns, as src_app,dest_app.", metavar="COLS")
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(help="Sort by a column, or by bytes (both directions); sums the largest first.", metavar="COL"),
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option(help="The first N rows; without --sort those with the most bytes.", metavar="N")
+    ] = None,
+    output_format: Annotated[
+        OutputFormat | None,
+        typer.Option("--format", help="How to print.  [default: as the name of --output ends; else table]"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write to a file; its name gives the format: .parquet, .csv, .json, .jsonl, .ndjson.",
+            metavar="FILE",
+            parser=parse_path,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+) -> None:
+    """Read the totals of an hour, or of a range of hours.
+
+    JSON and JSON Lines have the six fields of the flow record; the other formats also have `flows`, the number of
+    records summed.
+
+    \b
+    Example:
+      flowlog query 2026-11-24 --by src_app,dest_app --top 10
+    """
+    if when is not None and hour is not None:
+        raise UsageError(f"the hours are given twice, as {when} and as --hour {hour}")
+    if until is not None and (when or hour) is None:
+        raise UsageError("--until ends a range that has no start: flowlog query WHEN --until WHEN")
+    if as_json and output_format not in (None, "json"):
+        raise UsageError(f"--json is short for --format json, and contradicts --format {output_format}")
+    written_as = "json" if as_json else output_format or format_of(output)
+    asked = "latest" if (given := hour if when is None else when) is None else given
+    columns = None if by is None else [column.strip() for column in by.split(",")]
+    filters: dict[str, Any] = {
+        "src_app": src_app or None,
+        "dest_app": dest_app or None,
+        "vpc_id": vpc_id or None,
+        "app": app or None,
+    }
+    opened = open_store(store, without=("numpy", "pandas", "cloudpickle"))
+    rows = opened.table(asked, until, by=columns, sort=sort, top=top, **filters)
+    write_rows(rows, written_as, output)
+    if not rows.num_rows and written_as != "json":
+        from pipeline.cli.reporting import nothing_found  # seldom
+
+        say(nothing_found(opened, opened.hours_of(asked, until), filters))

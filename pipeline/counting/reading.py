@@ -1,0 +1,76 @@
+"""What reading raw files needs beside their bytes: the options, looked up, and the mapping file that they name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import identity
+from pipeline.counting.content import digest_of
+from pipeline.counting.sources import Source
+from pipeline.errors import UnreadableSource, UsageError
+from pipeline.options import ReadOptions
+from pipeline.scalars import is_utf8, real_path, version
+
+if TYPE_CHECKING:
+    from pipeline.formats.apps import AppMap
+
+
+def resolved(options: ReadOptions) -> ReadOptions:
+    """The options as the ledger keeps them, with the real path and the digest of the mapping file, once they are checked.
+
+    Raises:
+        UsageError: There is no mapping file, the VPC cannot be stored, or a format has no such setting.
+    """
+    if not is_utf8(options.vpc_id or ""):
+        raise UsageError("the VPC must be valid UTF-8")
+    if options.settings:
+        from pipeline.formats import check_settings  # imports Arrow, which few runs need so early
+
+        check_settings(options)
+    values = {known.name: getattr(options, known.name) for known in fields(ReadOptions)}
+    if options.apps is not None:
+        values |= {"apps": real_path(options.apps), "apps_digest": _digest_of(options.apps)}
+    return ReadOptions(**values)
+
+
+def fingerprint(options: ReadOptions) -> str:
+    """What tells these options, and this version of flowlog, from all others."""
+    return identity.digest_of_bytes(json.dumps([version(), options.to_json()]).encode())
+
+
+def load_apps(options: ReadOptions) -> AppMap | None:
+    """Loads the mapping file, if there is one.
+
+    Raises:
+        UsageError: It is unfit, or another than it was.
+    """
+    return None if options.apps is None else _load_apps(options.apps, options.apps_digest)
+
+
+@lru_cache(maxsize=4)
+def _load_apps(path: Path, digest: str | None) -> AppMap:
+    from pipeline.formats.apps import load_app_map  # imports Arrow, which a run that finds nothing new does without
+
+    apps = load_app_map(path)
+    if _digest_of(path) != digest:
+        raise UsageError(
+            f"the mapping file {path} has changed since files were counted with it; its names would no longer fit the totals"
+        )
+    return apps
+
+
+def _digest_of(path: Path) -> str:
+    """The digest of a mapping file's bytes.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    try:
+        return digest_of(Source.at(path))
+    except UnreadableSource as error:
+        reason = str(error).removeprefix("cannot be read: ")
+        raise UsageError(f"the mapping file {path} cannot be read: {reason}") from None

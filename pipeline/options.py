@@ -1,0 +1,164 @@
+"""The options of reading and of ingesting, each declared once (see `declarations`), as a field of a dataclass.
+
+From a declaration come the command line's parameter (`cli.arguments`), the environment variable, README's table
+(`python -m pipeline.options` prints it), and what the ledger keeps (`ReadOptions.to_json`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pipeline.counting.resources import Resources
+from pipeline.declarations import QUIET, WAIT, ZERO_BYTES, Option, declared
+from pipeline.errors import UsageError
+from pipeline.scalars import ZeroBytes, parse_size
+
+RawFormat = Literal["auto", "csv", "json", "parquet", "aws-vpc", "zeek"]  # a test holds these against the readers
+SameContent = Literal["skip", "count"]
+
+
+AWS_FIELDS = Option(
+    "--aws-fields",
+    "Fields of AWS text without a header line, in order, split by spaces. Text that is of no other format is then AWS's."
+    " Short for --set aws-vpc.fields=FIELDS.",
+    "FIELDS",
+)
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What decides, beside its bytes, what a source counts as. The ledger keeps it, so that it can be counted again.
+
+    `apps_digest` is the digest of the mapping file's bytes. It is no option: `reading.resolved` finds it.
+    `settings` are those of formats by their names, as {"aws-vpc.fields": "srcaddr dstaddr bytes start"}.
+    """
+
+    format: RawFormat = declared(Option("--format", "The raw files' format; auto looks into each."), "auto")
+    apps: Path | None = declared(
+        Option("--apps", "CSV file cidr,app[,vpc_id] that names the apps of addresses.", "FILE"), None
+    )
+    apps_digest: str | None = None
+    vpc_id: str | None = declared(Option("--vpc-id", "The VPC of records that name none.", "ID"), None)
+    settings: Mapping[str, str] = declared(
+        Option(
+            "--set",
+            'A setting of a format, as aws-vpc.fields="srcaddr dstaddr bytes start"; may be repeated.',
+            "FORMAT.SETTING=VALUE",
+        ),
+        default_factory=dict,
+        hash=False,
+    )
+    zero_bytes: ZeroBytes = declared(ZERO_BYTES, "accept")
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the user has named the format."""
+        return self.format != "auto"
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that the ledger keeps."""
+        values = {known.name: getattr(self, known.name) for known in fields(ReadOptions)}
+        return values | {"apps": None if self.apps is None else str(self.apps), "settings": dict(self.settings)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ReadOptions:
+        return ReadOptions(**{**values, "apps": None if values["apps"] is None else Path(values["apps"])})
+
+
+@dataclass(frozen=True)
+class IngestOptions(ReadOptions):
+    """How to ingest: how raw files are read, and how the run works."""
+
+    workers: int | None = declared(
+        Option(
+            "--workers",
+            "How many files are read at once.",
+            "N",
+            least=1,
+            otherwise="one a processor; fewer where the memory is short",
+        ),
+        None,
+    )
+    memory_bytes: int | None = declared(
+        Option(
+            "--memory",
+            "The most memory to take, as 512M or 2G; what does not fit goes to disk.",
+            "SIZE",
+            parse=parse_size,
+            otherwise="what the workers use, about 670M for two and 130M for each more; at most half of the memory",
+        ),
+        None,
+    )
+    strict: bool = declared(
+        Option("--strict", "Stop at the first rejected row or failed file; commit nothing."), default=False
+    )
+    max_reject_ratio: float | None = declared(
+        Option("--max-reject-ratio", "Commit nothing if more than this part of the rows is rejected.", "R", least=0, most=1),
+        None,
+    )
+    wait_seconds: float = declared(WAIT, 0)
+    same_content: SameContent = declared(
+        Option("--same-content", "What to do with a file whose content, or the start of it, was counted from another path."),
+        "skip",
+    )
+    replace_changed: bool = declared(
+        Option("--replace-changed", "Take a file back that changed after it was counted, and count it as it is now."),
+        default=False,
+    )
+    min_age_seconds: float = declared(
+        Option("--min-age", "Leave files alone that were modified less than S seconds ago.", "S", least=0), 0
+    )
+    exclude: tuple[str, ...] = declared(
+        Option(
+            "--exclude",
+            "Leave files and folders alone by their name, or by their path in the folder that is read; may be repeated.",
+            "GLOB",
+        ),
+        (),
+    )
+
+    @property
+    def resources(self) -> Resources:
+        """What the run may take of the machine."""
+        return Resources(self.workers, self.memory_bytes)
+
+
+def settings_of(words: Sequence[str]) -> dict[str, str]:
+    """Reads settings as a user gives them: each `FORMAT.SETTING=VALUE`.
+
+    Raises:
+        UsageError: One is not written so, or is there twice.
+    """
+    settings: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise UsageError(f'--set: {word!r} is not a setting; write it like aws-vpc.fields="srcaddr dstaddr bytes start"')
+        if name in settings:
+            raise UsageError(f"--set: {name} is there twice")
+        settings[name] = value
+    return settings
+
+
+def readme_table() -> str:
+    """README's table of the options of `flowlog ingest`."""
+    kinds = get_type_hints(IngestOptions)
+    lines = ["| option | |", "|---|---|"]
+    for known in fields(IngestOptions):
+        if option := known.metadata.get("option"):
+            choices = get_args(kinds[known.name]) if get_origin(kinds[known.name]) is Literal else ()
+            has_default = bool(choices or option.metavar) and isinstance(known.default, int | str)
+            lines.append(_table_line(option, "\\|".join(choices), str(known.default) if has_default else ""))
+    return "\n".join([*lines, *map(_table_line, (AWS_FIELDS, QUIET))]) + "\n"
+
+
+def _table_line(option: Option, choices: str = "", default: str = "") -> str:
+    value, said = option.metavar or choices, option.otherwise or default
+    return f"| `{option.name}{value and f' {value}'}` | {option.help}{said and f' Default: {said}.'} |"
+
+
+if __name__ == "__main__":
+    print(readme_table(), end="")  # noqa: T201 - for README

@@ -1,0 +1,35 @@
+"""Folders with the example, and stores that have counted it."""
+
+import pytest
+
+from pipeline.flowstore import FlowStore
+from tests.cli.example import fill, write_example
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder, with the example in data/raw, where a checkout has its sample."""
+    monkeypatch.chdir(tmp_path)
+    write_example("flows.csv", tmp_path / "data" / "raw")
+    return tmp_path
+
+
+@pytest.fixture
+def store(folder, unsynced):
+    """A store in data/store, to be changed."""
+    fill(folder)
+    return FlowStore("data/store")
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("filled")
+    fill(folder)
+    return folder
+
+
+@pytest.fixture
+def reading(filled, monkeypatch):
+    """The current folder, with the same store in data/store, for commands that change nothing."""
+    monkeypatch.chdir(filled)
+    return filled

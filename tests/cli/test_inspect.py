@@ -1,0 +1,66 @@
+"""`flowlog hours`, `runs` and `rejects`."""
+
+import json
+
+import pytest
+
+from pipeline.flowstore import FlowStore
+from tests.cli.example import READING
+
+
+class TestLists:
+    def test_hours(self, reading, flowlog):
+        listed = json.loads(flowlog("hours", "--json").out)
+        assert [{**hour, "file_bytes": 0} for hour in listed] == [
+            {"hour": 1, "time": "1970-01-01T01", "rows": 2, "flows": 3, "bytes_tx": 400, "bytes_rx": 1400, "file_bytes": 0},
+            {"hour": 2, "time": "1970-01-01T02", "rows": 2, "flows": 2, "bytes_tx": 200, "bytes_rx": 1000, "file_bytes": 0},
+            {"hour": 9, "time": "1970-01-01T09", "rows": 1, "flows": 1, "bytes_tx": 1, "bytes_rx": 2, "file_bytes": 0},
+        ]
+        assert flowlog("hours").out.splitlines()[1].startswith("1     1970-01-01T01     2      3       400     1,400  ")
+
+    def test_runs(self, reading, flowlog):
+        first, second = json.loads(flowlog("runs", "--json").out)
+        assert [source["path"] for source in second["sources"]] == [str(reading / "more.csv")]
+        assert second["hours"] == {"9": {"bytes_tx": 1, "bytes_rx": 2, "flows": 1}}
+        header, *lines = flowlog("runs").out.splitlines()
+        assert header.split() == ["run", "finished", "sources", "hours", "read", "valid", "rejected", "bytes_tx", "bytes_rx"]
+        assert [line.split()[0] for line in lines] == [first["run_id"], second["run_id"]]
+        assert lines[1].split()[2:] == ["1", "1", "2", "1", "1", "1", "2"]
+
+    def test_runs_file_by_file(self, reading, flowlog):
+        header, _, second = flowlog("runs", "--sources").out.splitlines()
+        assert header.split() == ["run", "source", "format", "read", "valid", "rejected", "bytes_tx", "bytes_rx"]
+        assert second.split()[1:] == [str(reading / "more.csv"), "CSV", "2", "1", "1", "1", "2"]
+
+    def test_rejects(self, reading, flowlog):
+        expected = {
+            "run": FlowStore("data/store").runs()[1].run_id,
+            "source": str(reading / "more.csv"),
+            "row": 3,
+            "field": "bytes_tx",
+            "rule": "must be at least 0",
+            "value": "-1",
+            "raw": "a,b,v,-1,2,9",
+        }
+        assert json.loads(flowlog("rejects", "--json").out) == [expected]
+        assert json.loads(flowlog("rejects", "--json", "--reason", "hour").out) == []
+        assert json.loads(flowlog("rejects", "--json", "--source", "flows.csv").out) == []
+        assert json.loads(flowlog("rejects", "--json", "--run", FlowStore("data/store").runs()[0].run_id).out) == []
+        assert flowlog("rejects", "--by", "reason").out == (
+            "field     rule                rows\nbytes_tx  must be at least 0     1\n"
+        )
+        assert json.loads(flowlog("rejects", "--by", "source", "--json").out) == [{"source": expected["source"], "rows": 1}]
+
+    @pytest.mark.parametrize("command", ["hours", "runs", "rejects"])
+    def test_an_empty_list_is_said_and_is_an_empty_array(self, folder, flowlog, command):
+        (folder / "empty").mkdir()
+        flowlog("ingest", "empty")
+        assert flowlog(command).out == "none\n"
+        assert flowlog(command, "--json").out == "[]\n"
+
+    @pytest.mark.parametrize("command", [["query", "--hour", "1"], *([name] for name in READING)])
+    def test_reading_writes_only_results_to_standard_output(self, reading, flowlog, command):
+        done = flowlog(*command)
+        assert done.code == 0
+        assert bool(done.err) == (command == ["verify"])
+        assert bool(done.out) == (command != ["verify"])
