@@ -12,19 +12,12 @@ from typing import IO, TYPE_CHECKING, Any
 from unicodedata import combining, east_asian_width
 
 from pipeline.errors import UsageError
-from pipeline.scalars import hour_to_text
+from pipeline.scalars import hour_to_text, printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _CHUNK_ROWS = 65_536
-
-
-def printable(text: str) -> str:
-    """A text with all that is not to be seen escaped: a name must not move the cursor, recolour or reorder a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def say(lines: Iterable[str]) -> None:

@@ -182,6 +182,13 @@ def shortened(text: bytes | memoryview, most: int) -> str:
     return start if len(text) <= most else f"{start}… ({len(text):,} bytes)"
 
 
+def printable(text: str) -> str:
+    """A text with all that is not to be seen escaped: a name must not move the cursor, recolour or reorder a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
 def version() -> str:
     """This flowlog's."""
     from importlib import metadata  # slow to import, and seldom asked for

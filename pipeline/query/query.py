@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -28,6 +29,31 @@ FILTERS = {"src_app": ("src_app",), "dest_app": ("dest_app",), "vpc_id": ("vpc_i
 Wanted = str | Sequence[str] | None
 
 
+class Broken(NamedTuple):
+    """A rule that a query breaks.
+
+    Attributes:
+        name: The attribute of the query.
+        rule: "positive", "int64", "later" (than the hour), "utf8", "known" (a column) or "once".
+        told: What the user is told.
+    """
+
+    name: str
+    rule: str
+    told: str
+
+
+class BadQuery(UsageError):
+    """A query that cannot be answered; the message lists all that is wrong."""
+
+    def __init__(self, broken: tuple[Broken, ...]) -> None:
+        super().__init__(broken)
+        self.broken = broken
+
+    def __str__(self) -> str:
+        return "; ".join(rule.told for rule in self.broken)
+
+
 @dataclass(frozen=True)
 class Query:
     r"""Which totals, and how.
@@ -43,7 +69,7 @@ class Query:
         top: How many rows at the most.
 
     Raises:
-        UsageError: It cannot be answered; the message lists all that is wrong.
+        BadQuery: The query cannot be answered.
     """
 
     hour: int
@@ -57,25 +83,30 @@ class Query:
     top: int | None = None
 
     def __post_init__(self) -> None:
-        if complaints := list(self._complaints()):
-            raise UsageError("; ".join(complaints))
+        if broken := tuple(self._broken()):
+            raise BadQuery(broken)
 
-    def _complaints(self) -> Iterator[str]:
+    def _broken(self) -> Iterator[Broken]:
         if not 0 < self.hour <= INT64_MAX:
-            yield f"the hour {self.hour} must be positive and fit into 64 bits"
+            rule = "positive" if self.hour < 1 else "int64"
+            yield Broken("hour", rule, f"the hour {self.hour} must be positive and fit into 64 bits")
         for name in FILTERS:
             if not all(map(is_utf8, self._texts(name) or ())):
-                yield f"{name} must be valid UTF-8"
+                yield Broken(name, "utf8", f"{name} must be valid UTF-8")
         if self.until is not None and self.until <= self.hour:
-            yield f"until ({self.until}) must be later than hour ({self.hour}); it is the first hour that is left out"
+            rule = "positive" if self.until < 1 else "later"
+            told = f"until ({self.until}) must be later than hour ({self.hour}); it is the first hour that is left out"
+            yield Broken("until", rule, told)
+        elif self.until is not None and self.until > INT64_MAX:
+            yield Broken("until", "int64", f"until ({self.until}) must fit into 64 bits")
         if unknown := [name for name in self.by if name not in KEY]:
-            yield f"cannot group by {', '.join(unknown)}; the columns are {', '.join(KEY)}"
+            yield Broken("by", "known", f"cannot group by {', '.join(unknown)}; the columns are {', '.join(KEY)}")
         if not self.by or len(set(self.by)) < len(self.by):
-            yield "the columns to group by must be one or more, each once"
+            yield Broken("by", "once", "the columns to group by must be one or more, each once")
         if self.sort is not None and self.sort not in (sortable := (*self.by, *SUMS, COUNT, TOTAL_BYTES)):
-            yield f"cannot sort by {self.sort}; the columns are {', '.join(sortable)}"
+            yield Broken("sort", "known", f"cannot sort by {self.sort}; the columns are {', '.join(sortable)}")
         if self.top is not None and self.top < 1:
-            yield f"top must be at least 1, not {self.top}"
+            yield Broken("top", "positive", f"top must be at least 1, not {self.top}")
 
     def _texts(self, name: str) -> tuple[str, ...] | None:
         """The texts of a filter; None if it is not given."""

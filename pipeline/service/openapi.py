@@ -1,4 +1,4 @@
-"""What the service says of itself in `/openapi.json` and `/docs`, derived from the rules in `schema`."""
+"""The OpenAPI document of the service, and the page for `/docs`, made from the rules in `schema`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from pipeline.scalars import INT64_MAX
 from pipeline.schema import FIELDS, MAX_NAME_LENGTH, PARTITION_ORDER, Field, ZeroBytes, minimum_of
-from pipeline.service.body import MAX_RECORDS, NAMES
+from pipeline.service.body import MAX_RECORDS
+from pipeline.service.explain import NAMES
 
 _EXAMPLE = {"src_app": "foo", "dest_app": "bar", "vpc_id": "vpc-0", "bytes_tx": 100, "bytes_rx": 300, "hour": 1}
 _BEARER = "bearer"
@@ -24,7 +25,7 @@ td { padding: 0 1em 0 0; vertical-align: top } td:first-child { font-family: mon
 
 
 def document(zero_bytes: ZeroBytes, *, needs_token: bool) -> dict[str, Any]:
-    """The OpenAPI document of a service that was told so."""
+    """The OpenAPI document of a service with these options."""
     flows = {"post": _post(), "get": _get(), "head": _get() | {"operationId": "head_flows"}}
     paths = {"/flows": flows, "/metrics": {"get": _metrics()}, "/healthz": {"get": _healthz()}}
     components: dict[str, Any] = {
@@ -52,7 +53,7 @@ def to_json(document: dict[str, Any]) -> bytes:
 
 
 def to_page(document: dict[str, Any]) -> bytes:
-    """A document as a page for people: without scripts, and without anything from anywhere else."""
+    """A document as a page for people: without scripts, and without anything from another host."""
     parts = [_PAGE, f"<h1>{document['info']['title']}</h1><p>{document['info']['description']}</p>"]
     for path, operations in document["paths"].items():
         for method, operation in operations.items():

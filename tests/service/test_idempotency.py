@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.wal.idempotency import KEPT_SECONDS
 from tests.service.conftest import record, running
-from tests.service.test_log import disk  # noqa: F401 - a fixture
+from tests.service.test_writer import disk  # noqa: F401 - a fixture
 
 
 class TestRetries:
@@ -19,7 +19,7 @@ class TestRetries:
             answer = service.post([record()], Idempotency_Key="k")
             assert (answer.status, answer.body) == (200, b"")
             if moved:
-                service.move()
+                service.flush()
         assert service.get(hour=1) == [record()]
         assert service.post([record()], Idempotency_Key="other").status == 200
         assert service.get(hour=1) == [record(bytes_tx=2, bytes_rx=4)]
@@ -35,7 +35,7 @@ class TestRetries:
     def test_422_for_the_same_key_with_other_records(self, service, moved):
         service.post([record()], Idempotency_Key="k")
         if moved:
-            service.move()
+            service.flush()
         answer = service.post([record(src_app="other")], Idempotency_Key="k")
         assert (answer.status, answer.text) == (
             422,
@@ -81,20 +81,20 @@ class TestRetries:
 
     @pytest.mark.parametrize("moved", [False, True])
     def test_it_is_forgotten_after_a_day(self, service, moved):
-        keys = service.app._keys
+        keys = service.app.post.keys
         service.post([record()], Idempotency_Key="k")
         if moved:
-            service.move()
+            service.flush()
         keys._before += KEPT_SECONDS - 5
         service.post([record()], Idempotency_Key="k")
         assert service.get(hour=1) == [record()]
         keys._before += 10
         service.post([record()], Idempotency_Key="k")
         assert service.get(hour=1) == [record(bytes_tx=2, bytes_rx=4)]
-        service.move()
+        service.flush()
         keys._before += 2 * KEPT_SECONDS
         service.post([record()])
-        service.move()
+        service.flush()
         with closing(sqlite3.connect(service.store.locations.keys)) as database:
             assert database.execute("SELECT count(*) FROM keys WHERE day >= 0").fetchone() == (0,)
 
@@ -107,7 +107,7 @@ class TestRetries:
             monkeypatch.setattr(time, "time", lambda: now + jump)
             service.post([record()], Idempotency_Key="meanwhile")
             if moved:
-                service.move()
+                service.flush()
             monkeypatch.undo()
             for key in ("before", "meanwhile"):
                 assert service.post([record()], Idempotency_Key=key).status == 200

@@ -206,7 +206,7 @@ class TestListening:
 class TestSlowClients:
     @pytest.fixture
     def impatient(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(server, "REQUEST_SECONDS", 0.3)
+        monkeypatch.setattr(limits, "REQUEST_SECONDS", 0.3)
         monkeypatch.setattr(server, "_SWEEP_SECONDS", 0.05)
         with running(tmp_path / "store", flush_seconds=3600) as service:
             yield service

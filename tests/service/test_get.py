@@ -7,8 +7,9 @@ import pytest
 
 from pipeline.errors import StoreUnpublished
 from pipeline.jobs.ingest import IngestOptions, ingest
-from pipeline.service import mover
-from pipeline.service.totals import parse_question
+from pipeline.query.query import Query
+from pipeline.service import flusher
+from pipeline.service.get import parse_query
 from pipeline.store import transaction
 from tests.service.conftest import record, running, wait_until
 
@@ -34,7 +35,7 @@ class TestReadYourWrites:
             finally:
                 stop.set()
                 watcher.join()
-            assert service.app._mover.moves > 20
+            assert service.app.post.flusher.flushes > 20
         assert seen == sorted(seen)  # never more than there is, never less than there was
         assert all(value % 2 == 0 for value in seen)  # a request is seen whole
         assert service.store.table(7).to_pylist() == [record(7, bytes_tx=600, bytes_rx=1200, flows=600)]
@@ -46,7 +47,7 @@ class TestReadYourWrites:
             service.post(records)
             expected = [records[0] | {"bytes_tx": moved, "bytes_rx": 2 * moved}]
             assert service.get(hour=1, src_app="a*") == expected
-            service.move()
+            service.flush()
             assert service.get(hour=1, src_app="a*") == expected
         assert service.get(hour=2**40, src_app="*") == []
 
@@ -61,7 +62,7 @@ class TestReadYourWrites:
 
         monkeypatch.setattr(transaction, "publish", slowly)
         service.post([record()])
-        service.start_moving()
+        service.start_flush()
         assert reached.wait(20)  # committed, and nothing is in flows
         assert not service.store.locations.hours()
         assert service.get(hour=1) == [record()]
@@ -85,12 +86,12 @@ class TestAMoveThatIsCutOff:
                 store.staged(run_id, hour).rename(hour)
             raise StoreUnpublished(run_id, str(store.partition(2)), "Input/output error")
 
-        monkeypatch.setattr(mover, "RETRY_SECONDS", 3600)  # or it mends itself
+        monkeypatch.setattr(flusher, "RETRY_SECONDS", 3600)  # or it mends itself
         with running(tmp_path / "store", flush_seconds=3600) as service:
             monkeypatch.setattr(transaction, "publish", broken)
             service.post([record(1), record(2)])
-            moving = service.app._mover
-            service.start_moving()
+            moving = service.app.post.flusher
+            service.start_flush()
             wait_until(lambda: moving.problem is not None)
             moving._seconds = 3600
             assert "is committed, but cannot be published" in moving.problem
@@ -106,7 +107,7 @@ class TestAMoveThatIsCutOff:
         summary = ingest([str(tmp_path / "more.csv")], half.store.locations, IngestOptions())
         assert len(summary.recovered) == 1
         assert half.get(hour=1, until=3) == [record(1), record(2, bytes_tx=11, bytes_rx=12)]
-        half.move()
+        half.flush()
         assert half.get(hour=1, until=3) == [record(1), record(2, bytes_tx=11, bytes_rx=12)]
         assert half.store.verify().problems == []
 
@@ -123,7 +124,7 @@ class TestAMoveThatIsCutOff:
 
 def test_a_damaged_partition_is_503(service):
     service.post([record(1)])
-    service.move()
+    service.flush()
     service.store.locations.partition(1).write_bytes(b"torn")
     answer = service.ask("GET", "/flows?hour=1")
     assert answer.status == 503
@@ -132,6 +133,6 @@ def test_a_damaged_partition_is_503(service):
     assert service.post([record(2)]).status == 200
 
 
-def test_a_question_is_read_as_it_stands():
-    question = parse_question(b"hour=007&until=9&src_app=a%26b+c&vpc_id=")
-    assert (question.hour, question.until, question.filters) == (7, 9, {"src_app": "a&b c", "vpc_id": ""})
+def test_a_query_string_is_a_query_whose_filters_mean_what_they_say():
+    query = parse_query(b"hour=007&until=9&src_app=a%26b+c*&vpc_id=")
+    assert query == Query(7, 9, src_app=r"a&b c\*", vpc_id="")
