@@ -16,7 +16,7 @@ from pipeline.service import limits
 from pipeline.service.answers import Answers, Gone
 from pipeline.service.app import App
 from pipeline.service.problem import RETRY, Problem, problem
-from pipeline.service.request import Ahead, IncomingBody, Request, read_head
+from pipeline.service.request import Ahead, Incoming, Request
 
 _logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Connection(asyncio.BufferedProtocol):
         self._has_ended = False
         self._ahead = Ahead()
         self._request: Request | None = None
-        self._body: IncomingBody | None = None
+        self._incoming: Incoming | None = None
         self._refusal: Problem | None = None  # what is answered when the body has gone by
         self._room = 0  # what the request has of the room for bodies
         self._ticket = 0  # its place among the requests that wait for room
@@ -211,10 +211,10 @@ class Connection(asyncio.BufferedProtocol):
     def _begin(self, head: bytes) -> None:
         """Has a request admitted or refused, and its body read."""
         self._is_new = False
-        self._request = self._body = self._refusal = None
+        self._request = self._incoming = self._refusal = None
         try:
-            request, events = read_head(head)
-            self._request, self._body = request, IncomingBody(request, events, self._app.max_body)
+            self._incoming = Incoming(head, self._app.max_body)
+            self._request = request = self._incoming.request
             self._out.begin(request)
             self.is_trusted = self._app.admit(request) or self.is_trusted
         except Problem as refusal:
@@ -230,7 +230,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def _received(self) -> int:
-        return 0 if self._body is None else self._body.received
+        return 0 if self._incoming is None else self._incoming.received
 
     def _start_body(self) -> None:
         """Reads the body, or goes on with it."""
@@ -274,21 +274,20 @@ class Connection(asyncio.BufferedProtocol):
             self._go_on()
 
     def _read_body(self, data: memoryview) -> None:
-        request, body = self._request, self._body
-        assert request is not None  # noqa: S101 - a body has a head
-        assert body is not None  # noqa: S101
+        incoming = self._incoming
+        assert incoming is not None  # noqa: S101 - a body has a head
         try:
-            self._ahead += body.feed(data, is_kept=self._refusal is None)
+            self._ahead += incoming.feed(data, is_kept=self._refusal is None)
         except Problem as refusal:
             self._refuse(refusal)
             return
-        if body.has_more:  # the client has to send it again
+        if incoming.has_more:  # the client has to send it again
             self._out.keeps_alive = False
-        if not body.is_complete:
+        if not incoming.is_complete:
             if self._refusal is None:
                 self._take_room()
         elif self._refusal is None:
-            self._answer(request)
+            self._answer(incoming.request)
         else:
             self._out.refuse(self._refusal)
             self._finish()
@@ -352,7 +351,7 @@ class Connection(asyncio.BufferedProtocol):
     def _finish(self) -> None:
         """Has the next request come, or ends the connection."""
         self.since = self._loop.time()
-        self._request = self._body = self._refusal = None
+        self._request = self._incoming = self._refusal = None
         if self._state is State.CLOSED:
             return
         if self._out.keeps_alive:

@@ -74,39 +74,31 @@ def explain(body: bytes | bytearray, zero_bytes: ZeroBytes, max_records: int) ->
     Raises:
         Problem: The array has too many records.
     """
-    details: list[Detail] = []
-    more = 0
-    for told in _details(body, zero_bytes, max_records):
-        if len(details) < limits.MAX_DETAILS:
-            details.append(Detail(*told))
-        else:
-            more += 1
-    return details, more
+    found = _details(body, zero_bytes, max_records)
+    return list(islice(found, limits.MAX_DETAILS)), sum(1 for _ in found)
 
 
-def _details(
-    body: bytes | bytearray, zero_bytes: ZeroBytes, max_records: int
-) -> Iterator[tuple[str, int | None, str | None]]:
+def _details(body: bytes | bytearray, zero_bytes: ZeroBytes, max_records: int) -> Iterator[Detail]:
     if not _is_utf8(body):
-        yield "The request data must be valid UTF-8", None, None
+        yield Detail("The request data must be valid UTF-8")
         return
     try:
         for index, record in enumerate(_Walk(body).records()):
             if index == max_records:
                 raise problem(413, f"The request data must have at most {max_records} records")
             if record is None:
-                yield "The record must be a JSON object", index, None
+                yield Detail("The record must be a JSON object", index)
                 continue
             for wanted in FIELDS_IN_ORDER:
                 if broken := _rule_broken(record, wanted, zero_bytes):
-                    yield f"The {wanted.name} value {broken}", index, wanted.name
+                    yield Detail(f"The {wanted.name} value {broken}", index, wanted.name)
     except _NoJson as error:
         told = f"The request data is not valid JSON: {error.why} ({_place(body, error.position)})"
-        yield "Missing request data" if _NOTHING.fullmatch(body) else told, None, None
+        yield Detail("Missing request data" if _NOTHING.fullmatch(body) else told)
     except RecursionError:
-        yield "The request data is nested too deeply", None, None
+        yield Detail("The request data is nested too deeply")
     except _TooMuch:
-        yield "The request data has more keys and brackets than are looked at for what is wrong", None, None
+        yield Detail("The request data has more keys and brackets than are looked at for what is wrong")
 
 
 class _Walk:

@@ -52,48 +52,6 @@ class Request:
     body: bytes | bytearray = field(default=b"")
 
 
-class Events:
-    """What llhttp says while it reads a request.
-
-    Attributes:
-        body: What has come of a body in chunks.
-        is_complete: Whether the request has come to its end; has_more: whether another request began behind it.
-    """
-
-    def __init__(self) -> None:
-        self.target = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.keeps_alive = False
-        self.body = bytearray()
-        self.is_complete = False
-        self.has_more = False
-        self._is_head = True
-        self.parser = httptools.HttpRequestParser(self)
-
-    def on_message_begin(self) -> None:
-        self.has_more = self.is_complete
-
-    def on_url(self, part: bytes) -> None:
-        if not self.has_more:
-            self.target += part
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._is_head:  # behind the body they would be trailers, which mean nothing here
-            self.headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        if self._is_head:
-            self.keeps_alive = self.parser.should_keep_alive()
-        self._is_head = False
-
-    def on_body(self, part: bytes) -> None:
-        if not self.has_more:
-            self.body += part
-
-    def on_message_complete(self) -> None:
-        self.is_complete = True
-
-
 class Ahead(bytearray):
     """What has come on a connection and was not looked at."""
 
@@ -140,60 +98,129 @@ def _refuse_early(head: bytearray, searched: int) -> None:
         raise problem(431, f"The head must have at most {limits.MAX_HEAD_BYTES:,} bytes", closes=True)
 
 
-def too_long(max_body: int) -> Problem:
-    return problem(413, f"The request data must have at most {max_body} bytes")
+class Incoming:
+    """A request while it comes; its callbacks are what llhttp calls.
 
+    Args:
+        head: The whole head.
+        max_body: The longest body, in bytes.
 
-def _not_http(why: object) -> Problem:
-    return problem(400, f"The request is not valid HTTP/1.1: {why}", closes=True)
-
-
-def read_head(head: bytes) -> tuple[Request, Events]:
-    """Parses a whole head.
-
-    Returns:
-        The request, and the parser, which can go on with a body in chunks.
+    Attributes:
+        request: The request, which gets its body.
+        received: How many bytes of the body have come, without the framing of chunks.
+        is_complete: Whether the body has come to its end.
+        has_more: Whether another request began behind a body in chunks. Where it begins cannot be known.
 
     Raises:
         Problem: It is not a head, or an ambiguous one. The connection is of no use any more.
     """
-    if b"\r\nupgrade:" in head.lower():
-        head = _UPGRADE.sub(b"", head)
-    events = Events()
-    try:
-        events.parser.feed_data(head)
-    except httptools.HttpParserUpgrade:
-        raise problem(405, "The service is no proxy", closes=True) from None
-    except httptools.HttpParserError as error:
-        raise _not_http(error) from None
-    return _request_of(events), events
+
+    def __init__(self, head: bytes, max_body: int) -> None:
+        self.received = 0
+        self.is_complete = False
+        self.has_more = False
+        self._max_body = max_body
+        self._framed = 0
+        self._target = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._keeps_alive = False
+        self._is_head = True
+        self._chunks = bytearray()
+        self._parser = httptools.HttpRequestParser(self)
+        if b"\r\nupgrade:" in head.lower():
+            head = _UPGRADE.sub(b"", head)
+        try:
+            self._parser.feed_data(head)
+        except httptools.HttpParserUpgrade:
+            raise problem(405, "The service is no proxy", closes=True) from None
+        except httptools.HttpParserError as error:
+            raise _not_http(error) from None
+        method = self._parser.get_method().decode("ascii")
+        self.request = _request_of(
+            method, self._target, self._headers, self._parser.get_http_version(), keeps_alive=self._keeps_alive
+        )
+
+    def on_message_begin(self) -> None:
+        self.has_more = self.is_complete
+
+    def on_url(self, part: bytes) -> None:
+        if not self.has_more:
+            self._target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._is_head:  # behind the body they would be trailers, which mean nothing here
+            self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        if self._is_head:
+            self._keeps_alive = self._parser.should_keep_alive()
+        self._is_head = False
+
+    def on_body(self, part: bytes) -> None:
+        if not self.has_more:
+            self._chunks += part
+
+    def on_message_complete(self) -> None:
+        self.is_complete = True
+
+    def feed(self, data: memoryview, *, is_kept: bool) -> memoryview:
+        """Takes in what has come of the body.
+
+        Args:
+            data: The bytes.
+            is_kept: Whether a body with a length is kept, or only gone through.
+
+        Returns:
+            What stands behind the body.
+
+        Raises:
+            Problem: The chunks are not valid, too long, or have too much around them.
+        """
+        request = self.request
+        if request.length is None:
+            self._feed_chunks(data)
+            return data[:0]
+        part = data[: request.length - self.received]
+        self.received += len(part)
+        if is_kept:
+            if not isinstance(request.body, bytearray):
+                request.body = bytearray()
+            request.body += part
+        self.is_complete = self.received == request.length
+        return data[len(part) :]
+
+    def _feed_chunks(self, data: memoryview) -> None:
+        self._framed += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            if not self.is_complete:  # else what follows the body is wrong
+                raise _not_http(error) from None
+            self.has_more = True
+        self.received = len(self._chunks)
+        if self.received > self._max_body:
+            raise too_long(self._max_body)
+        if self._framed > limits.SMALL_BODY_BYTES + limits.MAX_FRAMING * self.received:
+            raise problem(400, "The chunks of the request data have too much around them", closes=True)
+        self.request.body = self._chunks
 
 
-def _request_of(events: Events) -> Request:
-    version = events.parser.get_http_version()
+def _request_of(
+    method: str, target: bytes, fields: list[tuple[bytes, bytes]], version: str, *, keeps_alive: bool
+) -> Request:
     if version not in ("1.1", "1.0"):
         raise problem(505, "The request must be HTTP/1.1 or HTTP/1.0", closes=True)
-    if len(events.headers) > limits.MAX_HEADERS:
+    if len(fields) > limits.MAX_HEADERS:
         raise problem(431, f"The request must have at most {limits.MAX_HEADERS} headers", closes=True)
-    headers = _headers_of(events.headers)
+    headers = _headers_of(fields)
     host = headers.get(b"host")
     if host is None and version == "1.1":
         raise problem(400, "The Host header is missing", closes=True)
-    target = events.target
     if absolute := _ABSOLUTE.fullmatch(target):
         host, target = absolute[1], absolute[2]
     path, _, query = target.partition(b"#")[0].partition(b"?")
-    method = events.parser.get_method().decode("ascii")
-    return Request(
-        method,
-        unquote_to_bytes(path),
-        query,
-        host,
-        headers,
-        _length_of(headers),
-        events.keeps_alive,
-        is_old=version == "1.0",
-    )
+    length = _length_of(headers)
+    return Request(method, unquote_to_bytes(path), query, host, headers, length, keeps_alive, is_old=version == "1.0")
 
 
 def _headers_of(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -217,67 +244,9 @@ def _length_of(headers: dict[bytes, bytes]) -> int | None:
     return int(digits or b"0")
 
 
-class IncomingBody:
-    """The body of a request while it comes.
+def too_long(max_body: int) -> Problem:
+    return problem(413, f"The request data must have at most {max_body} bytes")
 
-    Args:
-        request: The request; it gets the body.
-        events: The parser that read the head.
-        max_body: The longest body, in bytes.
 
-    Attributes:
-        received: How many bytes have come, without the framing of chunks.
-        is_complete: Whether the body has come to its end.
-        has_more: Whether another request began behind a body in chunks. Where it begins cannot be known.
-    """
-
-    def __init__(self, request: Request, events: Events, max_body: int) -> None:
-        self.received = 0
-        self.is_complete = False
-        self.has_more = False
-        self._request = request
-        self._events = events
-        self._max_body = max_body
-        self._framed = 0
-
-    def feed(self, data: memoryview, *, is_kept: bool) -> memoryview:
-        """Takes in what has come.
-
-        Args:
-            data: The bytes.
-            is_kept: Whether a body with a length is kept, or only gone through.
-
-        Returns:
-            What stands behind the body.
-
-        Raises:
-            Problem: The chunks are not valid, too long, or have too much around them.
-        """
-        if self._request.length is None:
-            self._feed_chunks(data)
-            return data[:0]
-        part = data[: self._request.length - self.received]
-        self.received += len(part)
-        if is_kept:
-            if not isinstance(self._request.body, bytearray):
-                self._request.body = bytearray()
-            self._request.body += part
-        self.is_complete = self.received == self._request.length
-        return data[len(part) :]
-
-    def _feed_chunks(self, data: memoryview) -> None:
-        events = self._events
-        self._framed += len(data)
-        try:
-            events.parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            if not events.is_complete:  # else what follows the body is wrong
-                raise _not_http(error) from None
-            events.has_more = True
-        self.received = len(events.body)
-        if self.received > self._max_body:
-            raise too_long(self._max_body)
-        if self._framed > limits.SMALL_BODY_BYTES + limits.MAX_FRAMING * self.received:
-            raise problem(400, "The chunks of the request data have too much around them", closes=True)
-        self._request.body = events.body
-        self.is_complete, self.has_more = events.is_complete, events.has_more
+def _not_http(why: object) -> Problem:
+    return problem(400, f"The request is not valid HTTP/1.1: {why}", closes=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import signal
 import socket
@@ -27,7 +26,7 @@ from pipeline.service.budget import Budget
 from pipeline.service.connection import Connection
 from pipeline.service.flusher import Flusher
 from pipeline.service.get import Get
-from pipeline.service.hosts import ANY, Hosts, name_of
+from pipeline.service.hosts import ANY, Hosts, is_loopback, name_of
 from pipeline.service.pending import Pending, recover
 from pipeline.service.post import MAX_PENDING, Post
 from pipeline.service.writer import LogWriter
@@ -89,7 +88,7 @@ def serve(path: Path, options: ServeOptions, told_to_end: threading.Event | None
     flow_schema(options.zero_bytes)  # imports pandas and pandera, for which the first flush would hold up all requests
     with _listening(options) as listener, served(store.locations):
         _log_escaped()
-        if options.token is None and not _is_loopback(listener):
+        if options.token is None and not is_loopback(listener.getsockname()[0]):
             _logger.warning("anybody who reaches %s can read and write: set --token, or FLOWLOG_TOKEN", _url(listener))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(store, options, listener, told_to_end or threading.Event()))
@@ -260,10 +259,6 @@ def _listening(options: ServeOptions) -> Iterator[socket.socket]:
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _is_loopback(listener: socket.socket) -> bool:
-    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
 
 
 class _Escaped(logging.Formatter):
