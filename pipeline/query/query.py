@@ -10,11 +10,10 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import pyarrow as pa
 
-from pipeline.errors import UsageError
+from pipeline.errors import BadQuery
 from pipeline.scalars import INT64_MAX, is_utf8
 from pipeline.schema import COUNT, KEY, SUMS, TOTALS_SCHEMA
 from pipeline.store.layout import Locations
@@ -27,31 +26,6 @@ FILTERS = {"src_app": ("src_app",), "dest_app": ("dest_app",), "vpc_id": ("vpc_i
 
 #: What a filter lets pass: one text, or any of some.
 Wanted = str | Sequence[str] | None
-
-
-class Broken(NamedTuple):
-    """A rule that a query breaks.
-
-    Attributes:
-        name: The attribute of the query.
-        rule: "positive", "int64", "later" (than the hour), "utf8", "known" (a column) or "once".
-        told: What the user is told.
-    """
-
-    name: str
-    rule: str
-    told: str
-
-
-class BadQuery(UsageError):
-    """A query that cannot be answered; the message lists all that is wrong."""
-
-    def __init__(self, broken: tuple[Broken, ...]) -> None:
-        super().__init__(broken)
-        self.broken = broken
-
-    def __str__(self) -> str:
-        return "; ".join(rule.told for rule in self.broken)
 
 
 @dataclass(frozen=True)
@@ -83,30 +57,31 @@ class Query:
     top: int | None = None
 
     def __post_init__(self) -> None:
-        if broken := tuple(self._broken()):
+        if broken := list(self._broken()):
             raise BadQuery(broken)
 
-    def _broken(self) -> Iterator[Broken]:
+    def _broken(self) -> Iterator[tuple[str, str, str]]:
+        """The rules that it breaks, as `BadQuery` has them. The service says some of them in other words."""
         if not 0 < self.hour <= INT64_MAX:
             rule = "positive" if self.hour < 1 else "int64"
-            yield Broken("hour", rule, f"the hour {self.hour} must be positive and fit into 64 bits")
+            yield ("hour", rule, f"the hour {self.hour} must be positive and fit into 64 bits")
         for name in FILTERS:
             if not all(map(is_utf8, self._texts(name) or ())):
-                yield Broken(name, "utf8", f"{name} must be valid UTF-8")
+                yield (name, "utf8", f"{name} must be valid UTF-8")
         if self.until is not None and self.until <= self.hour:
             rule = "positive" if self.until < 1 else "later"
             told = f"until ({self.until}) must be later than hour ({self.hour}); it is the first hour that is left out"
-            yield Broken("until", rule, told)
+            yield ("until", rule, told)
         elif self.until is not None and self.until > INT64_MAX:
-            yield Broken("until", "int64", f"until ({self.until}) must fit into 64 bits")
+            yield ("until", "int64", f"until ({self.until}) must fit into 64 bits")
         if unknown := [name for name in self.by if name not in KEY]:
-            yield Broken("by", "known", f"cannot group by {', '.join(unknown)}; the columns are {', '.join(KEY)}")
+            yield ("by", "known", f"cannot group by {', '.join(unknown)}; the columns are {', '.join(KEY)}")
         if not self.by or len(set(self.by)) < len(self.by):
-            yield Broken("by", "once", "the columns to group by must be one or more, each once")
+            yield ("by", "once", "the columns to group by must be one or more, each once")
         if self.sort is not None and self.sort not in (sortable := (*self.by, *SUMS, COUNT, TOTAL_BYTES)):
-            yield Broken("sort", "known", f"cannot sort by {self.sort}; the columns are {', '.join(sortable)}")
+            yield ("sort", "known", f"cannot sort by {self.sort}; the columns are {', '.join(sortable)}")
         if self.top is not None and self.top < 1:
-            yield Broken("top", "positive", f"top must be at least 1, not {self.top}")
+            yield ("top", "positive", f"top must be at least 1, not {self.top}")
 
     def _texts(self, name: str) -> tuple[str, ...] | None:
         """The texts of a filter; None if it is not given."""

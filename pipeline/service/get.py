@@ -20,7 +20,8 @@ from urllib.parse import parse_qsl
 import msgspec
 import pyarrow as pa
 
-from pipeline.query.query import BadQuery, Query, run_query
+from pipeline.errors import BadQuery
+from pipeline.query.query import Query, run_query
 from pipeline.query.sums import literally, literally_meant
 from pipeline.schema import PARTITION_ORDER, SUMS
 from pipeline.service import limits
@@ -75,8 +76,8 @@ def parse_query(query_string: bytes) -> Query:
         filters: dict[str, Any] = {name: literally(given[name]) for name in _FILTERS if name in given}
         return replace(query, **filters)
     except BadQuery as error:
-        broken = error.broken[0]
-        raise problem(400, f"The {broken.name} value {_WORDS[broken.rule]}", field=broken.name) from None
+        name, rule, _ = error.broken[0]
+        raise problem(400, f"The {name} value {_WORDS[rule]}", field=name) from None
 
 
 def _integer(name: str, text: str) -> int:

@@ -42,7 +42,7 @@ def document(zero_bytes: ZeroBytes, *, needs_token: bool) -> dict[str, Any]:
         components["securitySchemes"] = {_BEARER: {"type": "http", "scheme": "bearer"}}
         for operation in (*flows.values(), paths["/metrics"]["get"]):
             operation["security"] = [{_BEARER: []}]
-            operation["responses"]["401"] = _refusal("No bearer token, or another one.")
+            operation["responses"]["401"] = _refusal("The bearer token is missing, or not the one.")
     # The version is the contract's, not flowlog's.
     info = {"title": "flowlog", "version": "1", "description": "Flow records in, hourly totals out."}
     return {"openapi": "3.1.0", "info": info, "paths": paths, "components": components}
@@ -97,7 +97,7 @@ _PROBLEM: dict[str, Any] = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "more": {"type": "integer", "description": "How many errors there are beside these."},
+        "more": {"type": "integer", "description": "How many further errors there are."},
         "errors": {
             "type": "array",
             "items": {
@@ -116,8 +116,11 @@ def _healthz() -> dict[str, Any]:
     return {
         "operationId": "healthz",
         "summary": "Whether records are moved into flows",
-        "description": "Where they are not, they are safe in the log.",
-        "responses": {"200": {"description": "They are.", **text}, "503": {"description": "Records are stuck.", **text}},
+        "description": "Where records are not moved, they are safe in the log.",
+        "responses": {
+            "200": {"description": "Records are moved.", **text},
+            "503": {"description": "Records are stuck.", **text},
+        },
     }
 
 
@@ -125,7 +128,7 @@ def _metrics() -> dict[str, Any]:
     return {
         "operationId": "metrics",
         "summary": "Numbers for Prometheus",
-        "responses": {"200": {"description": "Them.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+        "responses": {"200": {"description": "The numbers.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
     }
 
 
@@ -154,7 +157,9 @@ def _post() -> dict[str, Any]:
     return {
         "operationId": "post_flows",
         "summary": "Count flow records",
-        "description": ("All records of the array count, or none. 200 means that they are on disk. 5.0 is no integer here."),
+        "description": (
+            "All records of the array count, or none. 200 means that the records are on disk. 5.0 is not an integer here."
+        ),
         "parameters": [
             {
                 "name": "Idempotency-Key",
@@ -197,7 +202,7 @@ def _get() -> dict[str, Any]:
         ],
         "responses": {
             "200": {
-                "description": "The sums; none for an unknown hour.",
+                "description": "The sums; an empty array for an unknown hour.",
                 "content": {
                     "application/json": {"schema": {"type": "array", "items": {"$ref": "#/components/schemas/Total"}}}
                 },

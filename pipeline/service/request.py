@@ -132,7 +132,7 @@ class Incoming:
         try:
             self._parser.feed_data(head)
         except httptools.HttpParserUpgrade:
-            raise problem(405, "The service is no proxy", closes=True) from None
+            raise problem(405, "The service is not a proxy", closes=True) from None
         except httptools.HttpParserError as error:
             raise _not_http(error) from None
         method = self._parser.get_method().decode("ascii")

@@ -248,10 +248,10 @@ class TestGet:
         answer = shared.ask("GET", "/flows?hour=9223372036854775807")
         assert (answer.status, answer.headers["content-type"], answer.body) == (200, "application/json", b"[]")
 
-    @pytest.mark.parametrize("moved", [False, True])
-    def test_filters_and_ranges(self, service, moved):
+    @pytest.mark.parametrize("flushed", [False, True])
+    def test_filters_and_ranges(self, service, flushed):
         service.post([*EXAMPLE, record(4, src_app="é")])
-        if moved:
+        if flushed:
             service.flush()
         assert [total["hour"] for total in service.get(hour=1, until=5)] == [1, 1, 2, 2, 4]
         assert [total["hour"] for total in service.get(hour=2, until=4)] == [2, 2]

@@ -14,12 +14,12 @@ from tests.service.conftest import record, running, wait_until
 from tests.service.test_flusher import flowlog
 
 
-def left_by_a_crash(folder, monkeypatch, requests, moved=False):
+def left_by_a_crash(folder, monkeypatch, requests, flushed=False):
     """A store whose service was killed when it had acknowledged some requests, each of an app of its own and with a key."""
     with running(folder / "first", flush_seconds=3600) as service:
         for app in requests:
             assert service.post([record(src_app=app), record(2, src_app=app)], Idempotency_Key=app).status == 200
-        if moved:  # but not removed
+        if flushed:  # but not removed
             with monkeypatch.context() as patch:
                 patch.setattr(flusher.segments, "remove", fail)
                 patch.setattr(flusher, "RETRY_SECONDS", 3600)
@@ -111,7 +111,7 @@ class TestAtRest:
     @pytest.mark.parametrize("notes", ["whole", "damaged"])
     def test_what_was_in_flows_already_does_not_count_again(self, tmp_path, monkeypatch, notes):
         """The segment that is left has other bytes than the ledger; its path tells that it was counted."""
-        store = left_by_a_crash(tmp_path, monkeypatch, APPS, moved=True)
+        store = left_by_a_crash(tmp_path, monkeypatch, APPS, flushed=True)
         flip(the_segment(store), 10)
         if notes == "damaged":
             flip(store.moves, 10)
@@ -184,7 +184,7 @@ class TestWhileTheServiceRuns:
         assert service.get(hour=1) == [record(bytes_tx=2)]
         assert service.store.verify().problems == []
 
-    def test_a_get_while_the_log_is_moved_has_what_was_acknowledged(self, service, monkeypatch):
+    def test_a_get_while_the_log_is_flushed_has_what_was_acknowledged(self, service, monkeypatch):
         publish = transaction.publish
         reached, go = threading.Event(), threading.Event()
 

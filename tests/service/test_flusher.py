@@ -1,4 +1,4 @@
-"""The log is moved in time, by the batch job, beside other runs; what cannot be moved stays and is said."""
+"""The log is flushed in time, by the batch job, beside other runs; what cannot be flushed stays and is said."""
 
 import json
 import os
@@ -53,7 +53,7 @@ class TestWhen:
 
 class TestHours:
     def test_too_many_hours_in_a_request_are_refused(self, service, monkeypatch):
-        """Each is a file that the move makes anew, while it holds the store."""
+        """Each is a file that a flush makes anew, while it holds the store."""
         answer = service.post([record(hour) for hour in range(1, 1002)])
         assert (answer.status, answer.text) == (413, "The request data must have at most 1000 different hours")
         monkeypatch.setattr(post, "MAX_HOURS", 5)
@@ -209,7 +209,7 @@ class TestWhatCannotBeMoved:
         service.post([record(1, bytes_tx=2**53 - 1)])
         rows = "".join(f"a,b,v,{2**53 - 1},1,1\n" for _ in range(1023))
         (tmp_path / "large.csv").write_text(HEADER + rows + "a,b,v,1024,1,1\n")
-        ingest([str(tmp_path / "large.csv")], service.store.locations)  # between the acknowledgement and the move
+        ingest([str(tmp_path / "large.csv")], service.store.locations)  # between the acknowledgement and the flush
         service.start_flush()
         wait_until(lambda: service.app.post.flusher.problem is not None)
         assert "does not fit into 64 bits" in service.app.post.flusher.problem
@@ -217,7 +217,7 @@ class TestWhatCannotBeMoved:
         service.post([record(2)])
         wait_until(lambda: service.store.locations.hours() == [1, 2])
         assert service.get(hour=2) == [record(2)]
-        wait_until(lambda: len(service.store.locations.segments()) == 1)  # the one that cannot be moved
+        wait_until(lambda: len(service.store.locations.segments()) == 1)  # the one that cannot be flushed
 
     def test_a_record_that_the_schema_refuses_is_said_and_not_lost(self, service, monkeypatch):
         """It cannot be; were it so all the same, nothing would be dropped."""

@@ -1,4 +1,4 @@
-"""A GET has each acknowledged record once: while it is in the log, while it is moved, and behind that."""
+"""A GET has each acknowledged record once: while it is in the log, while it is flushed, and behind that."""
 
 import shutil
 import threading
@@ -15,8 +15,8 @@ from tests.service.conftest import record, running, wait_until
 
 
 class TestReadYourWrites:
-    def test_through_hundreds_of_moves(self, tmp_path):
-        """A client that posts and asks, another that only asks, and a service that moves as often as it can."""
+    def test_through_hundreds_of_flushes(self, tmp_path):
+        """A client that posts and asks, another that only asks, and a service that flushes as often as it can."""
         seen = []
         with running(tmp_path / "store", flush_seconds=0.01) as service:
             stop = threading.Event()
@@ -40,18 +40,18 @@ class TestReadYourWrites:
         assert all(value % 2 == 0 for value in seen)  # a request is seen whole
         assert service.store.table(7).to_pylist() == [record(7, bytes_tx=600, bytes_rx=1200, flows=600)]
 
-    def test_a_filter_means_the_same_for_what_is_moved_and_what_is_not(self, service):
+    def test_a_filter_means_the_same_for_what_is_flushed_and_what_is_not(self, service):
         """A star in a question's filter is the star of a name: the command line's patterns are not the service's."""
         records = [record(1) | {"src_app": name} for name in ("a*", "ab", "a")]
-        for moved in (1, 2):
+        for flushed in (1, 2):
             service.post(records)
-            expected = [records[0] | {"bytes_tx": moved, "bytes_rx": 2 * moved}]
+            expected = [records[0] | {"bytes_tx": flushed, "bytes_rx": 2 * flushed}]
             assert service.get(hour=1, src_app="a*") == expected
             service.flush()
             assert service.get(hour=1, src_app="a*") == expected
         assert service.get(hour=2**40, src_app="*") == []
 
-    def test_what_was_posted_while_the_log_is_moved(self, service, monkeypatch):
+    def test_what_was_posted_while_the_log_is_flushed(self, service, monkeypatch):
         publish = transaction.publish
         reached, go = threading.Event(), threading.Event()
 
@@ -73,10 +73,10 @@ class TestReadYourWrites:
         assert service.get(hour=1) == [record(bytes_tx=2, bytes_rx=4)]
 
 
-class TestAMoveThatIsCutOff:
+class TestAFlushThatIsCutOff:
     @pytest.fixture
     def half(self, tmp_path, monkeypatch):
-        """A service whose move has published one hour of two, and then failed."""
+        """A service whose flush has published one hour of two, and then failed."""
         publish = transaction.publish
 
         def broken(store, run_id):
@@ -90,11 +90,11 @@ class TestAMoveThatIsCutOff:
         with running(tmp_path / "store", flush_seconds=3600) as service:
             monkeypatch.setattr(transaction, "publish", broken)
             service.post([record(1), record(2)])
-            moving = service.app.post.flusher
+            half_flusher = service.app.post.flusher
             service.start_flush()
-            wait_until(lambda: moving.problem is not None)
-            moving._seconds = 3600
-            assert "is committed, but cannot be published" in moving.problem
+            wait_until(lambda: half_flusher.problem is not None)
+            half_flusher._seconds = 3600
+            assert "is committed, but cannot be published" in half_flusher.problem
             monkeypatch.setattr(transaction, "publish", publish)
             yield service
 

@@ -1,4 +1,4 @@
-"""From the start to the last move: the command, signals, who may listen and to whom, slow clients, what is logged."""
+"""From the start to the last flush: the command, signals, who may listen and to whom, slow clients, what is logged."""
 
 import json
 import logging

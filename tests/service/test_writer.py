@@ -121,7 +121,7 @@ class TestABrokenDisk:
         assert service.store.verify().problems == []
         assert [total["src_app"] for total in service.store.table(1).to_pylist()] == [total["src_app"] for total in expected]
 
-    def test_nothing_is_written_or_moved_while_what_failed_cannot_be_cut_off(self, service, disk):
+    def test_nothing_is_written_or_flushed_while_what_failed_cannot_be_cut_off(self, service, disk):
         service.post([record()])
         disk.broken, disk.error = ("sync", "cut"), OSError(5, "Input/output error")
         assert service.post([record(src_app="lost")]).status == 503
@@ -175,7 +175,7 @@ class TestRestart:
         assert service.store.verify().flows == 6
         assert segment_paths(service) == []
 
-    def test_a_log_that_was_written_with_zeros_is_moved_by_a_service_that_refuses_them(self, tmp_path, monkeypatch):
+    def test_a_log_that_was_written_with_zeros_is_flushed_by_a_service_that_refuses_them(self, tmp_path, monkeypatch):
         with running(tmp_path / "store", flush_seconds=3600, zero_bytes="accept") as service:
             assert service.post([record(bytes_tx=0)]).status == 200
             (path,) = segment_paths(service)
