@@ -16,7 +16,7 @@ from pipeline.jobs.staging import stage_hours
 from pipeline.scalars import command_line, hour_to_text, real_path
 from pipeline.store.chain import LastRun
 from pipeline.store.index import open_index
-from pipeline.store.layout import Locations
+from pipeline.store.layout import Locations, is_segment
 from pipeline.store.ledger import RunRecord, Standing, now, read_runs, standing_sources
 from pipeline.store.lock import locked
 from pipeline.store.partitions import read_partition
@@ -135,8 +135,8 @@ def forget(
         wait_seconds: How long to wait for another run that holds the store.
 
     Raises:
-        UsageError: A name is no source's; or the raw file of another source is missing or counts otherwise now, so
-            that the hours cannot be made anew.
+        UsageError: A name is no source's, or that of a part of the service's log; or the raw file of another source is
+            missing or counts otherwise now, so that the hours cannot be made anew.
         StoreError: The store cannot be used.
     """
     with locked(store, wait_seconds):
@@ -181,6 +181,12 @@ def _choose(store: Locations, standing: Sequence[Standing], names: Sequence[str]
             listed = command_line("runs", "--sources", store=store.root)
             raise UsageError(f"no source {name} counts in this store; `{listed}` lists those that do")
         chosen.update((s.key, s) for s in found)
+    if logged := [path for path, _ in chosen if is_segment(path)]:
+        dropping = command_line("drop", "--before", "HOUR", "--dry-run", store=store.root)
+        raise UsageError(
+            f"{logged[0]} was the service's log: its records were acknowledged and stand nowhere else, so they are not taken"
+            f" back; only whole hours can go, and `{dropping}` shows which"
+        )
     return list(chosen.values())
 
 
@@ -220,7 +226,7 @@ def rebuild_without(
     keys = {s.key for s in unwanted}
     others = [s for s in standing if s.key not in keys and s.hours & hours]
     found = find_again(others)
-    problems = [f"{s.source.path} is missing or has changed" for s in others if s.source.digest not in found]
+    problems = [_why_not_found(s.source.path) for s in others if s.source.digest not in found]
     if not problems:
         totals, problems = recount(others, found, hours, scratch, resources)
     if problems:
@@ -229,3 +235,9 @@ def rebuild_without(
             f"but that cannot be done: {'; '.join(problems)}"
         )
     return Rebuilt(hours, totals, [{"path": s.source.path, "digest": s.source.digest} for s in unwanted])
+
+
+def _why_not_found(path: str) -> str:
+    if is_segment(path):
+        return f"{path} was the service's log, whose records stand nowhere else"
+    return f"{path} is missing or has changed"

@@ -21,8 +21,8 @@ import msgspec
 import pyarrow as pa
 
 from pipeline.errors import BadQuery
-from pipeline.query.query import Query, run_query
-from pipeline.query.sums import literally, literally_meant
+from pipeline.query.query import Query
+from pipeline.query.sums import literally, literally_meant, rows_with
 from pipeline.schema import PARTITION_ORDER, SUMS
 from pipeline.service import limits
 from pipeline.service.answers import Answers
@@ -31,7 +31,7 @@ from pipeline.service.explain import NAMES
 from pipeline.service.pending import Pending, Segment, Sums, TotalsKey
 from pipeline.service.problem import RETRY, problem
 from pipeline.store.layout import Locations
-from pipeline.store.partitions import summarise_partition
+from pipeline.store.partitions import read_in_pieces, summarise_partition
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _FILTERS = PARTITION_ORDER
@@ -43,7 +43,6 @@ _WORDS = {
     "utf8": "must be valid UTF-8",
 }
 
-_PIECE_ROWS = 10_000
 #: How many pieces of an answer are made at once; where there are fewer, they were the last.
 _PIECES_AT_ONCE = 2
 
@@ -129,7 +128,12 @@ class Get:
         for hour in await self._hours(query):
             added = await self._take_room(hour, answers)
             try:
-                some, rest = await asyncio.to_thread(self._read, replace(query, hour=hour, until=None), added)
+                asked = replace(query, hour=hour, until=None)
+                some, rest = await asyncio.to_thread(self._read, asked, added)
+                if not answers.holds and _is_long(some):
+                    del some, rest  # few rows with long names: a request that waits for room should not hold them
+                    added = await self._take_room(hour, answers, has_few_rows=False)
+                    some, rest = await asyncio.to_thread(self._read, asked, added)
                 del added
                 while some:
                     for piece in some:
@@ -139,13 +143,21 @@ class Get:
                 self._room.give(answers.holds)
                 answers.holds = 0
 
-    async def _take_room(self, hour: int, answers: Answers) -> Additions:
-        """What is pending for an hour, when there is room for that and for the rows of the partition."""
+    async def _take_room(self, hour: int, answers: Answers, *, has_few_rows: bool = True) -> Additions:
+        """What is pending for an hour, when there is room for that and for a piece of the partition.
+
+        Args:
+            hour: The hour.
+            answers: Keeps how much room was taken.
+            has_few_rows: Whether few rows need no room.
+        """
         summary = await asyncio.to_thread(summarise_partition, self._store, hour)
         published = summary.rows if summary else 0
         added = await additions(self._pending, hour)
         ticket = self._room.ticket()
-        if (needed := _room_for(published, added)) and not self._room.take_now(needed, ticket):
+        is_small = has_few_rows and _count_rows(published, added) <= limits.SMALL_ANSWER_ROWS
+        needed = 0 if is_small else _room_for(published, added)
+        if needed and not self._room.take_now(needed, ticket):
             del added  # it is a copy, and a request that waits should not hold one
             try:
                 await self._room.take(needed, limits.ROOM_SECONDS, ticket)
@@ -168,10 +180,20 @@ class Get:
         return sorted(hour for hour in pending.union(published) if query.hour <= hour < query.until)
 
 
+def _count_rows(published: int, added: Additions) -> int:
+    return published + sum(len(totals) for _, totals in added)
+
+
 def _room_for(published: int, added: Additions) -> int:
-    """What the totals of an hour take in memory, in bytes; nothing where there are few."""
-    rows = published + sum(len(totals) for _, totals in added)
-    return 0 if rows <= limits.SMALL_ANSWER_ROWS else rows * limits.BYTES_A_ROW
+    """What an hour's answer takes in memory, in bytes, however long its names are: all that is pending, and a piece of the
+    partition.
+    """
+    return _count_rows(0, added) * limits.BYTES_A_ROW + min(published, limits.PIECE_ROWS) * limits.LONGEST_ROW
+
+
+def _is_long(some: list[bytes]) -> bool:
+    """Whether the first pieces of an answer are not all of it, or longer than an answer without room may be."""
+    return len(some) == _PIECES_AT_ONCE or sum(map(len, some)) > limits.SMALL_ANSWER_ROWS * limits.BYTES_A_ROW
 
 
 def _take(pieces: Iterator[bytes]) -> list[bytes]:
@@ -192,15 +214,18 @@ def totals_of(store: Locations, query: Query, added: Additions) -> Iterator[byte
         added: What `additions` gave for the hour.
 
     Returns:
-        Pieces, to be joined by commas; none where there are no totals. The store is read before the first is asked for.
+        Pieces, to be joined by commas; none where there are no totals. The partition is opened, and its first rows are read,
+        before the first is asked for; taking a later one may raise StoreDamaged.
 
     Raises:
         StoreDamaged: The partition cannot be read.
     """
+    published: Iterator[pa.RecordBatch] = iter(())
     flushed = None
     while flushed != (now_flushed := [segment.is_flushed(store, query.hour) for segment, _ in added]):
         flushed = now_flushed
-        table = run_query(store, query)
+        published = read_in_pieces(store, query.hour, limits.PIECE_ROWS)
+    found = _filtered(published, query)
     wanted = [(_FILTERS.index(name), literally_meant(texts[0])) for name, texts in query.filters.items()]
     rows = [
         (key, sums)
@@ -209,30 +234,51 @@ def totals_of(store: Locations, query: Query, added: Additions) -> Iterator[byte
         for key, sums in totals
         if all(key[position] == value for position, value in wanted)
     ]
-    return _merged_to_json(query.hour, table, rows) if rows else _table_to_json(table)
+    return _merged_to_json(query.hour, found, rows) if rows else _published_to_json(query.hour, found)
 
 
-def _table_to_json(table: pa.Table) -> Iterator[bytes]:
-    for start in range(0, table.num_rows, _PIECE_ROWS):
-        yield _to_json(zip(*_cells(table, NAMES, start), strict=True))
+def _filtered(published: Iterator[pa.RecordBatch], query: Query) -> Iterator[pa.RecordBatch]:
+    """The rows that pass the query's filters, in pieces whose text is not much longer than it usually is."""
+    filters = [((name,), texts) for name, texts in query.filters.items()]
+    for batch in published:
+        found = rows_with(pa.Table.from_batches([batch]), filters).combine_chunks().to_batches() if filters else [batch]
+        for part in found:
+            rows = max(1, part.num_rows * limits.PIECE_BYTES // max(part.nbytes, limits.PIECE_BYTES))
+            for start in range(0, part.num_rows, rows):
+                yield part.slice(start, rows)
 
 
-def _merged_to_json(hour: int, table: pa.Table, rows: list[tuple[TotalsKey, Sums]]) -> Iterator[bytes]:
-    """Adds what is pending, in Python: its integers hold any sum, and for few rows it is faster than Arrow.
+def _published_to_json(hour: int, published: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
+    for piece in published:
+        yield _to_json((*row, hour) for row in zip(*_cells(piece), strict=True))
 
-    Both are in the order of their keys, and are gone through as they stand: a copy of a long hour would take several times
-    its memory.
+
+def _merged_to_json(hour: int, published: Iterator[pa.RecordBatch], rows: list[tuple[TotalsKey, Sums]]) -> Iterator[bytes]:
+    """With what is pending: in Python, whose integers hold any sum, and which for few rows is faster than Arrow.
+
+    Both are in the order of their keys, and go by as they stand: a copy of a long hour would take several times its memory.
     """
     rows.sort()  # by code points, which is the order of the UTF-8 bytes: the store's
-    merged = groupby(merge(_published(table), rows), key=itemgetter(0))
+    merged = groupby(merge(_published(published), rows), key=itemgetter(0))
     totals = ((*key, *_sum(sums for _, sums in same), hour) for key, same in merged)
-    while piece := list(islice(totals, _PIECE_ROWS)):
+    while piece := _up_to(totals, limits.PIECE_BYTES):
         yield _to_json(piece)
 
 
-def _published(table: pa.Table) -> Iterator[tuple[TotalsKey, Sums]]:
-    for start in range(0, table.num_rows, _PIECE_ROWS):
-        for src, dest, vpc, tx, rx in zip(*_cells(table, (*_FILTERS, *SUMS), start), strict=True):
+def _up_to(totals: Iterator[tuple[Any, ...]], size: int) -> list[tuple[Any, ...]]:
+    """The next totals, up to so many characters of text, and not more than a piece has rows."""
+    piece: list[tuple[Any, ...]] = []
+    for total in islice(totals, limits.PIECE_ROWS):
+        piece.append(total)
+        size -= len(total[0]) + len(total[1]) + len(total[2])
+        if size <= 0:
+            break
+    return piece
+
+
+def _published(published: Iterator[pa.RecordBatch]) -> Iterator[tuple[TotalsKey, Sums]]:
+    for piece in published:
+        for src, dest, vpc, tx, rx in zip(*_cells(piece), strict=True):
             yield (src, dest, vpc), (tx, rx)
 
 
@@ -244,8 +290,9 @@ def _sum(sums: Iterable[Sums]) -> Sums:
     return tx, rx
 
 
-def _cells(table: pa.Table, names: Iterable[str], start: int) -> list[list[Any]]:
-    return [table.column(name).slice(start, _PIECE_ROWS).to_pylist() for name in names]
+def _cells(piece: pa.RecordBatch) -> list[list[Any]]:
+    """The columns of `NAMES`, but for the hour."""
+    return [piece.column(name).to_pylist() for name in (*_FILTERS, *SUMS)]
 
 
 def _to_json(rows: Iterable[tuple[Any, ...]]) -> bytes:
