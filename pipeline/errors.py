@@ -2,6 +2,7 @@
 
     FlowlogError
     ├── UsageError               a request that cannot be carried out as it stands      exit code 2
+    │   └── BadQuery             a query breaks some rules, each of which is named
     ├── SourceError              one raw file cannot be counted; the others go on       exit code 3
     │   ├── UnknownFormat        its content is none of the formats that flowlog reads
     │   │   └── OtherLog         it is recognised as another log, which a folder may hold beside the ones meant
@@ -30,9 +31,11 @@ Each hands its fields to `Exception.__init__` and builds its sentence in `__str_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 __all__ = [
+    "BadQuery",
     "EmptySource",
     "FlowlogError",
     "MissingColumns",
@@ -70,6 +73,21 @@ class UsageError(FlowlogError):
     """A request that cannot be carried out as it stands; the sentence says what to change."""
 
     exit_code = 2
+
+
+class BadQuery(UsageError):
+    """A query cannot be answered as it stands.
+
+    Attributes:
+        broken: The rules that it breaks, each as the attribute of the query, the name of the rule, and a sentence for the user.
+    """
+
+    def __init__(self, broken: Sequence[tuple[str, str, str]]) -> None:
+        super().__init__(broken)
+        self.broken = broken
+
+    def __str__(self) -> str:
+        return "; ".join(told for _, _, told in self.broken)
 
 
 class SourceError(FlowlogError):

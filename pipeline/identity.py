@@ -34,7 +34,7 @@ def new_digest() -> xxhash.xxh3_128:
     return xxhash.xxh3_128()
 
 
-def digest_of_bytes(data: bytes) -> str:
+def digest_of_bytes(data: bytes | memoryview) -> str:
     """XXH3-128 of some bytes, in hexadecimal."""
     import xxhash  # as above
 

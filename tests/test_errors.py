@@ -8,6 +8,12 @@ import pytest
 from pipeline import errors
 
 EXAMPLES = [
+    (
+        errors.BadQuery(
+            [("hour", "positive", "the hour 0 must be positive"), ("top", "positive", "top must be at least 1")]
+        ),
+        "the hour 0 must be positive; top must be at least 1",
+    ),
     (errors.FlowlogError("it went wrong"), "it went wrong"),
     (errors.UsageError("there is no store in x"), "there is no store in x"),
     (errors.SourceError("row 1: torn"), "row 1: torn"),

@@ -25,7 +25,8 @@ from pipeline.store.layout import Locations
 from pipeline.store.ledger import RunRecord, Standing, read_run, standing_sources
 from pipeline.store.lock import unchanged
 from pipeline.store.partitions import read_partition, summarise_partition
-from pipeline.wal import idempotency, segments
+from pipeline.wal import idempotency
+from pipeline.wal.inspection import inspect
 
 
 @dataclass
@@ -127,7 +128,7 @@ def _look(store: Locations, deep: DeepOptions | None) -> Verification:
         if problems:
             blamed.add(store.partition_name(hour))
     result.problems += audit.file_problems(blamed)
-    log = segments.inspect(store)
+    log = inspect(store)
     result.waiting = log.waiting
     result.problems += log.problems
     if idempotency.is_damaged(store):

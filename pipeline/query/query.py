@@ -12,7 +12,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from pipeline.errors import UsageError
+from pipeline.errors import BadQuery
 from pipeline.scalars import INT64_MAX, is_utf8
 from pipeline.schema import COUNT, KEY, SUMS, TOTALS_SCHEMA
 from pipeline.store.layout import Locations
@@ -42,7 +42,7 @@ class Query:
         top: How many rows at the most.
 
     Raises:
-        UsageError: It cannot be answered; the message lists all that is wrong.
+        BadQuery: The query cannot be answered.
     """
 
     hour: int
@@ -56,25 +56,31 @@ class Query:
     top: int | None = None
 
     def __post_init__(self) -> None:
-        if complaints := list(self._complaints()):
-            raise UsageError("; ".join(complaints))
+        if broken := list(self._broken()):
+            raise BadQuery(broken)
 
-    def _complaints(self) -> Iterator[str]:
+    def _broken(self) -> Iterator[tuple[str, str, str]]:
+        """The rules that it breaks, as `BadQuery` has them. The service says some of them in other words."""
         if not 0 < self.hour <= INT64_MAX:
-            yield f"the hour {self.hour} must be positive and fit into 64 bits"
+            rule = "positive" if self.hour < 1 else "int64"
+            yield ("hour", rule, f"the hour {self.hour} must be positive and fit into 64 bits")
         for name in FILTERS:
             if not all(map(is_utf8, self._texts(name) or ())):
-                yield f"{name} must be valid UTF-8"
+                yield (name, "utf8", f"{name} must be valid UTF-8")
         if self.until is not None and self.until <= self.hour:
-            yield f"until ({self.until}) must be later than hour ({self.hour}); it is the first hour that is left out"
+            rule = "positive" if self.until < 1 else "later"
+            told = f"until ({self.until}) must be later than hour ({self.hour}); it is the first hour that is left out"
+            yield ("until", rule, told)
+        elif self.until is not None and self.until > INT64_MAX:
+            yield ("until", "int64", f"until ({self.until}) must fit into 64 bits")
         if unknown := [name for name in self.by if name not in KEY]:
-            yield f"cannot group by {', '.join(unknown)}; the columns are {', '.join(KEY)}"
+            yield ("by", "known", f"cannot group by {', '.join(unknown)}; the columns are {', '.join(KEY)}")
         if not self.by or len(set(self.by)) < len(self.by):
-            yield "the columns to group by must be one or more, each once"
+            yield ("by", "once", "the columns to group by must be one or more, each once")
         if self.sort is not None and self.sort not in (sortable := (*self.by, *SUMS, COUNT, TOTAL_BYTES)):
-            yield f"cannot sort by {self.sort}; the columns are {', '.join(sortable)}"
+            yield ("sort", "known", f"cannot sort by {self.sort}; the columns are {', '.join(sortable)}")
         if self.top is not None and self.top < 1:
-            yield f"top must be at least 1, not {self.top}"
+            yield ("top", "positive", f"top must be at least 1, not {self.top}")
 
     def _texts(self, name: str) -> tuple[str, ...] | None:
         """The texts of a filter; None if it is not given."""

@@ -100,8 +100,13 @@ def literally(text: str) -> str:
     return text.replace("*", r"\*")
 
 
+def literally_meant(text: str) -> str:
+    """The text that passes a filter without a `*` that stands for any text; of `literally`, its text."""
+    return text.replace(r"\*", "*")
+
+
 def _is_one_of(column: pa.ChunkedArray, texts: Sequence[str]) -> pa.ChunkedArray:
-    exact = [text.replace(r"\*", "*") for text in texts if not _WILD.search(text)]
+    exact = [literally_meant(text) for text in texts if not _WILD.search(text)]
     mask = call_function("is_in", [column], SetLookupOptions(pa.array(exact, pa.string()), skip_nulls=True))
     for text in texts:
         if _WILD.search(text):

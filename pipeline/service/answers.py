@@ -9,8 +9,8 @@ from email.utils import formatdate
 from http import HTTPStatus
 
 from pipeline.service import limits
-from pipeline.service.heads import Request
-from pipeline.service.refusals import Refused, say
+from pipeline.service.problem import Header, Problem
+from pipeline.service.request import Request
 
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\ndate: ".encode() for status in HTTPStatus if status >= 200
@@ -20,7 +20,7 @@ _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class Gone(Exception):
-    """The client has gone, or was given up; nobody waits for an answer."""
+    """The client has gone, or was given up, so that an answer is of no use."""
 
 
 class Answers:
@@ -28,13 +28,13 @@ class Answers:
 
     Args:
         transport: Where the bytes go.
-        count: Is told the method and the status of each answer.
+        count: Called with the method and the status of each answer.
 
     Attributes:
         keeps_alive: Whether another request may follow.
-        has_started: Whether something of the answer is sent.
+        has_started: Whether a part of the answer is sent.
         holds: How much of the room for answers the answer has.
-        unread_since: Since when the client does not read what waits for it; None while nothing does.
+        unread_since: Since when the client has not read what waits for it; None while nothing waits.
     """
 
     def __init__(self, transport: asyncio.Transport, count: Callable[[str, int], None]) -> None:
@@ -54,7 +54,7 @@ class Answers:
         self._unread_seconds = 0.0
 
     def begin(self, request: Request | None) -> None:
-        """Is told of the request that is answered next; None if it could not be read."""
+        """Starts with the next request; None for a request that could not be read."""
         self._request = request
         self.has_started = self._in_chunks = False
         self._sent = 0
@@ -63,27 +63,27 @@ class Answers:
             self.keeps_alive = False
 
     def go_on(self) -> None:
-        """Has a client send the body that it has announced."""
+        """Asks for the body that a client has announced."""
         self._transport.write(_CONTINUE)
 
-    def respond(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+    def respond(self, status: int, headers: Iterable[Header], body: bytes) -> None:
         """Gives an answer."""
         head = self._head(status, [*headers, (b"content-length", b"%d" % len(body))])
         self._transport.write(head if self._is_head_only else head + body)
 
-    def refuse(self, refusal: Refused) -> None:
+    def refuse(self, refusal: Problem) -> None:
         """Says what is wrong with a request."""
         if refusal.closes:
             self.keeps_alive = False
         accept = b"" if self._request is None else self._request.headers.get(b"accept", b"")
-        content_type, body = say(accept, refusal)
+        content_type, body = refusal.answer(accept)
         self.respond(refusal.status, [(b"content-type", content_type), (b"vary", b"accept"), *refusal.headers], body)
 
-    def start(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Starts an answer that comes in pieces. Returns whether any are wanted; HEAD wants none."""
+    def start(self, headers: Iterable[Header]) -> bool:
+        """Starts an answer in pieces. Returns whether pieces are wanted, as they are not for HEAD."""
         self._in_chunks = self._request is None or not self._request.is_old
         if not self._in_chunks:
-            self.keeps_alive = False  # its end is the connection's
+            self.keeps_alive = False  # the end of the connection is the end of the answer
         self._transport.write(
             self._head(200, [*headers, (b"transfer-encoding", b"chunked")] if self._in_chunks else [*headers])
         )
@@ -93,7 +93,7 @@ class Answers:
         """Sends a piece, and waits until the client has read most of it.
 
         Raises:
-            Gone: It does not any more.
+            Gone: The client does not read any more.
         """
         if self._is_gone:
             raise Gone
@@ -110,7 +110,7 @@ class Answers:
         """Waits until the client has read most of what was sent.
 
         Raises:
-            Gone: It does not any more.
+            Gone: The client does not read any more.
         """
         if self._drained is not None:
             await self._drained
@@ -118,31 +118,31 @@ class Answers:
             raise Gone
 
     def pause(self) -> None:
-        """Is told that the client does not read."""
+        """Called when the client does not read."""
         self._drained = asyncio.get_running_loop().create_future()
         self._unsent = 0
         self.unread_since = asyncio.get_running_loop().time()
 
     def resume(self) -> None:
-        """Is told that it reads on."""
+        """Called when the client reads on."""
         self.unread_since = None
         drained, self._drained = self._drained, None
         if drained is not None and not drained.done():
             drained.set_result(None)
 
     def lose(self) -> None:
-        """Is told that the client has gone."""
+        """Called when the client has gone."""
         self._is_gone = True
         self.resume()
 
     def is_stuck(self, now: float, seconds: float, patience: float, *, is_short: bool) -> bool:
-        """Whether the client leaves an answer unread for too long. To be asked from time to time, while it does not read.
+        """Whether the client leaves an answer unread for too long. To be called from time to time, while it does not read.
 
         Args:
             now: The loop's time.
-            seconds: How long ago it was asked before.
+            seconds: How long ago this was called before.
             patience: How long a client may read nothing.
-            is_short: Whether others wait for room for their answers; then it must also be quick.
+            is_short: Whether other answers wait for room; then the client must also be quick.
         """
         unsent = self._transport.get_write_buffer_size()
         if self.unread_since is None or unsent != self._unsent:
@@ -155,10 +155,10 @@ class Answers:
     def _is_head_only(self) -> bool:
         return self._request is not None and self._request.method == "HEAD"
 
-    def _head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    def _head(self, status: int, headers: Iterable[Header]) -> bytes:
         self.has_started = True
         method = "other" if self._request is None else self._request.method
-        # A client can invent any number of other methods, which metrics may not have.
+        # A client can invent any number of other methods, which must not become names in the metrics.
         self._count(method if method in _METHODS else "other", status)
         lines = b"".join([b"%b: %b\r\n" % header for header in headers])
         close = b"" if self.keeps_alive else b"connection: close\r\n"

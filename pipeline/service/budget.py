@@ -1,4 +1,4 @@
-"""A number of bytes that requests share: who needs some waits until there is room, the oldest first."""
+"""A number of bytes that requests share: a request that needs some waits until there is room, the oldest first."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class _Waiting:
 class Budget:
     """Some bytes, of which each request takes parts for a time. In the event loop's thread.
 
-    Where all that is taken is held by those who wait for more, none of them could ever go on: then the oldest may take
-    more than there is. So all together take at most the budget, and what the oldest of them needs beside it.
+    Where requests that wait for more hold all that is taken, none of them could ever go on: then the oldest may take more
+    than there is. So all together take at most the budget, and what the oldest of them needs beside it.
 
     Args:
         size: How many bytes there are.
@@ -37,7 +37,7 @@ class Budget:
 
     @property
     def is_short(self) -> bool:
-        """Whether somebody waits."""
+        """Whether a request waits."""
         return bool(self._waiting)
 
     def ticket(self) -> int:
@@ -45,7 +45,7 @@ class Budget:
         return next(self._tickets)
 
     def take_now(self, size: int, ticket: int, held: int = 0) -> bool:
-        """Takes some, if there is room and nobody older waits.
+        """Takes some, if there is room and no older request waits.
 
         Args:
             size: How many bytes.
@@ -83,7 +83,7 @@ class Budget:
         self._grant()
 
     def _has_room(self, size: int, held: int = 0) -> bool:
-        """Whether the next who waits may take some, or one who does not wait yet, and holds some."""
+        """Whether the next waiting request may take some, or one that does not wait yet, and holds some."""
         return self.used + size <= self._size or self.used == held + sum(waiting.held for waiting in self._waiting)
 
     def _grant(self) -> None:

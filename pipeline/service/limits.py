@@ -1,9 +1,10 @@
 """What a client may take of the service's machine. Each limit of HTTP stands here, with its reason.
 
-`docs/security.md` has all limits as a table; those of records stand in `records`, those of the log in `log` and `mover`.
+`docs/security.md` has all limits as a table; those of records stand in `body`, those of the log in `post`, `writer` and
+`flusher`.
 
 Together they keep the process below 1 GiB whatever is sent: about 200 MiB of libraries, the two budgets, what one body
-and one move into `flows/` take for a moment, and for each connection a head, a small body and a small answer.
+and one flush take for a moment, and for each connection a head, a small body and a small answer.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ SOCKET_BYTES = 128 << 10
 REQUEST_SECONDS = 60.0
 #: How long a connection without a request is kept: as long as most clients keep theirs.
 KEEP_ALIVE_SECONDS = 60.0
-#: How long to go on reading behind the last answer: who is still sending would lose the answer otherwise.
+#: How long to go on reading after the last answer: a client that is still sending would lose the answer otherwise.
 LINGER_SECONDS = 5.0
 #: How long to wait for room in a budget.
 ROOM_SECONDS = 30.0
-#: While others wait for room, who holds some must be so quick, in bytes a second, after some seconds that are free.
+#: While other requests wait for room, a client whose request holds some must be so quick, in bytes a second, after some free
+#: seconds.
 LEAST_RATE = 2 << 20
 FREE_SECONDS = 5.0
 #: How long requests that are under way may take when the service ends.
@@ -58,8 +60,8 @@ MAX_FRAMING = 8
 #: How many of a body's keys and brackets are looked at to say what is wrong, a second's work at the most: ten of each of
 #: the most records that there may be.
 MAX_TOKENS = 1_000_000
-#: How many of its problems are told; of the others, how many there are.
-MAX_PROBLEMS = 100
+#: So many details of what is wrong with a body are told, and the number of the others.
+MAX_DETAILS = 100
 
 # --- answers -------------------------------------------------------------------------------------------------------
 

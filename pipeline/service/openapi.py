@@ -1,4 +1,4 @@
-"""What the service says of itself in `/openapi.json` and `/docs`, derived from the rules in `schema`."""
+"""The OpenAPI document of the service, and the page for `/docs`, made from the rules in `schema`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from pipeline.scalars import INT64_MAX
 from pipeline.schema import FIELDS, MAX_NAME_LENGTH, PARTITION_ORDER, Field, ZeroBytes, minimum_of
-from pipeline.service.body import MAX_RECORDS, NAMES
+from pipeline.service.body import MAX_RECORDS
+from pipeline.service.explain import NAMES
 
 _EXAMPLE = {"src_app": "foo", "dest_app": "bar", "vpc_id": "vpc-0", "bytes_tx": 100, "bytes_rx": 300, "hour": 1}
 _BEARER = "bearer"
@@ -24,7 +25,7 @@ td { padding: 0 1em 0 0; vertical-align: top } td:first-child { font-family: mon
 
 
 def document(zero_bytes: ZeroBytes, *, needs_token: bool) -> dict[str, Any]:
-    """The OpenAPI document of a service that was told so."""
+    """The OpenAPI document of a service with these options."""
     flows = {"post": _post(), "get": _get(), "head": _get() | {"operationId": "head_flows"}}
     paths = {"/flows": flows, "/metrics": {"get": _metrics()}, "/healthz": {"get": _healthz()}}
     components: dict[str, Any] = {
@@ -41,7 +42,7 @@ def document(zero_bytes: ZeroBytes, *, needs_token: bool) -> dict[str, Any]:
         components["securitySchemes"] = {_BEARER: {"type": "http", "scheme": "bearer"}}
         for operation in (*flows.values(), paths["/metrics"]["get"]):
             operation["security"] = [{_BEARER: []}]
-            operation["responses"]["401"] = _refusal("No bearer token, or another one.")
+            operation["responses"]["401"] = _refusal("The bearer token is missing, or not the one.")
     # The version is the contract's, not flowlog's.
     info = {"title": "flowlog", "version": "1", "description": "Flow records in, hourly totals out."}
     return {"openapi": "3.1.0", "info": info, "paths": paths, "components": components}
@@ -52,7 +53,7 @@ def to_json(document: dict[str, Any]) -> bytes:
 
 
 def to_page(document: dict[str, Any]) -> bytes:
-    """A document as a page for people: without scripts, and without anything from anywhere else."""
+    """A document as a page for people: without scripts, and without anything from another host."""
     parts = [_PAGE, f"<h1>{document['info']['title']}</h1><p>{document['info']['description']}</p>"]
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -96,7 +97,7 @@ _PROBLEM: dict[str, Any] = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "more": {"type": "integer", "description": "How many errors there are beside these."},
+        "more": {"type": "integer", "description": "How many further errors there are."},
         "errors": {
             "type": "array",
             "items": {
@@ -115,8 +116,11 @@ def _healthz() -> dict[str, Any]:
     return {
         "operationId": "healthz",
         "summary": "Whether records are moved into flows",
-        "description": "Where they are not, they are safe in the log.",
-        "responses": {"200": {"description": "They are.", **text}, "503": {"description": "Records are stuck.", **text}},
+        "description": "Where records are not moved, they are safe in the log.",
+        "responses": {
+            "200": {"description": "Records are moved.", **text},
+            "503": {"description": "Records are stuck.", **text},
+        },
     }
 
 
@@ -124,7 +128,7 @@ def _metrics() -> dict[str, Any]:
     return {
         "operationId": "metrics",
         "summary": "Numbers for Prometheus",
-        "responses": {"200": {"description": "Them.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+        "responses": {"200": {"description": "The numbers.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
     }
 
 
@@ -153,7 +157,9 @@ def _post() -> dict[str, Any]:
     return {
         "operationId": "post_flows",
         "summary": "Count flow records",
-        "description": ("All records of the array count, or none. 200 means that they are on disk. 5.0 is no integer here."),
+        "description": (
+            "All records of the array count, or none. 200 means that the records are on disk. 5.0 is not an integer here."
+        ),
         "parameters": [
             {
                 "name": "Idempotency-Key",
@@ -196,7 +202,7 @@ def _get() -> dict[str, Any]:
         ],
         "responses": {
             "200": {
-                "description": "The sums; none for an unknown hour.",
+                "description": "The sums; an empty array for an unknown hour.",
                 "content": {
                     "application/json": {"schema": {"type": "array", "items": {"$ref": "#/components/schemas/Total"}}}
                 },

@@ -1,40 +1,38 @@
-"""Connections, signals, slow clients: the service from its start to its last move."""
+"""The service from its start to its last flush: its parts, its socket, its connections and its signals."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-import msgspec
 import uvloop
 
-from pipeline.errors import StoreDamaged, UsageError
+from pipeline.errors import UsageError
 from pipeline.flowstore import FlowStore
 from pipeline.scalars import printable
 from pipeline.schema import flow_schema
 from pipeline.service import limits
-from pipeline.service.app import MAX_PENDING, App
-from pipeline.service.body import read_lines
+from pipeline.service.app import App
+from pipeline.service.body import Checker
+from pipeline.service.budget import Budget
 from pipeline.service.connection import Connection
-from pipeline.service.hosts import Hosts
-from pipeline.service.limits import REQUEST_SECONDS
-from pipeline.service.log import Log
-from pipeline.service.mover import Mover, find_move
+from pipeline.service.flusher import Flusher
+from pipeline.service.get import Get
+from pipeline.service.hosts import Hosts, is_loopback
 from pipeline.service.options import ServeOptions
-from pipeline.service.pending import Pending, Segment, bytes_by_hour
-from pipeline.store.layout import Locations
+from pipeline.service.pending import Pending, recover
+from pipeline.service.post import MAX_PENDING, Post
+from pipeline.service.writer import LogWriter
 from pipeline.store.lock import served
-from pipeline.wal import segments
-from pipeline.wal.idempotency import Keys
+from pipeline.wal.idempotency import IdempotencyKeys
+from pipeline.wal.inspection import put_aside_problems
 
 _logger = logging.getLogger(__name__)
 
@@ -43,12 +41,12 @@ _BACKLOG = 1024
 
 
 def serve(path: Path, options: ServeOptions, told_to_end: threading.Event | None = None) -> None:
-    """Serves a store until SIGINT or SIGTERM, and then moves what is in its log.
+    """Serves a store until SIGINT or SIGTERM, and then flushes its log.
 
     Args:
         path: The store.
         options: How.
-        told_to_end: Set by a signal that came before the service could take it.
+        told_to_end: Set where a signal came before the service could take it.
 
     Raises:
         UsageError: The address cannot be listened on.
@@ -56,10 +54,10 @@ def serve(path: Path, options: ServeOptions, told_to_end: threading.Event | None
         StoreError: The store cannot be used.
     """
     store = FlowStore(path, create=True)
-    flow_schema(options.zero_bytes)  # imports pandas and pandera: the first move would hold all requests up with that
+    flow_schema(options.zero_bytes)  # imports pandas and pandera, for which the first flush would hold up all requests
     with _listening(options) as listener, served(store.locations):
         _log_escaped()
-        if options.token is None and not _is_loopback(listener):
+        if options.token is None and not is_loopback(listener.getsockname()[0]):
             _logger.warning("anybody who reaches %s can read and write: set --token, or FLOWLOG_TOKEN", _url(listener))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(store, options, listener, told_to_end or threading.Event()))
@@ -67,10 +65,10 @@ def serve(path: Path, options: ServeOptions, told_to_end: threading.Event | None
 
 async def _serve(store: FlowStore, options: ServeOptions, listener: socket.socket, told_to_end: threading.Event) -> None:
     async with opened(store, options, listener) as app:
-        server = make_server(app, f"flowlog serves the store {store.locations.root} on {_url(listener)}")
+        server = Server(app, f"flowlog serves the store {store.locations.root} on {_url(listener)}")
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, server.stop)
-        if told_to_end.is_set():  # only now does nothing that comes get lost
+        if told_to_end.is_set():  # only now is a signal that comes not lost
             server.stop()
         await server.serve(listener)
         _logger.info("flowlog moves what is in the log into flows, and ends")
@@ -78,68 +76,41 @@ async def _serve(store: FlowStore, options: ServeOptions, listener: socket.socke
 
 @asynccontextmanager
 async def opened(store: FlowStore, options: ServeOptions, listener: socket.socket) -> AsyncIterator[App]:
-    """The application on a store, whose service's lock must be held, for a socket. At its end the log is moved.
+    """The application on a store, whose service's lock must be held, for a socket. At its end the log is flushed.
 
     Raises:
         StoreDamaged: The log cannot be read.
-        StoreUnwritable: It cannot be mended.
+        StoreUnwritable: The log cannot be mended.
     """
     pending = Pending(store.locations)
-    for segment in _recovered(store):
+    for segment in recover(store.locations):
         pending.add(segment)
-    log = Log(store.locations, options.zero_bytes, pending)
-    keys = Keys(store.locations)
+    writer = LogWriter(store.locations, options.zero_bytes, pending)
+    keys = IdempotencyKeys(store.locations)
     keys.go_on_from(pending.newest_key)
-    for problem in segments.put_aside_problems(store.locations):
+    for problem in put_aside_problems(store.locations):
         _logger.error("%s", problem)
-    mover = Mover(store, log, pending, keys, options.flush_seconds, options.flush_bytes)
-    moving = asyncio.create_task(mover.run())
-    max_pending = MAX_PENDING * options.flush_bytes
-    address = listener.getsockname()[0]
-    hosts = Hosts(address, options.host, options.allowed_hosts, has_token=options.token is not None)
+    flusher = Flusher(store, writer, pending, keys, options.flush_seconds, options.flush_bytes)
+    flushing = asyncio.create_task(flusher.run())
+    answers = Budget(limits.ANSWERS_BYTES)
+    has_token = options.token is not None
     try:
-        yield App(store, options.zero_bytes, options.token, options.max_body, max_pending, log, pending, keys, mover, hosts)
+        yield App(
+            Post(Checker(options.zero_bytes), writer, pending, keys, flusher, MAX_PENDING * options.flush_bytes),
+            Get(store.locations, pending, answers),
+            Hosts(listener.getsockname()[0], options.host, options.allowed_hosts, has_token=has_token),
+            options.zero_bytes,
+            options.token,
+            options.max_body,
+            Budget(limits.BODIES_BYTES),
+            answers,
+        )
     finally:
-        mover.stop()
-        await moving
-        with suppress(OSError):  # the mover has said so
-            await log.close()
+        flusher.stop()
+        await flushing
+        with suppress(OSError):  # the flusher has said so
+            await writer.close()
         keys.close()
-
-
-def _recovered(store: FlowStore) -> Iterator[Segment]:
-    """What a service that was killed has left: the whole requests of each segment, with their totals and keys."""
-    moves = _known_moves(store.locations)
-    for name in store.locations.segments():
-        segment = Segment(name, time.monotonic(), attempt=moves.get(name))
-        for logged in segments.mend(store.locations, name).requests:
-            try:
-                records = read_lines(logged.data)
-            except msgspec.DecodeError as error:
-                raise StoreDamaged(
-                    str(store.locations.segment(name)), f"it has lines that are not records: {error}"
-                ) from error
-            segment.add(logged.data, len(records), bytes_by_hour(records), logged.mark)
-        if segment.size:
-            _logger.info("found %d acknowledged records in %s", segment.records, name)
-            yield segment
-
-
-def _known_moves(store: Locations) -> dict[str, str]:
-    """The attempt to commit a run that was to move each segment, by the notes; where one of these is damaged, by the ledger."""
-    moves = segments.noted_moves(store)
-    if not moves.is_damaged:
-        return moves.attempts
-    _logger.error("%s is damaged; the ledger tells what was moved, and the file is made anew", store.moves)
-    found = {name: moves.attempts.get(name) or find_move(store, name) for name in store.segments()}
-    attempts = {name: attempt for name, attempt in found.items() if attempt is not None}
-    segments.note_moves(store, attempts)
-    return attempts
-
-
-def make_server(app: App, greeting: str) -> Server:
-    """The server for an application; it logs the greeting when it listens."""
-    return Server(app, greeting)
 
 
 class Server:
@@ -147,12 +118,12 @@ class Server:
 
     Args:
         app: What answers.
-        greeting: What is logged when the service listens: who reads it may connect, and may end the service in good order.
+        greeting: Logged when the service listens, and can be ended in good order.
 
     Attributes:
         app: As above.
         buffer: Where all connections read to, one after the other.
-        connections: Those that there are.
+        connections: The open connections.
     """
 
     def __init__(self, app: App, greeting: str) -> None:
@@ -166,8 +137,8 @@ class Server:
     def add(self, connection: Connection) -> bool:
         """Takes a new connection. Where there are as many as may be, the one whose client can best be given up makes room.
 
-        It is one whose client has the turn, and rather one that has not shown that it may see data, since whoever fills
-        the service with connections need know no token; among those, the one that has waited for the longest.
+        That is one whose client has the turn, preferably one that has not shown that it may see data, since connections that
+        fill the service need no token; among those, the one that has waited for the longest.
         """
         if len(self.connections) >= limits.MAX_CONNECTIONS:
             waiting = [other for other in self.connections if other.may_be_given_up]
@@ -180,25 +151,25 @@ class Server:
         return True
 
     def discard(self, connection: Connection) -> None:
-        """Is told that a connection is no more."""
+        """Forgets a connection that has ended."""
         self.connections.discard(connection)
         if not self.connections:
             self._is_empty.set()
 
     def stop(self) -> None:
-        """Has it end when what is under way is answered."""
+        """Has `serve` end when the requests under way are answered."""
         self._told_to_end.set()
 
     async def serve(self, listener: socket.socket) -> None:
-        """Serves until it is told to end.
+        """Serves until `stop` is called.
 
         Raises:
             UsageError: The address cannot be listened on.
         """
         loop = asyncio.get_running_loop()
         try:
-            listener.listen(_BACKLOG)  # uvloop would say nothing of it when this fails
-        except OSError as error:  # somebody else has bound the same address, and listens since then
+            listener.listen(_BACKLOG)  # where this fails, uvloop would not say so
+        except OSError as error:  # another process has bound the same address, and listens since then
             raise UsageError(f"cannot listen on {_url(listener)}: {error}") from None
         server = await loop.create_server(lambda: Connection(self), sock=listener, backlog=_BACKLOG)
         sweeping = asyncio.create_task(self._sweep())
@@ -219,7 +190,7 @@ class Server:
             await asyncio.sleep(_SWEEP_SECONDS)
             now = loop.time()
             for connection in list(self.connections):
-                connection.give_up_if_slow(now, now - last, REQUEST_SECONDS)
+                connection.give_up_if_slow(now, now - last, limits.REQUEST_SECONDS)
             last = now
 
     async def _end_connections(self) -> None:
@@ -257,10 +228,6 @@ def _listening(options: ServeOptions) -> Iterator[socket.socket]:
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _is_loopback(listener: socket.socket) -> bool:
-    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
 
 
 class _Escaped(logging.Formatter):

@@ -1,11 +1,11 @@
-"""The Idempotency-Keys of a day: what came under one counts once, however often it is sent.
+"""The Idempotency-Keys of a day: what comes under one of them counts once, however often it is sent.
 
-A key goes into the log with its records, in one piece. Here it is kept when the segment is moved and removed; until then
-`pending` has it. On disk and not in memory: a day has more keys than a process should hold.
+A key goes into the log with its records, in one piece. It is kept here when its segment is flushed and removed; until then
+the service has it in memory. The keys stand on disk, since a day has more of them than a process should hold.
 
-The day is one of the service's own clock, which counts the seconds that there was a service, and goes on where the last one
-stopped: no clock that is set can shorten it. Each row has a seal, as a request of the log has; what a damaged database still
-has is found by the seals, wherever it stands.
+The day is one of the service's own clock, which counts the seconds that a service was running, and goes on where the last
+service stopped: a machine's clock that is set cannot shorten it. Each row has a seal, as an entry of the log has; by the
+seals, what a damaged database still has is found wherever it stands.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from pathlib import Path
 from pipeline.errors import StoreDamaged, StoreUnwritable
 from pipeline.store import files
 from pipeline.store.layout import Locations
-from pipeline.wal import segments
+from pipeline.wal.seals import proven, sealed
+from pipeline.wal.segments import put_aside
 
 KEPT_SECONDS = 24 * 3600
 
-#: How long the mover waits for who reads the database from its start to its end, as `verify` does.
+#: How long a flush waits for a process that reads the whole database, as `verify` does.
 _WAIT_SECONDS = 60
-#: The row that has the clock; no Idempotency-Key is empty.
+#: The key of the row that has the clock; an Idempotency-Key is never empty.
 _CLOCK = ""
-#: What SQLite says of a damaged file; a flipped bit can make it one that must not be written, or of another format.
+#: What SQLite says of a damaged file. A flipped bit can also make a file read-only for SQLite, or of another format.
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_ERROR)
 _Row = tuple[int, str, bytes]
 
 
-class Keys:
+class IdempotencyKeys:
     """The keys of segments that are gone, and the service's clock.
 
     Args:
@@ -42,14 +43,14 @@ class Keys:
             goes into another.
 
     Raises:
-        StoreUnwritable: It cannot be opened, or made.
+        StoreUnwritable: The database cannot be opened, or made.
     """
 
     def __init__(self, store: Locations) -> None:
         self._path = store.keys
         try:
-            # Two connections, and a journal under which who reads does not wait for who writes: the event loop reads,
-            # the mover writes from its thread.
+            # The event loop reads and the flusher's thread writes, each by a connection of its own; the journal is one under
+            # which a reader does not wait for a writer.
             self._writing = _opened(store)
             self._reading = sqlite3.connect(self._path)
             clock = self._find(_CLOCK, range(-1, 0))
@@ -69,7 +70,7 @@ class Keys:
         return self._before + int(time.monotonic() - self._started)
 
     def go_on_from(self, at: int) -> None:
-        """Is told a time that there has been: what a service wrote that was killed before it could keep its clock."""
+        """Sets the clock on to a time that the log has: a service that was killed may not have kept its clock."""
         self._before = max(self._before, at)
 
     def find(self, key: str) -> str | None:
@@ -86,7 +87,7 @@ class Keys:
         return found[1] if found and found[0] >= since else None
 
     def _find(self, key: str, days: range) -> tuple[int, str] | None:
-        """The newest row of a key: when it came, and the digest."""
+        """When a key last came, and the digest of its records."""
         for day in reversed(days):
             row = self._reading.execute("SELECT * FROM keys WHERE day = ? AND key = ?", (day, key)).fetchone()
             if row is not None:
@@ -114,7 +115,7 @@ class Keys:
 
 
 def is_damaged(store: Locations) -> bool:
-    """Whether the database of keys is damaged, as far as somebody can tell who may only read it."""
+    """Whether the database of keys is damaged, as far as can be told without writing."""
     try:
         return store.keys.exists() and not _is_sound(store.keys)
     except (OSError, sqlite3.OperationalError):
@@ -127,11 +128,11 @@ def _day(at: int) -> int:
 
 def _row(key: str, at: int, content: str) -> _Row:
     told = f'{{"key":{json.dumps(key)},"at":{at},"content":"{content}"'
-    return -1 if key == _CLOCK else _day(at), key, segments.sealed(told.encode(), b"}\n")
+    return -1 if key == _CLOCK else _day(at), key, sealed(told.encode(), b"}\n")
 
 
 def _read(row: _Row) -> tuple[int, str] | None:
-    """When a row's key came, and its digest; None if the row is not as it was written."""
+    """When the key of a row came, and the digest of its records; None if the row is not as it was written."""
     found = list(_proven_rows(row[2])) if isinstance(row[2], bytes) else []
     if len(found) != 1 or _row(*found[0]) != row:
         return None
@@ -139,7 +140,7 @@ def _read(row: _Row) -> tuple[int, str] | None:
 
 
 def _proven_rows(content: bytes) -> Iterator[tuple[str, int, str]]:
-    for start, told, _ in segments.proven(content):
+    for start, told, _ in proven(content):
         said = json.loads(content[start:told] + b"}")
         yield said["key"], said["at"], said["content"]
 
@@ -170,7 +171,7 @@ def _made(path: Path) -> sqlite3.Connection:
 
 
 def _write_back(connection: sqlite3.Connection) -> None:
-    """Empties the journal: what a damaged page of it hides would be lost without a word, and the segment is removed soon."""
+    """Empties the journal: a damaged page of it would hide keys without a word, and their segment is removed soon."""
     busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
         raise sqlite3.OperationalError("its journal cannot be written back")
@@ -192,9 +193,9 @@ def _is_sound(path: Path) -> bool:
 
 
 def _salvage(store: Locations) -> None:
-    """Puts a damaged database aside, and gives its place to another that has all that can be proved of it."""
+    """Puts a damaged database aside, and puts another in its place, with all that can be proved of the first."""
     content = store.keys.read_bytes()
-    segments.put_aside(store, store.keys, content)
+    put_aside(store, store.keys, content)
     draft = store.keys.with_name(store.keys.name + ".tmp")
     _remove(draft, "", "-wal", "-shm")
     with closing(_made(draft)) as made:

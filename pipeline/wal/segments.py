@@ -1,24 +1,17 @@
-"""The log of the service: what it has acknowledged and not yet moved into `flows/`.
+"""Segments: the files of the log, each a raw file of JSON Lines, so that anybody can read it and the batch job flushes it.
 
-    STORE/wal/<segment>.<accept|reject>.jsonl    flow records, one a line: a raw file that `ingest` reads
-    STORE/wal/moves.jsonl                        which attempt to commit a run is moving which segment
-    STORE/wal/keys.sqlite                        the Idempotency-Keys of requests whose segments are gone (`keys`)
-    STORE/wal/damaged/                           files of the log that the disk has damaged, as they were found
-    STORE/wal/lock                               held by the service for life
-
-A segment is JSON Lines, so that anybody can read it and the job moves it as it reads any file. The last record of each
-request has one key more, the request's mark, and the mark ends with a seal: how many bytes stand before it, and their digest.
+The last record of each entry has one key more, the entry's mark, and the mark ends with a seal (`seals`).
 
     {"src_app":"a","dest_app":"b","vpc_id":"v","bytes_tx":1,"bytes_rx":2,"hour":3}
     {"src_app":"a",…,"hour":3,"request":{"id":"…-17","at":90061,"bytes":187,"xxh3":"…"}}
 
-So each request proves itself, whatever has become of those around it, and counts whole or not at all. Two segments never
-have the same bytes, since the name of a request is unique; so the ledger, which knows a file by its bytes, counts each once.
-The name says whether 0 bytes were accepted when it was written, since that decides what is valid when it is read.
+So each entry proves itself, whatever has become of those around it, and counts whole or not at all. Two segments never
+have the same bytes, since the id of an entry is unique; so the ledger, which knows a file by its bytes, counts each once.
+A segment's name says whether 0 bytes were accepted when it was written, since that decides what is valid when it is read.
 
-What no seal proves is one of two things. A write that a crash cut short ends the file, and is the beginning of a request: it
-was never acknowledged, and is cut off. All else is damage, and may have been acknowledged: the file is kept in `damaged/`,
-the segment goes on with the requests that are whole, and `verify` and the service tell until somebody takes the file away.
+Bytes that no seal proves are one of two things. A write that a crash cut short ends the file, and is the beginning of an
+entry: it was never acknowledged, and is cut off. All else is damage, and may have been acknowledged: the file is kept in
+`damaged/`, the segment goes on with its whole entries, and `verify` and the service tell until a person takes the file away.
 """
 
 from __future__ import annotations
@@ -27,30 +20,25 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
-import xxhash
-
-from pipeline.errors import StoreUnwritable
+from pipeline.identity import digest_of_bytes
 from pipeline.schema import ZeroBytes
 from pipeline.store import files
-from pipeline.store.chain import is_committed
 from pipeline.store.layout import Locations
+from pipeline.wal.seals import proven, sealed
 
 _MARK = b',"request":'
-#: A seal. No name of a record looks like one: there, quotes are escaped.
-_SEAL = re.compile(rb',"bytes":([0-9]{1,12}),"xxh3":"([0-9a-f]{32})"\}{1,2}\n')
 
 _TEXT = rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*+"'
 _UNENDED_TEXT = rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*+\\?'
 _PAIR = _TEXT + rb":(?:" + _TEXT + rb"|[0-9]+)"
 _OPENED = rb"\{(?:" + _PAIR + rb",)*+"
-#: The beginning of a request, and no more than that: whole records, and behind them a part of one and of its mark.
+#: The beginning of an entry, and nothing else: whole records, and behind them a part of a record and of its mark.
 _BEGUN = re.compile(
     rb"(?:" + _OPENED + _PAIR + rb"\}\n)*+"
     rb"(?:" + _OPENED + rb'(?:"request":(?:' + _OPENED + rb")?)?"
@@ -63,10 +51,10 @@ class Mark:
     """What the log says of a request.
 
     Attributes:
-        id: Its name; no other request of any segment has it.
-        at: When it came, in seconds of the service's clock (`keys.Keys.now`).
-        key: Its Idempotency-Key, if it had one.
-        content: With a key, the digest of its records: the same key with other records is another request.
+        id: Its name; no other entry of any segment has the same.
+        at: When the request came, in seconds of the service's clock (`IdempotencyKeys.now`).
+        key: The request's Idempotency-Key, if it had one.
+        content: With a key, the digest of the records: the same key with other records is another request.
     """
 
     id: str
@@ -76,8 +64,8 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
-    """A request that stands in a segment: its bytes there, its mark, and where it starts and ends."""
+class Entry:
+    """A request in a segment: its bytes there, its mark, and where it starts and ends."""
 
     data: bytes
     mark: Mark
@@ -87,55 +75,30 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a segment has.
+    """The content of a segment.
 
     Attributes:
-        requests: Those that are whole.
-        damaged: From which byte to which there is damage, the last one left out.
-        end: The bytes that stay when what a crash cut short is cut off.
+        entries: The whole entries.
+        damaged: The start and the end of each damage, in bytes; the end is the first byte behind it.
+        end: How many bytes stay when what a crash cut short is cut off.
     """
 
-    requests: list[Logged]
+    entries: list[Entry]
     damaged: list[tuple[int, int]]
     end: int
 
     @property
     def whole(self) -> bytes:
-        """The requests as a segment of their own."""
-        return b"".join(request.data for request in self.requests)
-
-
-def digest_of(lines: bytes | memoryview) -> str:
-    """What tells some bytes from others: their XXH3-128, in hexadecimal."""
-    return xxhash.xxh3_128_hexdigest(lines)
-
-
-def sealed(text: bytes, end: bytes) -> bytes:
-    """An open JSON object that proves itself: with its length, its digest, and its end."""
-    told = text + b',"bytes":%d' % len(text)
-    return told + b',"xxh3":"' + digest_of(told).encode() + b'"' + end
-
-
-def proven(content: bytes) -> Iterator[tuple[int, int, int]]:
-    """Where some bytes have what was sealed and is as it was: its start, its seal's start, and its end.
-
-    Whatever else stands there, before, between or behind.
-    """
-    end = 0
-    view = memoryview(content)
-    for seal in _SEAL.finditer(content):
-        start = seal.start() - int(seal[1])
-        if start >= end and digest_of(view[start : seal.end(1)]).encode() == seal[2]:
-            end = seal.end()
-            yield start, seal.start(), end
+        """The whole entries as a segment of their own."""
+        return b"".join(entry.data for entry in self.entries)
 
 
 def seal(lines: bytes, mark: Mark) -> bytes:
-    """A request as it stands in a segment.
+    """An entry's bytes.
 
     Args:
-        lines: Its records, one or more, as JSON objects, one a line.
-        mark: What the log is to say of it.
+        lines: Its records, at least one, as JSON objects, one a line.
+        mark: Its mark.
     """
     said = f'{{"id":"{mark.id}","at":{mark.at}'
     if mark.key is not None:
@@ -144,8 +107,8 @@ def seal(lines: bytes, mark: Mark) -> bytes:
 
 
 def read(content: bytes) -> Content:
-    """What a segment has, by its bytes."""
-    requests: list[Logged] = []
+    """Reads the bytes of a segment."""
+    entries: list[Entry] = []
     damaged: list[tuple[int, int]] = []
     known = 0
     for start, told, end in proven(content):
@@ -153,11 +116,11 @@ def read(content: bytes) -> Content:
             damaged.append((known, start))
         said = json.loads(content[content.rindex(_MARK, start, told) + len(_MARK) : told] + b"}")
         mark = Mark(said["id"], said["at"], said.get("key"), said.get("content"))
-        requests.append(Logged(content[start:end], mark, start, end))
+        entries.append(Entry(content[start:end], mark, start, end))
         known = end
     if _BEGUN.fullmatch(content, known):
-        return Content(requests, damaged, known)
-    return Content(requests, [*damaged, (known, len(content))], len(content))
+        return Content(entries, damaged, known)
+    return Content(entries, [*damaged, (known, len(content))], len(content))
 
 
 def zero_bytes_of(segment: str) -> ZeroBytes:
@@ -165,7 +128,7 @@ def zero_bytes_of(segment: str) -> ZeroBytes:
     return cast("ZeroBytes", segment.split(".")[1])
 
 
-class Writer:
+class SegmentWriter:
     """A segment that is being written.
 
     Args:
@@ -174,10 +137,10 @@ class Writer:
 
     Attributes:
         name: The segment's name.
-        size: The bytes of it that are known to be on disk.
+        size: How many of its bytes are known to be on disk.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: The segment cannot be made.
     """
 
     def __init__(self, store: Locations, zero_bytes: ZeroBytes) -> None:
@@ -191,7 +154,7 @@ class Writer:
             raise
 
     def append(self, data: bytes) -> None:
-        """Appends whole requests, durably.
+        """Appends whole entries, durably.
 
         Raises:
             OSError: It is not known whether they are on disk; `cut` them off before anything else is written.
@@ -212,19 +175,18 @@ class Writer:
         os.fsync(self._descriptor)
 
     def close(self) -> None:
-        """Ends it. All that counts was synced before."""
+        """Closes the file. All that counts was synced before."""
         with suppress(OSError):
             os.close(self._descriptor)
 
 
 def mend(store: Locations, name: str) -> Content:
-    """Makes a segment have nothing but whole requests, durably; one that has none is removed.
+    """Makes a segment have nothing but whole entries, durably; removes a segment without any.
 
-    What a crash cut short is cut off. With damage in it, the file as it is stays in `damaged/`; the segment's place is given
-    to its whole requests.
+    What a crash cut short is cut off. A damaged file is kept as it is in `damaged/`, and its whole entries take its place.
 
     Raises:
-        StoreUnwritable: It cannot be read or changed.
+        StoreUnwritable: The segment cannot be read or changed.
     """
     path = store.segment(name)
     with files.writing(path):
@@ -232,7 +194,7 @@ def mend(store: Locations, name: str) -> Content:
         found = read(content)
         if found.damaged:
             put_aside(store, path, content)
-        if not found.requests:
+        if not found.entries:
             remove(store, name)
         elif found.damaged:
             replace(store, path, found.whole)
@@ -245,15 +207,16 @@ def mend(store: Locations, name: str) -> Content:
 def put_aside(store: Locations, path: Path, content: bytes) -> None:
     """Gives a damaged file of the log a second name in `damaged/`, durably.
 
-    The name has the digest of its content in it: to do so again, behind a crash, does nothing, and no file takes another's place.
+    The name has the digest of the content in it: doing this again after a crash does nothing, and no file takes another's
+    place.
     """
     files.make_folder(store.damaged)
     with suppress(FileExistsError):
-        files.link_exclusively(path, store.damaged / f"{path.name}.{digest_of(content)[:8]}")
+        files.link_exclusively(path, store.damaged / f"{path.name}.{digest_of_bytes(content)[:8]}")
 
 
 def replace(store: Locations, path: Path, content: bytes) -> None:
-    """Gives a file of the log other content, durably, at once and whole."""
+    """Gives a file of the log other content, durably and as a whole."""
     draft = path.with_name(path.name + ".tmp")
     draft.unlink(missing_ok=True)
     files.write(draft, content)
@@ -265,121 +228,3 @@ def remove(store: Locations, name: str) -> None:
     """Removes a segment, durably."""
     store.segment(name).unlink(missing_ok=True)
     files.sync(store.wal)
-
-
-def note_move(store: Locations, segment: str, attempt: str) -> None:
-    """Notes which attempt to commit a run is to move a segment, durably and before it does.
-
-    So a service that starts after a crash knows which attempt to ask whether a segment is in `flows/` already.
-    """
-    present = set(store.segments())
-    kept = {name: noted for name, noted in noted_moves(store).attempts.items() if name in present}
-    note_moves(store, kept | {segment: attempt})
-
-
-def note_moves(store: Locations, attempts: dict[str, str]) -> None:
-    """Makes all notes of moves anew, durably: which attempt to commit a run is to move each segment."""
-    lines = [sealed(f'{{"segment":"{name}","attempt":"{noted}"'.encode(), b"}\n") for name, noted in attempts.items()]
-    with files.writing(store.moves):
-        replace(store, store.moves, b"".join(lines))
-
-
-@dataclass(frozen=True, slots=True)
-class Moves:
-    """The notes of moves.
-
-    Attributes:
-        attempts: The last attempt to commit a run that was to move each segment, as far as it is known that there was one.
-        is_damaged: Whether there may have been other notes.
-    """
-
-    attempts: dict[str, str]
-    is_damaged: bool
-
-
-def noted_moves(store: Locations) -> Moves:
-    """Reads the notes of moves.
-
-    Raises:
-        StoreUnwritable: They cannot be read.
-    """
-    with files.writing(store.moves):
-        try:
-            content = store.moves.read_bytes()
-        except FileNotFoundError:
-            return Moves({}, False)
-    notes = [(json.loads(content[start:told] + b"}"), end - start) for start, told, end in proven(content)]
-    attempts = {note["segment"]: note["attempt"] for note, _ in notes}
-    return Moves(attempts, sum(length for _, length in notes) < len(content))
-
-
-def is_moved(store: Locations, attempt: str | None, hour: int) -> bool:
-    """Whether what an attempt to commit a run adds to an hour is in `flows/`.
-
-    Without a lock: once this is so it stays so, whoever finishes the run. A reader who asks before and after it reads
-    the partition, and gets the same answer, knows which of the two it has read.
-    """
-    if attempt is None or not is_committed(store, attempt):
-        return False
-    return not files.exists(store.staged(attempt, store.partition(hour)))
-
-
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """What somebody who looks at the log from outside finds.
-
-    Attributes:
-        waiting: How many records are whole and not yet in `flows/`.
-        problems: What is wrong, a sentence each.
-    """
-
-    waiting: int
-    problems: list[str]
-
-
-def inspect(store: Locations) -> Inspection:
-    """Looks at the log and changes nothing. A service may be writing it.
-
-    Raises:
-        StoreUnwritable: It cannot be read.
-    """
-    waiting, problems = 0, put_aside_problems(store)
-    moves = noted_moves(store)
-    if moves.is_damaged:
-        problems.append(f"{store.moves}: a note is damaged; the service asks the ledger instead, when it starts")
-    for name in store.segments():
-        path = store.segment(name)
-        try:
-            found = read(path.read_bytes())
-        except FileNotFoundError:  # it was moved meanwhile
-            continue
-        except OSError as error:
-            raise StoreUnwritable(str(path), error.strerror or str(error)) from error
-        problems += [f"{path}: {_damage(*damage)}" for damage in found.damaged]
-        attempt = moves.attempts.get(name)
-        if attempt is None or not is_committed(store, attempt):
-            waiting += sum(request.data.count(b"\n") for request in found.requests)
-    return Inspection(waiting, problems)
-
-
-def put_aside_problems(store: Locations) -> list[str]:
-    """What is wrong with the files that were put aside, a sentence each."""
-    return [f"{path}: {problem}" for path in store.damaged_files() for problem in _problems_of(path)]
-
-
-def _problems_of(path: Path) -> Iterator[str]:
-    if ".jsonl." not in path.name:
-        yield "a damaged database of Idempotency-Keys: what comes again under a key that it has lost counts again"
-        return
-    try:
-        found = read(path.read_bytes())
-    except OSError as error:
-        yield f"cannot be read: {error.strerror}"
-        return
-    if not found.damaged:
-        yield "was put aside as damaged"
-    yield from (_damage(*damage) for damage in found.damaged)
-
-
-def _damage(start: int, end: int) -> str:
-    return f"the bytes {start:,} to {end - 1:,} are damaged, and what was acknowledged there does not count"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import StoreDamaged, SumOverflow, UsageError
+from pipeline.errors import BadQuery, StoreDamaged, SumOverflow, UsageError
 from pipeline.query import query as query_module
 from pipeline.query.query import Query, run_query
 from pipeline.query.sums import literally, rows_with
@@ -249,6 +249,7 @@ class TestComplaints:
             ({"hour": 2**63}, "must be positive and fit into 64 bits"),
             ({"until": 1}, r"until \(1\) must be later than hour \(1\)"),
             ({"until": -5}, r"until \(-5\) must be later"),
+            ({"until": 2**63}, r"until \(\d+\) must fit into 64 bits"),
             ({"by": ("src",)}, "cannot group by src; the columns are hour, src_app, dest_app, vpc_id"),
             ({"by": ("bytes_tx",)}, "cannot group by bytes_tx"),
             ({"by": ("hour", "hour")}, "each once"),
@@ -267,6 +268,12 @@ class TestComplaints:
     def test_all_that_is_wrong_is_said_at_once(self):
         with pytest.raises(UsageError, match=r"the hour 0.*; until .*; cannot group by x.*; cannot sort by y.*; top .*"):
             Query(0, 0, by=("x",), sort="y", top=0)
+
+    def test_a_program_is_told_which_rules_are_broken(self):
+        with pytest.raises(BadQuery) as refused:
+            Query(2**63, 5, src_app="\ud800")
+        rules = [(name, rule) for name, rule, _ in refused.value.broken]
+        assert rules == [("hour", "int64"), ("src_app", "utf8"), ("until", "later")]
 
 
 apps = st.sampled_from(["a", "b", "ab", "Z", "é", "𐀀", "o'brien", "10.0.0.1"])

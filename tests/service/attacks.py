@@ -1,10 +1,11 @@
-"""What strangers send at a service to hurt it; each attack is a function of the port, and takes what it says.
+"""What strangers send at a service to hurt it; each attack is a function of the port.
 
 Sizes are for a full-size run; `scale` makes them smaller.
 """
 
 import socket
 import time
+from contextlib import suppress
 
 
 def connect(port, receive_buffer=None):
@@ -16,21 +17,22 @@ def connect(port, receive_buffer=None):
     return connection
 
 
+def heard(connection):
+    """All that is answered on a connection, until the service ends it, cuts it off or has nothing more to say."""
+    answer = b""
+    with suppress(OSError):
+        while piece := connection.recv(65536):
+            answer += piece
+    return answer
+
+
 def send_and_hear(port, *parts):
     """What is answered to some bytes, or b"" where the connection was cut off."""
     with connect(port) as connection:
-        try:
+        with suppress(OSError):  # where it is cut off, what was said before may still be read
             for part in parts:
                 connection.sendall(part)
-        except OSError:
-            pass  # it was cut off; what was said before may still be read
-        answer = b""
-        try:
-            while piece := connection.recv(65536):
-                answer += piece
-        except OSError:
-            pass
-        return answer
+        return heard(connection)
 
 
 def post_head(length, *more):

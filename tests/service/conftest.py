@@ -89,25 +89,25 @@ class Service:
 
         return asyncio.run_coroutine_threadsafe(called(), self.loop).result(30)
 
-    def start_moving(self):
-        """Has the log moved once, now; does not wait for it."""
-        mover = self.app._mover
-        wait_until(lambda: not mover._due.is_set())  # what a POST has set is no second time
+    def start_flush(self):
+        """Has the log flushed once, now; does not wait for it."""
+        flusher = self.app.post.flusher
+        wait_until(lambda: not flusher._due.is_set())  # what a POST has set is no second time
 
         def make_due():
-            mover._seconds = 0
-            mover._due.set()
+            flusher._seconds = 0
+            flusher._due.set()
 
         self.call(make_due)
 
-    def move(self):
-        """Has the log moved now."""
-        mover = self.app._mover
-        seconds = mover._seconds
-        self.start_moving()
-        wait_until(lambda: not self.app._pending.segments)
-        mover._seconds = seconds
-        assert mover.problem is None
+    def flush(self):
+        """Has the log flushed now."""
+        flusher = self.app.post.flusher
+        seconds = flusher._seconds
+        self.start_flush()
+        wait_until(lambda: not self.app.post.pending.segments)
+        flusher._seconds = seconds
+        assert flusher.problem is None
 
 
 def wait_until(condition, seconds=20):
@@ -119,7 +119,7 @@ def wait_until(condition, seconds=20):
 
 @contextmanager
 def running(folder, bound=None, **options):
-    """The service on `folder`, until the end of the context; then its log is moved, as at any end.
+    """The service on `folder`, until the end of the context; then its log is flushed, as at any end.
 
     It listens on a socket that is bound, or on any port that is free.
     """
@@ -129,7 +129,7 @@ def running(folder, bound=None, **options):
 
     async def main(service, listener):
         async with server.opened(store, options, listener) as app:
-            service.app, service.loop, service.server = app, asyncio.get_running_loop(), server.make_server(app, "ready")
+            service.app, service.loop, service.server = app, asyncio.get_running_loop(), server.Server(app, "ready")
             if bound is None:
                 listener.listen(128)
             service.ready.set()
@@ -162,7 +162,7 @@ def running(folder, bound=None, **options):
 
 @pytest.fixture
 def service(tmp_path):
-    """A service that moves its log only when it is told to."""
+    """A service that flushes its log only when it is told to."""
     with running(tmp_path / "store", flush_seconds=3600) as service:
         yield service
 

@@ -68,7 +68,7 @@ class Client(threading.Thread):
                     self.acknowledged.append((name, hour))
                 else:
                     self.problems.append(f"{name}: {response.status}")
-                if self.acknowledged and random.random() < 0.5:  # one that is in the log, being moved, or moved
+                if self.acknowledged and random.random() < 0.5:  # one that is in the log, being flushed, or flushed
                     self.ask(connection, *random.choice(self.acknowledged[-40:]))
         except (OSError, http.client.HTTPException):
             connection.close()
@@ -83,7 +83,7 @@ class Client(threading.Thread):
         return name, 1 + hash(name) % HOURS, random.random() < 0.3
 
     def ask(self, connection, name, hour):
-        """What was acknowledged before is seen, once, whether it is in the log or moved."""
+        """What was acknowledged before is seen, once, whether it is in the log or flushed."""
         connection.request("GET", f"/flows?hour={hour}&src_app={name}")
         response = connection.getresponse()
         found = json.loads(response.read())

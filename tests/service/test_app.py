@@ -210,7 +210,7 @@ class TestLimits:
         assert [answer.status for answer in answers] == [200] * 5 + [400] * 2
         assert answers[-1].text == "The sum of the bytes of hour 1 must fit into 64 bits"
         assert service.post([record(2, bytes_tx=2**53 - 1)]).status == 200
-        service.move()
+        service.flush()
         assert service.post(large).status == 400
         assert service.post([record(3)]).status == 200
         assert service.get(hour=1, src_app="a7") == [
@@ -248,11 +248,11 @@ class TestGet:
         answer = shared.ask("GET", "/flows?hour=9223372036854775807")
         assert (answer.status, answer.headers["content-type"], answer.body) == (200, "application/json", b"[]")
 
-    @pytest.mark.parametrize("moved", [False, True])
-    def test_filters_and_ranges(self, service, moved):
+    @pytest.mark.parametrize("flushed", [False, True])
+    def test_filters_and_ranges(self, service, flushed):
         service.post([*EXAMPLE, record(4, src_app="é")])
-        if moved:
-            service.move()
+        if flushed:
+            service.flush()
         assert [total["hour"] for total in service.get(hour=1, until=5)] == [1, 1, 2, 2, 4]
         assert [total["hour"] for total in service.get(hour=2, until=4)] == [2, 2]
         assert [total["src_app"] for total in service.get(hour=1, src_app="foo")] == ["foo"]
@@ -270,7 +270,7 @@ class TestGet:
         assert [(total["hour"], total["src_app"]) for total in answer.json] == [
             (hour, name) for hour in (1, 2) for name in sorted(names)
         ]
-        service.move()
+        service.flush()
         assert service.ask("GET", "/flows?hour=1&until=3").body == answer.body
 
     def test_head_is_get_without_a_body(self, shared):
@@ -319,7 +319,7 @@ class TestOtherPathsAndMethods:
             "flowlog_move_failing": "0",
             "flowlog_pending_records": "5",
         }
-        service.move()
+        service.flush()
         numbers = dict(line.rsplit(" ", 1) for line in service.ask("GET", "/metrics").text.splitlines())
         assert numbers["flowlog_moved_records_total"] == "5"
         assert numbers["flowlog_pending_bytes"] == numbers["flowlog_pending_records"] == "0"

@@ -17,7 +17,9 @@ from pipeline.options import ReadOptions
 from pipeline.scalars import INT64_MAX, LAST_HOUR
 from pipeline.schema import COLUMNS, FLOW_SCHEMA, MAX_NAME_LENGTH, MAX_RECORD_BYTES, flow_schema
 from pipeline.service import body
-from pipeline.service.body import Checker, TooManyRecords, Unfit, to_lines
+from pipeline.service.body import MAX_RECORDS, Checker, to_lines
+from pipeline.service.explain import explain
+from pipeline.service.problem import Problem
 from tests.service.conftest import EXAMPLE, record
 
 CHECKERS = {zero_bytes: Checker(zero_bytes) for zero_bytes in ("accept", "reject")}
@@ -29,9 +31,9 @@ def read(posted, zero_bytes="reject"):
 
 
 def problems(posted, zero_bytes="reject"):
-    with pytest.raises(Unfit) as unfit:
+    with pytest.raises(Problem) as refused:
         read(posted, zero_bytes)
-    return [(problem.record, problem.text) for problem in unfit.value.problems]
+    return [(detail.record, detail.text) for detail in refused.value.details]
 
 
 def raw(**changes):
@@ -168,8 +170,9 @@ class TestBeyondTheContract:
         monkeypatch.setattr(body, "MAX_RECORDS", 2)
         assert len(read([record()] * 2)) == 2
         for posted in ([record()] * 3, [5] * 3, [record(), 5, 5]):
-            with pytest.raises(TooManyRecords):
+            with pytest.raises(Problem) as refused:
                 read(posted)
+            assert refused.value.status == 413
 
 
 class TestLines:
@@ -199,7 +202,7 @@ def flows(texts, integers, odd):
 def accepted_by_the_service(posted, zero_bytes):
     try:
         return to_lines(read(posted, zero_bytes))
-    except Unfit:
+    except Problem:
         return None
 
 
@@ -241,12 +244,12 @@ def test_the_decoder_and_the_pandera_schema_accept_the_same_records(flows, zero_
     found = set()
     try:
         read(flows, zero_bytes)
-    except Unfit as unfit:
-        found = {problem.record for problem in unfit.problems}
+    except Problem as refused:
+        found = {detail.record for detail in refused.details}
     assert found == bad
 
 
 @given(st.lists(flows(TEXTS, INTEGERS, ODD), min_size=1, max_size=3), st.sampled_from(["accept", "reject"]))
 def test_the_decoder_refuses_what_the_explanation_finds_and_nothing_else(flows, zero_bytes):
     posted = json.dumps(flows).encode()
-    assert (accepted_by_the_service(posted, zero_bytes) is None) == bool(CHECKERS[zero_bytes].problems(posted))
+    assert (accepted_by_the_service(posted, zero_bytes) is None) == bool(explain(posted, zero_bytes, MAX_RECORDS)[0])

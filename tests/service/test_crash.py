@@ -21,7 +21,7 @@ def test_fifty_kills_under_load_lose_nothing_and_count_nothing_twice(tmp_path):
     assert result["kills"] == 50
     assert result["acknowledged"] > 200
     assert result["asked"] > 50
-    assert result["runs"] > 20  # it was moved in between
+    assert result["runs"] > 20  # it was flushed in between
 
 
 def test_nor_do_they_while_the_batch_job_writes_the_same_hours(tmp_path):

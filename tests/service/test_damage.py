@@ -8,23 +8,23 @@ import threading
 import pytest
 
 from pipeline.flowstore import FlowStore
-from pipeline.service import mover
+from pipeline.service import flusher
 from pipeline.store import files, transaction
 from tests.service.conftest import record, running, wait_until
-from tests.service.test_mover import flowlog
+from tests.service.test_flusher import flowlog
 
 
-def left_by_a_crash(folder, monkeypatch, requests, moved=False):
+def left_by_a_crash(folder, monkeypatch, requests, flushed=False):
     """A store whose service was killed when it had acknowledged some requests, each of an app of its own and with a key."""
     with running(folder / "first", flush_seconds=3600) as service:
         for app in requests:
             assert service.post([record(src_app=app), record(2, src_app=app)], Idempotency_Key=app).status == 200
-        if moved:  # but not removed
+        if flushed:  # but not removed
             with monkeypatch.context() as patch:
-                patch.setattr(mover.segments, "remove", fail)
-                patch.setattr(mover, "RETRY_SECONDS", 3600)
-                service.start_moving()
-                wait_until(lambda: service.app._mover.problem is not None)
+                patch.setattr(flusher.segments, "remove", fail)
+                patch.setattr(flusher, "RETRY_SECONDS", 3600)
+                service.start_flush()
+                wait_until(lambda: service.app.post.flusher.problem is not None)
         shutil.copytree(folder / "first", folder / "killed")
     return FlowStore(folder / "killed").locations
 
@@ -111,14 +111,14 @@ class TestAtRest:
     @pytest.mark.parametrize("notes", ["whole", "damaged"])
     def test_what_was_in_flows_already_does_not_count_again(self, tmp_path, monkeypatch, notes):
         """The segment that is left has other bytes than the ledger; its path tells that it was counted."""
-        store = left_by_a_crash(tmp_path, monkeypatch, APPS, moved=True)
+        store = left_by_a_crash(tmp_path, monkeypatch, APPS, flushed=True)
         flip(the_segment(store), 10)
         if notes == "damaged":
             flip(store.moves, 10)
         with running(store.root, flush_seconds=3600) as service:
             assert apps(service) == APPS
             assert service.get(hour=1)[0] == record(src_app="a")
-            wait_until(lambda: not service.app._pending.segments)
+            wait_until(lambda: not service.app.post.pending.segments)
             assert service.get(hour=1)[0] == record(src_app="a")
             for app in APPS[1:]:
                 assert service.post([record(src_app=app), record(2, src_app=app)], Idempotency_Key=app).status == 200
@@ -152,7 +152,7 @@ class TestWhileTheServiceRuns:
         assert b'"bytes_tx":6' in path.read_bytes()
         assert service.get(hour=1) == [record(bytes_tx=2)]
         assert [str(path) in problem for problem in service.store.verify().problems] == [True]
-        service.move()
+        service.flush()
         assert service.get(hour=1) == [record(bytes_tx=2)]
         assert [entry.levelno for entry in caplog.records if f"damaged or lost {path}" in entry.message] == [logging.ERROR]
         assert service.store.verify().problems == []
@@ -160,15 +160,15 @@ class TestWhileTheServiceRuns:
     def test_so_is_a_file_that_is_gone(self, service):
         service.post([record()])
         the_segment(service.store.locations).unlink()
-        service.move()
+        service.flush()
         assert service.get(hour=1) == [record()]
         assert service.store.verify().problems == []
 
     def test_and_one_that_changes_between_that_and_the_job(self, service, monkeypatch):
-        monkeypatch.setattr(mover, "RETRY_SECONDS", 0.1)
+        monkeypatch.setattr(flusher, "RETRY_SECONDS", 0.1)
         service.post([record(bytes_tx=2)])
         path = the_segment(service.store.locations)
-        make_anew = mover._make_anew_if_damaged
+        make_anew = flusher._make_anew_if_damaged
         changed = []
 
         def change_behind(*arguments):
@@ -177,14 +177,14 @@ class TestWhileTheServiceRuns:
                 path.write_bytes(path.read_bytes().replace(b'"bytes_tx":2', b'"bytes_tx":6'))
                 changed.append(path)
 
-        monkeypatch.setattr(mover, "_make_anew_if_damaged", change_behind)
-        service.start_moving()
+        monkeypatch.setattr(flusher, "_make_anew_if_damaged", change_behind)
+        service.start_flush()
         wait_until(lambda: service.store.locations.hours() == [1])
         assert changed
         assert service.get(hour=1) == [record(bytes_tx=2)]
         assert service.store.verify().problems == []
 
-    def test_a_get_while_the_log_is_moved_has_what_was_acknowledged(self, service, monkeypatch):
+    def test_a_get_while_the_log_is_flushed_has_what_was_acknowledged(self, service, monkeypatch):
         publish = transaction.publish
         reached, go = threading.Event(), threading.Event()
 
@@ -197,11 +197,11 @@ class TestWhileTheServiceRuns:
         service.post([record(bytes_tx=2)])
         path = the_segment(service.store.locations)
         path.write_bytes(path.read_bytes().replace(b'"bytes_tx":2', b'"bytes_tx":6'))
-        service.start_moving()
+        service.start_flush()
         assert reached.wait(20)
         assert service.get(hour=1) == [record(bytes_tx=2)]
         go.set()
-        wait_until(lambda: not service.app._pending.segments)
+        wait_until(lambda: not service.app.post.pending.segments)
         assert service.get(hour=1) == [record(bytes_tx=2)]
 
 
@@ -211,7 +211,7 @@ def test_json_of_verify_has_what_waits(service):
     assert (done.returncode, json.loads(done.stdout)["waiting"]) == (0, 3)
     done = flowlog("verify", "--store", service.store.locations.root)
     assert "3 acknowledged records wait in the service's log" in done.stderr
-    service.move()
+    service.flush()
     assert service.store.verify().waiting == 0
 
 

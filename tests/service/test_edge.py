@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from tests.service.attacks import heard
 from tests.service.conftest import JSON, record, running
 
 SECRET = "classified"
@@ -34,18 +35,12 @@ def nothing_is_logged(caplog):
 
 
 def hear(port, raw, ends=True):
-    """All that is answered to some bytes, until the service ends the connection, or has nothing more to say."""
+    """All that is answered to some bytes; `ends` has the client end its side."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(raw)
         if ends:
             connection.shutdown(socket.SHUT_WR)
-        answer = b""
-        try:
-            while piece := connection.recv(65536):
-                answer += piece
-        except OSError:
-            pass
-        return answer
+        return heard(connection)
 
 
 def statuses(answer):

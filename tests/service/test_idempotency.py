@@ -9,17 +9,17 @@ import pytest
 
 from pipeline.wal.idempotency import KEPT_SECONDS
 from tests.service.conftest import record, running
-from tests.service.test_log import disk  # noqa: F401 - a fixture
+from tests.service.test_writer import disk  # noqa: F401 - a fixture
 
 
 class TestRetries:
-    @pytest.mark.parametrize("moved", [False, True])
-    def test_the_same_request_counts_once_however_often_it_comes(self, service, moved):
+    @pytest.mark.parametrize("flushed", [False, True])
+    def test_the_same_request_counts_once_however_often_it_comes(self, service, flushed):
         for _ in range(3):
             answer = service.post([record()], Idempotency_Key="k")
             assert (answer.status, answer.body) == (200, b"")
-            if moved:
-                service.move()
+            if flushed:
+                service.flush()
         assert service.get(hour=1) == [record()]
         assert service.post([record()], Idempotency_Key="other").status == 200
         assert service.get(hour=1) == [record(bytes_tx=2, bytes_rx=4)]
@@ -31,11 +31,11 @@ class TestRetries:
                 assert service.get(hour=1) == [record()]
         assert service.store.verify().flows == 1
 
-    @pytest.mark.parametrize("moved", [False, True])
-    def test_422_for_the_same_key_with_other_records(self, service, moved):
+    @pytest.mark.parametrize("flushed", [False, True])
+    def test_422_for_the_same_key_with_other_records(self, service, flushed):
         service.post([record()], Idempotency_Key="k")
-        if moved:
-            service.move()
+        if flushed:
+            service.flush()
         answer = service.post([record(src_app="other")], Idempotency_Key="k")
         assert (answer.status, answer.text) == (
             422,
@@ -79,35 +79,35 @@ class TestRetries:
         assert service.post([record()], Idempotency_Key="k").status == 200
         assert service.get(hour=1) == [record()]
 
-    @pytest.mark.parametrize("moved", [False, True])
-    def test_it_is_forgotten_after_a_day(self, service, moved):
-        keys = service.app._keys
+    @pytest.mark.parametrize("flushed", [False, True])
+    def test_it_is_forgotten_after_a_day(self, service, flushed):
+        keys = service.app.post.keys
         service.post([record()], Idempotency_Key="k")
-        if moved:
-            service.move()
+        if flushed:
+            service.flush()
         keys._before += KEPT_SECONDS - 5
         service.post([record()], Idempotency_Key="k")
         assert service.get(hour=1) == [record()]
         keys._before += 10
         service.post([record()], Idempotency_Key="k")
         assert service.get(hour=1) == [record(bytes_tx=2, bytes_rx=4)]
-        service.move()
+        service.flush()
         keys._before += 2 * KEPT_SECONDS
         service.post([record()])
-        service.move()
+        service.flush()
         with closing(sqlite3.connect(service.store.locations.keys)) as database:
             assert database.execute("SELECT count(*) FROM keys WHERE day >= 0").fetchone() == (0,)
 
     @pytest.mark.parametrize("jump", [-2 * KEPT_SECONDS, 2 * KEPT_SECONDS])
-    @pytest.mark.parametrize("moved", [False, True])
-    def test_a_clock_that_jumps_forgets_nothing(self, tmp_path, monkeypatch, jump, moved):
+    @pytest.mark.parametrize("flushed", [False, True])
+    def test_a_clock_that_jumps_forgets_nothing(self, tmp_path, monkeypatch, jump, flushed):
         now = time.time()
         with running(tmp_path / "store", flush_seconds=3600) as service:
             service.post([record()], Idempotency_Key="before")
             monkeypatch.setattr(time, "time", lambda: now + jump)
             service.post([record()], Idempotency_Key="meanwhile")
-            if moved:
-                service.move()
+            if flushed:
+                service.flush()
             monkeypatch.undo()
             for key in ("before", "meanwhile"):
                 assert service.post([record()], Idempotency_Key=key).status == 200

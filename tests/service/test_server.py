@@ -1,4 +1,4 @@
-"""From the start to the last move: the command, signals, who may listen and to whom, slow clients, what is logged."""
+"""From the start to the last flush: the command, signals, who may listen and to whom, slow clients, what is logged."""
 
 import json
 import logging
@@ -16,6 +16,7 @@ import pytest
 from pipeline.errors import StoreServed, UsageError
 from pipeline.flowstore import FlowStore
 from pipeline.service import limits, server
+from pipeline.service.hosts import is_loopback
 from pipeline.service.server import ServeOptions
 from pipeline.store.lock import served
 from tests.service.conftest import EXAMPLE, JSON, Service, record, running, wait_until
@@ -173,7 +174,7 @@ class TestListening:
     def test_so_is_an_address_that_is_none(self, host):
         with pytest.raises(UsageError) if host else pytest.raises((UsageError, StopIteration)):  # noqa: SIM117
             with server._listening(ServeOptions(host=host, port=0)) as listener:
-                assert not server._is_loopback(listener)
+                assert not is_loopback(listener.getsockname()[0])
                 raise StopIteration
 
     @pytest.mark.parametrize("token", ["", " ", "a\nb", "é"])
@@ -187,7 +188,7 @@ class TestListening:
     )
     def test_loopback_is_told_from_the_rest(self, host, loopback):
         with server._listening(ServeOptions(host=host, port=0)) as listener:
-            assert server._is_loopback(listener) is loopback
+            assert is_loopback(listener.getsockname()[0]) is loopback
 
     def test_an_open_door_is_warned_of(self, start):
         _, service, said = start("--host", "0.0.0.0")
@@ -206,7 +207,7 @@ class TestListening:
 class TestSlowClients:
     @pytest.fixture
     def impatient(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(server, "REQUEST_SECONDS", 0.3)
+        monkeypatch.setattr(limits, "REQUEST_SECONDS", 0.3)
         monkeypatch.setattr(server, "_SWEEP_SECONDS", 0.05)
         with running(tmp_path / "store", flush_seconds=3600) as service:
             yield service

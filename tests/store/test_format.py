@@ -66,7 +66,7 @@ def test_the_page_has_the_keys_of_a_runs_record(store):
 def test_the_page_has_the_files_of_the_log_and_what_a_request_says(tmp_path):
     with running(tmp_path / "store", flush_seconds=3600) as service:
         service.post([record(1)])
-        service.move()
+        service.flush()
         service.post([record(), record()], Idempotency_Key="k")
         store = service.store.locations
         listed = {name for (cell,) in first_columns("wal/", 1) for name in re.split("`, `", cell)}

@@ -7,45 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.identity import digest_of_bytes
 from pipeline.store import files
-from pipeline.store.layout import Locations
 from pipeline.wal import segments
-from pipeline.wal.segments import Mark, Writer, mend, seal
-from tests.records import write_record
-
-LINE = b'{"src_app":"a","dest_app":"b","vpc_id":"v","bytes_tx":1,"bytes_rx":2,"hour":%d}\n'
-
-
-@pytest.fixture
-def store(tmp_path):
-    store = Locations(tmp_path / "store")
-    store.wal.mkdir(parents=True)
-    return store
+from pipeline.wal.inspection import put_aside_problems
+from pipeline.wal.segments import Mark, SegmentWriter, mend, seal
+from tests.wal.conftest import LINE, request, write
 
 
-def request(number, key=None):
-    lines = b"".join(LINE % (hour + 1) for hour in range(number))
-    return seal(lines, Mark(f"s-{number}", 1000 + number, key, None if key is None else segments.digest_of(lines)))
-
-
-def write(store, *requests):
-    writer = Writer(store, "reject")
-    writer.append(b"".join(requests))
-    writer.close()
-    return writer.name
-
-
-class TestRequests:
+class TestEntries:
     def test_come_back_as_they_were(self):
         first, second = request(1), request(3, 'odd "key" \\')
         content = segments.read(first + second)
-        found = content.requests
-        assert [logged.data for logged in found] == [first, second]
-        assert [logged.mark.id for logged in found] == ["s-1", "s-3"]
-        assert [logged.mark.at for logged in found] == [1001, 1003]
-        assert [logged.mark.key for logged in found] == [None, 'odd "key" \\']
-        assert found[1].mark.content == segments.digest_of(LINE % 1 + LINE % 2 + LINE % 3)
-        assert [(logged.start, logged.end) for logged in found] == [(0, len(first)), (len(first), len(first + second))]
+        found = content.entries
+        assert [entry.data for entry in found] == [first, second]
+        assert [entry.mark.id for entry in found] == ["s-1", "s-3"]
+        assert [entry.mark.at for entry in found] == [1001, 1003]
+        assert [entry.mark.key for entry in found] == [None, 'odd "key" \\']
+        assert found[1].mark.content == digest_of_bytes(LINE % 1 + LINE % 2 + LINE % 3)
+        assert [(entry.start, entry.end) for entry in found] == [(0, len(first)), (len(first), len(first + second))]
         assert (content.damaged, content.end, content.whole) == ([], len(first + second), first + second)
 
     def test_are_json_lines_with_the_mark_beside_the_last_records_fields(self):
@@ -56,33 +36,33 @@ class TestRequests:
     def test_a_name_cannot_look_like_a_seal(self):
         within = seal(LINE % 1, Mark("s", 1)).decode()
         lines = json.dumps({"src_app": within}).encode() + b"\n"
-        (logged,) = segments.read(seal(lines, Mark("s", 1))).requests
-        assert json.loads(logged.data)["src_app"] == within
+        (entry,) = segments.read(seal(lines, Mark("s", 1))).entries
+        assert json.loads(entry.data)["src_app"] == within
 
 
 class TestDamage:
     """Three requests, of which the middle one has more than one record and a key."""
 
-    REQUESTS = (request(1), request(3, 'a "key"'), request(2))
-    CONTENT = b"".join(REQUESTS)
+    ENTRIES = (request(1), request(3, 'a "key"'), request(2))
+    CONTENT = b"".join(ENTRIES)
 
     @pytest.mark.parametrize("change", [1, 2, 4, 8, 16, 32, 64, 128, 255])
     def test_each_flipped_byte_damages_the_request_that_has_it_and_no_other(self, change):
         start = 0
-        for hit in self.REQUESTS:
-            rest = [whole for whole in self.REQUESTS if whole is not hit]
+        for hit in self.ENTRIES:
+            rest = [whole for whole in self.ENTRIES if whole is not hit]
             for offset in range(start, start + len(hit)):
                 content = bytearray(self.CONTENT)
                 content[offset] ^= change
                 found = segments.read(bytes(content))
-                assert [logged.data for logged in found.requests] == rest
+                assert [entry.data for entry in found.entries] == rest
                 assert found.damaged == [(start, start + len(hit))]
             start += len(hit)
 
     def test_a_file_that_ends_at_whatever_byte_is_torn_and_not_damaged(self):
         for end in range(len(self.CONTENT) + 1):
             found = segments.read(self.CONTENT[:end])
-            whole = [self.CONTENT[: len(b"".join(self.REQUESTS[:number]))] for number in range(4)]
+            whole = [self.CONTENT[: len(b"".join(self.ENTRIES[:number]))] for number in range(4)]
             assert found.damaged == []
             assert found.whole == max((start for start in whole if len(start) <= end), key=len)
             assert found.end == len(found.whole)
@@ -114,19 +94,19 @@ class TestDamage:
 class TestMending:
     def test_cuts_off_what_is_not_whole(self, store):
         name = write(store, request(1), request(2), request(3)[:-5])
-        assert [logged.mark.id for logged in mend(store, name).requests] == ["s-1", "s-2"]
+        assert [entry.mark.id for entry in mend(store, name).entries] == ["s-1", "s-2"]
         assert store.segment(name).read_bytes() == request(1) + request(2)
         assert store.damaged_files() == []
 
     @pytest.mark.parametrize("content", [b"", request(2)[:-1]])
     def test_removes_a_segment_without_a_request(self, store, content):
         name = write(store, content)
-        assert mend(store, name).requests == []
+        assert mend(store, name).entries == []
         assert store.segments() == store.damaged_files() == []
 
     def test_leaves_a_whole_segment_as_it_is(self, store):
         name = write(store, request(1), request(2))
-        assert len(mend(store, name).requests) == 2
+        assert len(mend(store, name).entries) == 2
         assert store.segment(name).read_bytes() == request(1) + request(2)
 
     @pytest.mark.parametrize("whole", [True, False])
@@ -139,7 +119,7 @@ class TestMending:
         (kept,) = store.damaged_files()
         assert kept.read_bytes() == content
         assert kept.name.startswith(f"{name}.")
-        assert segments.put_aside_problems(store) == [
+        assert put_aside_problems(store) == [
             f"{kept}: the bytes 0 to {len(damaged) - 1} are damaged, and what was acknowledged there does not count"
         ]
 
@@ -169,33 +149,9 @@ class TestMending:
         assert len(store.damaged_files()) == 2
 
 
-class TestInspection:
-    def test_counts_what_waits_and_names_what_is_damaged(self, store):
-        name = write(store, request(1), b"\0", request(3))
-        found = segments.inspect(store)
-        assert found.waiting == 4
-        byte = len(request(1))
-        told = f"the bytes {byte} to {byte} are damaged, and what was acknowledged there does not count"
-        assert found.problems == [f"{store.segment(name)}: {told}"]
-        assert store.segment(name).read_bytes() == request(1) + b"\0" + request(3)
-
-    def test_what_is_in_flows_already_does_not_wait(self, store):
-        name = write(store, request(1))
-        attempt = "00000001-0123456789abcdef"
-        segments.note_move(store, name, attempt)
-        assert segments.inspect(store).waiting == 1
-        store.runs.mkdir()
-        write_record(store.record_of("00000001"), {"attempt": attempt, "run_id": "00000001"})
-        assert segments.inspect(store).waiting == 0
-
-    def test_a_write_that_is_under_way_is_no_problem(self, store):
-        write(store, request(1), request(2)[:50])
-        assert segments.inspect(store) == segments.Inspection(1, [])
-
-
 class TestWriter:
     def test_what_a_failed_append_left_is_cut_off(self, store, monkeypatch):
-        writer = Writer(store, "reject")
+        writer = SegmentWriter(store, "reject")
         writer.append(request(1))
         sync = os.fsync
 
@@ -214,7 +170,7 @@ class TestWriter:
         assert store.segment(writer.name).read_bytes() == request(1) + request(3)
 
     def test_segments_sort_by_time_and_say_what_zero_bytes_meant(self, store):
-        names = [Writer(store, mode).name for mode in ("reject", "accept", "reject")]
+        names = [SegmentWriter(store, mode).name for mode in ("reject", "accept", "reject")]
         assert store.segments() == sorted(names) == names
         assert [segments.zero_bytes_of(name) for name in names] == ["reject", "accept", "reject"]
 
@@ -230,47 +186,3 @@ class TestWriter:
         ):
             (store.wal / name).touch()
         assert store.segments() == []
-
-
-class TestNotesOfMoves:
-    def test_are_kept_for_the_segments_that_are_there(self, store):
-        first, second = write(store, request(1)), write(store, request(2))
-        assert segments.noted_moves(store) == segments.Moves({}, False)
-        segments.note_move(store, first, "run-1")
-        segments.note_move(store, second, "run-2")
-        assert segments.noted_moves(store) == segments.Moves({first: "run-1", second: "run-2"}, False)
-        segments.remove(store, first)
-        segments.note_move(store, second, "run-3")
-        assert segments.noted_moves(store) == segments.Moves({second: "run-3"}, False)
-
-    def test_each_flipped_byte_is_seen_and_leaves_the_other_notes(self, store):
-        names = [write(store, request(1)), write(store, request(2))]
-        for name in names:
-            segments.note_move(store, name, "run-1")
-        content = store.moves.read_bytes()
-        for offset in range(len(content)):
-            store.moves.write_bytes(content[:offset] + bytes([content[offset] ^ 1]) + content[offset + 1 :])
-            hit = names[offset // (len(content) // 2)]
-            assert segments.noted_moves(store) == segments.Moves({name: "run-1" for name in names if name != hit}, True)
-        assert len(segments.inspect(store).problems) == 1
-
-
-class TestIsMoved:
-    def test_follows_the_run_from_its_record_to_its_renames(self, store):
-        attempt = "00000001-0123456789abcdef"
-        staged = store.staged(attempt, store.partition(7))
-        staged.parent.mkdir(parents=True)
-        staged.touch()
-        assert not segments.is_moved(store, None, 7)
-        assert not segments.is_moved(store, attempt, 7)
-        store.runs.mkdir()
-        write_record(store.record_of("00000001"), {"attempt": attempt, "run_id": "00000001"})
-        assert not segments.is_moved(store, attempt, 7)
-        store.partition(7).parent.mkdir(parents=True)
-        staged.rename(store.partition(7))
-        assert segments.is_moved(store, attempt, 7)
-
-    def test_is_not_misled_by_another_run_that_took_the_number_of_one_that_was_killed(self, store):
-        store.runs.mkdir()
-        write_record(store.record_of("00000001"), {"attempt": "00000001-aaaaaaaaaaaaaaaa", "run_id": "00000001"})
-        assert not segments.is_moved(store, "00000001-bbbbbbbbbbbbbbbb", 7)

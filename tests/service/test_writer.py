@@ -31,7 +31,7 @@ class Disk:
         self.gate = threading.Event()
         self.gate.set()
         self.waiting = threading.Event()
-        append, cut, init = segments.Writer.append, segments.Writer.cut, segments.Writer.__init__
+        append, cut, init = segments.SegmentWriter.append, segments.SegmentWriter.cut, segments.SegmentWriter.__init__
 
         def appending(writer, data):
             self.waiting.set()
@@ -54,9 +54,9 @@ class Disk:
                 raise self.error
             init(writer, *arguments)
 
-        monkeypatch.setattr(segments.Writer, "append", appending)
-        monkeypatch.setattr(segments.Writer, "cut", cutting)
-        monkeypatch.setattr(segments.Writer, "__init__", making)
+        monkeypatch.setattr(segments.SegmentWriter, "append", appending)
+        monkeypatch.setattr(segments.SegmentWriter, "cut", cutting)
+        monkeypatch.setattr(segments.SegmentWriter, "__init__", making)
 
 
 @pytest.fixture
@@ -89,11 +89,11 @@ class TestDurability:
             first = pool.submit(service.post, [record()])
             assert disk.waiting.wait(10)
             others = [pool.submit(service.post, [record()]) for _ in range(19)]
-            wait_until(lambda: len(service.app._log._queue) == 19)
+            wait_until(lambda: len(service.app.post.writer._queue) == 19)
             assert service.get(hour=1) == []  # what is not acknowledged yet is not seen
             disk.gate.set()
             assert {future.result().status for future in [first, *others]} == {200}
-        assert service.app._log.syncs == 2
+        assert service.app.post.writer.syncs == 2
         assert service.get(hour=1) == [record(bytes_tx=20, bytes_rx=40)]
 
 
@@ -105,7 +105,7 @@ class TestABrokenDisk:
             for _ in range(before):
                 assert service.post([record()]).status == 200
             if broken == "make":
-                service.call(service.app._log.seal)
+                service.call(service.app.post.writer.end_segment)
             disk.broken, disk.error = (broken,), NO_SPACE
             answer = service.post([record(src_app="lost")] * 3)
             assert answer.status == 503
@@ -116,22 +116,22 @@ class TestABrokenDisk:
             expected = [record(bytes_tx=before, bytes_rx=2 * before)] * bool(before) + [record(src_app="kept")]
             assert service.get(hour=1) == expected
             assert len(logged(service)) == before + 1
-            service.move()
+            service.flush()
             assert service.get(hour=1) == expected
         assert service.store.verify().problems == []
         assert [total["src_app"] for total in service.store.table(1).to_pylist()] == [total["src_app"] for total in expected]
 
-    def test_nothing_is_written_or_moved_while_what_failed_cannot_be_cut_off(self, service, disk):
+    def test_nothing_is_written_or_flushed_while_what_failed_cannot_be_cut_off(self, service, disk):
         service.post([record()])
         disk.broken, disk.error = ("sync", "cut"), OSError(5, "Input/output error")
         assert service.post([record(src_app="lost")]).status == 503
         assert service.post([record(src_app="lost")]).status == 503
-        wait_until(lambda: service.app._mover.problem == "the log cannot be mended: Input/output error")
+        wait_until(lambda: service.app.post.flusher.problem == "the log cannot be mended: Input/output error")
         assert service.ask("GET", "/healthz").status == 503
         assert service.store.locations.run_ids() == []
         assert service.get(hour=1) == [record()]
         disk.error = None
-        service.move()
+        service.flush()
         assert service.ask("GET", "/healthz").status == 200
         assert service.get(hour=1) == [record()]
         assert segment_paths(service) == []
@@ -146,7 +146,7 @@ class TestABrokenDisk:
 
     def test_a_bug_is_500_and_the_service_goes_on(self, service, monkeypatch, caplog):
         with monkeypatch.context() as patch:
-            patch.setattr(segments.Writer, "append", lambda writer, data: 1 / 0)
+            patch.setattr(segments.SegmentWriter, "append", lambda writer, data: 1 / 0)
             assert service.post([record()]).status == 500
         assert "ZeroDivisionError" in caplog.text
         assert service.post([record()]).status == 200
@@ -163,7 +163,7 @@ class TestRestart:
         fresh = tmp_path / "fresh"
         (fresh / "wal").mkdir(parents=True)
         (fresh / "wal" / path.name).write_bytes(content + content[:100])
-        monkeypatch.setattr("pipeline.service.mover.Mover._move_all", lambda self: _nothing())
+        monkeypatch.setattr("pipeline.service.flusher.Flusher._flush_all", lambda self: _nothing())
         with running(fresh, flush_seconds=3600) as service:
             assert [total["hour"] for total in service.get(hour=1, until=10)] == [1, 1, 2, 2, 7]
             assert segment_paths(service)[0].read_bytes() == content
@@ -175,7 +175,7 @@ class TestRestart:
         assert service.store.verify().flows == 6
         assert segment_paths(service) == []
 
-    def test_a_log_that_was_written_with_zeros_is_moved_by_a_service_that_refuses_them(self, tmp_path, monkeypatch):
+    def test_a_log_that_was_written_with_zeros_is_flushed_by_a_service_that_refuses_them(self, tmp_path, monkeypatch):
         with running(tmp_path / "store", flush_seconds=3600, zero_bytes="accept") as service:
             assert service.post([record(bytes_tx=0)]).status == 200
             (path,) = segment_paths(service)

@@ -1,4 +1,4 @@
-"""A GET has each acknowledged record once: while it is in the log, while it is moved, and behind that."""
+"""A GET has each acknowledged record once: while it is in the log, while it is flushed, and behind that."""
 
 import json
 import shutil
@@ -8,15 +8,16 @@ import pytest
 
 from pipeline.errors import StoreUnpublished
 from pipeline.jobs.ingest import IngestOptions, ingest
-from pipeline.service import limits, mover, totals
-from pipeline.service.totals import parse_question
+from pipeline.query.query import Query
+from pipeline.service import flusher, get, limits
+from pipeline.service.get import parse_query
 from pipeline.store import transaction
 from tests.service.conftest import record, running, wait_until
 
 
 class TestReadYourWrites:
-    def test_through_hundreds_of_moves(self, tmp_path):
-        """A client that posts and asks, another that only asks, and a service that moves as often as it can."""
+    def test_through_hundreds_of_flushes(self, tmp_path):
+        """A client that posts and asks, another that only asks, and a service that flushes as often as it can."""
         seen = []
         with running(tmp_path / "store", flush_seconds=0.01) as service:
             stop = threading.Event()
@@ -35,23 +36,23 @@ class TestReadYourWrites:
             finally:
                 stop.set()
                 watcher.join()
-            assert service.app._mover.moves > 20
+            assert service.app.post.flusher.flushes > 20
         assert seen == sorted(seen)  # never more than there is, never less than there was
         assert all(value % 2 == 0 for value in seen)  # a request is seen whole
         assert service.store.table(7).to_pylist() == [record(7, bytes_tx=600, bytes_rx=1200, flows=600)]
 
-    def test_a_filter_means_the_same_for_what_is_moved_and_what_is_not(self, service):
+    def test_a_filter_means_the_same_for_what_is_flushed_and_what_is_not(self, service):
         """A star in a question's filter is the star of a name: the command line's patterns are not the service's."""
         records = [record(1) | {"src_app": name} for name in ("a*", "ab", "a")]
-        for moved in (1, 2):
+        for flushed in (1, 2):
             service.post(records)
-            expected = [records[0] | {"bytes_tx": moved, "bytes_rx": 2 * moved}]
+            expected = [records[0] | {"bytes_tx": flushed, "bytes_rx": 2 * flushed}]
             assert service.get(hour=1, src_app="a*") == expected
-            service.move()
+            service.flush()
             assert service.get(hour=1, src_app="a*") == expected
         assert service.get(hour=2**40, src_app="*") == []
 
-    def test_what_was_posted_while_the_log_is_moved(self, service, monkeypatch):
+    def test_what_was_posted_while_the_log_is_flushed(self, service, monkeypatch):
         publish = transaction.publish
         reached, go = threading.Event(), threading.Event()
 
@@ -62,7 +63,7 @@ class TestReadYourWrites:
 
         monkeypatch.setattr(transaction, "publish", slowly)
         service.post([record()])
-        service.start_moving()
+        service.start_flush()
         assert reached.wait(20)  # committed, and nothing is in flows
         assert not service.store.locations.hours()
         assert service.get(hour=1) == [record()]
@@ -73,10 +74,10 @@ class TestReadYourWrites:
         assert service.get(hour=1) == [record(bytes_tx=2, bytes_rx=4)]
 
 
-class TestAMoveThatIsCutOff:
+class TestAFlushThatIsCutOff:
     @pytest.fixture
     def half(self, tmp_path, monkeypatch):
-        """A service whose move has published one hour of two, and then failed."""
+        """A service whose flush has published one hour of two, and then failed."""
         publish = transaction.publish
 
         def broken(store, run_id):
@@ -86,15 +87,15 @@ class TestAMoveThatIsCutOff:
                 store.staged(run_id, hour).rename(hour)
             raise StoreUnpublished(run_id, str(store.partition(2)), "Input/output error")
 
-        monkeypatch.setattr(mover, "RETRY_SECONDS", 3600)  # or it mends itself
+        monkeypatch.setattr(flusher, "RETRY_SECONDS", 3600)  # or it mends itself
         with running(tmp_path / "store", flush_seconds=3600) as service:
             monkeypatch.setattr(transaction, "publish", broken)
             service.post([record(1), record(2)])
-            moving = service.app._mover
-            service.start_moving()
-            wait_until(lambda: moving.problem is not None)
-            moving._seconds = 3600
-            assert "is committed, but cannot be published" in moving.problem
+            half_flusher = service.app.post.flusher
+            service.start_flush()
+            wait_until(lambda: half_flusher.problem is not None)
+            half_flusher._seconds = 3600
+            assert "is committed, but cannot be published" in half_flusher.problem
             monkeypatch.setattr(transaction, "publish", publish)
             yield service
 
@@ -107,7 +108,7 @@ class TestAMoveThatIsCutOff:
         summary = ingest([str(tmp_path / "more.csv")], half.store.locations, IngestOptions())
         assert len(summary.recovered) == 1
         assert half.get(hour=1, until=3) == [record(1), record(2, bytes_tx=11, bytes_rx=12)]
-        half.move()
+        half.flush()
         assert half.get(hour=1, until=3) == [record(1), record(2, bytes_tx=11, bytes_rx=12)]
         assert half.store.verify().problems == []
 
@@ -124,7 +125,7 @@ class TestAMoveThatIsCutOff:
 
 def test_a_damaged_partition_is_503(service):
     service.post([record(1)])
-    service.move()
+    service.flush()
     service.store.locations.partition(1).write_bytes(b"torn")
     answer = service.ask("GET", "/flows?hour=1")
     assert answer.status == 503
@@ -138,14 +139,14 @@ class TestLongNames:
 
     NAMES = tuple(f"{number:03d}" + "é" * 1_000 for number in range(200))
 
-    @pytest.mark.parametrize("moved", [False, True])
-    def test_come_in_short_pieces(self, service, monkeypatch, moved):
+    @pytest.mark.parametrize("flushed", [False, True])
+    def test_come_in_short_pieces(self, service, monkeypatch, flushed):
         monkeypatch.setattr(limits, "PIECE_BYTES", 10_000)
         service.post([record(1, src_app=name) for name in self.NAMES])
-        if moved:
-            service.move()
-        added = service.call(totals.additions, service.app._pending, 1)
-        pieces = list(totals.totals_of(service.store, parse_question(b"hour=1"), 1, added))
+        if flushed:
+            service.flush()
+        added = service.call(get.additions, service.app.post.pending, 1)
+        pieces = list(get.totals_of(service.store.locations, Query(1), added))
         assert max(map(len, pieces)) < 25_000
         assert json.loads(b"[" + b",".join(pieces) + b"]") == [record(1, src_app=name) for name in self.NAMES]
 
@@ -154,7 +155,7 @@ class TestLongNames:
         take_now = answers.take_now
         monkeypatch.setattr(answers, "take_now", lambda size, *rest: taken.append(size) or take_now(size, *rest))
         service.post([record(hour, src_app=name[:length]) for hour, length in ((1, None), (2, 20)) for name in self.NAMES])
-        service.move()
+        service.flush()
         assert len(service.get(hour=2)) == 200
         assert taken == []
         assert len(service.get(hour=1)) == 200
@@ -162,6 +163,6 @@ class TestLongNames:
         assert answers.used == 0
 
 
-def test_a_question_is_read_as_it_stands():
-    question = parse_question(b"hour=007&until=9&src_app=a%26b+c&vpc_id=")
-    assert (question.hour, question.until, question.filters) == (7, 9, {"src_app": "a&b c", "vpc_id": ""})
+def test_a_query_string_is_a_query_whose_filters_mean_what_they_say():
+    query = parse_query(b"hour=007&until=9&src_app=a%26b+c*&vpc_id=")
+    assert query == Query(7, 9, src_app=r"a&b c\*", vpc_id="")

@@ -1,4 +1,4 @@
-"""The log is moved in time, by the batch job, beside other runs; what cannot be moved stays and is said."""
+"""The log is flushed in time, by the batch job, beside other runs; what cannot be flushed stays and is said."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import xxhash
 
 from pipeline.flowstore import FlowStore
 from pipeline.jobs.ingest import IngestOptions, ingest
-from pipeline.service import app, log, mover
+from pipeline.service import flusher, post, writer
 from pipeline.store.lock import locked
 from tests.service.conftest import EXAMPLE, record, running, wait_until
 
@@ -54,25 +54,25 @@ class TestWhen:
 
 class TestHours:
     def test_too_many_hours_in_a_request_are_refused(self, service, monkeypatch):
-        """Each is a file that the move makes anew, while it holds the store."""
+        """Each is a file that a flush makes anew, while it holds the store."""
         answer = service.post([record(hour) for hour in range(1, 1002)])
         assert (answer.status, answer.text) == (413, "The request data must have at most 1000 different hours")
-        monkeypatch.setattr(app, "MAX_HOURS", 5)
+        monkeypatch.setattr(post, "MAX_HOURS", 5)
         assert service.post([record(hour) for hour in range(1, 6)] * 2).status == 200
         assert service.post([record(hour) for hour in range(1, 7)]).status == 413
         assert len(service.get(hour=1, until=2000)) == 5
 
     def test_many_requests_with_many_hours_are_several_segments(self, service, monkeypatch):
-        monkeypatch.setattr(log, "MAX_SEGMENT_HOURS", 10)
-        monkeypatch.setattr(mover.Mover, "poke", lambda self: None)
+        monkeypatch.setattr(writer, "MAX_SEGMENT_HOURS", 10)
+        monkeypatch.setattr(flusher.Flusher, "poke", lambda self: None)
         with ThreadPoolExecutor(8) as pool:
             bodies = [[record(10 * number + hour) for hour in range(1, 7)] for number in range(8)]
             assert {answer.status for answer in pool.map(service.post, bodies)} == {200}
         assert service.post([record(1)] * 5).status == 200
-        assert len(service.app._pending.segments) >= 8
-        assert max(len(segment.bytes_by_hour) for segment in service.app._pending.segments) <= 10
+        assert len(service.app.post.pending.segments) >= 8
+        assert max(len(segment.bytes_by_hour) for segment in service.app.post.pending.segments) <= 10
         assert len(service.get(hour=1, until=100)) == 48
-        service.move()
+        service.flush()
         assert service.store.verify().flows == 53
         assert service.store.verify().problems == []
 
@@ -81,7 +81,7 @@ class TestOneTruth:
     def test_a_segment_is_a_source_of_a_run(self, service):
         service.post(EXAMPLE)
         (name,) = service.store.locations.segments()
-        service.move()
+        service.flush()
         (run,) = service.store.runs()
         (source,) = run.sources
         assert source.path == str(service.store.locations.segment(name))
@@ -91,7 +91,7 @@ class TestOneTruth:
     def test_equal_requests_are_not_taken_for_the_same(self, service):
         for _ in range(2):
             service.post(EXAMPLE)
-            service.move()
+            service.flush()
         assert service.store.verify().flows == 10
 
     def test_ingest_and_query_work_meanwhile(self, tmp_path):
@@ -144,7 +144,7 @@ class TestOneTruth:
         (tmp_path / "raw.csv").write_text(HEADER + "f,b,v,1,1,1\n")
         ingest([str(tmp_path / "raw.csv")], service.store.locations)
         service.post(EXAMPLE)
-        service.move()
+        service.flush()
         before = service.get(hour=1, until=3)
         (source,) = service.store.runs()[-1].sources
         moved_store = service.store.locations.root.with_name("renamed")
@@ -165,7 +165,7 @@ class TestOneTruth:
 
     def test_verify_is_sound_while_something_is_pending(self, service):
         service.post(EXAMPLE)
-        service.move()
+        service.flush()
         service.post(EXAMPLE)
         found = service.store.verify()
         assert (found.problems, found.flows) == ([], 5)
@@ -173,13 +173,13 @@ class TestOneTruth:
 
 class TestWhatCannotBeMoved:
     def test_waits_while_another_run_holds_the_store(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(mover, "LOCK_SECONDS", 0.1)
-        monkeypatch.setattr(mover, "RETRY_SECONDS", 0.1)
+        monkeypatch.setattr(flusher, "LOCK_SECONDS", 0.1)
+        monkeypatch.setattr(flusher, "RETRY_SECONDS", 0.1)
         with running(tmp_path / "store", flush_seconds=0.05) as service:
             with locked(service.store.locations):
                 service.post(EXAMPLE)
                 wait_until(lambda: service.ask("GET", "/healthz").status == 503)
-                assert "is in use by process" in service.app._mover.problem
+                assert "is in use by process" in service.app.post.flusher.problem
                 assert "process" not in service.ask("GET", "/healthz").text
                 assert service.post(EXAMPLE).status == 200
                 assert service.get(hour=1, src_app="foo")[0]["bytes_tx"] == 600
@@ -189,8 +189,8 @@ class TestWhatCannotBeMoved:
         assert service.store.verify().flows == 10
 
     def test_and_posts_are_refused_when_the_log_is_full(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(mover, "LOCK_SECONDS", 0.1)
-        monkeypatch.setattr(mover, "RETRY_SECONDS", 0.1)
+        monkeypatch.setattr(flusher, "LOCK_SECONDS", 0.1)
+        monkeypatch.setattr(flusher, "RETRY_SECONDS", 0.1)
         with running(tmp_path / "store", flush_bytes=1000) as service:
             accepted = 0
             with locked(service.store.locations):
@@ -208,16 +208,16 @@ class TestWhatCannotBeMoved:
 
             def post(_):
                 status = service.post([record()] * 20).status
-                sizes.append(service.app._pending.size)
+                sizes.append(service.app.post.pending.size)
                 return status
 
             assert list(pool.map(post, range(150))) == [200] * 150
             assert max(sizes) <= 4 * 2000 + 2200  # and the one that came when there was room
-            assert service.app._pending.size <= 4 * 2000 + 2200
+            assert service.app.post.pending.size <= 4 * 2000 + 2200
         assert service.store.verify().flows == 3000
 
     def test_the_end_does_not_wait_for_ever(self, tmp_path, monkeypatch, caplog):
-        monkeypatch.setattr(mover, "LOCK_SECONDS", 0.1)
+        monkeypatch.setattr(flusher, "LOCK_SECONDS", 0.1)
         store = FlowStore(tmp_path / "store", create=True)
         with locked(store.locations), running(tmp_path / "store", flush_seconds=3600) as service:
             service.post(EXAMPLE)
@@ -229,34 +229,34 @@ class TestWhatCannotBeMoved:
         assert store.verify().flows == 5
 
     def test_a_sum_that_does_not_fit_is_said_and_keeps_nobody_else_from_going_on(self, service, tmp_path, monkeypatch):
-        monkeypatch.setattr(mover, "RETRY_SECONDS", 0.1)
+        monkeypatch.setattr(flusher, "RETRY_SECONDS", 0.1)
         service.post([record(1, bytes_tx=2**53 - 1)])
         rows = "".join(f"a,b,v,{2**53 - 1},1,1\n" for _ in range(1023))
         (tmp_path / "large.csv").write_text(HEADER + rows + "a,b,v,1024,1,1\n")
-        ingest([str(tmp_path / "large.csv")], service.store.locations)  # between the acknowledgement and the move
-        service.start_moving()
-        wait_until(lambda: service.app._mover.problem is not None)
-        assert "does not fit into 64 bits" in service.app._mover.problem
+        ingest([str(tmp_path / "large.csv")], service.store.locations)  # between the acknowledgement and the flush
+        service.start_flush()
+        wait_until(lambda: service.app.post.flusher.problem is not None)
+        assert "does not fit into 64 bits" in service.app.post.flusher.problem
         assert service.get(hour=1) == [record(1, bytes_tx=2**63, bytes_rx=1026)]
         service.post([record(2)])
         wait_until(lambda: service.store.locations.hours() == [1, 2])
         assert service.get(hour=2) == [record(2)]
-        wait_until(lambda: len(service.store.locations.segments()) == 1)  # the one that cannot be moved
+        wait_until(lambda: len(service.store.locations.segments()) == 1)  # the one that cannot be flushed
 
     def test_a_record_that_the_schema_refuses_is_said_and_not_lost(self, service, monkeypatch):
         """It cannot be; were it so all the same, nothing would be dropped."""
-        monkeypatch.setattr(mover, "RETRY_SECONDS", 0.1)
+        monkeypatch.setattr(flusher, "RETRY_SECONDS", 0.1)
         service.post([record(1)])
         (name,) = service.store.locations.segments()
         path = service.store.locations.segment(name)
-        (segment,) = service.app._pending.segments
-        segment.requests[0] = segment.requests[0].replace(b'"bytes_tx":1', b'"bytes_tx":0')
-        segment._digest = xxhash.xxh3_128(segment.requests[0])
-        service.start_moving()
-        wait_until(lambda: service.app._mover.problem is not None)
-        assert "bytes_tx must be positive" in service.app._mover.problem
+        (segment,) = service.app.post.pending.segments
+        segment.entries[0] = segment.entries[0].replace(b'"bytes_tx":1', b'"bytes_tx":0')
+        segment._digest = xxhash.xxh3_128(segment.entries[0])
+        service.start_flush()
+        wait_until(lambda: service.app.post.flusher.problem is not None)
+        assert "bytes_tx must be positive" in service.app.post.flusher.problem
         assert service.store.locations.segments() == [name]
-        assert path.read_bytes() == segment.requests[0]
+        assert path.read_bytes() == segment.entries[0]
 
 
 @pytest.mark.parametrize("content", [b'{"src_app":"a"}\n', b'{"a":1,"request":{"id":"x","at":1,"bytes":100,"xxh3":"'])

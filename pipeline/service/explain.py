@@ -1,7 +1,7 @@
 """What is wrong with a body that the decoder refuses, record by record, in the words of the contract.
 
-A body is looked at as it stands: no value is made of what is in it but of the six fields, one record at a time, so that
-a hostile body of nested or empty objects costs no more memory than its bytes, and `limits.MAX_TOKENS` bounds the time.
+A body is looked at as it stands: values are made of the six fields alone, one record at a time, so that a hostile body of
+nested or empty objects costs no more memory than its bytes, and `limits.MAX_TOKENS` bounds the time.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pyarrow as pa
 from pipeline.scalars import is_utf8
 from pipeline.schema import FIELDS, MAX_NAME_LENGTH, Field, ZeroBytes, minimum_of, rule_of_maximum, rule_of_minimum
 from pipeline.service import limits
+from pipeline.service.problem import Detail, problem
 from pipeline.syntax.jsonobjects import integer_of
 
 #: The contract's order: in it the first problem of a record is looked for, and an answer's fields stand.
@@ -27,41 +28,22 @@ FIELDS_IN_ORDER = tuple(sorted(FIELDS, key=lambda field: NAMES.index(field.name)
 
 _STRING = rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*+)*+"'
 _SCALAR = re.compile(_STRING + rb"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?|true|false|null")
-_KEY = re.compile(rb"[ \t\n\r]*+(" + _STRING + rb")[ \t\n\r]*+:[ \t\n\r]*+")
-#: What counts where a value ends that has others in it. A quote alone begins a string without end.
+_JSON_KEY = re.compile(rb"[ \t\n\r]*+(" + _STRING + rb")[ \t\n\r]*+:[ \t\n\r]*+")
+#: What tells where an array or an object ends. A quote alone begins a string without an end.
 _TOKEN = re.compile(_STRING + rb'|[\[\]{}"]')
 _GAP = re.compile(rb"[ \t\n\r]*+")
 _NOTHING = re.compile(rb"\s*+(?:null\s*+)?")
 _INTEGER = re.compile(rb"-?[0-9]+")
-#: The longest that a name can be written, each character as two escapes; and a key.
+#: How long a name can be as it is written, with each character as two escapes; and how long a key.
 _LONGEST_NAME = 12 * MAX_NAME_LENGTH + 2
 _LONGEST_KEY = 6 * max(map(len, NAMES)) + 2
 _UTF8_PIECE = 1 << 20
 
 _OPENING, _CLOSING = (b"[", b"{"), (b"]", b"}")
-#: How deep the decoder goes, and nothing that is deeper need be looked at.
+#: The decoder goes so deep; nothing deeper need be looked at.
 _MAX_DEPTH = 1_000
 
 _skim = msgspec.json.Decoder(msgspec.Raw).decode
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with a body.
-
-    Attributes:
-        text: A sentence.
-        record: The index of the record, from 0; None where it is the body as a whole.
-        field: The field, if it is one.
-    """
-
-    text: str
-    record: int | None = None
-    field: str | None = None
-
-
-class TooManyRecords(Exception):
-    """A body that has more records than it may."""
 
 
 class _NoJson(Exception):
@@ -77,54 +59,46 @@ class _TooMuch(Exception):
 
 @dataclass(slots=True)
 class _Record:
-    """A record's fields as they stand, and those that stand there twice."""
+    """A record's fields as they are written, and the fields that it has twice."""
 
     values: dict[str, bytes] = field(default_factory=dict)
     repeated: set[str] = field(default_factory=set)
 
 
-def find_problems(body: bytes | bytearray, zero_bytes: ZeroBytes, max_records: int) -> tuple[list[Problem], int]:
-    """What is wrong with a body, from its start to its end or to where it is no JSON any more.
+def explain(body: bytes | bytearray, zero_bytes: ZeroBytes, max_records: int) -> tuple[list[Detail], int]:
+    """What is wrong with a body, from its start to its end or to where it is not JSON any more.
 
     Returns:
-        The first of its problems, up to `limits.MAX_PROBLEMS`, and how many more there are.
+        The first details, up to `limits.MAX_DETAILS`, and how many more there are; none where nothing is wrong.
 
     Raises:
-        TooManyRecords: It is too long an array.
+        Problem: The array has too many records.
     """
-    told: list[Problem] = []
-    more = 0
-    for problem in _problems(body, zero_bytes, max_records):
-        if len(told) < limits.MAX_PROBLEMS:
-            told.append(Problem(*problem))
-        else:
-            more += 1
-    return told, more
+    found = _details(body, zero_bytes, max_records)
+    return list(islice(found, limits.MAX_DETAILS)), sum(1 for _ in found)
 
 
-def _problems(
-    body: bytes | bytearray, zero_bytes: ZeroBytes, max_records: int
-) -> Iterator[tuple[str, int | None, str | None]]:
+def _details(body: bytes | bytearray, zero_bytes: ZeroBytes, max_records: int) -> Iterator[Detail]:
     if not _is_utf8(body):
-        yield "The request data must be valid UTF-8", None, None
+        yield Detail("The request data must be valid UTF-8")
         return
     try:
         for index, record in enumerate(_Walk(body).records()):
             if index == max_records:
-                raise TooManyRecords
+                raise problem(413, f"The request data must have at most {max_records} records")
             if record is None:
-                yield "The record must be a JSON object", index, None
+                yield Detail("The record must be a JSON object", index)
                 continue
             for wanted in FIELDS_IN_ORDER:
                 if broken := _rule_broken(record, wanted, zero_bytes):
-                    yield f"The {wanted.name} value {broken}", index, wanted.name
+                    yield Detail(f"The {wanted.name} value {broken}", index, wanted.name)
     except _NoJson as error:
-        unfit = f"The request data is not valid JSON: {error.why} ({_place(body, error.position)})"
-        yield "Missing request data" if _NOTHING.fullmatch(body) else unfit, None, None
+        told = f"The request data is not valid JSON: {error.why} ({_place(body, error.position)})"
+        yield Detail("Missing request data" if _NOTHING.fullmatch(body) else told)
     except RecursionError:
-        yield "The request data is nested too deeply", None, None
+        yield Detail("The request data is nested too deeply")
     except _TooMuch:
-        yield "The request data has more keys and brackets than are looked at for what is wrong", None, None
+        yield Detail("The request data has more keys and brackets than are looked at for what is wrong")
 
 
 class _Walk:
@@ -136,7 +110,7 @@ class _Walk:
         self._left = limits.MAX_TOKENS
 
     def records(self) -> Iterator[_Record | None]:
-        """The records of the array; None for each that is no object."""
+        """The records of the array; None for each that is not an object."""
         if not self._is_next(b"["):
             raise _NoJson("it must be an array", self._at)
         ended = self._is_next(b"]")
@@ -157,7 +131,7 @@ class _Walk:
         record = _Record()
         ended = self._is_next(b"}")
         while not ended:
-            key = _KEY.match(self._body, self._at)
+            key = _JSON_KEY.match(self._body, self._at)
             if key is None:
                 raise _NoJson("a key in quotes and a colon must follow", self._at)
             self._at = start = key.end()
@@ -225,7 +199,7 @@ class _Walk:
 
 
 def _name_of(key: bytes) -> str | None:
-    """The field that a key in quotes names, if it is one."""
+    """The field that a key in quotes names; None where there is no such field."""
     if len(key) > _LONGEST_KEY:
         return None
     name = json.loads(key) if b"\\" in key else key[1:-1].decode()

@@ -1,0 +1,31 @@
+"""What `verify` sees of the log: how much waits, and what is damaged."""
+
+from pipeline.wal import flushes
+from pipeline.wal.inspection import Inspection, inspect
+from tests.records import write_record
+from tests.wal.conftest import request, write
+
+
+def test_counts_what_waits_and_names_what_is_damaged(store):
+    name = write(store, request(1), b"\0", request(3))
+    found = inspect(store)
+    assert found.waiting == 4
+    byte = len(request(1))
+    told = f"the bytes {byte} to {byte} are damaged, and what was acknowledged there does not count"
+    assert found.problems == [f"{store.segment(name)}: {told}"]
+    assert store.segment(name).read_bytes() == request(1) + b"\0" + request(3)
+
+
+def test_what_is_in_flows_already_does_not_wait(store):
+    name = write(store, request(1))
+    attempt = "00000001-0123456789abcdef"
+    flushes.note(store, name, attempt)
+    assert inspect(store).waiting == 1
+    store.runs.mkdir()
+    write_record(store.record_of("00000001"), {"attempt": attempt, "run_id": "00000001"})
+    assert inspect(store).waiting == 0
+
+
+def test_a_write_that_is_under_way_is_no_problem(store):
+    write(store, request(1), request(2)[:50])
+    assert inspect(store) == Inspection(1, [])
