@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from pipeline.kernel.library import KernelMemory
 from pipeline.kernel.totals import Added, SortedTotals, Totals, TotalsByHour
-from pipeline.schema import COUNT, FLOW_SCHEMA, SUMS, TOTALS_SCHEMA, coded
+from pipeline.schema import COUNT, FLOW_SCHEMA, SUMS, TOTALS_SCHEMA, dictionary_encoded
 
 
 def sums_of(totals: pa.Table) -> dict[str, int]:
@@ -32,7 +32,7 @@ def _exact_sum(values: npt.NDArray[np.int64]) -> int:
     return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
 
 
-#: Totals as the kernel gives them: with their text coded.
+#: Totals as the kernel gives them: with their text dictionary-encoded.
 _SPILL_SCHEMA = FLOW_SCHEMA.append(TOTALS_SCHEMA.field(COUNT))
 
 
@@ -54,7 +54,7 @@ class HourlyTotals(KernelMemory):
     _spills: list[_Spill] = field(default_factory=list)
 
     def add(self, flows: pa.Table) -> Added:
-        """Takes in valid flow records (`schema.FLOW_SCHEMA`), or totals of which the text is coded.
+        """Takes in valid flow records (`schema.FLOW_SCHEMA`), or totals of which the text is dictionary-encoded.
 
         Raises:
             SumOverflow: A sum does not fit into int64.
@@ -83,7 +83,7 @@ class HourlyTotals(KernelMemory):
         return sorted(set(self._held.hours()).union(*self._spills))
 
     def by_hour(self) -> Iterator[tuple[int, Callable[[], pa.Table]]]:
-        """Each hour, and a call that gives its totals in the store's order (`schema.TOTALS_SCHEMA`, but with text coded).
+        """Each hour, and a call that gives its totals in the store's order (`schema.TOTALS_SCHEMA`, with dictionary-encoded text).
 
         Several threads may make the calls.
 
@@ -110,16 +110,16 @@ class HourlyTotals(KernelMemory):
 
 
 def merge_sorted(totals: Iterable[pa.Table]) -> pa.Table:
-    """Merges totals of one hour, of which the text is coded or not. The result is in the store's order, with text coded.
+    """Merges totals of one hour, whose text is dictionary-encoded or not. The result is in the store's order, its text encoded.
 
     Raises:
         SumOverflow: A sum does not fit into int64.
     """
     merged = Totals()
     for table in totals:
-        merged.add(coded(table))
+        merged.add(dictionary_encoded(table))
     by_hour = SortedTotals(merged)
-    return by_hour.table(by_hour.hours[0]) if by_hour.hours else coded(TOTALS_SCHEMA.empty_table())
+    return by_hour.table(by_hour.hours[0]) if by_hour.hours else dictionary_encoded(TOTALS_SCHEMA.empty_table())
 
 
 class _Spill:
@@ -147,5 +147,5 @@ class _Spill:
 
 
 def _with_few_texts(column: pa.DictionaryArray) -> pa.DictionaryArray:
-    """A column of coded text without the many texts that none of its few rows has."""
+    """A column of dictionary-encoded text without the many texts that none of its few rows has."""
     return column.dictionary_decode().dictionary_encode() if len(column.dictionary) > len(column) else column

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.schema import CODED_TEXT
+from pipeline.schema import DICTIONARY_TEXT
 from pipeline.syntax.batch import MISSING, Batch, Fault, Mask
 
 NOT_ADDRESS = "must be an IP address"
@@ -21,8 +21,8 @@ def column_of(batch: Batch, name: str, type_: pa.DataType) -> pa.Array:
 
 
 def texts_of(batch: Batch, name: str) -> pa.DictionaryArray:
-    """A column of coded text."""
-    return column_of(batch, name, CODED_TEXT)
+    """A column of dictionary-encoded text."""
+    return column_of(batch, name, DICTIONARY_TEXT)
 
 
 def integers_of(batch: Batch, name: str, missing: int) -> Integers:

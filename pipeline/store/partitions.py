@@ -18,7 +18,7 @@ import pyarrow as pa
 from pyarrow._parquet import ParquetReader
 
 from pipeline.errors import StoreDamaged
-from pipeline.schema import COUNT, PARTITION_ORDER, PARTITION_SCHEMA, REJECT_SCHEMA, SUMS, TOTALS_SCHEMA, coded
+from pipeline.schema import COUNT, PARTITION_ORDER, PARTITION_SCHEMA, REJECT_SCHEMA, SUMS, TOTALS_SCHEMA, dictionary_encoded
 from pipeline.store import files
 from pipeline.store.layout import Locations
 
@@ -39,7 +39,7 @@ _WRITE_OPTIONS: dict[str, Any] = {
 
 #: Only encodings that every Parquet reader of the last six years knows: Spark 3.2 and older warehouses fail on the DELTA
 #: encodings. Sums are nearly all different, and a dictionary of them would be made for nothing; counts of flows are few and
-#: small. Without Arrow's own schema in the file, which would have readers get the text coded.
+#: small. Without Arrow's own schema in the file, which would have readers get the text dictionary-encoded.
 _PARTITION_OPTIONS: dict[str, Any] = {
     "use_dictionary": [*PARTITION_ORDER, COUNT],
     "store_schema": False,
@@ -73,14 +73,14 @@ def write_partition(path: Path, totals: pa.Table, sums: Mapping[str, int]) -> No
 
     Args:
         path: A new file; its folder must be there.
-        totals: `schema.TOTALS_SCHEMA` or `schema.PARTITION_SCHEMA`, in the store's order; its text may be coded, if each
+        totals: `schema.TOTALS_SCHEMA` or `schema.PARTITION_SCHEMA`, in the store's order; its text may be encoded, if each
             column's texts are in the order in which they come.
         sums: Of its `bytes_tx`, `bytes_rx` and `flows`, as `aggregation.sums_of` gives them.
     """
     import pyarrow.parquet as pq
 
     summary = {key: str(sums[name]).encode() for name, key in _SUMMARY_KEYS.items()}
-    table = coded(totals.select(PARTITION_SCHEMA.names))
+    table = dictionary_encoded(totals.select(PARTITION_SCHEMA.names))
     content = pa.BufferOutputStream()  # the writer writes in small pieces, which costs more on a file than in memory
     options = _WRITE_OPTIONS | _PARTITION_OPTIONS
     with pq.ParquetWriter(content, table.schema, sorting_columns=_sorting_columns(), **options) as writer:

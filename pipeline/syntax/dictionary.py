@@ -1,4 +1,4 @@
-"""Columns of coded text (`schema.CODED_TEXT`): working on the distinct texts, and on the numbers that stand for them."""
+"""Columns of dictionary-encoded text (`schema.DICTIONARY_TEXT`): work on the distinct texts, and on the numbers of the rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def codes_of(column: pa.DictionaryArray) -> Codes:
     return codes.to_numpy()
 
 
-def coded(codes: Codes, texts: pa.StringArray) -> pa.DictionaryArray:
+def with_dictionary(codes: Codes, texts: pa.StringArray) -> pa.DictionaryArray:
     """The column of these texts, where -1 stands for null. A text may be there more than once."""
     is_null = codes < 0
     indices = pa.array(codes, mask=is_null) if is_null.any() else arrow_of(codes)
@@ -36,7 +36,7 @@ def coded(codes: Codes, texts: pa.StringArray) -> pa.DictionaryArray:
 
 def constant(text: str, count: int) -> pa.DictionaryArray:
     """A column with the same text in each row."""
-    return coded(np.zeros(count, np.int32), pa.array([text], pa.string()))
+    return with_dictionary(np.zeros(count, np.int32), pa.array([text], pa.string()))
 
 
 def is_text(column: pa.DictionaryArray, text: str) -> Mask:
@@ -73,16 +73,16 @@ def renamed(column: pa.DictionaryArray, new: Renaming) -> tuple[pa.DictionaryArr
     """
     codes = codes_of(column)
     if not new.nameless.any():
-        return coded(codes, new.texts), np.zeros(len(codes), bool)
+        return with_dictionary(codes, new.texts), np.zeros(len(codes), bool)
     without = (codes >= 0) & new.nameless[codes]
-    return coded(np.where(without, np.int32(-1), codes), new.texts), without
+    return with_dictionary(np.where(without, np.int32(-1), codes), new.texts), without
 
 
 def choose(mask: Mask, these: pa.DictionaryArray, others: pa.DictionaryArray) -> pa.DictionaryArray:
     """The cells of `these` where the mask says so, and of `others` elsewhere."""
     codes, other_codes = codes_of(these), codes_of(others)
     moved = np.where(other_codes < 0, other_codes, other_codes + np.int32(len(these.dictionary)))
-    return coded(np.where(mask, codes, moved), pa.concat_arrays([these.dictionary, others.dictionary]))
+    return with_dictionary(np.where(mask, codes, moved), pa.concat_arrays([these.dictionary, others.dictionary]))
 
 
 def first_of(these: pa.DictionaryArray, others: pa.DictionaryArray) -> pa.DictionaryArray:

@@ -14,7 +14,7 @@ from pipeline.counting.totals import HourlyTotals
 from pipeline.kernel.columns import DelimitedLines, JsonLines, LineParser
 from pipeline.kernel.texts import Names
 from pipeline.kernel.totals import SortedTotals, Totals, TotalsByHour
-from pipeline.schema import CODED_TEXT
+from pipeline.schema import DICTIONARY_TEXT
 from tests.records import flows_of
 
 
@@ -29,9 +29,9 @@ MAKERS = {
     Totals: totals,
     TotalsByHour: lambda: TotalsByHour(totals()),
     SortedTotals: lambda: SortedTotals(totals()),
-    LineParser: lambda: LineParser([CODED_TEXT], nullable=False, foreign=b"", shortest=2),
-    DelimitedLines: lambda: DelimitedLines([CODED_TEXT], b",", quoted=True, null=None),
-    JsonLines: lambda: JsonLines({"src_app": CODED_TEXT}),
+    LineParser: lambda: LineParser([DICTIONARY_TEXT], nullable=False, foreign=b"", shortest=2),
+    DelimitedLines: lambda: DelimitedLines([DICTIONARY_TEXT], b",", quoted=True, null=None),
+    JsonLines: lambda: JsonLines({"src_app": DICTIONARY_TEXT}),
     HourlyTotals: lambda: HourlyTotals(None, 1 << 20),
 }
 
