@@ -67,9 +67,9 @@ COUNT = "flows"
 
 #: Text on its way through the program: each distinct text once, and for each row the number of its own. What is done to
 #: a text, as checking it or finding the app of an address, is so done once for many rows.
-CODED_TEXT = pa.dictionary(pa.int32(), pa.string())
+DICTIONARY_TEXT = pa.dictionary(pa.int32(), pa.string())
 #: A flow record as the readers produce it: any cell may be null until `validation` has seen it.
-FLOW_SCHEMA = pa.schema([(field.name, CODED_TEXT if field.type == pa.string() else field.type) for field in FIELDS])
+FLOW_SCHEMA = pa.schema([(field.name, DICTIONARY_TEXT if field.type == pa.string() else field.type) for field in FIELDS])
 #: An hourly total: the key, the two sums, and the number of records that were summed.
 TOTALS_SCHEMA = pa.schema([(field.name, field.type) for field in FIELDS]).append(pa.field(COUNT, pa.int64()))
 #: A row of `flows/hour=N/part-0.parquet`: the hour is in the folder's name, not in the file.
@@ -156,8 +156,8 @@ def flow_schema(zero_bytes: ZeroBytes = "accept") -> pandera.DataFrameSchema:
     )
 
 
-def coded(table: pa.Table) -> pa.Table:
-    """A table with its text coded, and each column in one piece: itself, if it is so."""
+def dictionary_encoded(table: pa.Table) -> pa.Table:
+    """A table with its text dictionary-encoded, and each column in one piece: itself, if it is so."""
     if all(column.num_chunks == 1 and not pa.types.is_string(column.type) for column in table.columns):
         return table
     return pa.table(
@@ -170,7 +170,7 @@ def coded(table: pa.Table) -> pa.Table:
 
 
 def _has_length(column: pd.Series[str], least: int = 0, most: int = 2**31) -> bool | pd.Series[bool]:
-    """Checks a column of coded text: the distinct texts, and the rows only if one of these is too short or too long."""
+    """Checks a column of dictionary-encoded text: the distinct texts, and the rows only if a text is too short or too long."""
     import pandas as pd
     import pyarrow.compute as pc  # what reads schemas alone starts faster without it
 

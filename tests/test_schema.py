@@ -22,7 +22,7 @@ def test_pandera_checks_the_type_that_arrow_carries(field):
     column = schema.flow_schema().columns[field.name]
     carried = schema.FLOW_SCHEMA.field(field.name).type
     assert column.dtype.type.pyarrow_dtype == carried
-    assert carried == (schema.CODED_TEXT if field.type == pa.string() else field.type)
+    assert carried == (schema.DICTIONARY_TEXT if field.type == pa.string() else field.type)
     assert not column.nullable
 
 

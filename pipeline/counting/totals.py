@@ -21,7 +21,7 @@ from pipeline.counting.resources import available_memory
 from pipeline.errors import TooManyNames
 from pipeline.kernel.library import KernelMemory
 from pipeline.kernel.totals import Added, SortedTotals, Totals, TotalsByHour
-from pipeline.schema import COUNT, FLOW_SCHEMA, SUMS, TOTALS_SCHEMA, coded
+from pipeline.schema import COUNT, FLOW_SCHEMA, SUMS, TOTALS_SCHEMA, dictionary_encoded
 
 
 def sums_of(totals: pa.Table) -> dict[str, int]:
@@ -34,7 +34,7 @@ def _exact_sum(values: npt.NDArray[np.int64]) -> int:
     return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
 
 
-#: Totals as the kernel gives them: with their text coded.
+#: Totals as the kernel gives them: with their text dictionary-encoded.
 _SPILL_SCHEMA = FLOW_SCHEMA.append(TOTALS_SCHEMA.field(COUNT))
 
 
@@ -63,7 +63,7 @@ class HourlyTotals(KernelMemory):
     _spills: list[_Spill] = field(default_factory=list)
 
     def add(self, flows: pa.Table) -> Added:
-        """Takes in valid flow records (`schema.FLOW_SCHEMA`), or totals of which the text is coded.
+        """Takes in valid flow records (`schema.FLOW_SCHEMA`), or totals of which the text is dictionary-encoded.
 
         Raises:
             SumOverflow: A sum does not fit into int64.
@@ -92,7 +92,7 @@ class HourlyTotals(KernelMemory):
         return sorted(set(self._held.hours()).union(*self._spills))
 
     def by_hour(self) -> Iterator[tuple[int, Callable[[], pa.Table]]]:
-        """Each hour, and a call that gives its totals in the store's order (`schema.TOTALS_SCHEMA`, but with text coded).
+        """Each hour, and a call that gives its totals in the store's order (`schema.TOTALS_SCHEMA`, but with text dictionary-encoded).
 
         Several threads may make the calls.
 
@@ -126,7 +126,7 @@ class HourlyTotals(KernelMemory):
 
 
 def merge_sorted(totals: Iterable[pa.Table]) -> pa.Table:
-    """Merges totals of one hour, of which the text is coded or not. The result is in the store's order, with text coded.
+    """Merges totals of one hour, of which the text is dictionary-encoded or not. The result is in the store's order, with text dictionary-encoded.
 
     Raises:
         SumOverflow: A sum does not fit into int64.
@@ -134,11 +134,11 @@ def merge_sorted(totals: Iterable[pa.Table]) -> pa.Table:
     """
     merged = Totals()
     for table in totals:
-        merged.add(coded(table))
+        merged.add(dictionary_encoded(table))
         if merged.names_nbytes > _FEW_NAMES:
             _check_names(merged)
     by_hour = SortedTotals(merged)
-    return by_hour.table(by_hour.hours[0]) if by_hour.hours else coded(TOTALS_SCHEMA.empty_table())
+    return by_hour.table(by_hour.hours[0]) if by_hour.hours else dictionary_encoded(TOTALS_SCHEMA.empty_table())
 
 
 def _check_names(merged: Totals) -> None:
@@ -172,7 +172,7 @@ class _Spill:
 
 
 def _with_few_texts(column: pa.DictionaryArray) -> pa.DictionaryArray:
-    """A column of coded text without the texts that none of its rows has."""
+    """A column of dictionary-encoded text without the texts that none of its rows has."""
     used, codes = np.unique(column.indices.to_numpy(), return_inverse=True)
     if len(used) == len(column.dictionary):
         return column

@@ -60,7 +60,7 @@ class AppMap:
         """Names the apps of a column of addresses.
 
         Args:
-            addresses: IPv4 and IPv6 addresses as coded text, null where there is none.
+            addresses: IPv4 and IPv6 addresses as dictionary-encoded text, null where there is none.
             vpc_ids: The VPC of each, for the rules that speak for one VPC.
 
         Returns:

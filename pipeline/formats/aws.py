@@ -20,21 +20,20 @@ from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
 from pipeline.formats.apps import AppMap
 from pipeline.formats.awsfields import DEFAULT_FIELDS, FIELDS, fields_given, hyphened, is_header, is_of_gateway
 from pipeline.formats.cloudwatch import messages_under, without_times
-from pipeline.formats.conversion import NOT_ADDRESS, Integers, integers_of, is_answer, missing, texts_of
+from pipeline.formats.conversion import to_flows
 from pipeline.formats.format import Format, Setting, Split
 from pipeline.formats.head import Container, Head
 from pipeline.formats.joined import split_first_line
+from pipeline.formats.record import Endpoint, Record, column_of, integers_of, is_answer, texts_of
 from pipeline.kernel.columns import has_four
 from pipeline.options import ReadOptions
-from pipeline.scalars import MAX_RAW_BYTES, SECONDS_PER_HOUR
-from pipeline.schema import FLOW_SCHEMA
-from pipeline.syntax.batch import Batch, Fault, Mask
+from pipeline.scalars import MAX_RAW_BYTES
+from pipeline.syntax.batch import Batch, Mask
 from pipeline.syntax.blocks import TextBlock, text_blocks
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.delimited import DelimitedParser, Dialect
-from pipeline.syntax.dictionary import arrow_of, choose, codes_of, constant, first_of, is_text
+from pipeline.syntax.dictionary import is_text, only
 from pipeline.syntax.parquet import read_parquet
-from pipeline.syntax.times import OUT_OF_RANGE, not_times, seconds_of
 
 _NULL = "-"
 _PARQUET_NULLS = (_NULL, "None")  # Python tools that convert text to Parquet write their None so
@@ -229,31 +228,30 @@ def _is_default_line(line: str) -> bool:
 
 
 def _flows(batch: Batch, options: ReadOptions, apps: AppMap) -> Batch:
-    """Turns AWS records into flow records."""
+    batch = batch.ignore(_ignored(batch))
+    return to_flows(batch, _record_of(batch), options, apps)
+
+
+def _ignored(batch: Batch) -> dict[str, Mask]:
     status = texts_of(batch, "log-status")
-    unwanted = {"NODATA": is_text(status, "NODATA") | _is_without_data(batch), "SKIPDATA": is_text(status, "SKIPDATA")}
-    batch = batch.ignore(unwanted | {"REJECT": is_text(texts_of(batch, "action"), "REJECT")})
-    batch = _reject_unfit(batch)
-    vpc_ids = _vpc_ids(batch, options)
-    src_apps, bad_src = apps.apps_of(_original(batch, "srcaddr"), vpc_ids)
-    dest_apps, bad_dest = apps.apps_of(_original(batch, "dstaddr"), vpc_ids)
-    src_apps = _service_of(batch, "egress", src_apps)
-    dest_apps = _service_of(batch, "ingress", dest_apps)
-    answers = _answers(batch)
-    counts = integers_of(batch, "bytes", 0)
-    flows = pa.table(
-        [
-            arrow_of(_seconds(batch) // SECONDS_PER_HOUR),
-            choose(answers, dest_apps, src_apps),
-            choose(answers, src_apps, dest_apps),
-            vpc_ids,
-            arrow_of(np.where(answers, 0, counts)),
-            arrow_of(np.where(answers, counts, 0)),
-        ],
-        schema=FLOW_SCHEMA,
+    return {
+        "NODATA": is_text(status, "NODATA") | _is_without_data(batch),
+        "SKIPDATA": is_text(status, "SKIPDATA"),
+        "REJECT": is_text(texts_of(batch, "action"), "REJECT"),
+    }
+
+
+def _record_of(batch: Batch) -> Record:
+    return Record(
+        start="start",
+        src=Endpoint(("pkt-srcaddr", "srcaddr"), _services(batch, "egress")),
+        dst=Endpoint(("pkt-dstaddr", "dstaddr"), _services(batch, "ingress")),
+        sent=column_of(batch, "bytes", pa.int64()),
+        required=("start", "srcaddr", "dstaddr", "bytes"),
+        vpc=texts_of(batch, "vpc-id"),
+        owner=texts_of(batch, "account-id"),
+        answer=_answers(batch),
     )
-    faults = [*_not_addresses(batch, "srcaddr", bad_src), *_not_addresses(batch, "dstaddr", bad_dest)]
-    return batch.with_table(flows).reject(*faults) if faults else batch.with_table(flows)
 
 
 def _is_without_data(batch: Batch) -> Mask:
@@ -270,42 +268,8 @@ def _answers(batch: Batch) -> Mask:
     return is_answer(*ports, integers_of(batch, "tcp-flags", 0) if "tcp-flags" in batch.table.column_names else None)
 
 
-def _reject_unfit(batch: Batch) -> Batch:
-    """Rejects the records that lack what every record with data has."""
-    faults = missing(batch, "start", "srcaddr", "dstaddr", "bytes")
-    if (unfit := not_times(_seconds(batch))) is not None:
-        faults.append(Fault("start", OUT_OF_RANGE, unfit, batch.table.column("start")))
-    return batch.reject(*faults) if faults else batch
-
-
-def _seconds(batch: Batch) -> Integers:
-    return seconds_of(integers_of(batch, "start", 0))
-
-
-def _vpc_ids(batch: Batch, options: ReadOptions) -> pa.DictionaryArray:
-    """The record's own VPC; else the user's; else the account, within which a VPC's addresses are mostly unique."""
-    fallback = texts_of(batch, "account-id") if options.vpc_id is None else constant(options.vpc_id, batch.table.num_rows)
-    return first_of(first_of(texts_of(batch, "vpc-id"), fallback), constant(_NULL, batch.table.num_rows))
-
-
-def _original(batch: Batch, name: str) -> pa.DictionaryArray:
-    return first_of(texts_of(batch, f"pkt-{name}"), texts_of(batch, name))
-
-
-def _not_addresses(batch: Batch, name: str, bad: Mask) -> list[Fault]:
-    if not bad.any():
-        return []
-    original = texts_of(batch, f"pkt-{name}")
-    is_original = codes_of(original) >= 0
-    return [
-        Fault(f"pkt-{name}", NOT_ADDRESS, bad & is_original, original),
-        Fault(name, NOT_ADDRESS, bad & ~is_original, texts_of(batch, name)),
-    ]
-
-
-def _service_of(batch: Batch, direction: str, apps: pa.DictionaryArray) -> pa.DictionaryArray:
+def _services(batch: Batch, direction: str) -> pa.DictionaryArray | None:
+    """The services behind the interfaces that report, where these stand at that end of the flow."""
     if "ecs-service-name" not in batch.table.column_names:
-        return apps
-    services = texts_of(batch, "ecs-service-name")
-    is_named = is_text(texts_of(batch, "flow-direction"), direction) & (codes_of(services) >= 0)
-    return choose(is_named, services, apps)
+        return None
+    return only(is_text(texts_of(batch, "flow-direction"), direction), texts_of(batch, "ecs-service-name"))

@@ -1,66 +1,110 @@
-"""What the formats of logs have in common on their way from a log's record to a flow record."""
+"""The way from a log's record to a flow record, once for all formats."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipeline.schema import CODED_TEXT
+from pipeline.formats.apps import AppMap
+from pipeline.formats.record import Endpoint, Record, column_of, numbers_of, texts_of
+from pipeline.options import ReadOptions
+from pipeline.scalars import SECONDS_PER_HOUR
+from pipeline.schema import FLOW_SCHEMA
 from pipeline.syntax.batch import MISSING, Batch, Fault, Mask
+from pipeline.syntax.dictionary import arrow_of, codes_of, constant, exchanged, first_of
+from pipeline.syntax.times import OUT_OF_RANGE, not_times, seconds_of
 
 NOT_ADDRESS = "must be an IP address"
+#: The VPC of a record for which nothing names one.
+_NO_VPC = "-"
 
 
-def column_of(batch: Batch, name: str, type_: pa.DataType) -> pa.Array:
-    """A column in one piece; all null where the file does not have it."""
-    if name not in batch.table.column_names:
-        return pa.nulls(batch.table.num_rows, type_)
-    column = batch.table.column(name)
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which copies, in any case
+def to_flows(batch: Batch, record: Record, options: ReadOptions, apps: AppMap) -> Batch:
+    """Makes flow records of a log's records.
+
+    Args:
+        batch: The columns of the log, without the rows that are ignored.
+        record: What the columns say, for the same rows.
+        options: The VPC of records that name none.
+        apps: Names the app of an address.
+
+    Returns:
+        The batch with `schema.FLOW_SCHEMA`, unvalidated. Rejected are the rows that lack a required value, have no time of a
+        flow, or have an address that is none; a reject names the log's own column.
+    """
+    batch, record = _without_faulty(batch, record)
+    vpc_ids = _vpc_ids(record, options, batch.table.num_rows)
+    src_apps, bad_src = _apps(batch, record.src, vpc_ids, apps)
+    dest_apps, bad_dest = _apps(batch, record.dst, vpc_ids, apps)
+    sent, received = record.sent, record.received
+    if received is None:
+        received = arrow_of(np.zeros(len(sent), np.int64))
+    if (answer := record.answer) is not None:
+        src_apps, dest_apps = exchanged(answer, src_apps, dest_apps)
+        sent, received = _choose_numbers(answer, received, sent), _choose_numbers(answer, sent, received)
+    hours = _hours(_seconds(batch, record))
+    flows = pa.table([hours, src_apps, dest_apps, vpc_ids, sent, received], schema=FLOW_SCHEMA)
+    return batch.with_table(flows).reject(*bad_src, *bad_dest)
 
 
-def texts_of(batch: Batch, name: str) -> pa.DictionaryArray:
-    """A column of coded text."""
-    return column_of(batch, name, CODED_TEXT)
+def _without_faulty(batch: Batch, record: Record) -> tuple[Batch, Record]:
+    """The batch and the record without the rows that lack a required value or have no time of a flow."""
+    faults = _missing(batch, record.required)
+    if (unfit := not_times(_seconds(batch, record))) is not None:
+        faults.append(Fault(record.start, OUT_OF_RANGE, unfit, batch.table.column(record.start)))
+    if not faults:
+        return batch, record
+    return batch.reject(*faults), record.of_rows(~np.logical_or.reduce([fault.bad for fault in faults]))
 
 
-def integers_of(batch: Batch, name: str, missing: int) -> Integers:
-    """A column of integers, with a number for what is missing."""
-    column = column_of(batch, name, pa.int64())
-    return (column.fill_null(missing) if column.null_count else column).to_numpy()
+def _seconds(batch: Batch, record: Record) -> npt.NDArray[Any]:
+    """The times in seconds; 0, which is no time of a flow, for null."""
+    return seconds_of(numbers_of(column_of(batch, record.start, pa.int64())))
 
 
-def missing(batch: Batch, *names: str) -> list[Fault]:
-    """The faults of the rows that lack one of these columns, which the file has."""
+def _hours(seconds: npt.NDArray[Any]) -> pa.Array:
+    if seconds.dtype.kind == "i":
+        return arrow_of(seconds // SECONDS_PER_HOUR)
+    return arrow_of(np.floor(seconds / SECONDS_PER_HOUR).astype(np.int64))
+
+
+def _missing(batch: Batch, names: Iterable[str]) -> list[Fault]:
+    """The faults of the rows that lack a column's value."""
     columns = {name: batch.table.column(name) for name in names}
     return [
         Fault(name, MISSING, column.is_null().to_numpy(), column) for name, column in columns.items() if column.null_count
     ]
 
 
-# RFC 9293; AWS keeps the flags that were seen in an interval OR-ed together, and an ACK only beside a SYN.
-_SYN, _ACK = 0x02, 0x10
-_WELL_KNOWN_PORTS = 1024  # RFC 6335: 0 to 1023 belong to services
-_EPHEMERAL_PORTS = 32768  # where Linux starts to number its clients' ports
-Integers = npt.NDArray[np.int64]
+def _vpc_ids(record: Record, options: ReadOptions, count: int) -> pa.DictionaryArray:
+    """The VPC that the record names; else the user's; else the owner, within whose networks addresses are mostly unique."""
+    fallback = constant(options.vpc_id or _NO_VPC, count)
+    if not options.vpc_id and record.owner is not None:
+        fallback = first_of(record.owner, fallback)
+    return fallback if record.vpc is None else first_of(record.vpc, fallback)
 
 
-def is_answer(src_port: Integers, dst_port: Integers, tcp_flags: Integers | None = None) -> Mask:
-    """Which records go from the server to the client.
+def _apps(batch: Batch, end: Endpoint, vpc_ids: pa.DictionaryArray, known: AppMap) -> tuple[pa.DictionaryArray, list[Fault]]:
+    """The apps of an endpoint, and the faults of its addresses."""
+    columns = {name: texts_of(batch, name) for name in end.addresses}
+    apps, invalid = known.apps_of(reduce(first_of, columns.values()), vpc_ids)
+    faults = []
+    if invalid.any():
+        for name, addresses in columns.items():
+            has_address = codes_of(addresses) >= 0
+            faults.append(Fault(name, NOT_ADDRESS, invalid & has_address, addresses))
+            invalid = invalid & ~has_address
+    return apps if end.app is None else first_of(end.app, apps), faults
 
-    Args:
-        src_port: The sender's port; -1 where the log has none.
-        dst_port: The receiver's port; -1 where the log has none.
-        tcp_flags: The record's TCP flags, 0 where it has none; None where the log has none.
 
-    Returns:
-        True where the flags say so (a SYN with its ACK comes from the server, a SYN alone from the client), or, where
-        they say nothing, the ports: the server has the smaller one, if that is well-known or the other is ephemeral.
-    """
-    telling = (src_port < _WELL_KNOWN_PORTS) | (dst_port >= _EPHEMERAL_PORTS)
-    by_ports = telling & (src_port < dst_port) & (src_port >= 0)
-    if tcp_flags is None:
-        return by_ports
-    opened = tcp_flags & (_SYN | _ACK)
-    return (opened == _SYN | _ACK) | (((opened & _SYN) == 0) & by_ports)
+def _choose_numbers(mask: Mask, these: pa.Array, others: pa.Array) -> pa.Array:
+    """The cells of `these` where the mask says so, and of `others` elsewhere."""
+    if these.null_count or others.null_count:
+        return pc.if_else(pa.array(mask), these, others)
+    return arrow_of(np.where(mask, these.to_numpy(), others.to_numpy()))  # six times as fast

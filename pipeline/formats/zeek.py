@@ -15,26 +15,23 @@ from pathlib import PurePath
 from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
 from pipeline.formats.apps import AppMap
-from pipeline.formats.conversion import NOT_ADDRESS, column_of, missing, texts_of
+from pipeline.formats.conversion import to_flows
 from pipeline.formats.format import Format, Split
 from pipeline.formats.head import Container, Head
+from pipeline.formats.record import Endpoint, Record, column_of, texts_of
 from pipeline.kernel.columns import lines_from
 from pipeline.options import ReadOptions
-from pipeline.scalars import SECONDS_PER_HOUR
-from pipeline.schema import FLOW_SCHEMA
-from pipeline.syntax.batch import OTHER_EVENT, Batch, Fault, Mask
+from pipeline.syntax.batch import OTHER_EVENT, Batch, Mask
 from pipeline.syntax.blocks import TextBlock, text_blocks
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.delimited import DelimitedParser, Dialect
-from pipeline.syntax.dictionary import arrow_of, codes_of, constant, first_of
+from pipeline.syntax.dictionary import codes_of, first_of
 from pipeline.syntax.jsonrecords import read_json
-from pipeline.syntax.times import OUT_OF_RANGE, not_times, seconds_of
 
 _PATH = "conn"
 _GROWING = r"open_conn|conn_long"
@@ -297,32 +294,18 @@ FORMATS: tuple[Format, ...] = (_Tsv(), _Json())
 
 
 def _flows(batch: Batch, options: ReadOptions, apps: AppMap) -> Batch:
-    """Turns conn.log records into flow records."""
-    batch = _reject_unfit(batch)
-    vpc_ids = constant(options.vpc_id or "-", batch.table.num_rows)
-    src_apps, bad_src = apps.apps_of(texts_of(batch, "id.orig_h"), vpc_ids)
-    dest_apps, bad_dest = apps.apps_of(texts_of(batch, "id.resp_h"), vpc_ids)
-    hours = np.floor(_seconds(batch) / SECONDS_PER_HOUR).astype(np.int64)
-    flows = pa.table(
-        [arrow_of(hours), src_apps, dest_apps, vpc_ids, _bytes(batch, "orig"), _bytes(batch, "resp")], schema=FLOW_SCHEMA
+    return to_flows(batch, _record_of(batch), options, apps)
+
+
+def _record_of(batch: Batch) -> Record:
+    return Record(
+        start="ts",
+        src=Endpoint(("id.orig_h",)),
+        dst=Endpoint(("id.resp_h",)),
+        sent=_bytes(batch, "orig"),
+        received=_bytes(batch, "resp"),
+        required=("ts", "id.orig_h", "id.resp_h"),
     )
-    faults = [
-        Fault(name, NOT_ADDRESS, bad, texts_of(batch, name))
-        for name, bad in (("id.orig_h", bad_src), ("id.resp_h", bad_dest))
-        if bad.any()
-    ]
-    return batch.with_table(flows).reject(*faults)
-
-
-def _reject_unfit(batch: Batch) -> Batch:
-    """Rejects the records without a time, or without the addresses."""
-    batch = batch.reject(*missing(batch, "ts", "id.orig_h", "id.resp_h"))
-    unfit = not_times(_seconds(batch))
-    return batch if unfit is None else batch.reject(Fault("ts", OUT_OF_RANGE, unfit, batch.table.column("ts")))
-
-
-def _seconds(batch: Batch) -> npt.NDArray[np.float64]:
-    return seconds_of(column_of(batch, "ts", pa.float64()).to_numpy(zero_copy_only=False))
 
 
 def _bytes(batch: Batch, side: str) -> pa.Array:

@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from pipeline.kernel.library import Column, Field, KernelMemory, check, kernel
 from pipeline.kernel.texts import Names
-from pipeline.schema import CODED_TEXT
+from pipeline.schema import DICTIONARY_TEXT
 
 #: What the kernel reads -> its number in kernel.h.
-_KINDS = {CODED_TEXT: 1, pa.int64(): 2, pa.float64(): 3}
+_KINDS = {DICTIONARY_TEXT: 1, pa.int64(): 2, pa.float64(): 3}
 _SKIPPED, _INTEGER_IN_TEXT = 0, 4
 #: So many columns and objects the kernel has a bit for.
 _MOST_NUMBERS = 64
@@ -64,7 +64,7 @@ class LineParser(KernelMemory):
     """Parses lines that are alike. Not for several threads at once.
 
     Args:
-        types: Of the columns: text (`schema.CODED_TEXT`), int64 or float64; None for cells that are not wanted.
+        types: Of the columns: text (`schema.DICTIONARY_TEXT`), int64 or float64; None for cells that are not wanted.
         nullable: Whether cells may be missing.
         foreign: The bytes with which text is not plain, so that none of it can be parsed here.
         shortest: The bytes of the shortest line that can be plain, with its newline: text may be all blank lines.
@@ -78,7 +78,7 @@ class LineParser(KernelMemory):
         self._columns = (Column * len(types))()
         for column, type_ in zip(self._columns, types, strict=True):
             column.kind = _SKIPPED if type_ is None else _KINDS[type_]
-        self._texts = {i: Names() for i, type_ in enumerate(types) if type_ == CODED_TEXT}
+        self._texts = {i: Names() for i, type_ in enumerate(types) if type_ == DICTIONARY_TEXT}
 
     def parse(self, data: bytes, line_count: int | None = None) -> ParsedLines | None:
         """Parses whole lines, the last of which may lack its newline. None if the text is not plain.
@@ -126,10 +126,10 @@ class LineParser(KernelMemory):
             type_ = pa.int32() if i in self._texts else self._types[i]
             buffers = [bits if nulls else None, memory.slice(values, rows * _width(type_))]
             array = pa.Array.from_buffers(type_, rows, buffers, null_count=nulls)
-            arrays.append(self._coded(i, array) if i in self._texts else array)
+            arrays.append(self._with_dictionary(i, array) if i in self._texts else array)
         return arrays
 
-    def _coded(self, i: int, codes: pa.Array) -> pa.DictionaryArray:
+    def _with_dictionary(self, i: int, codes: pa.Array) -> pa.DictionaryArray:
         texts = self._texts[i]
         if len(texts) > _MOST_TEXTS or texts.nbytes > _MOST_TEXT_BYTES:
             self._texts[i] = Names()
@@ -137,7 +137,7 @@ class LineParser(KernelMemory):
 
 
 def _width(type_: pa.DataType) -> int:
-    return 4 if type_ in (CODED_TEXT, pa.int32()) else 8
+    return 4 if type_ in (DICTIONARY_TEXT, pa.int32()) else 8
 
 
 def _aligned(size: int) -> int:
@@ -183,7 +183,7 @@ class JsonColumn:
     """A column of JSON objects.
 
     Attributes:
-        type: Text (`schema.CODED_TEXT`), int64 or float64.
+        type: Text (`schema.DICTIONARY_TEXT`), int64 or float64.
         paths: Where a record may have it: the keys that lead to each place, from the outermost on.
         in_text: Whether an integer may also stand in a text.
     """

@@ -137,7 +137,7 @@ class TotalsByHour(KernelMemory):
         return hour in self._place
 
     def tables(self) -> Iterator[tuple[int, pa.Table]]:
-        """Each hour and its rows, in no order: `schema.TOTALS_SCHEMA`, but with text coded; all have the same texts."""
+        """Each hour and its rows, in no order: `schema.TOTALS_SCHEMA`, but dictionary-encoded; all have the same texts."""
         texts = self._names.texts()
         for hour in self.hours:
             rows = self._rows(hour)
@@ -158,7 +158,7 @@ class SortedTotals(TotalsByHour):
         self._texts, self._rank = self._names.sorted_texts()
 
     def table(self, hour: int) -> pa.Table:
-        """The rows of one of `hours`: `schema.TOTALS_SCHEMA`, but with text coded, each column's texts in the order in
+        """The rows of one of `hours`: `schema.TOTALS_SCHEMA`, but dictionary-encoded, each column's texts in the order in
         which they come.
         """
         rows = self._rows(hour)

@@ -84,7 +84,7 @@ def rows_with(table: pa.Table, filters: Iterable[tuple[Sequence[str], Sequence[s
     r"""The rows that pass all of some filters, of which there is at least one.
 
     Args:
-        table: Its columns of text are not coded.
+        table: Its columns of text are not dictionary-encoded.
         filters: Each some columns and some texts: one of the columns must have one of the texts, in which `*` stands for any
             text, and `\*` for a `*`.
     """

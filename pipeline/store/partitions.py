@@ -19,7 +19,7 @@ import pyarrow as pa
 from pyarrow._parquet import ParquetReader
 
 from pipeline.errors import StoreDamaged
-from pipeline.schema import COUNT, PARTITION_ORDER, PARTITION_SCHEMA, REJECT_SCHEMA, SUMS, TOTALS_SCHEMA, coded
+from pipeline.schema import COUNT, PARTITION_ORDER, PARTITION_SCHEMA, REJECT_SCHEMA, SUMS, TOTALS_SCHEMA, dictionary_encoded
 from pipeline.store import files
 from pipeline.store.layout import Locations
 
@@ -42,7 +42,7 @@ _WRITE_OPTIONS: dict[str, Any] = {
 
 #: Only encodings that every Parquet reader of the last six years knows: Spark 3.2 and older warehouses fail on the DELTA
 #: encodings. Sums are nearly all different, and a dictionary of them would be made for nothing; counts of flows are few and
-#: small. Without Arrow's own schema in the file, which would have readers get the text coded.
+#: small. Without Arrow's own schema in the file, which would have readers get the text dictionary-encoded.
 _PARTITION_OPTIONS: dict[str, Any] = {
     "use_dictionary": [*PARTITION_ORDER, COUNT],
     "store_schema": False,
@@ -76,14 +76,14 @@ def write_partition(path: Path, totals: pa.Table, sums: Mapping[str, int]) -> No
 
     Args:
         path: A new file; its folder must be there.
-        totals: `schema.TOTALS_SCHEMA` or `schema.PARTITION_SCHEMA`, in the store's order; its text may be coded, if each
+        totals: `schema.TOTALS_SCHEMA` or `schema.PARTITION_SCHEMA`, in the store's order; its text may be encoded, if each
             column's texts are in the order in which they come.
         sums: Of its `bytes_tx`, `bytes_rx` and `flows`, as `aggregation.sums_of` gives them.
     """
     import pyarrow.parquet as pq
 
     summary = {key: str(sums[name]).encode() for name, key in _SUMMARY_KEYS.items()}
-    table = coded(totals.select(PARTITION_SCHEMA.names))
+    table = dictionary_encoded(totals.select(PARTITION_SCHEMA.names))
     content = pa.BufferOutputStream()  # the writer writes in small pieces, which costs more on a file than in memory
     options = _WRITE_OPTIONS | _PARTITION_OPTIONS
     with pq.ParquetWriter(content, table.schema, sorting_columns=_sorting_columns(), **options) as writer:
@@ -94,7 +94,7 @@ def write_partition(path: Path, totals: pa.Table, sums: Mapping[str, int]) -> No
 
 
 def _row_groups(table: pa.Table) -> Iterator[pa.Table]:
-    """Splits a table of which the text is coded. Each part has the names alone that its rows have."""
+    """Splits a table of which the text is dictionary-encoded. Each part has the names alone that its rows have."""
     if table.num_rows <= _ROW_GROUP_ROWS:
         yield from _halves(table)
         return
@@ -132,14 +132,14 @@ def read_partition(store: Locations, hour: int) -> pa.Table:
         hour: Hours since the epoch.
 
     Returns:
-        `schema.TOTALS_SCHEMA`, but with text coded, sorted by key, each column in one piece; empty for an unknown hour.
+        `schema.TOTALS_SCHEMA`, but with text dictionary-encoded, sorted by key, each column in one piece; empty for an unknown hour.
 
     Raises:
         StoreDamaged: The file is no partition of a flowlog store, or a checksum fails.
     """
     table = _read(store.partition_name(hour), PARTITION_SCHEMA, PARTITION_ORDER)
     if not table.num_rows:
-        return coded(_no_rows(TOTALS_SCHEMA))
+        return dictionary_encoded(_no_rows(TOTALS_SCHEMA))
     totals = table.replace_schema_metadata(None).combine_chunks()
     return totals.add_column(0, "hour", pa.repeat(pa.scalar(hour, pa.int64()), totals.num_rows))
 
@@ -307,7 +307,7 @@ def count_rejects(store: Locations, run_id: str) -> int:
 
 
 def _read(path: str, schema: pa.Schema, in_codes: Sequence[str] = ()) -> pa.Table:
-    """A file of the store, whole, with the text of some columns coded; no rows if there is none."""
+    """A file of the store, whole, with the text of some columns dictionary-encoded; no rows if there is none."""
     try:
         content = pa.BufferReader(files.read(path))
         reader = ParquetReader()

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import MissingColumns, UnreadableSource
 from pipeline.scalars import is_utf8
-from pipeline.schema import CODED_TEXT
+from pipeline.schema import DICTIONARY_TEXT
 from pipeline.syntax.batch import Batch, Fault, Mask
 from pipeline.syntax.jsonobjects import integer_of
 from pipeline.syntax.times import seconds_of_text
@@ -25,7 +25,7 @@ class Kind(Enum):
     """What a cell must be. The value is the Arrow type of a column of them, as a batch has it."""
 
     INTEGER = pa.int64()
-    TEXT = CODED_TEXT
+    TEXT = DICTIONARY_TEXT
     #: A time: a number since 1970, in a unit that `times.seconds_of` tells; or ISO 8601, which becomes seconds.
     SECONDS = pa.float64()
 

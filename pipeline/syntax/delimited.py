@@ -20,7 +20,7 @@ import pyarrow.csv as pa_csv
 
 from pipeline.errors import UnreadableSource
 from pipeline.kernel.columns import DelimitedLines
-from pipeline.schema import coded
+from pipeline.schema import dictionary_encoded
 from pipeline.syntax.batch import Batch, Reject, RowNumbers
 from pipeline.syntax.blocks import MAX_LINE_BYTES, TextBlock, text_blocks
 from pipeline.syntax.cells import Column, Kind, has_odd_numbers, is_utf8_bytes, parse_cells, parsed_schema, present_columns
@@ -94,7 +94,7 @@ class DelimitedParser:
 
     def _parse_otherwise(self, block: TextBlock) -> Batch:
         batch = self._parse_typed(block) or self._parse_exactly(block)
-        return batch.with_table(coded(batch.table.select(self._names)))
+        return batch.with_table(dictionary_encoded(batch.table.select(self._names)))
 
     def _parse_typed(self, block: TextBlock) -> Batch | None:
         """By Arrow; None where some cell is unfit, or might be read otherwise than the exact path reads it."""

@@ -1,4 +1,4 @@
-"""Columns of coded text (`schema.CODED_TEXT`): working on the distinct texts, and on the numbers that stand for them."""
+"""Columns of dictionary-encoded text (`schema.DICTIONARY_TEXT`): work on the distinct texts, and on the numbers of the rows."""
 
 from __future__ import annotations
 
@@ -27,16 +27,18 @@ def codes_of(column: pa.DictionaryArray) -> Codes:
     return codes.to_numpy()
 
 
-def coded(codes: Codes, texts: pa.StringArray) -> pa.DictionaryArray:
+def with_dictionary(codes: Codes, texts: pa.StringArray) -> pa.DictionaryArray:
     """The column of these texts, where -1 stands for null. A text may be there more than once."""
-    is_null = codes < 0
-    indices = pa.array(codes, mask=is_null) if is_null.any() else arrow_of(codes)
+    indices = arrow_of(codes)
+    if (codes < 0).any():
+        is_valid = pa.py_buffer(np.packbits(codes >= 0, bitorder="little"))
+        indices = pa.Array.from_buffers(pa.int32(), len(codes), [is_valid, indices.buffers()[1]])
     return pa.DictionaryArray.from_arrays(indices, texts, safe=False)
 
 
 def constant(text: str, count: int) -> pa.DictionaryArray:
     """A column with the same text in each row."""
-    return coded(np.zeros(count, np.int32), pa.array([text], pa.string()))
+    return with_dictionary(np.zeros(count, np.int32), pa.array([text], pa.string()))
 
 
 def is_text(column: pa.DictionaryArray, text: str) -> Mask:
@@ -73,16 +75,31 @@ def renamed(column: pa.DictionaryArray, new: Renaming) -> tuple[pa.DictionaryArr
     """
     codes = codes_of(column)
     if not new.nameless.any():
-        return coded(codes, new.texts), np.zeros(len(codes), bool)
+        return with_dictionary(codes, new.texts), np.zeros(len(codes), bool)
     without = (codes >= 0) & new.nameless[codes]
-    return coded(np.where(without, np.int32(-1), codes), new.texts), without
+    return with_dictionary(np.where(without, np.int32(-1), codes), new.texts), without
+
+
+def only(mask: Mask, column: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The cells of a column where the mask says so, and null elsewhere."""
+    return with_dictionary(np.where(mask, codes_of(column), np.int32(-1)), column.dictionary)
 
 
 def choose(mask: Mask, these: pa.DictionaryArray, others: pa.DictionaryArray) -> pa.DictionaryArray:
     """The cells of `these` where the mask says so, and of `others` elsewhere."""
-    codes, other_codes = codes_of(these), codes_of(others)
-    moved = np.where(other_codes < 0, other_codes, other_codes + np.int32(len(these.dictionary)))
-    return coded(np.where(mask, codes, moved), pa.concat_arrays([these.dictionary, others.dictionary]))
+    codes, other_codes, texts = _with_one_dictionary(these, others)
+    return with_dictionary(np.where(mask, codes, other_codes), texts)
+
+
+def exchanged(
+    mask: Mask, these: pa.DictionaryArray, others: pa.DictionaryArray
+) -> tuple[pa.DictionaryArray, pa.DictionaryArray]:
+    """Both columns, with their cells exchanged where the mask says so."""
+    codes, other_codes, texts = _with_one_dictionary(these, others)
+    return (
+        with_dictionary(np.where(mask, other_codes, codes), texts),
+        with_dictionary(np.where(mask, codes, other_codes), texts),
+    )
 
 
 def first_of(these: pa.DictionaryArray, others: pa.DictionaryArray) -> pa.DictionaryArray:
@@ -91,4 +108,14 @@ def first_of(these: pa.DictionaryArray, others: pa.DictionaryArray) -> pa.Dictio
         return these
     if these.null_count == len(these):
         return others
-    return choose(codes_of(these) >= 0, these, others)
+    codes, other_codes, texts = _with_one_dictionary(these, others)
+    return with_dictionary(np.where(codes >= 0, codes, other_codes), texts)
+
+
+def _with_one_dictionary(these: pa.DictionaryArray, others: pa.DictionaryArray) -> tuple[Codes, Codes, pa.StringArray]:
+    """The codes of two columns in a dictionary that holds the texts of both, and that dictionary."""
+    other_codes = codes_of(others)
+    moved = other_codes + np.int32(len(these.dictionary))
+    if others.null_count:
+        moved = np.where(other_codes < 0, other_codes, moved)
+    return codes_of(these), moved, pa.concat_arrays([these.dictionary, others.dictionary])

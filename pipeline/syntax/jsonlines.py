@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pa_json
 
 from pipeline.kernel.columns import JsonColumn, JsonLines
-from pipeline.schema import coded
+from pipeline.schema import dictionary_encoded
 from pipeline.syntax.batch import Batch, Reject, RowNumbers
 from pipeline.syntax.blocks import TextBlock, raw_text
 from pipeline.syntax.cells import SHORT_JSON_INTEGER, Column, has_odd_numbers, json_cell, parsed_schema
@@ -76,7 +76,7 @@ def _parse_otherwise(block: TextBlock, columns: Sequence[Column], values_of: Val
     pieces = list(_parse(block, columns, values_of, rejects))
     table = pa.concat_tables([table for table, _ in pieces] or [parsed_schema(columns).empty_table()])
     rows = np.concatenate([rows for _, rows in pieces] or [np.empty(0, np.int64)])
-    return Batch(coded(table), rows, block.raw_of, rejects)
+    return Batch(dictionary_encoded(table), rows, block.raw_of, rejects)
 
 
 def _parse(

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import UnreadableSource
 from pipeline.scalars import MAX_VALUE_BYTES, shortened
-from pipeline.schema import MAX_NAME_BYTES, coded, rule_of_length
+from pipeline.schema import MAX_NAME_BYTES, dictionary_encoded, rule_of_length
 from pipeline.syntax.batch import Batch, Fault, Mask
 from pipeline.syntax.blocks import MAX_LINE_BYTES, raw_text
 from pipeline.syntax.cells import NOT_EXACT, RULES, TOO_LARGE, Broken, Column, Kind, faults_of, parse_column, present_columns
@@ -77,7 +77,7 @@ def read_parquet(
             for record_batch in file.iter_batches(rows, [group], [field.name for field in fields], use_threads=False):
                 table = pa.table(record_batch).select([field.name for field in fields])
                 batch = _batch(table, first, wanted, null_texts)
-                yield batch.with_table(coded(batch.table))
+                yield batch.with_table(dictionary_encoded(batch.table))
                 first += table.num_rows
 
 
@@ -208,7 +208,7 @@ def _batch(table: pa.Table, first: int, columns: Sequence[Column], null_texts: S
     typed: list[pa.Array] = []
     faults: list[Fault] = []
     for column, (cells, is_long) in zip(columns, read, strict=True):
-        values, broken = _parse_coded(cells, column.kind, null_texts)
+        values, broken = _parse_dictionary(cells, column.kind, null_texts)
         typed.append(values)
         faults += faults_of(column, cells, {_TOO_LONG: is_long} | broken, renamed)
     rows = np.arange(first, first + table.num_rows)
@@ -258,7 +258,7 @@ def _integers_in_floats(cells: pa.Array) -> tuple[pa.Array, Broken]:
     return integers, {RULES[Kind.INTEGER]: is_fraction, NOT_EXACT: too_large}
 
 
-def _parse_coded(cells: pa.Array, kind: Kind, null_texts: Sequence[str] | None) -> tuple[pa.Array, Broken]:
+def _parse_dictionary(cells: pa.Array, kind: Kind, null_texts: Sequence[str] | None) -> tuple[pa.Array, Broken]:
     """Parses a column; of text the distinct ones, each once."""
     if not pa.types.is_dictionary(cells.type):
         return _parse(cells, kind, null_texts)

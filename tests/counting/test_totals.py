@@ -14,7 +14,7 @@ from pipeline.counting import totals
 from pipeline.counting.totals import HourlyTotals, merge_sorted, sums_of
 from pipeline.errors import SumOverflow, TooManyNames
 from pipeline.query.sums import merge, sort_totals
-from pipeline.schema import TOTALS_SCHEMA, coded
+from pipeline.schema import TOTALS_SCHEMA, dictionary_encoded
 from tests.records import flows_of, judged, records, rows_of, totals_of
 
 
@@ -138,7 +138,7 @@ class TestHourlyTotals:
 
         def add_and_read():
             for _ in range(2):
-                totals.add(coded(totals_of((7, "a", "b", "v", 2**62, 0, 1))))
+                totals.add(dictionary_encoded(totals_of((7, "a", "b", "v", 2**62, 0, 1))))
             together(totals)
 
         with pytest.raises(SumOverflow, match=r"bytes_tx for hour 7, src_app 'a'"):
@@ -153,7 +153,9 @@ class TestMergeSorted:
     @given(st.lists(hour, max_size=4), st.randoms())
     def test_it_gives_what_merging_gives_in_the_store_s_order(self, parts, random):
         tables = [aggregate(flows_of(rows)) for rows in parts]
-        mixed = [coded(table) if random.random() < 0.5 else table for table in random.sample(tables, len(tables))]
+        mixed = [
+            dictionary_encoded(table) if random.random() < 0.5 else table for table in random.sample(tables, len(tables))
+        ]
         assert merge_sorted(mixed).cast(TOTALS_SCHEMA).equals(sort_totals(merge(tables)))
 
     @given(hour, st.lists(st.integers(0, 30), max_size=4))

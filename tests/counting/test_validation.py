@@ -122,9 +122,9 @@ def test_what_a_batch_was_rejected_and_ignored_before_stays():
 
 
 def test_a_text_that_only_other_rows_had_breaks_no_rule():
-    coded = pa.DictionaryArray.from_arrays(pa.array([1, 1], pa.int32()), pa.array(["", "a"]))
+    encoded = pa.DictionaryArray.from_arrays(pa.array([1, 1], pa.int32()), pa.array(["", "a"]))
     batch = batch_of({}, {})
-    batch = batch.with_table(batch.table.set_column(1, "src_app", coded))
+    batch = batch.with_table(batch.table.set_column(1, "src_app", encoded))
     (checked,) = validate([batch], flow_schema())
     assert (checked.rows.tolist(), checked.rejects) == ([1, 2], ())
 

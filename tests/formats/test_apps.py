@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
 from pipeline.formats.apps import AppMap, load_app_map
-from pipeline.schema import CODED_TEXT
+from pipeline.schema import DICTIONARY_TEXT
 
 
 def app_map(*rules):
@@ -19,7 +19,7 @@ def app_map(*rules):
 
 
 def app_of(apps, address, vpc_id=None):
-    names, invalid = apps.apps_of(pa.array([address], CODED_TEXT), pa.array([vpc_id], CODED_TEXT))
+    names, invalid = apps.apps_of(pa.array([address], DICTIONARY_TEXT), pa.array([vpc_id], DICTIONARY_TEXT))
     return "invalid" if invalid[0] else names[0].as_py()
 
 
@@ -99,13 +99,13 @@ class TestLookUp:
     def test_a_column_is_answered_cell_by_cell(self):
         addresses = ["10.1.9.9", None, "10.1.9.9", "bad", "10.1.9.9", "2001:db8::1"]
         vpc_ids = ["vpc-1", "vpc-1", None, "vpc-1", "vpc-1", "vpc-2"]
-        names, invalid = self.RULES.apps_of(pa.array(addresses, CODED_TEXT), pa.array(vpc_ids, CODED_TEXT))
+        names, invalid = self.RULES.apps_of(pa.array(addresses, DICTIONARY_TEXT), pa.array(vpc_ids, DICTIONARY_TEXT))
         assert names.to_pylist() == ["office-1", None, "office", None, "office-1", "six-one"]
         assert invalid.tolist() == [False, False, False, True, False, False]
 
     def test_no_addresses_have_no_apps(self):
-        names, invalid = self.RULES.apps_of(pa.array([], CODED_TEXT), pa.array([], CODED_TEXT))
-        assert (names.type, len(names), len(invalid)) == (CODED_TEXT, 0, 0)
+        names, invalid = self.RULES.apps_of(pa.array([], DICTIONARY_TEXT), pa.array([], DICTIONARY_TEXT))
+        assert (names.type, len(names), len(invalid)) == (DICTIONARY_TEXT, 0, 0)
 
     vpcs = st.sampled_from([None, "v1", "v2"])
     numbers = st.integers(0, 255)
@@ -132,7 +132,7 @@ class TestLookUp:
         apps = AppMap((network, app, vpc_id) for (network, vpc_id), app in networks.items())
         addresses = [f"10.0.0.{number}" for number, _ in looked_up]
         vpc_ids = [vpc_id for _, vpc_id in looked_up]
-        names, invalid = apps.apps_of(pa.array(addresses, CODED_TEXT), pa.array(vpc_ids, CODED_TEXT))
+        names, invalid = apps.apps_of(pa.array(addresses, DICTIONARY_TEXT), pa.array(vpc_ids, DICTIONARY_TEXT))
         assert names.to_pylist() == [searched(*pair) for pair in zip(addresses, vpc_ids, strict=True)]
         assert not invalid.any()
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.formats.conversion import is_answer
+from pipeline.formats.record import is_answer
 
 NONE = -1
 SYN, SYN_ACK, FIN, RST, ACK = 2, 18, 1, 4, 16

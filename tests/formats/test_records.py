@@ -3,16 +3,18 @@
 import numpy as np
 import pyarrow as pa
 
-from pipeline.formats.conversion import column_of, integers_of, missing, texts_of
-from pipeline.schema import CODED_TEXT
+from pipeline.formats.record import column_of, integers_of, texts_of
+from pipeline.schema import DICTIONARY_TEXT
 from pipeline.syntax.batch import Batch
 
-TABLE = pa.table({"n": pa.array([1, None, 3]), "t": pa.array(["a", "a", None], CODED_TEXT), "whole": pa.array([1, 2, 3])})
+TABLE = pa.table(
+    {"n": pa.array([1, None, 3]), "t": pa.array(["a", "a", None], DICTIONARY_TEXT), "whole": pa.array([1, 2, 3])}
+)
 BATCH = Batch(pa.concat_tables([TABLE, TABLE]), np.arange(6), str)
 
 
 def test_a_column_that_is_not_there_is_null():
-    assert texts_of(BATCH, "x").equals(pa.nulls(6, CODED_TEXT))
+    assert texts_of(BATCH, "x").equals(pa.nulls(6, DICTIONARY_TEXT))
     assert column_of(BATCH, "x", pa.float64()).equals(pa.nulls(6, pa.float64()))
     assert integers_of(BATCH, "x", missing=-1).tolist() == [-1] * 6
 
@@ -21,17 +23,3 @@ def test_one_that_is_there_comes_in_one_piece():
     assert texts_of(BATCH, "t").to_pylist() == ["a", "a", None] * 2
     assert integers_of(BATCH, "n", missing=-1).tolist() == [1, -1, 3] * 2
     assert integers_of(BATCH, "whole", missing=-1).tolist() == [1, 2, 3] * 2
-
-
-def test_the_rows_that_lack_a_column_are_its_faults():
-    faults = missing(BATCH, "n", "t", "whole")
-    assert [(fault.column, fault.bad.tolist()) for fault in faults] == [
-        ("n", [False, True, False] * 2),
-        ("t", [False, False, True] * 2),
-    ]
-    assert [(reject.row, reject.field) for reject in BATCH.reject(*faults).rejects] == [
-        (1, "n"),
-        (4, "n"),
-        (2, "t"),
-        (5, "t"),
-    ]

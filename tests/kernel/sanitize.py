@@ -15,7 +15,7 @@ from pipeline.kernel.jsonvalues import Between, split_json
 from pipeline.kernel.library import kernel
 from pipeline.kernel.texts import Names
 from pipeline.kernel.totals import SortedTotals, Totals
-from pipeline.schema import coded
+from pipeline.schema import dictionary_encoded
 from tests.kernel.lines import (
     DIALECTS,
     NAMES,
@@ -130,7 +130,7 @@ def sum_up():
     for table in map(by_hour.table, by_hour.hours):
         table.validate(full=True)
     try:
-        totals.add(coded(totals_of(*2 * [(1, "a", "b", "v", 2**63 - 1, 0, 1)])))
+        totals.add(dictionary_encoded(totals_of(*2 * [(1, "a", "b", "v", 2**63 - 1, 0, 1)])))
     except SumOverflow:
         return
     raise AssertionError("a sum has wrapped")

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.kernel.columns import DelimitedLines, JsonColumn, JsonLines, count_lines, has_four, lines_from
-from pipeline.schema import CODED_TEXT
+from pipeline.schema import DICTIONARY_TEXT
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.cells import Column, Kind
@@ -212,24 +212,24 @@ class TestOddLines:
             assert len(lines.columns[0]) == before + behind + (not odd)
 
     def test_a_null_is_no_number_where_nothing_stands_for_it(self):
-        parse = DelimitedLines([pa.int64(), CODED_TEXT], b" ", quoted=False, null=None).parse
+        parse = DelimitedLines([pa.int64(), DICTIONARY_TEXT], b" ", quoted=False, null=None).parse
         assert parse(b"- -\n1 -\n").odd.tolist() == [0]
 
     @pytest.mark.parametrize(("quoted", "data"), [(True, b'a,"b"\n'), (True, b"a,b\r\n"), (False, b"a,b\r\n")])
     def test_text_with_quotes_or_returns_is_not_plain_at_all(self, quoted, data):
-        lines = DelimitedLines([CODED_TEXT, CODED_TEXT], b",", quoted=quoted, null=None)
+        lines = DelimitedLines([DICTIONARY_TEXT, DICTIONARY_TEXT], b",", quoted=quoted, null=None)
         assert lines.parse(data) is None
         assert lines.parse(b"a,b\n").line_count == 1
 
     def test_a_quote_is_a_character_where_there_are_no_quotes(self):
-        (column,) = DelimitedLines([CODED_TEXT], b" ", quoted=False, null=None).parse(b'"\n').columns
+        (column,) = DelimitedLines([DICTIONARY_TEXT], b" ", quoted=False, null=None).parse(b'"\n').columns
         assert column.to_pylist() == ['"']
 
 
 class TestTexts:
     def test_names_that_differ_in_one_byte_are_different(self):
         random.Random(1).shuffle(names := [*NAMES, *NAMES])
-        (column,) = DelimitedLines([CODED_TEXT], b" ", quoted=False, null=None).parse(b"\n".join(names)).columns
+        (column,) = DelimitedLines([DICTIONARY_TEXT], b" ", quoted=False, null=None).parse(b"\n".join(names)).columns
         assert column.to_pylist() == [name.decode() for name in names]
         assert len(column.dictionary) == len(NAMES)
 
@@ -242,7 +242,7 @@ class TestTexts:
             *map(bytes, product(range(0xEF, 0xF8), range(256), border, [0x7F, 0x80, 0xBF, 0xC0])),
         }
         texts = [text for text in sorted(sequences) if not set(text) & set(b"\n\r\0")]
-        lines = DelimitedLines([CODED_TEXT], b" ", quoted=False, null=None).parse(
+        lines = DelimitedLines([DICTIONARY_TEXT], b" ", quoted=False, null=None).parse(
             b"\n".join(text.replace(b" ", b"x") for text in texts)
         )
 
@@ -257,12 +257,12 @@ class TestTexts:
         assert 0 < len(lines.odd) < len(texts)
 
     def test_a_block_with_a_nul_in_it_is_left_to_the_exact_path(self):
-        lines = DelimitedLines([CODED_TEXT, None], b" ", quoted=False, null=None)
+        lines = DelimitedLines([DICTIONARY_TEXT, None], b" ", quoted=False, null=None)
         assert lines.parse(b"a b\n") is not None
         assert lines.parse(b"a b\na \0\n") is None
 
     def test_a_dictionary_that_has_grown_is_left_to_its_batches(self):
-        lines = DelimitedLines([CODED_TEXT, CODED_TEXT], b" ", quoted=False, null=None)
+        lines = DelimitedLines([DICTIONARY_TEXT, DICTIONARY_TEXT], b" ", quoted=False, null=None)
         blocks = [[(f"a{start + i}", "same") for i in range(30_000)] for start in range(0, 120_000, 30_000)]
         columns = [lines.parse("\n".join(map(" ".join, block)).encode()).columns for block in blocks]
         for block, (first, second) in zip(blocks, columns, strict=True):
@@ -376,18 +376,18 @@ class TestTimes:
 
 class TestShapes:
     def test_nothing_has_no_lines(self):
-        lines = DelimitedLines([CODED_TEXT, None, pa.int64()], b",", quoted=True, null=None).parse(b"")
+        lines = DelimitedLines([DICTIONARY_TEXT, None, pa.int64()], b",", quoted=True, null=None).parse(b"")
         assert (lines.line_count, lines.odd.tolist(), [len(column) for column in lines.columns]) == (0, [], [0, 0])
 
     def test_columns_have_their_types_and_cells_that_nobody_wants_have_none(self):
-        types = [pa.float64(), None, CODED_TEXT, None, pa.int64()]
+        types = [pa.float64(), None, DICTIONARY_TEXT, None, pa.int64()]
         lines = DelimitedLines(types, b"\t", quoted=False, null=b"-").parse(b"1\tx\ta\t\xff\t-\n-\t\t-\t\t7")
-        assert [column.type for column in lines.columns] == [pa.float64(), CODED_TEXT, pa.int64()]
+        assert [column.type for column in lines.columns] == [pa.float64(), DICTIONARY_TEXT, pa.int64()]
         assert [column.to_pylist() for column in lines.columns] == [[1.0, None], ["a", None], [None, 7]]
         assert [column.null_count for column in lines.columns] == [1, 1, 1]
 
     def test_a_batch_outlives_the_parser_and_its_later_blocks(self):
-        lines = DelimitedLines([CODED_TEXT, pa.int64()], b" ", quoted=False, null=b"-")
+        lines = DelimitedLines([DICTIONARY_TEXT, pa.int64()], b" ", quoted=False, null=b"-")
         first = lines.parse(b"a 1\n- -\n").columns
         lines.parse(b"b 2\nc 3\n")
         del lines
@@ -432,8 +432,8 @@ def read_objects(columns, *lines):
 class TestPaths:
     COLUMNS = (
         JsonColumn(pa.int64(), [["bytes"]]),
-        JsonColumn(CODED_TEXT, [["flow", "ends", "src"]]),
-        JsonColumn(CODED_TEXT, [["flow", "ends.dst"]]),
+        JsonColumn(DICTIONARY_TEXT, [["flow", "ends", "src"]]),
+        JsonColumn(DICTIONARY_TEXT, [["flow", "ends.dst"]]),
     )
 
     def test_objects_are_entered_that_lead_to_a_column_and_others_skipped(self):
@@ -480,7 +480,7 @@ class TestPaths:
         assert read_objects(self.COLUMNS, good, line, good) == ([(1, "a", "b")] * 2, [1])
 
     def test_a_column_may_have_two_places_and_a_line_only_one_of_them(self):
-        columns = [JsonColumn(CODED_TEXT, [["id.h"], ["id", "h"]])]
+        columns = [JsonColumn(DICTIONARY_TEXT, [["id.h"], ["id", "h"]])]
         lines = ['{"id.h":"a"}', '{"id":{"h":"b"}}', '{"id.h":"a","id":{"h":"b"}}', '{"id.h":"a","id":{}}']
         assert read_objects(columns, *lines) == ([("a",), ("b",), ("a",)], [2])
 

@@ -14,7 +14,7 @@ from pipeline.counting.totals import HourlyTotals
 from pipeline.kernel.columns import DelimitedLines, JsonColumn, JsonLines, LineParser
 from pipeline.kernel.texts import Names
 from pipeline.kernel.totals import SortedTotals, Totals, TotalsByHour
-from pipeline.schema import CODED_TEXT
+from pipeline.schema import DICTIONARY_TEXT
 from tests.records import flows_of
 
 
@@ -29,9 +29,9 @@ MAKERS = {
     Totals: totals,
     TotalsByHour: lambda: TotalsByHour(totals()),
     SortedTotals: lambda: SortedTotals(totals()),
-    LineParser: lambda: LineParser([CODED_TEXT], nullable=False, foreign=b"", shortest=2),
-    DelimitedLines: lambda: DelimitedLines([CODED_TEXT], b",", quoted=True, null=None),
-    JsonLines: lambda: JsonLines([JsonColumn(CODED_TEXT, [["src_app"]])]),
+    LineParser: lambda: LineParser([DICTIONARY_TEXT], nullable=False, foreign=b"", shortest=2),
+    DelimitedLines: lambda: DelimitedLines([DICTIONARY_TEXT], b",", quoted=True, null=None),
+    JsonLines: lambda: JsonLines([JsonColumn(DICTIONARY_TEXT, [["src_app"]])]),
     HourlyTotals: lambda: HourlyTotals(None, 1 << 20),
 }
 

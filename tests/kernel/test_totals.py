@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import SumOverflow
 from pipeline.kernel.totals import Added, SortedTotals, Totals
-from pipeline.schema import FLOW_SCHEMA, TOTALS_SCHEMA, coded
+from pipeline.schema import FLOW_SCHEMA, TOTALS_SCHEMA, dictionary_encoded
 from tests.kernel.lines import NAMES, SCRIPTS
 from tests.records import flows_of, judged, records, totals_of
 
@@ -40,7 +40,7 @@ def rows_in(totals):
 def full(**sums):
     """The totals of one key."""
     row = {"hour": 7, "src_app": "a", "dest_app": "b", "vpc_id": "v", "bytes_tx": 1, "bytes_rx": 1, "flows": 1}
-    return coded(totals_of((row | sums).values()))
+    return dictionary_encoded(totals_of((row | sums).values()))
 
 
 def many(keys, seed=1):
@@ -172,13 +172,13 @@ class TestOverflow:
     def test_the_key_is_named_wherever_it_is(self, place):
         rows = [(hour, f"app-{hour}", "b", "v", 2**53 - 1, 1, 1) for hour in range(1, 1001)]
         hour, *key = rows[place][:4]
-        totals = totals_from(coded(totals_of(*rows)))
+        totals = totals_from(dictionary_encoded(totals_of(*rows)))
         with pytest.raises(SumOverflow, match=f"bytes_tx for hour {hour}, src_app '{key[0]}', dest_app 'b', vpc_id 'v'"):
-            totals.add(coded(totals_of(*rows[:place], (hour, *key, 2**63 - 1, 1, 1))))
+            totals.add(dictionary_encoded(totals_of(*rows[:place], (hour, *key, 2**63 - 1, 1, 1))))
 
     def test_the_sums_over_all_that_is_added_are_exact_beyond_int64(self):
         keys = [(hour, "a", "b", "v", 2**63 - 1, 2**32 + hour, 1) for hour in range(1, 101)]
-        assert Totals().add(coded(totals_of(*keys))) == Added(100 * (2**63 - 1), 100 * 2**32 + 5050)
+        assert Totals().add(dictionary_encoded(totals_of(*keys))) == Added(100 * (2**63 - 1), 100 * 2**32 + 5050)
 
     @given(records)
     def test_they_are_told_for_any_records(self, rows):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import MissingColumns, UnreadableSource
-from pipeline.schema import coded
+from pipeline.schema import dictionary_encoded
 from pipeline.syntax.cells import Column, Kind, json_cell, parse_column, parsed_schema, present_columns
 from tests.formats.helpers import COLUMNS, IN_TEXT_RULE, INTEGER_RULE, SECONDS_RULE, SIZE_RULE, TEXT_RULE, UTF8_RULE
 
@@ -273,6 +273,6 @@ class TestColumns:
     def test_as_parsed_and_as_a_batch_has_them_they_differ_in_how_text_is_kept(self):
         parsed = pa.table([[1, 2], ["a", None], [None, 2.5]], schema=parsed_schema(COLUMNS))
         pieces = pa.concat_tables([parsed, parsed.slice(1)])
-        assert coded(pieces).schema == pa.schema([(column.name, column.kind.value) for column in COLUMNS])
-        assert coded(pieces).to_pylist() == pieces.to_pylist()
-        assert coded(coded(pieces)).equals(coded(pieces))
+        assert dictionary_encoded(pieces).schema == pa.schema([(column.name, column.kind.value) for column in COLUMNS])
+        assert dictionary_encoded(pieces).to_pylist() == pieces.to_pylist()
+        assert dictionary_encoded(dictionary_encoded(pieces)).equals(dictionary_encoded(pieces))

@@ -1,12 +1,22 @@
-"""Columns of coded text do what columns of text would."""
+"""Columns of dictionary-encoded text do what columns of text would."""
 
 import numpy as np
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.schema import CODED_TEXT
-from pipeline.syntax.dictionary import Renaming, arrow_of, choose, coded, codes_of, constant, first_of, is_text, renamed
+from pipeline.schema import DICTIONARY_TEXT
+from pipeline.syntax.dictionary import (
+    Renaming,
+    arrow_of,
+    choose,
+    codes_of,
+    constant,
+    first_of,
+    is_text,
+    renamed,
+    with_dictionary,
+)
 
 
 @st.composite
@@ -26,13 +36,13 @@ pairs = st.integers(0, 8).flatmap(lambda length: st.tuples(columns(length), colu
 
 def checked(column):
     column.validate(full=True)
-    assert column.type == CODED_TEXT
+    assert column.type == DICTIONARY_TEXT
     return column.to_pylist()
 
 
 @given(columns())
 def test_its_codes_and_texts_make_it_again(column):
-    assert checked(coded(codes_of(column), column.dictionary)) == column.to_pylist()
+    assert checked(with_dictionary(codes_of(column), column.dictionary)) == column.to_pylist()
 
 
 @given(columns(), st.sampled_from(["", "a", "é", "never"]))

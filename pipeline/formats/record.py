@@ -1,0 +1,128 @@
+"""What a log's record says, in the terms that all formats share: what a format makes of its columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.schema import DICTIONARY_TEXT
+from pipeline.syntax.batch import Batch, Mask
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One end of the flows.
+
+    Attributes:
+        addresses: The columns that may have its IP address; in each row the first that has a value counts.
+        app: Its app, null in the rows in which the address names the app; None if the log names no apps.
+    """
+
+    addresses: tuple[str, ...]
+    app: pa.DictionaryArray | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """The records of a batch, column by column. `conversion.to_flows` makes flow records of them.
+
+    Rows that are ignored, as they report no traffic or no flow, are taken out of the batch before its record is made: there are
+    logs in which they are nine of ten, and columns without nulls are several times as fast.
+
+    A column that may be at fault is given by the name that the file has for it, which a reject shows; what a format computes
+    is given as an array, with one value for each row of the batch.
+
+    Attributes:
+        start: The column of the time at which the flow started: seconds, milliseconds, microseconds or nanoseconds since 1970.
+        src: The sender.
+        dst: The receiver.
+        sent: Bytes from src to dst (int64).
+        received: Bytes from dst to src (int64); None where the answer is a record of its own.
+        required: The columns without which a row is rejected, in the order in which faults are looked for.
+        vpc: The VPC that the record names, as dictionary-encoded text; null or None where it names none.
+        owner: What stands for the VPC where neither the record nor the user names it, as an account.
+        answer: Which rows go from the server to the client; None where src always is the client, or nothing tells.
+    """
+
+    start: str
+    src: Endpoint
+    dst: Endpoint
+    sent: pa.Array
+    received: pa.Array | None = None
+    required: tuple[str, ...] = ()
+    vpc: pa.DictionaryArray | None = None
+    owner: pa.DictionaryArray | None = None
+    answer: Mask | None = None
+
+    def of_rows(self, kept: Mask) -> Record:
+        """The same for some of the rows, as the mask says."""
+        mask = pa.array(kept)
+
+        def of(column: pa.Array | None) -> pa.Array | None:
+            return None if column is None else column.filter(mask)
+
+        return replace(
+            self,
+            src=replace(self.src, app=of(self.src.app)),
+            dst=replace(self.dst, app=of(self.dst.app)),
+            sent=of(self.sent),
+            received=of(self.received),
+            vpc=of(self.vpc),
+            owner=of(self.owner),
+            answer=None if self.answer is None else self.answer[kept],
+        )
+
+
+def column_of(batch: Batch, name: str, type_: pa.DataType) -> pa.Array:
+    """A column in one piece; all null where the file does not have the column."""
+    if name not in batch.table.column_names:
+        return pa.nulls(batch.table.num_rows, type_)
+    column = batch.table.column(name)
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which copies, in any case
+
+
+def texts_of(batch: Batch, name: str) -> pa.DictionaryArray:
+    """A column of dictionary-encoded text; all null where the file does not have the column."""
+    return column_of(batch, name, DICTIONARY_TEXT)
+
+
+def integers_of(batch: Batch, name: str, missing: int) -> Integers:
+    """A column of integers, with a number for each null."""
+    return numbers_of(column_of(batch, name, pa.int64()), missing)
+
+
+def numbers_of(column: pa.Array, missing: int = 0) -> npt.NDArray[Any]:
+    """The numbers of a column, int64 or float64, with a number for each null."""
+    return (column.fill_null(missing) if column.null_count else column).to_numpy()
+
+
+# RFC 9293; AWS keeps the flags that were seen in an interval OR-ed together, and an ACK only beside a SYN.
+_SYN, _ACK = 0x02, 0x10
+_WELL_KNOWN_PORTS = 1024  # RFC 6335: 0 to 1023 belong to services
+_EPHEMERAL_PORTS = 32768  # where Linux starts to number its clients' ports
+
+
+def is_answer(src_port: Integers, dst_port: Integers, tcp_flags: Integers | None = None) -> Mask:
+    """Which records go from the server to the client.
+
+    Args:
+        src_port: The sender's port; -1 where the log has none.
+        dst_port: The receiver's port; -1 where the log has none.
+        tcp_flags: The record's TCP flags, 0 where the record has none; None where the log has none.
+
+    Returns:
+        True where the flags say so (a SYN with its ACK comes from the server, a SYN alone from the client), or, where
+        the flags say nothing, the ports: the server has the smaller port, if that is well-known or the other is ephemeral.
+    """
+    telling = (src_port < _WELL_KNOWN_PORTS) | (dst_port >= _EPHEMERAL_PORTS)
+    by_ports = telling & (src_port < dst_port) & (src_port >= 0)
+    if tcp_flags is None:
+        return by_ports
+    opened = tcp_flags & (_SYN | _ACK)
+    return (opened == _SYN | _ACK) | (((opened & _SYN) == 0) & by_ports)
