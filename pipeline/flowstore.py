@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipeline.counting.count import Progress
-    from pipeline.jobs.ingest import IngestOptions, IngestSummary
+    from pipeline.jobs.ingest import IngestOptions
+    from pipeline.jobs.summary import IngestSummary
     from pipeline.jobs.undo import UndoSummary
     from pipeline.jobs.verify import DeepOptions, Verification
     from pipeline.query.query import Wanted
@@ -182,15 +183,11 @@ class FlowStore:
         raw: Sequence[str],
         options: IngestOptions | None = None,
         progress: Progress | None = None,
-        of_log: Callable[[RunRecord], None] | None = None,
     ) -> IngestSummary:
-        """Counts the new ones among some raw files (paths, folders, glob patterns), exactly once.
-
-        `of_log` is for the service, as `ingest.ingest` tells.
-        """
+        """Counts the new ones among some raw files (paths, folders, glob patterns), exactly once."""
         from pipeline.jobs.ingest import ingest  # a query needs neither readers nor validation
 
-        return ingest(raw, self.locations, options, progress, of_log)
+        return ingest(raw, self.locations, options, progress)
 
     def forget(self, sources: Sequence[str], wait_seconds: float = 0) -> UndoSummary:
         """Takes sources back: makes their hours anew from the raw files of the others that count there."""

@@ -47,13 +47,12 @@ class Found:
     failed: list[Failure] = field(default_factory=list)
 
 
-def find(raw: Sequence[str], store: Path | None = None, of_log: bool = False, exclude: Sequence[str] = ()) -> Found:
+def find(raw: Sequence[str], store: Path | None = None, exclude: Sequence[str] = ()) -> Found:
     """Finds raw files.
 
     Args:
         raw: Files, folders (searched to any depth) and glob patterns (`**` goes to any depth).
         store: The store's folder, whose files are no raw files even if it lies below a folder that is searched.
-        of_log: Whether these are files of the store's own log, which the service alone may name.
         exclude: Patterns of what is left alone: by its name, or by its path in the folder that was given; `*` matches any
             characters, `/` among them.
 
@@ -62,7 +61,7 @@ def find(raw: Sequence[str], store: Path | None = None, of_log: bool = False, ex
     """
     files: set[Path] = set()
     found = Found()
-    without = None if store is None or of_log else real_path(store)
+    without = None if store is None else real_path(store)
     for name in raw:
         matches, is_pattern = _matches(name)
         for match in matches:

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.errors import StoreDamaged, StoreVersion
 from pipeline.identity import Content
-from pipeline.jobs import run
+from pipeline.jobs import commit as committing
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.undo import drop
 from pipeline.store.chain import LastRun, checksum_of
@@ -318,7 +318,7 @@ def test_an_index_whose_last_number_is_none_is_made_anew(store, number):
 
 
 def test_a_clock_that_was_a_day_ahead_does_later_runs_no_harm(ingested, monkeypatch):
-    monkeypatch.setattr(run, "now", lambda: "2999-01-01T00:00:00.000+00:00")
+    monkeypatch.setattr(committing, "now", lambda: "2999-01-01T00:00:00.000+00:00")
     ingested("a,b,v,7,7,1")
     monkeypatch.undo()
     for number in range(60):
