@@ -74,17 +74,17 @@ def commit(
         write = partial(write_rejects, batches=change.rejects.batches())
         transaction.stage(store.rejects_of(transaction.run_id), write)
     run = RunRecord(
-        transaction.run_id,
-        started,
-        now(),
-        list(change.sources),
-        hours,
-        dict(change.interpretation),
-        transaction.digests,
-        [dict(source) for source in change.forgotten],
-        change.dropped,
-        transaction.attempt,
-        transaction.previous,
+        run_id=transaction.run_id,
+        started=started,
+        finished=now(),
+        sources=list(change.sources),
+        hours=hours,
+        interpretation=dict(change.interpretation),
+        files=transaction.digests,
+        forgotten=[dict(source) for source in change.forgotten],
+        dropped=change.dropped,
+        attempt=transaction.attempt,
+        previous=transaction.previous,
     )
     if before_commit is not None:
         before_commit(run)

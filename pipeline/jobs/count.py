@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +17,7 @@ from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Source
 from pipeline.counting.totals import HourlyTotals
 from pipeline.errors import EmptySource, OtherLog, SourceError
+from pipeline.identity import Content
 from pipeline.jobs.commit import Change
 from pipeline.jobs.plan import Plan
 from pipeline.jobs.recount import Rebuilt
@@ -45,7 +47,7 @@ class Counts:
     results: list[Result] = field(default_factory=list)
 
     def add(self, other: Counts) -> None:
-        """Takes in all that others have counted; the other must not be used any more."""
+        """Takes in what was counted otherwise; the other must not be used any more."""
         with files.writing(self.totals.spill_folder):
             self.totals.absorb(other.totals)
         self.results += other.results
@@ -203,18 +205,21 @@ def change_of(
     with files.writing(scratch):
         for result in (result for group in groups for result in group.counted):
             rejects.absorb(result.rejects)
+    met: dict[str, list[Content]] = defaultdict(list)
+    for rival in counted.known_starts:
+        for digest in rival.others:
+            met[digest] += [rival.content] if rival.content else []
+    records = [result.record for group in groups for result in group.counted]
     return Change(
-        [_with_starts(result.record, plan, counted) for group in groups for result in group.counted],
-        interpretation.to_json(),
-        [*(group.totals for group in groups), *([rebuilt.totals] if rebuilt else [])],
-        rebuilt.hours if rebuilt else (),
-        rejects,
-        rebuilt.forgotten if rebuilt else (),
+        sources=[_with_starts(one, [*plan.grown_from.get(one.path, ()), *met.get(one.digest, ())]) for one in records],
+        interpretation=interpretation.to_json(),
+        added=[*(group.totals for group in groups), *([rebuilt.totals] if rebuilt else [])],
+        anew=rebuilt.hours if rebuilt else (),
+        rejects=rejects,
+        forgotten=rebuilt.forgotten if rebuilt else (),
     )
 
 
-def _with_starts(record: SourceRecord, plan: Plan, counted: PlanCount) -> SourceRecord:
+def _with_starts(record: SourceRecord, starts: Iterable[Content]) -> SourceRecord:
     """A source's record, with the contents that are known to be its start."""
-    met = [rival.content for rival in counted.known_starts if rival.content and record.digest in rival.others]
-    starts = dict.fromkeys([*plan.grown_from.get(record.path, ()), *met])
-    return replace(record, starts=[start for start in starts if start.digest != record.digest])
+    return replace(record, starts=[start for start in dict.fromkeys(starts) if start.digest != record.digest])

@@ -51,27 +51,28 @@ def outcome_of(plan: Plan, counted: PlanCount, replacement: Replacement, reading
     results = counted.results
     empty = [source for source, result in results if isinstance(result, EmptySource)]
     other_logs = [(source, result.found) for source, result in results if _is_left_alone(result, source, plan)]
-    # Where changed sources could not replace what they counted before, they were not counted: nothing is skipped for them.
+    # Changed sources that could not replace what they counted before do not count: nothing is skipped as their duplicate.
     given_up = set() if replacement.rebuilt else {one.record.path for one in counted.changed.counted}
     duplicates = [pair for pair in counted.duplicates if pair[1] not in given_up]
     starts = [pair for pair in counted.starts if pair[1] not in given_up]
     waiting = [
         Failure(source.name, f"it has the content of {path}, or its start, which could not be replaced")
         for source, path in (*counted.duplicates, *counted.starts)
-        if path in given_up and source.name not in plan.superseded  # of those in it that is said already
+        if path in given_up and source.name not in plan.superseded  # of a changed source, the replacement says so
+    ]
+    met = [
+        *(memory_of(source, reading=reading) for source in empty),
+        *(memory_of(source, reason=found, reading=reading) for source, found in other_logs),
+        *(memory_of(source, source.digest) for source, _ in (*duplicates, *starts)),
     ]
     return Outcome(
-        duplicates,
-        starts,
-        empty,
-        {source.name: found for source, found in other_logs},
-        [*failures_of(results, plan), *replacement.failures, *waiting],
-        replacement.names if replacement.rebuilt else (),
-        [
-            *(memory_of(source, reading=reading) for source in empty),
-            *(memory_of(source, reason=found, reading=reading) for source, found in other_logs),
-            *(memory_of(source, source.digest) for source, _ in (*duplicates, *starts)),
-        ],
+        duplicates=duplicates,
+        starts=starts,
+        empty=empty,
+        left_alone={source.name: found for source, found in other_logs},
+        failures=[*failures_of(results, plan), *replacement.failures, *waiting],
+        replaced=replacement.names if replacement.rebuilt else (),
+        met=met,
     )
 
 
@@ -87,5 +88,5 @@ def failures_of(results: Iterable[Result], plan: Plan) -> list[Failure]:
 
 
 def _is_left_alone(result: object, source: Source, plan: Plan) -> TypeGuard[OtherLog]:
-    """Whether a source is another log, and was only met: one that was named fails."""
+    """Whether a source is another log, and was not named itself: a source that was named fails."""
     return isinstance(result, OtherLog) and source.path not in plan.named

@@ -156,21 +156,21 @@ def make_plan(
     later = {rival.source for rival in rivals}
     new = [*draft.new, *(item.source for item in candidates if item.source.name not in draft.superseded)]
     return Plan(
-        _by_path(source for source in new if source not in later),
-        rivals,
-        draft.known,
-        draft.duplicates,
-        draft.starts,
-        draft.empty,
-        draft.too_recent,
-        draft.left_alone,
-        _by_path(source for source in draft.changed if source not in later),
-        draft.superseded,
-        replace_changed,
-        draft.grown_from,
-        draft.failed,
-        draft.met,
-        found.named,
+        new=_by_path(source for source in new if source not in later),
+        rivals=rivals,
+        known=draft.known,
+        duplicates=draft.duplicates,
+        starts=draft.starts,
+        empty=draft.empty,
+        too_recent=draft.too_recent,
+        left_alone=draft.left_alone,
+        changed=_by_path(source for source in draft.changed if source not in later),
+        superseded=draft.superseded,
+        replaces_changed=replace_changed,
+        grown_from=draft.grown_from,
+        failed=draft.failed,
+        met=draft.met,
+        named=found.named,
     )
 
 

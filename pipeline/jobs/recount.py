@@ -23,15 +23,15 @@ from pipeline.store.ledger import ActiveSource, SourceRecord
 
 
 def find_again(sources: Collection[ActiveSource], candidates: Iterable[Path] = ()) -> dict[str, Source]:
-    """Finds the raw files of counted sources, whatever they are called now and however they are packed.
+    """Finds the raw files of counted sources, whatever the files are called now and however they are packed.
 
     Args:
         sources: The sources.
-        candidates: Where they may be beside the paths from which they were counted. What is not there is looked for in the
-            folder where it was, where rotation leaves it under another name.
+        candidates: Files that may be theirs, beside the paths from which the sources were counted. A source that has none of
+            these files is looked for in the folder where it was, where rotation leaves it under another name.
 
     Returns:
-        The file of each digest that was found; its content is what it was.
+        The file of each digest that was found; the content of the file is what it was.
     """
     wanted = {active.source.digest: active.source for active in sources}
     found: dict[str, Source] = {}
@@ -156,10 +156,10 @@ _Group: TypeAlias = list[tuple[ActiveSource, Counted | SourceError]]
 def _count_again(
     sources: Sequence[ActiveSource], files: Mapping[str, Source], scratch: Path, resources: Resources, together: bool = True
 ) -> Iterator[tuple[_Group, HourlyTotals]]:
-    """Counts sources of one interpretation: groups of small ones, each with the group's totals; or each source apart."""
+    """Counts sources of one interpretation: groups of small sources, each with the totals of the group; or each source apart."""
     if not sources:
         return
-    # Each is read alone: what is wrong with reading small files as one text must not agree with itself.
+    # Each is read alone: a fault in reading small files as one text must not agree with itself.
     counter = SourceCounter(Interpretation.from_json(sources[0].interpretation), scratch, resources, alone=True)
     # Named by number: a file whose content was counted from two paths is there twice.
     numbered = [replace(files[active.source.digest], name=str(i)) for i, active in enumerate(sources)]

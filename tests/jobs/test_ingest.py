@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -385,3 +387,9 @@ def test_parquet_in_and_out_keeps_every_total(store, raw):
     pq.write_table(table, raw / "a.parquet")
     ingest([str(raw)], store)
     assert totals(store, 1) == [("a", "b", "v", 1, 2, 1)]
+
+
+def test_what_is_imported_early_while_files_are_read_says_nothing(store, raw):
+    write(raw, "a.csv", "1,foo,bar,v,100,300")
+    command = [sys.executable, "-m", "pipeline", "ingest", str(raw), "--store", str(store.root), "--quiet"]
+    assert subprocess.run(command, check=True, capture_output=True).stderr == b""
