@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from pipeline.errors import UsageError
 from pipeline.scalars import LAST_HOUR, SECONDS_PER_HOUR, HourRange, When, command_line, end_of, hours_of
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipeline.counting.count import Progress
-    from pipeline.jobs.ingest import IngestSummary
+    from pipeline.jobs.summary import IngestSummary
     from pipeline.jobs.undo import UndoSummary
     from pipeline.jobs.verify import DeepOptions, Verification
     from pipeline.options import IngestOptions
-    from pipeline.query.query import Wanted
+    from pipeline.query.query import Selection
     from pipeline.store.ledger import RunRecord
     from pipeline.store.partitions import PartitionSummary
 
@@ -72,29 +72,19 @@ class FlowStore:
         hour: When = "latest",
         until: When | None = None,
         *,
-        src_app: Wanted = None,
-        dest_app: Wanted = None,
-        vpc_id: Wanted = None,
-        app: Wanted = None,
         by: str | Sequence[str] | None = None,
-        sort: str | None = None,
-        top: int | None = None,
         timestamps: bool = False,
+        **selection: Unpack[Selection],
     ) -> pa.Table:
-        r"""The totals of an hour, or of a range of hours, as an Arrow table.
+        """The totals of an hour, or of a range of hours, as an Arrow table.
 
         Args:
-            hour: The hours, as `hours.hours_of` has them: `498752`, `"2026-11-24T08"`, `"2026-11-24"`, `"latest"`, `"-24h"`,
+            hour: The hours, as `scalars.hours_of` has them: `498752`, `"2026-11-24T08"`, `"2026-11-24"`, `"latest"`, `"-24h"`,
                 a `date`, a `datetime`, …
             until: The hour behind the last of the range that starts where `hour` does; the first, if it means more than one.
-            src_app: Only this source app, or any of these; `*` stands for any text, and `\*` for a `*`.
-            dest_app: Only this destination app; as `src_app`, as are the next two.
-            vpc_id: Only this VPC.
-            app: Only rows with this app on either side.
-            by: The columns of the key to keep; the sums run over the others.
-            sort: A column, or "bytes" for both directions together.
-            top: How many rows at the most.
+            by: The columns of the key to keep, or one of them; the sums run over the others.
             timestamps: Whether to add `time`, the UTC time at which the hour starts.
+            **selection: `src_app`, `dest_app`, `vpc_id`, `app`, `sort` and `top`, as `query.Query` has them.
 
         Returns:
             `hour` (int64), `src_app`, `dest_app`, `vpc_id`, `bytes_tx`, `bytes_rx` and `flows`; or `by` and the sums.
@@ -106,9 +96,9 @@ class FlowStore:
         from pipeline.query.query import Query, run_query  # an ingest that finds nothing new does without Arrow
 
         asked = self.hours_of(hour, until)
-        chosen: dict[str, Any] = {} if by is None else {"by": (by,) if isinstance(by, str) else tuple(by)}
         end = None if until is None and asked.until == asked.first + 1 else asked.until
-        query = Query(asked.first, end, src_app, dest_app, vpc_id, app, sort=sort, top=top, **chosen)
+        columns = Query.by if by is None else (by,) if isinstance(by, str) else tuple(by)
+        query = Query(asked.first, end, by=columns, **selection)
         table = run_query(self.locations, query)
         return _with_time(table) if timestamps else table
 
@@ -183,15 +173,11 @@ class FlowStore:
         raw: Sequence[str],
         options: IngestOptions | None = None,
         progress: Progress | None = None,
-        of_log: Callable[[RunRecord], None] | None = None,
     ) -> IngestSummary:
-        """Counts the new ones among some raw files (paths, folders, glob patterns), exactly once.
-
-        `of_log` is for the service, as `ingest.ingest` tells.
-        """
+        """Counts the new ones among some raw files (paths, folders, glob patterns), exactly once."""
         from pipeline.jobs.ingest import ingest  # a query needs neither readers nor validation
 
-        return ingest(raw, self.locations, options, progress, of_log)
+        return ingest(raw, self.locations, options, progress)
 
     def forget(self, sources: Sequence[str], wait_seconds: float = 0) -> UndoSummary:
         """Takes sources back: makes their hours anew from the raw files of the others that count there."""

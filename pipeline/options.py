@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from pipeline.counting.resources import Resources
 from pipeline.declarations import QUIET, WAIT, ZERO_BYTES, Option, declared
 from pipeline.errors import UsageError
 from pipeline.scalars import ZeroBytes, parse_size
@@ -119,11 +118,6 @@ class IngestOptions(ReadOptions):
         ),
         (),
     )
-
-    @property
-    def resources(self) -> Resources:
-        """What the run may take of the machine."""
-        return Resources(self.workers, self.memory_bytes)
 
 
 def settings_of(words: Sequence[str]) -> dict[str, str]:

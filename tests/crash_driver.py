@@ -21,7 +21,7 @@ import pandas as pd  # noqa: F401 - see conftest.py
 import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError
-from pipeline.jobs import staging
+from pipeline.jobs import commit
 from pipeline.jobs.ingest import IngestOptions, ingest
 from pipeline.jobs.undo import drop, forget
 from pipeline.jobs.verify import verify
@@ -49,7 +49,7 @@ class Steps:
     def watch(self):
         for name in STEPS:
             setattr(os, name, self._before(getattr(os, name)))
-        staging.write_partition = self._half_way(staging.write_partition)
+        commit.write_partition = self._half_way(commit.write_partition)
 
     def _before(self, operation):
         def stepping(*args, **kwargs):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import StoreError, StoreUnpublished, StoreUnwritable
-from pipeline.jobs import staging
+from pipeline.jobs import commit
 from pipeline.jobs.ingest import IngestOptions, ingest
 from pipeline.jobs.undo import drop
 from pipeline.jobs.verify import verify
@@ -49,7 +49,7 @@ class Failing:
         self.fatal = fatal
         for name in OPERATIONS:
             monkeypatch.setattr(os, name, self.before(getattr(os, name)))
-        monkeypatch.setattr(staging, "write_partition", self.half_way(staging.write_partition))
+        monkeypatch.setattr(commit, "write_partition", self.half_way(commit.write_partition))
 
     def step(self):
         self.count += 1

@@ -1,5 +1,6 @@
 """The store as notebooks and programs use it."""
 
+from dataclasses import fields
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -8,8 +9,9 @@ import pyarrow as pa
 import pytest
 
 import pipeline
-from pipeline import FlowStore, IngestOptions
+from pipeline import FlowStore, IngestOptions, Query
 from pipeline.errors import StoreDamaged, UsageError
+from pipeline.query.query import Selection
 from pipeline.schema import TOTALS_SCHEMA
 
 RECORDS = ("foo,bar,vpc-0,100,300,498752", "foo,bar,vpc-0,200,600,498752", "baz,qux,vpc-0,100,500,498753")
@@ -96,6 +98,13 @@ class TestReading:
         assert store.frame(498752, 498754, **options).to_dict("records") == [expected]
         assert store.table(498752, 498754, src_app="foo").to_pylist() == [FIRST]
         assert store.table(498752, 498754, dest_app="qux").to_pylist() == [SECOND]
+
+    def test_a_table_takes_all_that_a_query_has(self):
+        own = {"hour", "until", "by"}
+        assert own | Selection.__annotations__.keys() == {field.name for field in fields(Query)}
+
+    def test_a_column_to_group_by_may_stand_alone(self, store):
+        assert store.table(498752, by="vpc_id").to_pylist() == store.table(498752, by=["vpc_id"]).to_pylist()
 
 
 class TestTimes:

@@ -243,7 +243,7 @@ class TestNames:
         with open(path, "w") as file:  # noqa: PTH123 - a Path of bytes there is not
             file.write(HEADER + "1,a,b,v,1,1\n0,a,b,v,1,1\n")
         assert ingest([str(tmp_path)], store).ingested == 1
-        assert ingest([str(tmp_path)], store).plan.skipped == 1
+        assert ingest([str(tmp_path)], store).skipped == 1
         assert find_rejects(store).column("source").to_pylist()[0].endswith(r"caf\xe9.csv")
 
     def test_the_terminal_sees_no_escape_of_a_name(self, flowlog, tmp_path):

@@ -118,7 +118,7 @@ class TestRotation:
         (raw / "conn.log").unlink()
         write(raw / f"conn.2027{packing}", text, packing)
         summary = ingest(store, raw)
-        assert (summary.run_id, summary.plan.skipped) == (None, 2)
+        assert (summary.run_id, summary.skipped) == (None, 2)
         assert is_sound(store)
 
     def test_parquet_packed_once_more_is_the_same_source(self, raw, store):
@@ -151,7 +151,7 @@ class TestRotation:
                 (raw / "conn.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
             write(log, rows(f"day-{day}", 2))
             summary = ingest(store, raw)
-            assert (summary.ingested, list(summary.plan.changed), summary.failures) == (1, [], [])
+            assert (summary.ingested, list(summary.changed), summary.failures) == (1, [], [])
         assert sums(store) == {f"day-{day}": bits(2) for day in range(4)}
         assert is_sound(store)
 
@@ -177,7 +177,7 @@ class TestRotation:
         opened = Opened(monkeypatch)
         summary = ingest(store, raw)
         assert opened.among(raw) == []
-        assert (summary.run_id, summary.plan.skipped, len(summary.plan.left_alone)) == (None, 5, 1)
+        assert (summary.run_id, summary.skipped, len(summary.left_alone)) == (None, 5, 1)
         os.utime(raw / "conn.log.gz")
         ingest(store, raw)
         assert opened.among(raw) == ["conn.log.gz"]
@@ -222,7 +222,7 @@ class TestGrowth:
         (raw / "current" / "conn.log").unlink()
         write(raw / f"conn.2026{packing}", rows("a", 5), packing)
         summary = ingest(store, raw)
-        assert [source.path.name for source in summary.plan.changed] == [f"conn.2026{packing}"]
+        assert [source.path.name for source in summary.changed] == [f"conn.2026{packing}"]
         assert sums(store) == {"a": bits(2)}
         assert ingest(store, raw, replace_changed=True).ingested == 1
         assert sums(store) == {"a": bits(5)}
@@ -239,7 +239,7 @@ class TestGrowth:
         for name, count in zip("ab", order, strict=True):
             write(raw / f"{name}.csv", rows("a", count))
         summary = ingest(store, raw)
-        assert [source.path.name for source, _ in summary.plan.starts] == [f"{'ab'[order.index(2)]}.csv"]
+        assert [source.path.name for source, _ in summary.starts] == [f"{'ab'[order.index(2)]}.csv"]
         assert sums(store) == {"a": bits(5)}
         for _ in range(2):
             assert ingest(store, raw).run_id is None
@@ -299,7 +299,7 @@ class TestFailing:
             write(raw / f"{name}.txt", "what is this")
         summary = ingest(store, raw)
         assert sorted(Path(failure.source).name for failure in summary.failures) == ["a.csv", "a.txt", "b.csv", "b.txt"]
-        assert (summary.run_id, summary.plan.skipped) == (None, 0)
+        assert (summary.run_id, summary.skipped) == (None, 0)
 
     def test_of_equal_files_the_one_counts_whose_name_is_no_other_logs(self, raw, store):
         line = {"ts": 1762160400.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "id.orig_p": 4, "id.resp_p": 5}
@@ -308,8 +308,8 @@ class TestFailing:
             write(raw / name, json.dumps(line) + "\n")
         summary = ingest(store, raw)
         assert [record.path for record in store.runs()[0].sources] == [str(raw / "b" / "conn.log")]
-        assert [source.path.parent.name for source, _ in summary.plan.twins] == ["c"]
-        assert len(summary.plan.left_alone) + len(summary.failures) == 1
+        assert [source.path.parent.name for source, _ in summary.duplicates] == ["c"]
+        assert len(summary.left_alone) + len(summary.failures) == 1
         assert ingest(store, raw).run_id is None
 
     @pytest.mark.parametrize("forced", ["aws-vpc", "zeek", "csv"])
@@ -378,7 +378,7 @@ class TestOtherLogs:
         summary = ingest(store, zeek)
         assert (summary.ingested, summary.failures) == (4, [])
         assert sum(sums(store).values()) == bits(3)
-        assert sorted(count for _, count, _ in summary.plan.kinds_left_alone()) == [3, 3, 4]
+        assert sorted(count for _, count, _ in summary.kinds_left_alone()) == [3, 3, 4]
         assert ingest(store, zeek).run_id is None
 
     def test_the_same_file_fails_where_it_is_named(self, zeek, store):
@@ -472,8 +472,8 @@ def test_whatever_is_given_in_whatever_runs_each_content_counts_once(tmp_path_fa
         summary = ingest(store, *paths, replace_changed=replace)
         assert summary.failures == []
         counted = {record.path for record in store.runs()[-1].sources} if summary.run_id else set()
-        told = [*summary.plan.known, *summary.plan.changed]
-        told += [source for source, _ in (*summary.plan.twins, *summary.plan.starts)]
+        told = [*summary.known, *summary.changed]
+        told += [source for source, _ in (*summary.duplicates, *summary.starts)]
         assert counted | {source.name for source in told} == set(paths)
         for app in {app for app, _, _ in files}:
             longest = max(count for other, count, _ in files if other == app)

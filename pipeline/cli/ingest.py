@@ -56,4 +56,4 @@ def ingest(
     say(ingest_problems(summary) if quiet or as_json else ingest_lines(summary, store))
     if as_json:
         print_after_commit(summary.to_json())
-    raise typer.Exit(3 if summary.failures or summary.plan.changed else 0)
+    raise typer.Exit(3 if summary.failures or summary.changed else 0)

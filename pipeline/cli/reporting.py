@@ -11,7 +11,7 @@ from pipeline.scalars import HourRange, command_line, hour_to_text
 
 if TYPE_CHECKING:
     from pipeline.flowstore import FlowStore
-    from pipeline.jobs.ingest import IngestSummary
+    from pipeline.jobs.summary import IngestSummary
     from pipeline.jobs.undo import UndoSummary
     from pipeline.jobs.verify import Verification
     from pipeline.store.partitions import PartitionSummary
@@ -24,26 +24,29 @@ _MOST_COMPARED = 2000
 
 def ingest_problems(summary: IngestSummary) -> Iterator[str]:
     """The sources that did not count as they should have."""
-    for source in summary.plan.changed:
-        yield f"changed {source.name}: {summary.plan.why_changed(source)}, and is not counted again; --replace-changed counts it as it is now"
+    for source in summary.changed:
+        yield f"changed {source.name}: {summary.why_changed[source.name]}, and is not counted again; --replace-changed counts it as it is now"
     for failure in summary.failures:
         yield f"failed {failure.source}: {failure.error}"
 
 
 def ingest_lines(summary: IngestSummary, store: Path) -> Iterator[str]:
     """All about a run."""
-    plan = summary.plan
     yield from (f"finished the run {run_id}, which was cut off after its commit" for run_id in summary.recovered)
-    yield from (f"skipped {source.name}: the same content as {twin}, which is counted" for source, twin in plan.twins)
-    yield from (f"skipped {source.name}: it is the start of {whole}, which is counted" for source, whole in plan.starts)
-    yield from (f"skipped {source.name}: it is empty" for source in plan.empty)
-    yield from (f"skipped {source.name}: it was modified less than --min-age ago" for source in plan.young)
-    yield from (f"left alone {count:,}: {reason}, such as {example}" for reason, count, example in plan.kinds_left_alone())
+    yield from (
+        f"skipped {source.name}: the same content as {other}, which is counted" for source, other in summary.duplicates
+    )
+    yield from (f"skipped {source.name}: it is the start of {whole}, which is counted" for source, whole in summary.starts)
+    yield from (f"skipped {source.name}: it is empty" for source in summary.empty)
+    yield from (f"skipped {source.name}: it was modified less than --min-age ago" for source in summary.too_recent)
+    yield from (
+        f"left alone {count:,}: {reason}, such as {example}" for reason, count, example in summary.kinds_left_alone()
+    )
     yield from ingest_problems(summary)
-    counts = f"{summary.ingested:,} ingested, {plan.skipped:,} skipped"
-    yield f"sources  {counts}, {len(plan.changed):,} changed, {len(summary.failures):,} failed"
+    counts = f"{summary.ingested:,} ingested, {summary.skipped:,} skipped"
+    yield f"sources  {counts}, {len(summary.changed):,} changed, {len(summary.failures):,} failed"
     if summary.run_id is None:
-        done = "nothing was counted" if plan.changed or summary.failures else "nothing new to count"
+        done = "nothing was counted" if summary.changed or summary.failures else "nothing new to count"
         yield f"{done} ({summary.seconds:.1f} s)"
         return
     ignored = ", ".join(f"{count:,} {reason}" for reason, count in sorted(summary.ignored.items()))

@@ -1,4 +1,4 @@
-"""Raw files: which there are, and which are left alone."""
+"""Raw files: which there are, and which files are left alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.counting.sources import Failure, name_of
 from pipeline.errors import UsageError
 from pipeline.scalars import real_path
 
-#: Files that are still being written, or that are no logs, by the habits of those who write them.
+#: Files that are still being written, or that are not logs, by the habits of the programs that write them.
 _STILL_WRITTEN_PREFIXES = (".", "_")
 _STILL_WRITTEN_SUFFIXES = (".tmp", ".part", ".partial", ".inprogress")
 _STILL_WRITTEN = "named like what is still being written"
@@ -36,9 +36,9 @@ class Found:
 
     Attributes:
         files: Each once, sorted by path.
-        named: Those of them that were named themselves, and not met in a folder or by a pattern.
+        named: Those of the files that were named themselves, and not met in a folder or by a pattern.
         left_alone: What else was met and not taken for raw files: its name, and why.
-        failed: Folders that cannot be read, and files that were named and are no raw files.
+        failed: Folders that cannot be read, and files that were named and are not raw files.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -47,22 +47,21 @@ class Found:
     failed: list[Failure] = field(default_factory=list)
 
 
-def find(raw: Sequence[str], store: Path | None = None, of_log: bool = False, exclude: Sequence[str] = ()) -> Found:
+def find(raw: Sequence[str], store: Path | None = None, exclude: Sequence[str] = ()) -> Found:
     """Finds raw files.
 
     Args:
         raw: Files, folders (searched to any depth) and glob patterns (`**` goes to any depth).
-        store: The store's folder, whose files are no raw files even if it lies below a folder that is searched.
-        of_log: Whether these are files of the store's own log, which the service alone may name.
-        exclude: Patterns of what is left alone: by its name, or by its path in the folder that was given; `*` matches any
-            characters, `/` among them.
+        store: The store's folder, whose files are not raw files even if it lies below a folder that is searched.
+        exclude: Patterns of the files and folders that are left alone. A pattern is held against a name, and against the path in
+            the folder that was given; `*` matches any characters, `/` among them.
 
     Raises:
         UsageError: A file or folder does not exist, or is the store's own, or nothing matches a pattern.
     """
     files: set[Path] = set()
     found = Found()
-    without = None if store is None or of_log else real_path(store)
+    without = None if store is None else real_path(store)
     for name in raw:
         matches, is_pattern = _matches(name)
         for match in matches:

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import atexit
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from itertools import chain
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.counting.reading import fingerprint, load_apps, resolved
+from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Failure
-from pipeline.errors import StrictRunStopped
+from pipeline.errors import StrictRunStopped, TooManyRejects
 from pipeline.jobs.find import Found, find
-from pipeline.jobs.plan import Plan, plan
+from pipeline.jobs.outcome import Outcome, failures_of, outcome_of
+from pipeline.jobs.plan import Plan, make_plan
+from pipeline.jobs.summary import IngestSummary, summary_of
 from pipeline.options import IngestOptions, ReadOptions
+from pipeline.scalars import real_path
+from pipeline.store.chain import LastRun
 from pipeline.store.index import Index, open_index
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import now
 from pipeline.store.lock import locked
-from pipeline.store.transaction import recover
+from pipeline.store.transaction import Transaction, recover
 
 if TYPE_CHECKING:
     from pipeline.counting.count import Progress
+    from pipeline.jobs.commit import Change
     from pipeline.store.ledger import RunRecord
 
 T = TypeVar("T")
@@ -34,76 +39,8 @@ T = TypeVar("T")
 _CHUNK = 32
 
 
-@dataclass
-class IngestSummary:
-    """What a run did. read = valid + rejected + ignored.
-
-    Attributes:
-        run_id: The committed run; None where there was nothing to commit.
-        plan: What was found, and what was skipped; behind the run, what became of it.
-        ingested: How many sources were counted.
-        failures: The sources that failed.
-        read: How many records were read from the counted sources; valid and rejected alike.
-        ignored: How many were left out on purpose, by reason.
-        bytes_tx: The sum over the valid records, in bytes; bytes_rx alike.
-        hours: The hours whose totals changed.
-        recovered: Runs that an earlier crash had cut off behind their commit, and that were finished first.
-        seconds: How long it took.
-        store: The store's folder, from the root.
-        started: When it started, ISO 8601 in UTC; ended: when it was done.
-    """
-
-    plan: Plan
-    run_id: str | None = None
-    ingested: int = 0
-    failures: list[Failure] = field(default_factory=list)
-    read: int = 0
-    valid: int = 0
-    rejected: int = 0
-    ignored: Counter[str] = field(default_factory=Counter)
-    bytes_tx: int = 0
-    bytes_rx: int = 0
-    hours: list[int] = field(default_factory=list)
-    recovered: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    store: str = ""
-    started: str = ""
-    ended: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The object that `flowlog ingest --json` prints."""
-        return {
-            "run_id": self.run_id,
-            "sources": {
-                "ingested": self.ingested,
-                "skipped": self.plan.skipped,
-                "changed": len(self.plan.changed),
-                "failed": len(self.failures),
-            },
-            "rows": {
-                "read": self.read,
-                "valid": self.valid,
-                "rejected": self.rejected,
-                "ignored": self.ignored.total(),
-            },
-            "ignored": dict(self.ignored),
-            "bytes_tx": self.bytes_tx,
-            "bytes_rx": self.bytes_rx,
-            "hours": self.hours,
-            "failures": [asdict(failure) for failure in self.failures],
-            "seconds": round(self.seconds, 3),
-            "store": self.store,
-            "started": self.started,
-            "ended": self.ended,
-        }
-
-
 def ingest(
-    raw: Sequence[str],
-    store: Locations,
-    options: IngestOptions | None = None,
-    progress: Progress | None = None,
-    of_log: Callable[[RunRecord], None] | None = None,
+    raw: Sequence[str], store: Locations, options: IngestOptions | None = None, progress: Progress | None = None
 ) -> IngestSummary:
     """Counts the new ones among some raw files, exactly once.
 
@@ -112,45 +49,75 @@ def ingest(
         store: The store; it is made if it is missing.
         options: How.
         progress: Is told how far it has come.
-        of_log: The raw files are the store's own log, which without it are none; is told the run's record right before
-            the commit, and may give the run up by raising.
 
     Raises:
         UsageError: A raw path does not exist or is the store's own, or the mapping file is unfit.
         RunStopped: The run was given up; nothing was committed.
         StoreError: The store cannot be used.
     """
-    started, began = now(), time.monotonic()
     options = options or IngestOptions()
+    return _ingest(partial(find, raw, store.root, options.exclude), store, options, progress)
+
+
+def ingest_segment(
+    segment: Path, store: Locations, options: IngestOptions, before_commit: Callable[[RunRecord], None]
+) -> IngestSummary:
+    """Counts a segment of the service's log, exactly once. It lies in the store, and may have rows of any number of hours, since
+    it holds many requests.
+
+    Args:
+        segment: The file.
+        store: The store.
+        options: How.
+        before_commit: Is told the run's record right before the commit, and may give the run up by raising.
+
+    Raises:
+        RunStopped: The run was given up; nothing was committed.
+        StoreError: The store cannot be used.
+    """
+    path = real_path(segment.parent) / segment.name
+    found = Found([path], {path})
+    return _ingest(lambda: found, store, options, bounded=False, before_commit=before_commit)
+
+
+def _ingest(
+    find_files: Callable[[], Found],
+    store: Locations,
+    options: IngestOptions,
+    progress: Progress | None = None,
+    *,
+    bounded: bool = True,
+    before_commit: Callable[[RunRecord], None] | None = None,
+) -> IngestSummary:
+    """Finds, plans, counts and commits."""
+    started, began = now(), time.monotonic()
     reading = resolved(options)
     # What is wrong with a request is said before there is a store, and also where nothing is new.
     load_apps(reading)
-    found = find(raw, store.root, of_log is not None, options.exclude)
+    found = find_files()
+    outcome, run = Outcome(), None
     with locked(store, options.wait_seconds):
         recovered = recover(store)
         with open_index(store) as index:
-            made = _plan(found, index, options, reading)
-            summary = IngestSummary(
-                made,
-                recovered=recovered,
-                failures=list(made.failed),
-                store=str(store.root.absolute()),
-                started=started,
-            )
-            if options.strict and summary.failures:
-                raise StrictRunStopped(summary.failures[0].source, summary.failures[0].error)
-            if made.new or made.rivals or (made.replaced and options.replace_changed):
-                _start_imports()
-                from pipeline.jobs.run import Run  # Arrow and what is on it, which are of no use where nothing is new
-
-                Run(store, index.last, options, reading, summary).count(progress, of_log)
-            index.remember(summary.plan.met)
-    summary.seconds, summary.ended = time.monotonic() - began, now()
-    return summary
+            plan = _plan(found, index, options, reading)
+            _stop_if_strict(options, plan.failed)
+            if plan.has_work:
+                outcome, run = _count_and_commit(plan, store, index.last, options, reading, progress, bounded, before_commit)
+            index.remember([*plan.met, *outcome.met])
+    return summary_of(
+        plan,
+        outcome,
+        run,
+        recovered=recovered,
+        seconds=time.monotonic() - began,
+        store=str(store.root.absolute()),
+        started=started,
+        ended=now(),
+    )
 
 
 def _plan(found: Found, index: Index, options: IngestOptions, reading: ReadOptions) -> Plan:
-    with ThreadPoolExecutor(options.resources.threads) as pool:
+    with ThreadPoolExecutor(_resources(options).threads) as pool:
 
         def map_all(function: Callable[[Any], T], values: Sequence[Any]) -> Iterator[T]:
             if values:  # there may be rows to validate
@@ -158,7 +125,7 @@ def _plan(found: Found, index: Index, options: IngestOptions, reading: ReadOptio
             chunks = [values[i : i + _CHUNK] for i in range(0, len(values), _CHUNK)]
             return chain.from_iterable(pool.map(lambda chunk: list(map(function, chunk)), chunks))
 
-        return plan(
+        return make_plan(
             found,
             index,
             options.same_content,
@@ -169,15 +136,62 @@ def _plan(found: Found, index: Index, options: IngestOptions, reading: ReadOptio
         )
 
 
+def _count_and_commit(
+    plan: Plan,
+    store: Locations,
+    last: LastRun,
+    options: IngestOptions,
+    reading: ReadOptions,
+    progress: Progress | None,
+    bounded: bool,
+    before_commit: Callable[[RunRecord], None] | None,
+) -> tuple[Outcome, RunRecord | None]:
+    """Counts what is to be counted, takes back what changed sources counted before, and commits both as one run."""
+    _start_imports()
+    # These import Arrow, which is of no use where nothing is new.
+    from pipeline.jobs.commit import commit
+    from pipeline.jobs.count import change_of, count_plan
+    from pipeline.jobs.replace import replace_changed
+
+    started, resources = now(), _resources(options)
+    with Transaction(store, last) as transaction:
+        scratch = transaction.scratch
+        counted = count_plan(plan, reading, scratch, resources, progress, strict=options.strict, bounded=bounded)
+        _stop_if_strict(options, failures_of(counted.results, plan))
+        replacement = replace_changed(store, plan, counted, scratch, resources)
+        change = change_of(plan, counted, replacement.rebuilt, reading, scratch)
+        _check_reject_ratio(change, options.max_reject_ratio)
+        outcome = outcome_of(plan, counted, replacement, fingerprint(reading))
+        _stop_if_strict(options, outcome.failures)
+        if not change.sources and replacement.rebuilt is None:
+            return outcome, None
+        return outcome, commit(store, transaction, change, started, resources, before_commit)
+
+
+def _resources(options: IngestOptions) -> Resources:
+    return Resources(options.workers, options.memory_bytes)
+
+
+def _stop_if_strict(options: IngestOptions, failures: Sequence[Failure]) -> None:
+    if options.strict and failures:
+        raise StrictRunStopped(failures[0].source, failures[0].error)
+
+
+def _check_reject_ratio(change: Change, limit: float | None) -> None:
+    read = sum(source.read for source in change.sources)
+    if limit is not None and change.rejects is not None and change.rejects.count > limit * read:
+        raise TooManyRejects(change.rejects.count, read, limit, change.rejects.first)
+
+
 @cache
 def _start_imports() -> None:
     """Has a thread import what takes long, first what is needed first, while others read files."""
 
     def work() -> None:
-        import pipeline.counting.validation
-        import pipeline.jobs.run
+        from pipeline.counting import validation
+        from pipeline.jobs import replace  # noqa: F401 - and with it all that counts
 
-        pipeline.counting.validation.prepare()
+        validation.prepare()
         import pyarrow.parquet  # noqa: F401 - the hours are written last
 
     # A daemon, so that a command that is done need not wait for it. But where Python itself ends the process, it would cut

@@ -7,35 +7,37 @@ an hour, it is made anew from all of them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from pipeline.counting.content import digest_of, identify, look_at
-from pipeline.counting.count import Counted, Lot, SourceCounter, lots_of
+from pipeline.counting.count import Counted, SourceCounter, lots_of
 from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Source, path_of
 from pipeline.counting.totals import HourlyTotals
-from pipeline.errors import SourceError
+from pipeline.errors import SourceError, UsageError
 from pipeline.options import ReadOptions
-from pipeline.store.ledger import SourceRecord, Standing
+from pipeline.store.layout import is_segment
+from pipeline.store.ledger import ActiveSource, SourceRecord
 
 
-def find_again(sources: Collection[Standing], candidates: Iterable[Path] = ()) -> dict[str, Source]:
-    """Finds the raw files of counted sources, whatever they are called now and however they are packed.
+def find_again(sources: Collection[ActiveSource], candidates: Iterable[Path] = ()) -> dict[str, Source]:
+    """Finds the raw files of counted sources, whatever the files are called now and however they are packed.
 
     Args:
         sources: The sources.
-        candidates: Where they may be beside the paths from which they were counted. What is not there is looked for in the
-            folder where it was, where rotation leaves it under another name.
+        candidates: Files that may be theirs, beside the paths from which the sources were counted. A source that has none of
+            these files is looked for in the folder where it was, where rotation leaves it under another name.
 
     Returns:
-        The file of each digest that was found; its content is what it was.
+        The file of each digest that was found; the content of the file is what it was.
     """
-    wanted = {standing.source.digest: standing.source for standing in sources}
+    wanted = {active.source.digest: active.source for active in sources}
     found: dict[str, Source] = {}
     paths = {digest: path_of(source.path) for digest, source in wanted.items()}
-    _search([*dict.fromkeys([*(path_of(standing.source.path) for standing in sources), *candidates])], wanted, found)
+    _search([*dict.fromkeys([*(path_of(active.source.path) for active in sources), *candidates])], wanted, found)
     if missing := {digest: source for digest, source in wanted.items() if digest not in found}:
         folders = dict.fromkeys(paths[digest].parent for digest in missing)
         _search([path for folder in folders for path in _files_in(folder)], missing, found)
@@ -66,9 +68,59 @@ def _files_in(folder: Path) -> list[Path]:
         return []
 
 
+@dataclass(frozen=True)
+class Rebuilt:
+    """Hours without some of their sources.
+
+    Attributes:
+        hours: The hours in which the unwanted sources counted.
+        totals: What the other sources add to these hours.
+        forgotten: The unwanted, as a run's record has them.
+    """
+
+    hours: frozenset[int]
+    totals: HourlyTotals
+    forgotten: list[dict[str, str]]
+
+
+def rebuild_without(
+    unwanted: Collection[ActiveSource], active: Sequence[ActiveSource], scratch: Path, resources: Resources
+) -> Rebuilt:
+    """Makes hours anew from all their sources but some.
+
+    Args:
+        unwanted: The sources that are to count no more.
+        active: All sources that count.
+        scratch: A folder for what does not fit into memory.
+        resources: What this may take of the machine.
+
+    Raises:
+        UsageError: It cannot be done; the message says which raw files are missing or count otherwise now.
+    """
+    hours = frozenset[int]().union(*(s.hours for s in unwanted))
+    keys = {s.key for s in unwanted}
+    others = [s for s in active if s.key not in keys and s.hours & hours]
+    found = find_again(others)
+    problems = [_why_not_found(s.source.path) for s in others if s.source.digest not in found]
+    if not problems:
+        totals, problems = recount(others, found, hours, scratch, resources)
+    if problems:
+        raise UsageError(
+            f"{len(hours):,} hours must be made anew from the other sources that count there, "
+            f"but that cannot be done: {'; '.join(problems)}"
+        )
+    return Rebuilt(hours, totals, [{"path": s.source.path, "digest": s.source.digest} for s in unwanted])
+
+
+def _why_not_found(path: str) -> str:
+    if is_segment(path):
+        return f"{path} was the service's log, whose records stand nowhere else"
+    return f"{path} is missing or has changed"
+
+
 def recount(
-    sources: Collection[Standing],
-    files: dict[str, Source],
+    sources: Collection[ActiveSource],
+    files: Mapping[str, Source],
     hours: frozenset[int],
     scratch: Path,
     resources: Resources,
@@ -88,53 +140,64 @@ def recount(
     Raises:
         UsageError: A mapping file is not what it was.
     """
-    by_interpretation: dict[str, list[Standing]] = defaultdict(list)
-    for standing in sources:
-        by_interpretation[str(standing.interpretation)].append(standing)
+    by_interpretation: dict[str, list[ActiveSource]] = defaultdict(list)
+    for active in sources:
+        by_interpretation[str(active.interpretation)].append(active)
     totals, problems = HourlyTotals(scratch, resources.totals_bytes), list[str]()
-    for group in by_interpretation.values():
-        # Each alone: what is wrong with reading small files as one text must not agree with itself.
-        counter = SourceCounter(ReadOptions.from_json(group[0].interpretation), scratch, resources, alone=True)
-        # Named by number: a file whose content was counted from two paths is there twice.
-        numbered = [replace(files[standing.source.digest], name=str(i)) for i, standing in enumerate(group)]
-        apart: list[list[Source]] = []
-        for lots in (lots_of(numbered), apart):  # the first fills the second
-            for lot in counter.count_all(lots):
-                again = [(group[int(source.name)], counted) for source, counted in lot.results]
-                if len(again) == 1 or all(_counts_whole(standing, counted, hours) for standing, counted in again):
-                    problems += _add(lot, again, hours, totals)
-                else:
-                    apart += [[source] for source, _ in lot.results]
+    for alike in by_interpretation.values():
+        mixed: list[ActiveSource] = []
+        for group, found in _count_again(alike, files, scratch, resources):
+            if len(group) == 1 or all(_counts_whole(active, counted, hours) for active, counted in group):
+                problems += _add(found, group, hours, totals)
+            else:
+                mixed += [active for active, _ in group]
+        for group, found in _count_again(mixed, files, scratch, resources, together=False):
+            problems += _add(found, group, hours, totals)
     return totals, sorted(problems)
 
 
-def _counts_whole(standing: Standing, counted: Counted | SourceError, hours: frozenset[int]) -> bool:
+#: Sources that were counted together, each with what it counts as now.
+_Group: TypeAlias = list[tuple[ActiveSource, Counted | SourceError]]
+
+
+def _count_again(
+    sources: Sequence[ActiveSource], files: Mapping[str, Source], scratch: Path, resources: Resources, together: bool = True
+) -> Iterator[tuple[_Group, HourlyTotals]]:
+    """Counts sources of one interpretation: groups of small sources, each with the totals of the group; or each source apart."""
+    if not sources:
+        return
+    # Each is read alone: a fault in reading small files as one text must not agree with itself.
+    counter = SourceCounter(ReadOptions.from_json(sources[0].interpretation), scratch, resources, alone=True)
+    # Named by number: a file whose content was counted from two paths is there twice.
+    numbered = [replace(files[active.source.digest], name=str(i)) for i, active in enumerate(sources)]
+    for lot in counter.count_all(lots_of(numbered) if together else [[source] for source in numbered]):
+        yield [(sources[int(source.name)], counted) for source, counted in lot.results], lot.totals
+
+
+def _counts_whole(active: ActiveSource, counted: Counted | SourceError, hours: frozenset[int]) -> bool:
     """Whether all that was counted is to be added, as far as it is in these hours."""
     return (
         isinstance(counted, Counted)
-        and not _difference(standing.source, counted)
-        and standing.hours.issuperset(hours.intersection(counted.record.hours))
+        and not _difference(active.source, counted)
+        and active.hours.issuperset(hours.intersection(counted.record.hours))
     )
 
 
-def _add(
-    lot: Lot, again: list[tuple[Standing, Counted | SourceError]], hours: frozenset[int], totals: HourlyTotals
-) -> list[str]:
-    """Adds what a lot has in the hours for which its sources still count, or says what stands against it."""
+def _add(found: HourlyTotals, group: _Group, hours: frozenset[int], totals: HourlyTotals) -> list[str]:
+    """Adds what a group has in the hours for which its sources still count, or says what stands against it."""
     problems = [
-        f"{standing.source.path}: {problem}"
-        for standing, counted in again
-        if (problem := _difference(standing.source, counted))
+        f"{active.source.path}: {problem}" for active, counted in group if (problem := _difference(active.source, counted))
     ]
     if not problems:
-        wanted = hours & frozenset[int]().union(*(standing.hours for standing, _ in again))
-        for hour, read in lot.totals.by_hour():
+        wanted = hours & frozenset[int]().union(*(active.hours for active, _ in group))
+        for hour, read in found.by_hour():
             if hour in wanted:
                 totals.add(read())
     return problems
 
 
 def _difference(before: SourceRecord, counted: Counted | SourceError) -> str | None:
+    """What a source counts as now that it did not count as before; None if it counts as before."""
     if isinstance(counted, SourceError):
         return str(counted)
     for name in ("read", "valid", "rejected", "bytes_tx", "bytes_rx"):

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.counting.resources import Resources
 from pipeline.counting.sources import name_of
-from pipeline.counting.totals import HourlyTotals, sums_of
 from pipeline.errors import UsageError
-from pipeline.jobs.recount import find_again, recount
-from pipeline.jobs.staging import stage_hours
+from pipeline.jobs.commit import Change, commit
+from pipeline.jobs.recount import rebuild_without
 from pipeline.scalars import command_line, hour_to_text, real_path
 from pipeline.store.chain import LastRun
 from pipeline.store.index import open_index
 from pipeline.store.layout import Locations, is_segment
-from pipeline.store.ledger import RunRecord, Standing, now, read_runs, standing_sources
+from pipeline.store.ledger import ActiveSource, active_sources, now, read_runs
 from pipeline.store.lock import locked
-from pipeline.store.partitions import read_partition
 from pipeline.store.transaction import Transaction, recover
 
 
@@ -79,22 +77,7 @@ def drop(store: Locations, before: int, wait_seconds: float = 0, *, every: bool 
         if not gone:
             return UndoSummary(None, [], [])
         with Transaction(store, _last_run(store)) as transaction:
-            removed = {}
-            for hour in gone:
-                sums = sums_of(read_partition(store, hour))
-                removed[hour] = {name: -total for name, total in sums.items()}
-                transaction.remove(store.partition(hour))
-            run = RunRecord(
-                transaction.run_id,
-                started,
-                now(),
-                [],
-                removed,
-                dropped=True,
-                attempt=transaction.attempt,
-                previous=transaction.previous,
-            )
-            transaction.commit(run.to_json())
+            run = commit(store, transaction, Change(anew=gone, dropped=True), started)
     return UndoSummary(run.run_id, [], gone)
 
 
@@ -143,23 +126,12 @@ def forget(
         recover(store)
         started = now()
         resources = resources or Resources()
-        standing = standing_sources(read_runs(store))
-        unwanted = _choose(store, standing, names)
+        active = active_sources(read_runs(store))
+        unwanted = _choose(store, active, names)
         with Transaction(store, _last_run(store)) as transaction:
-            rebuilt = rebuild_without(unwanted, standing, transaction.scratch, resources)
-            changes = dict(stage_hours(store, transaction, [rebuilt.totals], anew=rebuilt.hours, resources=resources))
-            run = RunRecord(
-                transaction.run_id,
-                started,
-                now(),
-                [],
-                changes,
-                files=transaction.digests,
-                forgotten=rebuilt.forgotten,
-                attempt=transaction.attempt,
-                previous=transaction.previous,
-            )
-            transaction.commit(run.to_json())
+            rebuilt = rebuild_without(unwanted, active, transaction.scratch, resources)
+            change = Change(added=[rebuilt.totals], anew=rebuilt.hours, forgotten=rebuilt.forgotten)
+            run = commit(store, transaction, change, started, resources)
     return UndoSummary(run.run_id, [source["path"] for source in run.forgotten], sorted(rebuilt.hours))
 
 
@@ -168,15 +140,15 @@ def _last_run(store: Locations) -> LastRun:
         return index.last
 
 
-def _choose(store: Locations, standing: Sequence[Standing], names: Sequence[str]) -> list[Standing]:
+def _choose(store: Locations, active: Sequence[ActiveSource], names: Sequence[str]) -> list[ActiveSource]:
     """The sources that were counted from some paths; where none was, those that the ledger calls so, or by their digests."""
-    chosen: dict[tuple[str, str], Standing] = {}
+    chosen: dict[tuple[str, str], ActiveSource] = {}
     for name in names:
         if not name:
             raise UsageError("an empty path; is a variable of the shell not set?")
         paths = {name_of(Path(path)) for path in (name, os.path.abspath(name), real_path(name))}  # noqa: PTH100 - which follows no link
-        found = [s for s in standing if s.source.path in paths]
-        found = found or [s for s in standing if name in (s.source.path, s.source.digest)]
+        found = [s for s in active if s.source.path in paths]
+        found = found or [s for s in active if name in (s.source.path, s.source.digest)]
         if not found:
             listed = command_line("runs", "--sources", store=store.root)
             raise UsageError(f"no source {name} counts in this store; `{listed}` lists those that do")
@@ -188,56 +160,3 @@ def _choose(store: Locations, standing: Sequence[Standing], names: Sequence[str]
             f" back; only whole hours can go, and `{dropping}` shows which"
         )
     return list(chosen.values())
-
-
-@dataclass(frozen=True)
-class Rebuilt:
-    """Hours without some of their sources.
-
-    Attributes:
-        hours: The hours in which the unwanted sources counted.
-        totals: What the other sources add to these hours.
-        forgotten: The unwanted, as a run's record has them.
-    """
-
-    hours: frozenset[int]
-    totals: HourlyTotals
-    forgotten: list[dict[str, str]]
-
-
-def rebuild_without(
-    unwanted: Collection[Standing],
-    standing: Sequence[Standing],
-    scratch: Path,
-    resources: Resources,
-) -> Rebuilt:
-    """Makes hours anew from all their sources but some.
-
-    Args:
-        unwanted: The sources that are to count no more.
-        standing: All sources that count.
-        scratch: A folder for what does not fit into memory.
-        resources: What this may take of the machine.
-
-    Raises:
-        UsageError: It cannot be done; the message says which raw files are missing or count otherwise now.
-    """
-    hours = frozenset[int]().union(*(s.hours for s in unwanted))
-    keys = {s.key for s in unwanted}
-    others = [s for s in standing if s.key not in keys and s.hours & hours]
-    found = find_again(others)
-    problems = [_why_not_found(s.source.path) for s in others if s.source.digest not in found]
-    if not problems:
-        totals, problems = recount(others, found, hours, scratch, resources)
-    if problems:
-        raise UsageError(
-            f"{len(hours):,} hours must be made anew from the other sources that count there, "
-            f"but that cannot be done: {'; '.join(problems)}"
-        )
-    return Rebuilt(hours, totals, [{"path": s.source.path, "digest": s.source.digest} for s in unwanted])
-
-
-def _why_not_found(path: str) -> str:
-    if is_segment(path):
-        return f"{path} was the service's log, whose records stand nowhere else"
-    return f"{path} is missing or has changed"

@@ -22,7 +22,7 @@ from pipeline.jobs.recount import find_again, recount
 from pipeline.schema import COUNT, PARTITION_ORDER, SUMS
 from pipeline.store.chain import check_version
 from pipeline.store.layout import Locations
-from pipeline.store.ledger import RunRecord, Standing, read_run, standing_sources
+from pipeline.store.ledger import ActiveSource, RunRecord, active_sources, read_run
 from pipeline.store.lock import unchanged
 from pipeline.store.partitions import read_partition, summarise_partition
 from pipeline.wal import idempotency
@@ -134,7 +134,7 @@ def _look(store: Locations, deep: DeepOptions | None) -> Verification:
     if idempotency.is_damaged(store):
         result.problems.append(f"{store.keys}: is damaged; the service saves what it can when it starts")
     if deep is not None:
-        result.proof = _prove(store, standing_sources(_readable_runs(store)), deep, result.problems)
+        result.proof = _prove(store, active_sources(_readable_runs(store)), deep, result.problems)
     result.runs, result.sources, result.hours = audit.runs, audit.sources, len(present)
     total: Counter[str] = sum(audit.expected.values(), Counter())
     result.flows, result.bytes_tx, result.bytes_rx = total[COUNT], total["bytes_tx"], total["bytes_rx"]
@@ -147,14 +147,14 @@ def _readable_runs(store: Locations) -> Iterator[RunRecord]:
             yield read_run(store, run_id)
 
 
-def _prove(store: Locations, standing: list[Standing], options: DeepOptions, problems: list[str]) -> Proof:
+def _prove(store: Locations, active: list[ActiveSource], options: DeepOptions, problems: list[str]) -> Proof:
     """Counts the hours again whose sources are all still there, and holds the partitions against that."""
-    found = find_again(standing, find(options.raw).files)
-    missing = [s for s in standing if s.source.digest not in found]
+    found = find_again(active, find(options.raw).files)
+    missing = [s for s in active if s.source.digest not in found]
     unproved = frozenset[int]().union(*(s.hours for s in missing))
-    hours = frozenset[int]().union(*(s.hours for s in standing)) - unproved
+    hours = frozenset[int]().union(*(s.hours for s in active)) - unproved
     with TemporaryDirectory(prefix="flowlog-") as scratch:
-        readable = [s for s in standing if s.hours & hours]
+        readable = [s for s in active if s.hours & hours]
         totals, differences = recount(readable, found, hours, Path(scratch), options.resources)
         problems += differences
         again = dict.fromkeys(hours, False)

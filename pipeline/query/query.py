@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypedDict
 
 import pyarrow as pa
 
@@ -25,6 +26,17 @@ FILTERS = {"src_app": ("src_app",), "dest_app": ("dest_app",), "vpc_id": ("vpc_i
 
 #: What a filter lets pass: one text, or any of some.
 Wanted = str | Sequence[str] | None
+
+
+class Selection(TypedDict, total=False):
+    """The fields of a `Query` that are passed on to it as they are, by whoever takes them as keyword arguments."""
+
+    src_app: Wanted
+    dest_app: Wanted
+    vpc_id: Wanted
+    app: Wanted
+    sort: str | None
+    top: int | None
 
 
 @dataclass(frozen=True)

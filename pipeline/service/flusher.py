@@ -17,6 +17,7 @@ from contextlib import suppress
 
 from pipeline.errors import FlowlogError, StoreDamaged
 from pipeline.flowstore import FlowStore
+from pipeline.jobs.ingest import ingest_segment
 from pipeline.options import IngestOptions
 from pipeline.service.pending import Pending, Segment
 from pipeline.service.writer import LogWriter
@@ -211,8 +212,8 @@ class Flusher:
             wait_seconds=LOCK_SECONDS,
         )
         _make_anew_if_damaged(locations, segment)
-        summary = self._store.ingest([str(path)], options, of_log=note)
-        if summary.ingested + len(summary.plan.known) + len(summary.plan.twins) != 1:
+        summary = ingest_segment(path, locations, options, before_commit=note)
+        if summary.ingested + len(summary.known) + len(summary.duplicates) != 1:
             raise StoreDamaged(str(path), "it was counted before with other content")
 
 

@@ -49,7 +49,7 @@ _END_BYTES = len(_end(identity.digest_of_bytes(b"")))
 
 
 def checksum_of(content: bytes) -> str | None:
-    """The checksum with which a record ends; None if that is not the checksum of all before it."""
+    """The checksum with which a record ends; None if this is not the checksum of all bytes before it."""
     checksum = identity.digest_of_bytes(content[:-_END_BYTES])
     return checksum if content.endswith(_end(checksum)) else None
 
@@ -59,9 +59,9 @@ def read_sealed(store: Locations, run_id: str) -> tuple[bytes, str]:
 
     Raises:
         FileNotFoundError: There is no such run.
-        StoreDamaged: Its checksum is wrong, or it is no file.
-        StoreUnreadable: It cannot be read.
-        StoreVersion: Another version of flowlog wrote it.
+        StoreDamaged: The record's checksum is wrong, or it is not a file.
+        StoreUnreadable: The record cannot be read.
+        StoreVersion: Another version of flowlog wrote the record.
     """
     path = store.record_of(run_id)
     content = files.read(path)
@@ -80,7 +80,7 @@ def check_version(store: Locations) -> None:
     Raises:
         StoreVersion: Its first record says so, or its records are named by times, as those of flowlog 0.1 were.
     """
-    with suppress(StoreDamaged, StoreUnreadable):  # of which whoever needs the records will say
+    with suppress(StoreDamaged, StoreUnreadable):  # what reads the records will say so
         try:
             with files.opened(store.record_of(run_id_of(1))) as file:
                 is_ours = file.read(len(_HEAD)) == _HEAD
@@ -98,7 +98,7 @@ _HEAD = f'{{\n "version": {STORE_VERSION},\n'.encode()
 
 
 def _version_of(content: bytes) -> int | None:
-    """The other version of which a record says that it is; flowlog 0.1 wrote records without a checksum."""
+    """The other version that a record names; None where it names none. Flowlog 0.1 wrote records without a checksum."""
     import json  # a query reads no record
 
     try:

@@ -1,6 +1,9 @@
-"""The index: whether a source is known, without reading years of run records.
+"""The index of the ledger: whether a source is known, without reading years of records.
 
-SQLite beside the records, made from them.
+`ledger.sqlite` is made from the records of `runs/`, which are the truth. Whenever the index is opened, it is brought up to date
+by asking for the records behind the last that it knows, one by one until one is missing: no run lists `runs/`, so that a run
+costs the same however many there were. The index is made anew when it is missing or damaged, or when the last run that it knows
+is not in `runs/` as it knows that run, as where `runs/` came back from a backup.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ class Known:
         path: From where the source was counted.
         content: The source's content, or one with which it starts.
         source: The digest of the source.
-        has_rows: Whether records were read from it.
+        has_rows: Whether records were read from the source.
     """
 
     path: str
@@ -41,7 +44,7 @@ class Known:
 
     @property
     def is_start(self) -> bool:
-        """Whether it was not counted itself, but is the start of a source that was."""
+        """Whether the content was not counted itself, but is the start of a source that was."""
         return self.content.digest != self.source
 
 
@@ -50,9 +53,9 @@ class Memory:
     """What a file was found to be that was not counted, so that it need not be read again as long as it looks the same.
 
     Attributes:
-        path: Where it is; size: its size in bytes as it lies there; mtime_ns: its time of modification.
-        digest: Of its content, if it was skipped since that is known; else "".
-        reason: Why it is left alone, else; "" if it has no content.
+        path: Where the file is; size: its size in bytes as it lies there; mtime_ns: its time of modification.
+        digest: Of the file's content, where the file was skipped because this content is known; else "".
+        reason: Why the file is left alone, where it is; "" where it has no content.
         reading: What that depends on, beside the file (`reading.fingerprint`).
     """
 
@@ -153,7 +156,7 @@ def open_index(store: Locations) -> Iterator[Index]:
     """
     try:
         connection = _open_up_to_date(store)
-    except sqlite3.DatabaseError:  # perhaps it is damaged; it is an index only, so make it anew
+    except sqlite3.DatabaseError:  # perhaps the file is damaged; it is an index only, so make it anew
         try:
             with files.writing(store.index):
                 _remove(store.index)
@@ -242,7 +245,7 @@ def last_indexed(connection: sqlite3.Connection) -> LastRun:
 
 
 def _is_whole(connection: sqlite3.Connection) -> bool:
-    """Whether it has as many sources as when it was written: one that has lost some would let them be counted twice."""
+    """Whether the index has as many sources as when it was written: an index that has lost some would let them be counted twice."""
     (sources,) = connection.execute("PRAGMA user_version").fetchone()
     return bool(sources == _count_sources(connection))
 

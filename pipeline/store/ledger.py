@@ -1,10 +1,8 @@
 """The ledger: what has been counted, so that nothing is counted twice and everything can be proved.
 
-`runs/NUMBER.json`, one file for each committed run, is the truth. `ledger.sqlite` is an index of it that answers "is this
-source known" without reading years of JSON. Whenever it is opened, it is brought up to date by asking for the records behind
-the last that it knows, one by one until one is missing: no run lists `runs/`, so that a run costs the same however many there
-were. It is made anew when it is missing or damaged, or when the last run that it knows is not in `runs/` as it knows it, as
-where `runs/` came back from a backup.
+`runs/NUMBER.json`, one file for each committed run, is the truth. This module has the records' shape, and reads them one by
+one in their order. `chain` seals a record and ties it to the one before it; `index` answers "is this source known" without
+reading years of records.
 """
 
 from __future__ import annotations
@@ -21,13 +19,16 @@ from pipeline.identity import Content
 from pipeline.store.chain import STORE_VERSION, LastRun, read_sealed, seal
 from pipeline.store.layout import Locations, run_id_of
 
+#: What is wrong with a record whose `previous` is not the checksum of the record before it.
+NOT_FOLLOWING = "does not follow the record before it; one of the two is not the one that was committed"
+
 
 @dataclass(frozen=True)
 class SourceRecord:
     """One raw file that was counted.
 
     Attributes:
-        path: Where it was, as `sources.name_of` writes it.
+        path: Where the file was, as `sources.name_of` writes it.
         digest: XXH3-128 of its content, unpacked, in hexadecimal: its identity.
         size: The content's size in bytes; head: what proposes what it may be the start of (see `content.Content`).
         packed_digest: XXH3-128 of its bytes as they lay on the disk; packed_size: how many they were.
@@ -97,7 +98,7 @@ class RunRecord:
     checksum: str = field(default="", compare=False)
 
     def to_json(self) -> bytes:
-        """Its text: a field a line, and a source a line; the version first, and the checksum last."""
+        """The record's text: a field a line, and a source a line; the version first, and the checksum last."""
         values = {"version": self.version} | vars(self)
         fields = {name: json.dumps(value) for name, value in values.items() if name not in ("sources", "checksum")}
         fields["sources"] = (
@@ -110,7 +111,7 @@ class RunRecord:
         """Reads what `to_json` wrote.
 
         Raises:
-            ValueError: It is not of that shape; KeyError, TypeError, AttributeError and RecursionError alike.
+            ValueError: The text is not of that shape; KeyError, TypeError, AttributeError and RecursionError alike.
         """
         fields: dict[str, Any] = json.loads(text)
         fields["sources"] = [
@@ -140,7 +141,7 @@ class RunRecord:
         return run
 
     def total(self, name: str) -> int:
-        """The sum of one number over its sources, as `total("read")`."""
+        """The sum of one number over the run's sources, as `total("read")`."""
         return sum(getattr(source, name) for source in self.sources)
 
 
@@ -176,7 +177,7 @@ def read_run(store: Locations, run_id: str) -> RunRecord:
 
 
 def _find_run(store: Locations, run_id: str) -> RunRecord | None:
-    """The same; None if it is missing."""
+    """Reads the record as `read_run` does; None if the record is missing."""
     path = str(store.record_of(run_id))
     try:
         content, _ = read_sealed(store, run_id)
@@ -216,18 +217,14 @@ def read_runs(store: Locations, behind: LastRun | None = None) -> Iterator[RunRe
         last = LastRun(number, run.checksum)
 
 
-#: What is wrong with a record whose `previous` is not the checksum of the record before it.
-NOT_FOLLOWING = "does not follow the record before it; one of the two is not the one that was committed"
-
-
 @dataclass(frozen=True)
-class Standing:
-    """A source that was not forgotten.
+class ActiveSource:
+    """A source that counts: no later run took it back.
 
     Attributes:
         source: Its record.
         interpretation: How its rows were understood.
-        hours: The hours in which it still counts: those that were not dropped since.
+        hours: The hours in which the source still counts: those that were not dropped since.
     """
 
     source: SourceRecord
@@ -236,24 +233,24 @@ class Standing:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it from all others: a path, and what was there."""
+        """What tells the source from all others: a path, and the digest of what was there."""
         return self.source.path, self.source.digest
 
 
-def standing_sources(runs: Iterable[RunRecord]) -> list[Standing]:
-    """The sources that were not forgotten, in the order in which they were counted.
+def active_sources(runs: Iterable[RunRecord]) -> list[ActiveSource]:
+    """The sources that count, in the order in which they were counted.
 
     Args:
         runs: All committed runs, oldest first.
     """
-    standing: dict[tuple[str, str], Standing] = {}
+    active: dict[tuple[str, str], ActiveSource] = {}
     for run in runs:
         for source in run.forgotten:
-            standing.pop((source["path"], source["digest"]), None)
+            active.pop((source["path"], source["digest"]), None)
         if run.dropped:
             gone = run.hours.keys()
-            standing = {key: replace(found, hours=found.hours - gone) for key, found in standing.items()}
+            active = {key: replace(found, hours=found.hours - gone) for key, found in active.items()}
         for record in run.sources:
             key = (record.path, record.digest)
-            standing[key] = Standing(record, run.interpretation, frozenset(record.hours))
-    return list(standing.values())
+            active[key] = ActiveSource(record, run.interpretation, frozenset(record.hours))
+    return list(active.values())

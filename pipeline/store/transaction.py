@@ -1,14 +1,14 @@
 """A run's changes to a store: staged, committed at one point, published; and the recovery of a run that was cut off.
 
     stage    write each new file into staging/ATTEMPT
-    commit   sync them, and link runs/NUMBER.json: before it nothing has happened, behind it everything has, whatever comes
+    commit   sync these files, and link runs/NUMBER.json: the run has happened if this link is there, whatever comes next
     publish  rename each staged file over its place; remove staging/ATTEMPT
 
-A run takes the number behind the last run's at its start. An attempt's name is that number and what no other attempt has,
-and the record says which attempt it is: so a number that two attempts want, as when one of them was killed, tells whose it
-is. A crash before the commit leaves a staging folder whose attempt no record has: the next run removes it. A crash behind
-it leaves one whose attempt a record has: the next run renames what is still there. Both can be repeated, and cut off, any
-number of times.
+A run takes the number behind the last run's at its start. The name of an attempt is this number and a random suffix, and the
+record has the name of the attempt that wrote it. So where two attempts want one number, as when one of them was killed, the
+record tells which of them has it. A crash before the commit leaves a staging folder whose attempt no record has: the next run
+removes the folder. A crash behind the commit leaves a staging folder whose attempt a record has: the next run renames the files
+that are still there. Both can be repeated, and cut off, any number of times.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _REMOVED = ".removed"
 
 
 class Transaction:
-    """One run's changes, as a context: what is not committed at its end is removed. The store's lock must be held.
+    """One run's changes, as a context: at its end, what was not committed is removed. The store's lock must be held.
 
     Args:
         store: The store.
@@ -111,7 +111,7 @@ class Transaction:
         except StoreUnwritable as error:
             if not (self._may_be_committed and self._is_committed()):
                 raise
-            # The record is there, only not known to be durable. It must not be taken back: a reader may have seen it.
+            # The record is there, only not known to be durable. The record must not be taken back: a reader may have seen it.
             raise StoreUnpublished(self.run_id, error.path, error.problem) from error
         publish(self._store, self.attempt)
 
@@ -120,12 +120,14 @@ class Transaction:
         try:
             files.link_exclusively(draft, target)
         except FileExistsError:
-            # A file system on a network may have linked it at the first try, and say this of its own second one.
+            # A file system on a network may have linked the record at its first try, and fail so at its own second try.
             if not self._is_committed():
                 raise StoreOvertaken(str(target)) from None
 
     def _is_committed(self) -> bool:
-        """Looks whose the number is. Where that cannot be seen, what is staged stays for the next run, which looks again."""
+        """Looks which attempt has the number. Where the record cannot be read, the staged files stay for the next run, which
+        looks again.
+        """
         self._may_be_committed = is_committed(self._store, self.attempt)
         return self._may_be_committed
 
@@ -138,7 +140,8 @@ def publish(store: Locations, attempt: str) -> None:
     """
     folder = store.staging_of(attempt)
     try:
-        files.sync(store.runs)  # whoever was cut off may not have come to it, and without it nothing may be published
+        # A run that was cut off may not have come to this sync, and before it nothing may be published.
+        files.sync(store.runs)
         staged = sorted(path.name for path in folder.iterdir())
         removed = [name.removesuffix(_REMOVED) for name in staged if "%" in name and name.endswith(_REMOVED)]
         moved = [name for name in staged if "%" in name and name.endswith(".parquet")]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipeline.counting import distinct_hours
 from pipeline.counting.distinct_hours import DistinctHours
 from pipeline.errors import UnreadableSource
-from pipeline.jobs.ingest import ingest
+from pipeline.jobs.ingest import IngestOptions, ingest, ingest_segment
 from pipeline.store.layout import Locations
 
 HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
@@ -50,4 +50,5 @@ def test_the_log_of_the_service_may_have_more_for_it_holds_many_requests(tmp_pat
     store = Locations(tmp_path / "store")
     store.wal.mkdir(parents=True)
     (store.wal / "1.csv").write_text(HEADER + "".join(f"{hour},a,b,v,1,1\n" for hour in range(1, 12)))
-    assert ingest([str(store.wal)], store, of_log=lambda _: None).ingested == 1
+    summary = ingest_segment(store.wal / "1.csv", store, IngestOptions(), before_commit=lambda _: None)
+    assert summary.ingested == 1

@@ -131,7 +131,6 @@ class TestFinding:
         for path in (store, next(path for path in store.rglob("*"))):
             with pytest.raises(UsageError, match="is part of the store, and no raw file"):
                 find([str(path)], store=store)
-            assert find([str(path)], store=store, of_log=True).files
 
     def test_nor_when_a_pattern_happens_to_match_it(self, raw):
         assert names(find(["**"], store=raw / "deep").files, raw) == ["a.csv", "b.csv"]

@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -60,7 +62,7 @@ class TestOnceIsOnce:
         assert ingest([str(raw)], store).ingested == 1
         before = snapshot(store.flows)
         second = ingest([str(raw)], store)
-        assert (second.run_id, second.plan.skipped, second.ingested) == (None, 1, 0)
+        assert (second.run_id, second.skipped, second.ingested) == (None, 1, 0)
         assert snapshot(store.flows) == before
         assert totals(store, 1) == [("foo", "bar", "v", 300, 900, 2)]
 
@@ -76,7 +78,7 @@ class TestOnceIsOnce:
         write(raw, "a.csv", "1,foo,bar,v,100,300")
         ingest([str(raw)], store)
         (raw / "b.csv").write_bytes((raw / "a.csv").read_bytes())
-        assert len(ingest([str(raw)], store).plan.twins) == 1
+        assert len(ingest([str(raw)], store).duplicates) == 1
         assert totals(store, 1) == [("foo", "bar", "v", 100, 300, 1)]
 
     def test_equal_files_both_count_where_the_user_says_so(self, store, raw):
@@ -91,7 +93,7 @@ class TestOnceIsOnce:
         ingest([str(raw)], store)
         write(raw, "a.csv", "1,foo,bar,v,100,300", "1,foo,bar,v,1,1")
         summary = ingest([str(raw)], store)
-        assert [source.path.name for source in summary.plan.changed] == ["a.csv"]
+        assert [source.path.name for source in summary.changed] == ["a.csv"]
         assert totals(store, 1) == [("foo", "bar", "v", 100, 300, 1)]
 
     def test_the_order_and_grouping_of_the_runs_does_not_matter(self, tmp_path, raw):
@@ -200,7 +202,7 @@ class TestWholeOrNotAtAll:
     def test_a_source_without_a_row_is_counted_and_not_read_again(self, store, raw):
         write(raw, "a.csv")
         assert ingest([str(raw)], store).run_id is not None
-        assert ingest([str(raw)], store).plan.skipped == 1
+        assert ingest([str(raw)], store).skipped == 1
         assert store.hours() == []
 
 
@@ -385,3 +387,9 @@ def test_parquet_in_and_out_keeps_every_total(store, raw):
     pq.write_table(table, raw / "a.parquet")
     ingest([str(raw)], store)
     assert totals(store, 1) == [("a", "b", "v", 1, 2, 1)]
+
+
+def test_what_is_imported_early_while_files_are_read_says_nothing(store, raw):
+    write(raw, "a.csv", "1,foo,bar,v,100,300")
+    command = [sys.executable, "-m", "pipeline", "ingest", str(raw), "--store", str(store.root), "--quiet"]
+    assert subprocess.run(command, check=True, capture_output=True).stderr == b""

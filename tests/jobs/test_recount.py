@@ -14,7 +14,7 @@ from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Source
 from pipeline.jobs.recount import find_again, recount
 from pipeline.options import ReadOptions
-from pipeline.store.ledger import Standing
+from pipeline.store.ledger import ActiveSource
 
 HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
 HOURS = (1, 2, 3)
@@ -24,17 +24,17 @@ rows = st.lists(st.tuples(st.sampled_from(HOURS), st.sampled_from("xy"), st.inte
 hours_of = st.frozensets(st.sampled_from(HOURS))
 
 
-def standing_of(path: Path, rows, hours=frozenset(HOURS), wrong=False):
+def active_of(path: Path, rows, hours=frozenset(HOURS), wrong=False):
     """A source as the ledger has it, counted with this very interpretation."""
     path.write_text(HEADER + "".join(f"{hour},{app},b,v,{size},1\n" for hour, app, size in rows))
     counter = SourceCounter(ReadOptions(), path.parent, RESOURCES)
     ((_, counted),) = next(counter.count_all([[Source.at(path)]])).results
     record = replace(counted.record, bytes_tx=counted.record.bytes_tx + wrong)
-    return Standing(record, ReadOptions().to_json(), hours & frozenset(record.hours))
+    return ActiveSource(record, ReadOptions().to_json(), hours & frozenset(record.hours))
 
 
-def recounted(standing, hours, scratch):
-    totals, problems = recount(standing, find_again(standing), hours, scratch, RESOURCES)
+def recounted(active, hours, scratch):
+    totals, problems = recount(active, find_again(active), hours, scratch, RESOURCES)
     sums = Counter()
     for hour, read in totals.by_hour():
         sums.update({(hour, row["src_app"]): row["bytes_tx"] for row in read().to_pylist()})
@@ -45,45 +45,45 @@ def recounted(standing, hours, scratch):
 @settings(max_examples=settings.default.max_examples // 2)
 def test_each_adds_what_it_has_in_its_hours_if_it_counts_as_before(tmp_path_factory, sources, hours):
     folder = tmp_path_factory.mktemp("raw")
-    standing, expected, wrong = [], Counter(), []
+    active, expected, wrong = [], Counter(), []
     for number, (its_rows, its_hours, is_wrong) in enumerate(sources):
-        standing.append(standing_of(folder / f"{number}.csv", its_rows, its_hours, is_wrong))
+        active.append(active_of(folder / f"{number}.csv", its_rows, its_hours, is_wrong))
         if is_wrong:
             wrong.append(str(folder / f"{number}.csv"))
             continue
         for hour, app, size in its_rows:
             if hour in its_hours & hours:
                 expected[hour, app] += size
-    sums, problems = recounted(standing, hours, folder)
+    sums, problems = recounted(active, hours, folder)
     assert sums == expected
     assert [problem.partition(": ")[0] for problem in problems] == wrong
 
 
 def test_what_was_counted_from_two_paths_adds_twice(tmp_path):
-    standing = [standing_of(tmp_path / name, [(1, "x", 5)]) for name in ("a.csv", "b.csv")]
-    assert recounted(standing, frozenset(HOURS), tmp_path) == ({(1, "x"): 10}, [])
+    active = [active_of(tmp_path / name, [(1, "x", 5)]) for name in ("a.csv", "b.csv")]
+    assert recounted(active, frozenset(HOURS), tmp_path) == ({(1, "x"): 10}, [])
 
 
 def test_a_raw_file_that_has_become_unreadable_is_said_and_the_others_add(tmp_path):
-    standing = [standing_of(tmp_path / name, [(1, name[0], 5)]) for name in ("x.csv", "y.csv")]
-    found = find_again(standing)
+    active = [active_of(tmp_path / name, [(1, name[0], 5)]) for name in ("x.csv", "y.csv")]
+    found = find_again(active)
     (tmp_path / "x.csv").unlink()
-    totals, problems = recount(standing, found, frozenset(HOURS), tmp_path, RESOURCES)
+    totals, problems = recount(active, found, frozenset(HOURS), tmp_path, RESOURCES)
     assert problems == [f"{tmp_path / 'x.csv'}: cannot be read: No such file or directory"]
     assert [row["src_app"] for _, read in totals.by_hour() for row in read().to_pylist()] == ["y"]
 
 
 def test_small_sources_are_validated_together_but_each_is_read_alone(tmp_path, monkeypatch):
-    standing = [standing_of(tmp_path / f"{i}.csv", [(1, "x", i + 1)]) for i in range(5)]
+    active = [active_of(tmp_path / f"{i}.csv", [(1, "x", i + 1)]) for i in range(5)]
     calls = []
     validate = count.validate
     monkeypatch.setattr(count, "validate", lambda *arguments: calls.append(1) or validate(*arguments))
     monkeypatch.setattr(count, "JoinedText", None)  # as which they would be read together
-    assert recounted(standing, frozenset(HOURS), tmp_path) == ({(1, "x"): 15}, [])
+    assert recounted(active, frozenset(HOURS), tmp_path) == ({(1, "x"): 15}, [])
     assert len(calls) == 1
 
 
 @pytest.mark.parametrize("hours", [{1}, {2}, {1, 2}])
 def test_other_hours_are_left_out(tmp_path, hours):
-    standing = [standing_of(tmp_path / f"{i}.csv", [(1, "x", 1), (2, "x", 1)]) for i in range(2)]
-    assert recounted(standing, frozenset(hours), tmp_path)[0] == {(hour, "x"): 2 for hour in hours}
+    active = [active_of(tmp_path / f"{i}.csv", [(1, "x", 1), (2, "x", 1)]) for i in range(2)]
+    assert recounted(active, frozenset(hours), tmp_path)[0] == {(hour, "x"): 2 for hour in hours}

@@ -143,7 +143,7 @@ class TestReplacingChanged:
         ingest([str(raw)], store)
         write(raw, "b.csv", "1,foo,bar,v,10,10", "3,x,y,v,1,1")
         summary = ingest([str(raw)], store, IngestOptions(replace_changed=True))
-        assert (summary.ingested, summary.plan.changed, summary.hours) == (1, [], [1, 2, 3])
+        assert (summary.ingested, summary.changed, summary.hours) == (1, [], [1, 2, 3])
         assert partitions(store) == partitions_of(tmp_path, "fresh", a, b)
         assert verify(store).problems == []
         assert ingest([str(raw)], store, IngestOptions(replace_changed=True)).run_id is None
@@ -194,7 +194,7 @@ class TestReplacingChanged:
         ingest([str(raw)], store)
         write(raw, "a.csv", "1,foo,bar,v,2,2")
         summary = ingest([str(raw)], store, IngestOptions(replace_changed=True))
-        assert (summary.ingested, len(summary.plan.twins)) == (0, 1)
+        assert (summary.ingested, len(summary.duplicates)) == (0, 1)
         assert partitions(store) == partitions_of(tmp_path, "fresh", b)
         assert verify(store).problems == []
 
@@ -232,7 +232,7 @@ class TestDropping:
         a = write(raw, "a.csv", "1,foo,bar,v,1,1")
         ingest([a], store)
         drop(store, before=9)
-        assert ingest([a], store).plan.skipped == 1
+        assert ingest([a], store).skipped == 1
         assert store.hours() == []
 
     def test_late_data_makes_a_dropped_hour_anew(self, store, raw):

@@ -1,0 +1,129 @@
+"""The one commit: all that changes a store (ingest, replace, forget, drop) writes its hours and its record here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.counting.rejects import RejectSpool
+from pipeline.counting.resources import Resources
+from pipeline.counting.totals import HourlyTotals, merge_sorted, sums_of
+from pipeline.store import files
+from pipeline.store.layout import Locations
+from pipeline.store.ledger import RunRecord, SourceRecord, now
+from pipeline.store.partitions import read_partition, write_partition, write_rejects
+from pipeline.store.transaction import Transaction
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a run changes in a store.
+
+    Attributes:
+        sources: The sources that it counted, as its record has them.
+        interpretation: How their rows were understood.
+        added: What is added to the hours.
+        anew: The hours of which nothing that is there is kept.
+        rejects: The rejected rows of the sources.
+        forgotten: The sources of earlier runs that are taken back, by path and digest.
+        dropped: Whether the hours of `anew` are dropped, so that they are no part of what earlier sources counted.
+    """
+
+    sources: Sequence[SourceRecord] = ()
+    interpretation: Mapping[str, Any] = field(default_factory=dict)
+    added: Sequence[HourlyTotals] = ()
+    anew: Collection[int] = ()
+    rejects: RejectSpool | None = None
+    forgotten: Sequence[Mapping[str, str]] = ()
+    dropped: bool = False
+
+
+def commit(
+    store: Locations,
+    transaction: Transaction,
+    change: Change,
+    started: str,
+    resources: Resources | None = None,
+    before_commit: Callable[[RunRecord], None] | None = None,
+) -> RunRecord:
+    """Stages all that a run changes, and commits it.
+
+    Args:
+        store: The store.
+        transaction: The run.
+        change: What it changes.
+        started: When the run started, as `ledger.now` gives it.
+        resources: What this may take of the machine.
+        before_commit: Is told the run's record right before the commit; what it raises, gives the run up.
+
+    Returns:
+        The run's record.
+
+    Raises:
+        SumOverflow: A sum does not fit into int64.
+        StoreDamaged: A partition that is there cannot be read.
+        StoreError: The run cannot be staged, committed or published (see `Transaction`).
+    """
+    hours = dict(_stage_hours(store, transaction, change, resources or Resources()))
+    if change.rejects is not None and change.rejects.count:
+        write = partial(write_rejects, batches=change.rejects.batches())
+        transaction.stage(store.rejects_of(transaction.run_id), write)
+    run = RunRecord(
+        run_id=transaction.run_id,
+        started=started,
+        finished=now(),
+        sources=list(change.sources),
+        hours=hours,
+        interpretation=dict(change.interpretation),
+        files=transaction.digests,
+        forgotten=[dict(source) for source in change.forgotten],
+        dropped=change.dropped,
+        attempt=transaction.attempt,
+        previous=transaction.previous,
+    )
+    if before_commit is not None:
+        before_commit(run)
+    transaction.commit(run.to_json())
+    return run
+
+
+def _stage_hours(
+    store: Locations, transaction: Transaction, change: Change, resources: Resources
+) -> Iterator[tuple[int, dict[str, int]]]:
+    """Stages the partitions of all hours that change.
+
+    Yields:
+        An hour, and what is added to its `flows`, `bytes_tx` and `bytes_rx`; less than 0 where it is taken away.
+    """
+    anew = frozenset(change.anew)
+    added: dict[int, list[Callable[[], pa.Table]]] = {hour: [] for hour in anew}
+    for totals in change.added:
+        for hour, read in totals.by_hour():
+            added.setdefault(hour, []).append(read)
+
+    def stage(hour: int) -> tuple[int, dict[str, int]]:
+        return hour, _stage_hour(store, transaction, hour, added[hour], keeps=hour not in anew)
+
+    with files.writing(transaction.scratch), ThreadPoolExecutor(resources.threads) as pool:
+        yield from pool.map(stage, sorted(added))
+
+
+def _stage_hour(
+    store: Locations, transaction: Transaction, hour: int, added: Sequence[Callable[[], pa.Table]], *, keeps: bool
+) -> dict[str, int]:
+    """Stages an hour's new partition, or that it is removed where nothing is left; gives what the change comes to."""
+    present = read_partition(store, hour)
+    filled = [table for table in [*([present] if keeps else []), *(read() for read in added)] if table.num_rows]
+    # The usual case, that there is only one, costs nothing: this one is in the store's order.
+    new = filled[0] if len(filled) == 1 else merge_sorted(filled)
+    before, after = sums_of(present), sums_of(new)
+    if new.num_rows:
+        transaction.stage(store.partition(hour), partial(write_partition, totals=new, sums=after))
+    elif files.exists(store.partition_name(hour)):
+        transaction.remove(store.partition(hour))
+    return {name: after[name] - before[name] for name in after}

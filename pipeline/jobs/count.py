@@ -1,0 +1,223 @@
+"""Counting what a plan has to be counted, and what the counts change in the store."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from operator import itemgetter
+from pathlib import Path
+from typing import TypeAlias
+
+from pipeline.counting.count import Counted, Progress, Silent, SourceCounter, lots_of
+from pipeline.counting.rejects import RejectSpool
+from pipeline.counting.resources import Resources
+from pipeline.counting.sources import Source
+from pipeline.counting.totals import HourlyTotals
+from pipeline.errors import EmptySource, OtherLog, SourceError
+from pipeline.identity import Content
+from pipeline.jobs.commit import Change
+from pipeline.jobs.plan import Plan
+from pipeline.jobs.recount import Rebuilt
+from pipeline.jobs.rivals import Rival
+from pipeline.options import ReadOptions
+from pipeline.store import files
+from pipeline.store.ledger import SourceRecord
+
+#: A source, and what counting it has given.
+Result: TypeAlias = tuple[Source, Counted | SourceError]
+#: A source that is not counted, and the path of the source that has its records.
+Skipped: TypeAlias = tuple[Source, str]
+
+#: The bytes of rejects that wait in memory for the run's end.
+_REJECTS_IN_MEMORY = 16 << 20
+
+
+@dataclass
+class Counts:
+    """Sources that are counted together.
+
+    Attributes:
+        totals: The totals of those that could be counted.
+        results: What became of each source, in order.
+    """
+
+    totals: HourlyTotals
+    results: list[Result] = field(default_factory=list)
+
+    def add(self, other: Counts) -> None:
+        """Takes in what was counted otherwise; the other must not be used any more."""
+        with files.writing(self.totals.spill_folder):
+            self.totals.absorb(other.totals)
+        self.results += other.results
+
+    @property
+    def counted(self) -> list[Counted]:
+        """Those of the results that are no failures."""
+        return [result for _, result in self.results if isinstance(result, Counted)]
+
+
+@dataclass(frozen=True)
+class PlanCount:
+    """What counting the sources of a plan has given.
+
+    Attributes:
+        changed: The changed sources, which count only if what they counted before can be taken back.
+        new: All others.
+        duplicates: Rivals with the same content as another source that was counted, and the path of the other.
+        starts: Rivals that are the start of another source that was counted, and the path of the other.
+        known_starts: The rivals of `starts`, each content once.
+    """
+
+    changed: Counts
+    new: Counts
+    duplicates: Sequence[Skipped] = ()
+    starts: Sequence[Skipped] = ()
+    known_starts: Sequence[Rival] = ()
+
+    @property
+    def results(self) -> list[Result]:
+        return [*self.changed.results, *self.new.results]
+
+
+Count: TypeAlias = Callable[[Sequence[Source]], Counts]
+
+
+def count_plan(
+    plan: Plan,
+    reading: ReadOptions,
+    scratch: Path,
+    resources: Resources,
+    progress: Progress | None = None,
+    *,
+    strict: bool = False,
+    bounded: bool = True,
+) -> PlanCount:
+    """Counts what a plan has to be counted.
+
+    Args:
+        plan: The plan.
+        reading: How the rows of its sources are understood.
+        scratch: A folder for what does not fit into memory.
+        resources: What this may take of the machine.
+        progress: Is told how far it has come.
+        strict: Whether the first rejected row ends it all.
+        bounded: Whether a source may have rows of so many hours only.
+
+    Raises:
+        StrictRunStopped: A row was rejected, and `strict` was asked for.
+        SumOverflow: A sum does not fit into int64.
+        StoreUnwritable: What did not fit into memory could not be written.
+    """
+    progress = progress or Silent()
+    sources = (*plan.new, *plan.replacing, *(rival.source for rival in plan.rivals))
+    progress.start(sum(source.size for source in sources))
+    count = partial(_count, SourceCounter(reading, scratch, resources, progress, strict, bounded=bounded))
+    # What is rejected from a source that does not count stops nothing.
+    count_leniently = partial(_count, SourceCounter(reading, scratch, resources, progress))
+    first = PlanCount(count(plan.replacing), count(plan.new))
+    rivals = _count_rivals(plan, first, count, count_leniently, progress)
+    first.changed.add(rivals.changed)
+    first.new.add(rivals.new)
+    return replace(rivals, changed=first.changed, new=first.new)
+
+
+def _count(counter: SourceCounter, sources: Iterable[Source]) -> Counts:
+    """Counts sources; the results are in their order."""
+    totals, lots = counter.new_totals(), []
+    waiting: list[RejectSpool] = []
+    for lot in counter.count_all(lots_of(sources)):
+        waiting += [result.rejects for _, result in lot.results if isinstance(result, Counted) and result.rejects.count]
+        with files.writing(totals.spill_folder):
+            totals.absorb(lot.totals)
+            waiting = _within_memory(waiting)
+        lots.append((lot.number, lot.results))
+    return Counts(totals, [result for _, results in sorted(lots, key=itemgetter(0)) for result in results])
+
+
+def _within_memory(spools: list[RejectSpool]) -> list[RejectSpool]:
+    """Moves the rejects of sources to disk once they are many together, though few in each; gives those still in memory."""
+    if sum(spool.nbytes for spool in spools) <= _REJECTS_IN_MEMORY:
+        return spools
+    for spool in spools:
+        spool.to_disk()
+    return []
+
+
+def _count_rivals(plan: Plan, first: PlanCount, count: Count, count_leniently: Count, progress: Progress) -> PlanCount:
+    """Counts the sources that have the content of others, or its start, where the others could not be counted.
+
+    A source whose records are counted with another's must still be read, since a source without records is no part of the
+    other.
+    """
+    changed, new = count([]), count([])
+    duplicates, starts, known_starts = list[Skipped](), list[Skipped](), dict[object, Rival]()
+    paths = _paths_of(first.results)
+    for rival in plan.rivals:
+        source = rival.source
+        longer = [paths[digest] for digest in rival.others if digest in paths]
+        if rival.key in paths:
+            duplicates.append((source, paths[rival.key]))
+            progress.advance(source.size, 0)
+        elif rival.key in known_starts:
+            starts.append((source, longer[0]))
+            progress.advance(source.size, 0)
+        else:
+            alone = (count_leniently if longer else count)([source])
+            if longer and _may_have_rows(alone):
+                known_starts[rival.key] = rival
+                starts.append((source, longer[0]))
+            else:
+                paths |= _paths_of(alone.results)
+                (changed if source.name in plan.superseded else new).add(alone)
+    return PlanCount(changed, new, duplicates, starts, list(known_starts.values()))
+
+
+def _paths_of(results: Iterable[Result]) -> dict[object, str]:
+    """The path of each counted source, by its content, and by the file that it is: where equal files count each, a file that
+    has two names counts once.
+    """
+    counted = [(source, result.record) for source, result in results if isinstance(result, Counted)]
+    return {key: source.name for source, record in counted for key in (record.digest, source.inode)}
+
+
+def _may_have_rows(alone: Counts) -> bool:
+    """Whether a source has records, or may have them all the same, as it could not be counted."""
+    ((_, result),) = alone.results
+    return result.record.read > 0 if isinstance(result, Counted) else not isinstance(result, EmptySource | OtherLog)
+
+
+def change_of(plan: Plan, counted: PlanCount, rebuilt: Rebuilt | None, reading: ReadOptions, scratch: Path) -> Change:
+    """What a run changes: what its sources add, and what was taken back for them.
+
+    Args:
+        plan: The plan.
+        counted: What counting its sources has given; the rejects must not be used any more.
+        rebuilt: The hours without what the changed sources counted before; without them these sources do not count.
+        reading: How the rows of the sources are understood.
+        scratch: A folder for what does not fit into memory.
+    """
+    groups = [counted.changed, counted.new] if rebuilt else [counted.new]
+    rejects = RejectSpool(scratch)
+    with files.writing(scratch):
+        for result in (result for group in groups for result in group.counted):
+            rejects.absorb(result.rejects)
+    met: dict[str, list[Content]] = defaultdict(list)
+    for rival in counted.known_starts:
+        for digest in rival.others:
+            met[digest] += [rival.content] if rival.content else []
+    records = [result.record for group in groups for result in group.counted]
+    return Change(
+        sources=[_with_starts(one, [*plan.grown_from.get(one.path, ()), *met.get(one.digest, ())]) for one in records],
+        interpretation=reading.to_json(),
+        added=[*(group.totals for group in groups), *([rebuilt.totals] if rebuilt else [])],
+        anew=rebuilt.hours if rebuilt else (),
+        rejects=rejects,
+        forgotten=rebuilt.forgotten if rebuilt else (),
+    )
+
+
+def _with_starts(record: SourceRecord, starts: Iterable[Content]) -> SourceRecord:
+    """A source's record, with the contents that are known to be its start."""
+    return replace(record, starts=[start for start in dict.fromkeys(starts) if start.digest != record.digest])

@@ -1,0 +1,154 @@
+"""What a run did, for whoever asked for it: one value, made once at the run's end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pipeline.counting.sources import Failure, Source
+from pipeline.jobs.outcome import Outcome
+from pipeline.jobs.plan import Plan
+from pipeline.store.ledger import RunRecord
+
+
+@dataclass(frozen=True)
+class IngestSummary:
+    """What a run did. read = valid + rejected + ignored.
+
+    Attributes:
+        run_id: The committed run; None where there was nothing to commit.
+        ingested: How many sources were counted.
+        known: Skipped: sources that were counted before, from this path.
+        duplicates: Skipped: sources with the same content as another that is counted, and the path of the other.
+        starts: Skipped: sources that are the start of another that is counted, and the path of the other.
+        empty: Skipped: sources without content.
+        too_recent: Skipped: sources that were modified less than so long ago.
+        left_alone: What else was met and not taken for raw files: its name, and why.
+        changed: Sources that have changed since they were counted, and are not counted again.
+        why_changed: How each of these has changed, by its name, as a part of a sentence.
+        failures: The sources that failed.
+        read: How many records were read from the counted sources; valid and rejected alike.
+        ignored: How many were left out on purpose, by reason.
+        bytes_tx: The sum over the valid records, in bytes; bytes_rx alike.
+        hours: The hours whose totals changed.
+        recovered: Runs that an earlier crash had cut off behind their commit, and that were finished first.
+        seconds: How long the run took.
+        store: The store's folder, from the root.
+        started: When the run started, ISO 8601 in UTC; ended: when it was done.
+    """
+
+    run_id: str | None = None
+    ingested: int = 0
+    known: Sequence[Source] = ()
+    duplicates: Sequence[tuple[Source, str]] = ()
+    starts: Sequence[tuple[Source, str]] = ()
+    empty: Sequence[Source] = ()
+    too_recent: Sequence[Source] = ()
+    left_alone: Mapping[str, str] = field(default_factory=dict)
+    changed: Sequence[Source] = ()
+    why_changed: Mapping[str, str] = field(default_factory=dict)
+    failures: Sequence[Failure] = ()
+    read: int = 0
+    valid: int = 0
+    rejected: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
+    bytes_tx: int = 0
+    bytes_rx: int = 0
+    hours: Sequence[int] = ()
+    recovered: Sequence[str] = ()
+    seconds: float = 0.0
+    store: str = ""
+    started: str = ""
+    ended: str = ""
+
+    @property
+    def skipped(self) -> int:
+        """How many sources need not be counted, or not yet."""
+        return sum(map(len, (self.known, self.duplicates, self.starts, self.empty, self.too_recent)))
+
+    def kinds_left_alone(self) -> list[tuple[str, int, str]]:
+        """Why files were left alone: each reason with how many they are, and the name of one of them."""
+        counts = Counter(self.left_alone.values())
+        examples = {reason: name for name, reason in reversed(list(self.left_alone.items()))}
+        return [(reason, counts[reason], examples[reason]) for reason in counts]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `flowlog ingest --json` prints."""
+        return {
+            "run_id": self.run_id,
+            "sources": {
+                "ingested": self.ingested,
+                "skipped": self.skipped,
+                "changed": len(self.changed),
+                "failed": len(self.failures),
+            },
+            "rows": {
+                "read": self.read,
+                "valid": self.valid,
+                "rejected": self.rejected,
+                "ignored": self.ignored.total(),
+            },
+            "ignored": dict(self.ignored),
+            "bytes_tx": self.bytes_tx,
+            "bytes_rx": self.bytes_rx,
+            "hours": list(self.hours),
+            "failures": [asdict(failure) for failure in self.failures],
+            "seconds": round(self.seconds, 3),
+            "store": self.store,
+            "started": self.started,
+            "ended": self.ended,
+        }
+
+
+def summary_of(
+    plan: Plan,
+    outcome: Outcome,
+    run: RunRecord | None,
+    *,
+    recovered: Sequence[str],
+    seconds: float,
+    store: str,
+    started: str,
+    ended: str,
+) -> IngestSummary:
+    """Sums up a run.
+
+    Args:
+        plan: What was to be done with each source.
+        outcome: What became of those that were to be counted.
+        run: The run's record, if there was something to commit.
+        recovered: Runs that an earlier crash had cut off behind their commit, and that were finished first.
+        seconds: How long the run took.
+        store: The store's folder, from the root.
+        started: When the run started, ISO 8601 in UTC.
+        ended: When it was done.
+    """
+    changed = [source for source in plan.changed if source.name not in outcome.replaced]
+    return IngestSummary(
+        known=plan.known,
+        duplicates=[*plan.duplicates, *outcome.duplicates],
+        starts=[*plan.starts, *outcome.starts],
+        empty=[*plan.empty, *outcome.empty],
+        too_recent=plan.too_recent,
+        left_alone={**plan.left_alone, **outcome.left_alone},
+        changed=changed,
+        why_changed={source.name: plan.why_changed(source) for source in changed},
+        failures=[*plan.failed, *outcome.failures],
+        **(_numbers_of(run) if run else {}),
+        recovered=recovered,
+        seconds=seconds,
+        store=store,
+        started=started,
+        ended=ended,
+    )
+
+
+def _numbers_of(run: RunRecord) -> dict[str, Any]:
+    """What a summary has of the run's record."""
+    ignored = Counter[str]()
+    for source in run.sources:
+        ignored.update(source.ignored)
+    totals = {name: run.total(name) for name in ("read", "valid", "rejected", "bytes_tx", "bytes_rx")}
+    return {"run_id": run.run_id, "ingested": len(run.sources), "ignored": ignored, "hours": sorted(run.hours), **totals}
