@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from pipeline.arguments import Command, Group, JsonOption, QuietOption, StoreOption, WaitOption, no_nan, parse_path
-from pipeline.errors import FlowlogError, UsageError
+from pipeline.errors import FlowlogError, RunStopped, UsageError
 from pipeline.output import say, text_table, write_object, write_text
 from pipeline.scalars import DEFAULT_STORE, hour_to_text
 
@@ -644,6 +644,10 @@ def main() -> None:
     except FlowlogError as error:
         say([f"flowlog: {error}"])
         sys.exit(error.exit_code)
+    except MemoryError:  # Arrow's is one, too
+        advice = "a smaller --memory or fewer workers need less"
+        say([f"flowlog: the memory does not suffice; a run is there whole, or not at all, and {advice}"])
+        sys.exit(RunStopped.exit_code)
     except SystemExit as exit_:
         if exit_.code == _INTERRUPTED:
             say(["flowlog: interrupted; a run is there whole, or not at all"])

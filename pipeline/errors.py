@@ -13,7 +13,8 @@
     ├── RunStopped               the run was given up; nothing was committed            exit code 4
     │   ├── StrictRunStopped     --strict met a rejected row or a failed source
     │   ├── TooManyRejects       more rows were rejected than --max-reject-ratio allows
-    │   └── SumOverflow          a sum would not fit into 64 bits
+    │   ├── SumOverflow          a sum would not fit into 64 bits
+    │   └── TooManyNames         the names of an hour do not fit into memory, or into a file
     └── StoreError               the store cannot be used                               exit code 5
         ├── StoreLocked          another run holds it
         ├── StoreServed          another service holds its log
@@ -51,6 +52,7 @@ __all__ = [
     "StoreVersion",
     "StrictRunStopped",
     "SumOverflow",
+    "TooManyNames",
     "TooManyRejects",
     "UnknownFormat",
     "UnreadableSource",
@@ -194,6 +196,23 @@ class SumOverflow(RunStopped):
 
     def __str__(self) -> str:
         return f"the sum of {self.column} for {self.key} does not fit into 64 bits, so it can be neither stored nor shown"
+
+
+class TooManyNames(RunStopped):
+    """The distinct names of one hour are too many, or too long."""
+
+    def __init__(self, hour: int, size: int, limit: int) -> None:
+        super().__init__(hour, size, limit)
+        self.hour = hour
+        self.size = size
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return (
+            f"the distinct names of the hour {self.hour} have {self.size:,} bytes or more, and here an hour's names must have"
+            f" at most {self.limit:,} together, a quarter of the memory and at most 2 GiB; nothing was committed: leave out the"
+            " source that has such names"
+        )
 
 
 class StoreError(FlowlogError):

@@ -43,6 +43,14 @@ EXAMPLES = [
         errors.SumOverflow("bytes_tx", "src_app 'a'"),
         "the sum of bytes_tx for src_app 'a' does not fit into 64 bits, so it can be neither stored nor shown",
     ),
+    (
+        errors.TooManyNames(498752, 3_000_000_000, 1_000_000_000),
+        (
+            "the distinct names of the hour 498752 have 3,000,000,000 bytes or more, and here an hour's names must have at most "
+            "1,000,000,000 together, a quarter of the memory and at most 2 GiB; nothing was committed: leave out the source that "
+            "has such names"
+        ),
+    ),
     (errors.StoreError("no"), "no"),
     (
         errors.StoreLocked("s", "process 7 on host"),

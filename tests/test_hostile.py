@@ -26,8 +26,8 @@ HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
 MEASURED = r"""
 import json, re, sys
 from pathlib import Path
-from pipeline.ingest import IngestOptions, ingest
-from pipeline.store.locations import Locations
+from pipeline.jobs.ingest import IngestOptions, ingest
+from pipeline.store.layout import Locations
 summary = ingest([sys.argv[1]], Locations(Path(sys.argv[2])), IngestOptions(workers=1))
 # Not getrusage: it starts from the peak of the process that was forked, which is pytest's.
 peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]
@@ -111,6 +111,18 @@ class TestBombs:
         assert result["rows"]["rejected"] == count
         assert result["peak_mib"] < BOUND_MIB
         assert max(peak_of_command(command, "--store", str(store.root)) for command in ("rejects", "verify")) < 250
+
+    def test_long_names_that_come_again_and_again_are_in_memory_once(self, store, tmp_path):
+        """As text, they are 480 MB; so are those of the hour that the second file finds in the store."""
+        name = b"n" * 4_000
+        for number in range(2):
+            rows = b"".join(b"1,%b,d%d,%b,1,1\n" % (name, 2 * i + number, name) for i in range(1_000))
+            pieces = [rows.replace(b",d", b",%d-" % i) for i in range(60)]
+            gzipped(tmp_path / f"{number}.csv.gz", [HEADER.encode(), *pieces])
+            result = measured(tmp_path / f"{number}.csv.gz", store)
+            assert result["rows"]["valid"] == 60_000
+            assert result["peak_mib"] < BOUND_MIB
+        assert peak_of_command("verify", "--store", str(store.root)) < 250
 
     def test_blank_lines_without_end_are_no_rows(self, store, tmp_path):
         gzipped(tmp_path / "bomb.csv.gz", [HEADER.encode(), *[b"\n" * (1 << 20)] * 30])

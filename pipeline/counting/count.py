@@ -294,21 +294,21 @@ class SourceCounter:
         if option != "auto":
             advice = "check whether it is of this format, and the format's settings"
             if other := _looks_like(tally):
-                advice = f"it looks like {other}; leave out --format, or name another"
+                advice = f"it looks like {other}"
         reason = tally.rejects.first.removeprefix(f"{tally.source.name}: ")
         return NoValidRow(tally.read, tally.format + (f" (--format {option})" if option != "auto" else ""), reason, advice)
 
 
 def _looks_like(tally: SourceTally) -> str:
-    """What a source would be taken for if its format had not been named, if that is another."""
+    """What a source would be taken for if its format had not been named, if that is another, and what to do."""
     try:
         with tally.source.path.open("rb") as file:
             name = formats.open_source(file, tally.source.name)[0].name
     except UnknownFormat as error:
-        return error.found
+        return f"{error.found}; {error.advice}"
     except (OSError, SourceError):
         return ""
-    return name if name != tally.format else ""
+    return f"{name}; leave out --format, or name another" if name != tally.format else ""
 
 
 class _Waiting:

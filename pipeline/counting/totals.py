@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.counting.resources import available_memory
+from pipeline.errors import TooManyNames
 from pipeline.kernel.library import KernelMemory
 from pipeline.kernel.totals import Added, SortedTotals, Totals, TotalsByHour
 from pipeline.schema import COUNT, FLOW_SCHEMA, SUMS, TOTALS_SCHEMA, coded
@@ -34,6 +36,13 @@ def _exact_sum(values: npt.NDArray[np.int64]) -> int:
 
 #: Totals as the kernel gives them: with their text coded.
 _SPILL_SCHEMA = FLOW_SCHEMA.append(TOTALS_SCHEMA.field(COUNT))
+
+
+#: So many bytes of names are held at once, however large the budget: a table of Arrow cannot have 2 GiB of them, and a
+#: block of records may add half a GiB. All of one hour must fit below Arrow's limit.
+_HELD_NAMES, _MOST_NAMES = 1 << 30, 2**31 - 1
+#: So few need no look at how much memory there is.
+_FEW_NAMES = 16 << 20
 
 
 @dataclass
@@ -72,7 +81,7 @@ class HourlyTotals(KernelMemory):
         self._spills += other._spills
         if not len(self._held):
             self._held = other._held
-        elif self._held.nbytes + other._held.nbytes > self.budget_bytes:
+        elif self._is_too_much(other._held):
             other._spill()  # at once, and not on the way through a table that has no room for it
             self._spills += other._spills[-1:]
         else:
@@ -101,8 +110,15 @@ class HourlyTotals(KernelMemory):
         return merge_sorted([*([held.table(hour)] if hour in held else []), *(spill.read(hour) for spill in spilled)])
 
     def _spill_beyond_budget(self) -> None:
-        if self._held.nbytes > self.budget_bytes:
+        if self._is_too_much():
             self._spill()
+
+    def _is_too_much(self, *others: Totals) -> bool:
+        held = [self._held, *others]
+        return (
+            sum(totals.nbytes for totals in held) > self.budget_bytes
+            or sum(totals.names_nbytes for totals in held) > _HELD_NAMES
+        )
 
     def _spill(self) -> None:
         self._spills.append(_Spill(self.spill_folder, TotalsByHour(self._held)))
@@ -114,12 +130,21 @@ def merge_sorted(totals: Iterable[pa.Table]) -> pa.Table:
 
     Raises:
         SumOverflow: A sum does not fit into int64.
+        TooManyNames: The distinct names do not fit: all of an hour are in memory a few times, sorted and on their way to a file.
     """
     merged = Totals()
     for table in totals:
         merged.add(coded(table))
+        if merged.names_nbytes > _FEW_NAMES:
+            _check_names(merged)
     by_hour = SortedTotals(merged)
     return by_hour.table(by_hour.hours[0]) if by_hour.hours else coded(TOTALS_SCHEMA.empty_table())
+
+
+def _check_names(merged: Totals) -> None:
+    limit = min(_MOST_NAMES, available_memory() // 4)
+    if (size := merged.names_nbytes) > limit:
+        raise TooManyNames(merged.hours()[0], size, limit)
 
 
 class _Spill:
@@ -147,5 +172,8 @@ class _Spill:
 
 
 def _with_few_texts(column: pa.DictionaryArray) -> pa.DictionaryArray:
-    """A column of coded text without the many texts that none of its few rows has."""
-    return column.dictionary_decode().dictionary_encode() if len(column.dictionary) > len(column) else column
+    """A column of coded text without the texts that none of its rows has."""
+    used, codes = np.unique(column.indices.to_numpy(), return_inverse=True)
+    if len(used) == len(column.dictionary):
+        return column
+    return pa.DictionaryArray.from_arrays(codes.astype(np.int32), column.dictionary.take(pa.array(used)))

@@ -19,6 +19,7 @@ from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Source, path_of
 from pipeline.counting.totals import HourlyTotals
 from pipeline.errors import SourceError, UsageError
+from pipeline.store.layout import is_segment
 from pipeline.store.ledger import ActiveSource, SourceRecord
 
 
@@ -100,7 +101,7 @@ def rebuild_without(
     keys = {s.key for s in unwanted}
     others = [s for s in active if s.key not in keys and s.hours & hours]
     found = find_again(others)
-    problems = [f"{s.source.path} is missing or has changed" for s in others if s.source.digest not in found]
+    problems = [_why_not_found(s.source.path) for s in others if s.source.digest not in found]
     if not problems:
         totals, problems = recount(others, found, hours, scratch, resources)
     if problems:
@@ -109,6 +110,12 @@ def rebuild_without(
             f"but that cannot be done: {'; '.join(problems)}"
         )
     return Rebuilt(hours, totals, [{"path": s.source.path, "digest": s.source.digest} for s in unwanted])
+
+
+def _why_not_found(path: str) -> str:
+    if is_segment(path):
+        return f"{path} was the service's log, whose records stand nowhere else"
+    return f"{path} is missing or has changed"
 
 
 def recount(

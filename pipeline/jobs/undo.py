@@ -15,7 +15,7 @@ from pipeline.jobs.recount import rebuild_without
 from pipeline.scalars import command_line, hour_to_text, real_path
 from pipeline.store.chain import LastRun
 from pipeline.store.index import open_index
-from pipeline.store.layout import Locations
+from pipeline.store.layout import Locations, is_segment
 from pipeline.store.ledger import ActiveSource, active_sources, now, read_runs
 from pipeline.store.lock import locked
 from pipeline.store.transaction import Transaction, recover
@@ -118,8 +118,8 @@ def forget(
         wait_seconds: How long to wait for another run that holds the store.
 
     Raises:
-        UsageError: A name is no source's; or the raw file of another source is missing or counts otherwise now, so
-            that the hours cannot be made anew.
+        UsageError: A name is no source's, or that of a part of the service's log; or the raw file of another source is
+            missing or counts otherwise now, so that the hours cannot be made anew.
         StoreError: The store cannot be used.
     """
     with locked(store, wait_seconds):
@@ -153,4 +153,10 @@ def _choose(store: Locations, active: Sequence[ActiveSource], names: Sequence[st
             listed = command_line("runs", "--sources", store=store.root)
             raise UsageError(f"no source {name} counts in this store; `{listed}` lists those that do")
         chosen.update((s.key, s) for s in found)
+    if logged := [path for path, _ in chosen if is_segment(path)]:
+        dropping = command_line("drop", "--before", "HOUR", "--dry-run", store=store.root)
+        raise UsageError(
+            f"{logged[0]} was the service's log: its records were acknowledged and stand nowhere else, so they are not taken"
+            f" back; only whole hours can go, and `{dropping}` shows which"
+        )
     return list(chosen.values())

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.kernel.library import Column, KernelMemory, check, kernel
+from pipeline.kernel.library import Column, Field, KernelMemory, check, kernel
 from pipeline.kernel.texts import Names
 from pipeline.schema import CODED_TEXT
 
 #: What the kernel reads -> its number in kernel.h.
 _KINDS = {CODED_TEXT: 1, pa.int64(): 2, pa.float64(): 3}
-_SKIPPED = 0
+_SKIPPED, _INTEGER_IN_TEXT = 0, 4
+#: So many columns and objects the kernel has a bit for.
+_MOST_NUMBERS = 64
 #: A dictionary that has so many texts, or bytes of them, is left to the batches that have it, and a new one begun.
 _MOST_TEXTS, _MOST_TEXT_BYTES = 1 << 16, 1 << 22
 _ALIGNMENT = 64  # as Arrow's
@@ -176,18 +178,59 @@ class DelimitedLines(LineParser):
         )
 
 
+@dataclass(frozen=True)
+class JsonColumn:
+    """A column of JSON objects.
+
+    Attributes:
+        type: Text (`schema.CODED_TEXT`), int64 or float64.
+        paths: Where a record may have it: the keys that lead to each place, from the outermost on.
+        in_text: Whether an integer may also stand in a text.
+    """
+
+    type: pa.DataType
+    paths: Sequence[Sequence[str]]
+    in_text: bool = False
+
+
 class JsonLines(LineParser):
     """Parses JSON objects, one a line.
 
     Args:
-        types: By key; fewer than 64. A cell is null where the key is not there.
+        columns: Those that are wanted; they and the objects that they are in are fewer than 64. A cell is null where its key is
+            not there, nor the objects around it.
     """
 
-    def __init__(self, types: Mapping[str, pa.DataType]) -> None:
-        super().__init__(list(types.values()), nullable=True, foreign=b"\r", shortest=len("{}\n"))
-        self._keys = [key.encode() for key in types]  # kept alive, as the kernel has their addresses
-        for column, key in zip(self._columns, self._keys, strict=True):
-            column.key, column.key_length = key, len(key)
+    def __init__(self, columns: Sequence[JsonColumn]) -> None:
+        super().__init__([column.type for column in columns], nullable=True, foreign=b"\r", shortest=len("{}\n"))
+        for column, wanted in zip(self._columns, columns, strict=True):
+            column.kind = _INTEGER_IN_TEXT if wanted.in_text else column.kind
+        self._fields = _fields_of(columns)
 
     def _call(self, data: bytes, odd: int, odd_count: ctypes.c_int64) -> int:
-        return int(kernel.parse_json_lines(data, len(data), len(self._types), self._columns, odd, odd_count))
+        fields = self._fields
+        return int(
+            kernel.parse_json_lines(data, len(data), len(self._types), self._columns, len(fields), fields, odd, odd_count)
+        )
+
+
+def _fields_of(columns: Sequence[JsonColumn]) -> ctypes.Array[Field]:
+    """The keys that lead to some columns, numbered as jsonlines.c has it. They keep the texts alive whose addresses they have.
+
+    Raises:
+        ValueError: Two columns are at one place, or one is within another; or they are too many.
+    """
+    places = [(tuple(path), number) for number, column in enumerate(columns) for path in column.paths]
+    ways = dict.fromkeys(path[:end] for path, _ in places for end in range(len(path)))
+    # The record is the first object: its way is ().
+    objects = {way: len(columns) + i for i, way in enumerate(sorted(ways, key=len))}
+    if len({*objects, *dict(places)}) < len(objects) + len(places):
+        raise ValueError(f"of {places}, two are one place, or one is within another")
+    if len(columns) + len(objects) > _MOST_NUMBERS:
+        raise ValueError(f"{len(columns)} columns, in {len(objects)} objects, are too many")
+    keys = [*places, *list(objects.items())[1:]]
+    fields = (Field * len(keys))()
+    for field, (path, number) in zip(fields, keys, strict=True):
+        key = path[-1].encode()
+        field.key, field.key_length, field.within, field.number = key, len(key), objects[path[:-1]], number
+    return fields

@@ -1,96 +1,48 @@
-/* JSON Lines whose objects are plain: texts without escapes, whole numbers, decimals, true, false and null, one level
- * deep. Everything else is odd: escapes, nested values, exponents, a wanted key that is there twice, a cell of another type
- * than its column's. */
+/* JSON Lines, one record a line, whose records are plain. In a plain record the wanted values are texts without escapes, whole
+ * numbers, decimals and null, in the record itself or in objects within it; all other values may be anything that JSON has.
+ * Any other line is odd: an escape in a wanted text, or in a key of an object that has wanted keys; a wanted key that is there
+ * twice; a value of another type than its column's. */
+#include "jsonscan.h"
 #include "texts.h"
-#include "numbers.h"
+#include "times.h"
 
 #include <stdlib.h>
 
-static inline text_t skip_blanks(text_t p) {
-    while (*p == ' ' || *p == '\t') p++;
-    return p;
-}
+/* A key on the way to a column. Columns and objects are numbered together: the columns first, then the record, which is an
+ * object, then the objects within it. */
+typedef struct {
+    text_t key;
+    int32_t key_length;
+    int32_t within; /* the number of the object that has it */
+    int32_t number; /* of what its value is: a column or an object */
+} field;
 
-/* Where a text ends whose opening quote is before `p`: at its closing quote; NULL if it has an escape or a control character. */
-static inline text_t text_end(text_t p) {
-    for (;; p += 8) {
-        uint64_t word = load64(p);
-        /* A byte below 0x20 borrows into its high bit, unless that was set. */
-        uint64_t controls = (word - ONES * 0x20) & ~word & HIGHS;
-        uint64_t marks = zeros(word ^ ONES * '"') | zeros(word ^ ONES * '\\') | controls;
-        if (LIKELY(marks)) {
-            p += first_of(marks);
-            return *p == '"' ? p : NULL;
-        }
-    }
-}
-
-static inline int is_digit(uint8_t byte) { return (uint8_t)(byte - '0') < 10; }
-
-/* Where a number ends, as JSON has it; NULL if it is none, or has an exponent. */
-static inline text_t number_end(text_t p) {
-    p += *p == '-';
-    if (!is_digit(*p) || (*p == '0' && is_digit(p[1]))) return NULL;
-    while (is_digit(*p)) p++;
-    if (*p == '.') {
-        if (!is_digit(*++p)) return NULL;
-        while (is_digit(*p)) p++;
-    }
-    return *p == 'e' || *p == 'E' ? NULL : p;
-}
-
-static inline text_t literal_end(text_t p, const char *word, size_t length) { return memcmp(p, word, length) ? NULL : p + length; }
-
-/* Where a value ends that nobody wants; NULL if it is not plain. */
-static text_t skip_value(text_t p) {
-    if (*p == '"') {
-        p = text_end(p + 1);
-        return p ? p + 1 : NULL;
-    }
-    if (*p == 't') return literal_end(p, "true", 4);
-    if (*p == 'f') return literal_end(p, "false", 5);
-    if (*p == 'n') return literal_end(p, "null", 4);
-    return number_end(p);
-}
-
-static inline int two_digits(text_t p) { return is_digit(p[0]) && is_digit(p[1]) ? 10 * (p[0] - '0') + p[1] - '0' : -1; }
-
-/* Days from 1970-01-01 to a day of the Gregorian calendar (Hinnant, "chrono-Compatible Low-Level Date Algorithms"). */
-static int64_t days_from_civil(int64_t year, int month, int day) {
-    year -= month <= 2;
-    int64_t era = year / 400, of_era = year - era * 400;
-    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
-/* Reads "2026-11-24T08:00:00.123456Z" from its opening quote on, into seconds since 1970. Returns where it ends, or NULL. */
-static text_t read_time(text_t p, double *value) {
-    static const int days_of[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    int century = two_digits(p + 1), years = two_digits(p + 3);
-    if (century < 1 || years < 0 || p[5] != '-' || p[8] != '-' || p[11] != 'T' || p[14] != ':' || p[17] != ':') return NULL;
-    int year = 100 * century + years, month = two_digits(p + 6), day = two_digits(p + 9);
-    int hour = two_digits(p + 12), minute = two_digits(p + 15), second = two_digits(p + 18);
-    int is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    if (month < 1 || month > 12 || day < 1 || day > days_of[month - 1] + (month == 2 && is_leap)) return NULL;
-    if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) return NULL;
-    int64_t microseconds = 0;
-    p += 20;
-    if (*p == '.') {
-        int places = 0;
-        for (p++; is_digit(*p) && places < 7; p++, places++) microseconds = 10 * microseconds + *p - '0';
-        if (places != 3 && places != 6) return NULL; /* what Python reads in all its versions */
-        if (places == 3) microseconds *= 1000;
-    }
-    if (p[0] != 'Z' || p[1] != '"') return NULL;
-    int64_t total = ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
-    if (total > (1LL << 53) / 1000000 - 1 || total < -(1LL << 53) / 1000000) return NULL; /* a double would not hold it exactly */
-    *value = (double)(total * 1000000 + microseconds) / 1e6;
-    return p + 2;
-}
+/* What is wanted of a line. */
+typedef struct {
+    column *columns;
+    const field *fields;
+    int32_t record; /* the number of the record, and of columns */
+    int32_t field_count;
+} wanted;
 
 static void set_null(column *self, int64_t row) {
     self->is_valid[row] = 0;
     if (self->kind == TEXT) ((int32_t *)self->values)[row] = 0;
+}
+
+/* Reads an integer, or a decimal, of which JSON has none with leading zeros. Returns where it ends, or NULL. */
+static inline text_t read_number(text_t p, column *into, int64_t row) {
+    text_t digits = p + (*p == '-');
+    if (UNLIKELY(*digits == '0' && is_digit(digits[1]))) return NULL; /* 007 */
+    return into->kind == SECONDS ? read_decimal(p, (double *)into->values + row) : read_integer(p, (int64_t *)into->values + row);
+}
+
+/* Reads what a text says that is not a text to its column, from its opening quote on. Returns where it ends, or NULL. */
+static __attribute__((noinline)) text_t read_quoted(text_t p, column *into, int64_t row) {
+    if (into->kind == SECONDS) return read_time(p, (double *)into->values + row);
+    if (into->kind != INTEGER_IN_TEXT) return NULL;
+    p = read_number(p + 1, into, row);
+    return p && *p == '"' ? p + 1 : NULL;
 }
 
 /* Reads a value into a row of its column. Returns where it ends; NULL if it is not plain, or the memory is used up. What
@@ -99,7 +51,7 @@ static inline text_t read_value(text_t p, column *into, int64_t row, int *failed
     text_t end;
     if (UNLIKELY(*p == 'n')) {
         set_null(into, row); /* as if the key were not there */
-        return literal_end(p, "null", 4);
+        return skip_word(p, "null", 4);
     }
     if (into->kind == TEXT) {
         if (*p != '"' || !(end = text_end(++p))) return NULL;
@@ -110,106 +62,167 @@ static inline text_t read_value(text_t p, column *into, int64_t row, int *failed
         }
         ((int32_t *)into->values)[row] = code;
         end++;
-    } else if (into->kind == SECONDS && *p == '"') {
-        end = read_time(p, (double *)into->values + row);
+    } else if (*p == '"') {
+        end = read_quoted(p, into, row);
     } else {
-        text_t digits = p + (*p == '-');
-        if (UNLIKELY(*digits == '0' && is_digit(digits[1]))) return NULL; /* 007 */
-        end = into->kind == INTEGER ? read_integer(p, (int64_t *)into->values + row) : read_decimal(p, (double *)into->values + row);
+        end = read_number(p, into, row);
     }
     into->is_valid[row] = end != NULL;
     return end;
 }
 
-/* The column that a key names; -1 if nobody wants it. */
-static int32_t column_of(text_t key, int64_t length, const column *columns, int32_t count) {
-    for (int32_t i = 0; i < count; i++)
-        if (columns[i].key_length == length && !memcmp(columns[i].key, key, (size_t)length)) return i;
-    return -1;
-}
+/* --- key prefixes -------------------------------------------------------------------------------------------------
+ *
+ * A key prefix is the text between two values that are read or skipped: from the end of a value (or from behind the record's
+ * brace) to the first byte of the next value. A prefix closes objects, has a comma and keys, and opens the objects that are
+ * entered. The last prefix of a line ends with the newline:
+ *
+ *     {"start":17,"connection":{"src":"a","dst":"b"},"bytes":{"sent":1}}
+ *      |------|  |-------------------|   |-----|   |----------------| |-|
+ *
+ * Lines of a file have mostly the same prefixes. So the prefix at each place of a line is remembered together with its meaning:
+ * which column follows, which object is open then, and which keys the prefix has. Where the same bytes stand at the same place
+ * of the next line, their meaning is taken over. This is sound because the meaning of a prefix depends on three things:
+ *
+ * 1. on its bytes, all of which are compared;
+ * 2. on the object that is open before the prefix: `from` is compared;
+ * 3. on whether a value stands before the prefix: at the first place never, at every other place always.
+ *
+ * Whether a key was in the line before depends on the whole line, and is no part of the meaning: `marks` says which keys a
+ * prefix has, and each line compares them with those that it has seen.
+ *
+ * The bytes are the same, but the prefix may be longer: a blank may follow. Then the next byte is not above ' ', and the prefix
+ * is read anew. */
 
-/* All that stands before a value, from the end of the one before it on, and the column that it names. Files repeat themselves:
- * what is the same as in the line before need not be understood again. */
+/* What follows a prefix, if not the value of a column: a value that is skipped, or the next line. */
+enum { SKIP = -1, END = -2 };
+
+/* The object that is open before a prefix which must not be taken over: no object has this number. */
+enum { NOWHERE = -1 };
+
+/* A longer prefix is not remembered: comparing it would read beyond a block's padding. */
+enum { REMEMBERED = 64, LONGEST_PREFIX = PADDING - 16 };
+
 typedef struct {
-    text_t text; /* with PADDING readable bytes behind it */
+    text_t text; /* in some line before, with PADDING readable bytes behind it */
     uint32_t length;
-    int32_t column;
-    uint8_t below; /* the byte behind it is above this; none is above 255 */
-} lead;
+    int32_t from, to; /* the objects that are open before and behind it */
+    int32_t column;   /* the number of the column whose value follows, or SKIP, or END */
+    uint64_t marks;   /* the columns and the objects whose keys the prefix has: a bit each, by their numbers */
+} key_prefix;
 
-/* A longer one is not remembered: it would be looked for beyond a block's end. */
-enum { REMEMBERED = 64, LONGEST_LEAD = PADDING - 16 };
-
-/* The text of a lead that no text has: what rules it out is `below`. */
-static const uint8_t nothing[8] = {0};
-
-/* Whether the text has this lead, and the value begins right behind it. */
-static inline int has_lead(text_t p, const lead *known) {
+/* Whether a remembered prefix stands at `p`, where the object `inside` is open. */
+static inline int stands_at(text_t p, int32_t inside, const key_prefix *known) {
+    if (known->from != inside) return 0;
     uint64_t differs = 0;
     uint32_t i = 0;
     for (; i + 8 < known->length; i += 8) differs |= load64(p + i) ^ load64(known->text + i);
     differs |= (load64(p + i) ^ load64(known->text + i)) << (64 - 8 * (known->length - i));
-    return !differs && p[known->length] > known->below;
+    return !differs && p[known->length] > ' ';
 }
 
-/* Understands a lead that is new. Returns where its value begins; NULL if it is not plain. */
-static text_t read_lead(text_t p, const column *columns, int32_t count, lead *found) {
-    text_t start = p;
-    p = skip_blanks(skip_blanks(p) + 1); /* behind the brace or the comma */
-    if (*p != '"') return NULL;
-    text_t key = ++p;
-    if (!(p = text_end(p))) return NULL;
-    int32_t column = column_of(key, p - key, columns, count);
-    p = skip_blanks(p + 1);
-    if (*p != ':') return NULL;
-    p = skip_blanks(p + 1);
-    if (p - start <= LONGEST_LEAD)
-        *found = (lead){start, (uint32_t)(p - start), column, ' '};
-    else
-        *found = (lead){nothing, 1, column, 255};
-    return p;
+/* The number of the column or the object that a key of an object leads to; SKIP if to neither. */
+static int32_t number_of(text_t key, int64_t length, int32_t inside, const wanted *all) {
+    for (int32_t i = 0; i < all->field_count; i++) {
+        const field *each = &all->fields[i];
+        if (each->within == inside && each->key_length == length && !memcmp(each->key, key, (size_t)length)) return each->number;
+    }
+    return SKIP;
 }
 
-static text_t read_object(text_t p, int32_t count, column *columns, int64_t row, lead leads[REMEMBERED], int *failed) {
-    uint64_t seen = 0;
-    if (*p != '{') return NULL;
-    for (int place = 0; p; place++) {
-        lead *known = &leads[place < REMEMBERED ? place : REMEMBERED - 1];
-        if (LIKELY(has_lead(p, known))) {
-            p += known->length;
-        } else {
-            text_t next = skip_blanks(place ? p : p + 1);
-            if (*next == '}') {
-                if (next[1] != '\n') return NULL;
-                for (int32_t i = 0; i < count; i++)
-                    if (UNLIKELY(!(seen >> i & 1))) set_null(&columns[i], row);
-                return next + 2;
+/* The number of the object around another one. */
+static int32_t around(int32_t object, const wanted *all) {
+    int32_t i = 0;
+    while (all->fields[i].number != object) i++;
+    return all->fields[i].within;
+}
+
+/* Reads the prefix that stands at `start`, where the object `inside` is open. Returns 0 if the text there is not plain.
+ *
+ * An object that is null has no keys. The prefix goes on behind the null, as it does behind an empty object. */
+static int read_prefix(text_t start, int is_first, int32_t inside, const wanted *all, key_prefix *found) {
+    text_t p = start;
+    uint64_t marks = 0;
+    int32_t from = inside, number;
+    for (int is_open = is_first;;) {
+        p = skip_blanks(p);
+        if (*p == '}') {
+            p++;
+            if (inside == all->record) {
+                if (*p++ != '\n') return 0;
+                number = END;
+                break;
             }
-            if ((place && *next != ',') || !(p = read_lead(p, columns, count, known))) return NULL;
+            inside = around(inside, all);
+            is_open = 0;
+            continue;
         }
-        if (known->column < 0) {
-            p = skip_value(p);
-        } else {
-            if (UNLIKELY(seen >> known->column & 1)) return NULL;
-            seen |= 1ULL << known->column;
-            p = read_value(p, &columns[known->column], row, failed);
+        if (!is_open) {
+            if (*p != ',') return 0;
+            p = skip_blanks(p + 1);
+        }
+        if (*p != '"') return 0;
+        text_t key = ++p;
+        if (!(p = text_end(p))) return 0;
+        number = number_of(key, p - key, inside, all);
+        p = skip_blanks(p + 1);
+        if (*p != ':') return 0;
+        p = skip_blanks(p + 1);
+        if (number == SKIP) break;
+        if (marks >> number & 1) return 0;
+        marks |= 1ULL << number;
+        if (number < all->record) break;
+        is_open = *p == '{';
+        if (is_open) {
+            inside = number;
+            p++;
+        } else if (!(p = skip_word(p, "null", 4))) {
+            return 0;
         }
     }
-    return NULL;
+    *found = (key_prefix){start, (uint32_t)(p - start), p - start <= LONGEST_PREFIX ? from : NOWHERE, inside, number, marks};
+    return 1;
 }
+
+/* --- lines -------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     int64_t row, line; /* the next ones */
     int64_t *odd;
     int64_t odd_count;
-    lead leads[REMEMBERED];
+    key_prefix prefixes[REMEMBERED]; /* by the number of values before them; the last one for all places from there on */
 } progress;
 
+/* Reads a line into a row. Returns where the next line begins; NULL if it is not plain, or the memory is used up. */
+static text_t read_record(text_t p, const wanted *all, int64_t row, key_prefix prefixes[REMEMBERED], int *failed) {
+    uint64_t seen = 0;
+    int32_t inside = all->record;
+    if (*p++ != '{') return NULL;
+    for (int place = 0; p; place++) {
+        key_prefix *known = &prefixes[place < REMEMBERED ? place : REMEMBERED - 1];
+        if (UNLIKELY(!stands_at(p, inside, known)) && !read_prefix(p, place == 0, inside, all, known)) return NULL;
+        if (UNLIKELY(seen & known->marks)) return NULL; /* a key that is there twice */
+        seen |= known->marks;
+        inside = known->to;
+        p += known->length;
+        if (known->column >= 0) {
+            p = read_value(p, &all->columns[known->column], row, failed);
+        } else if (known->column == SKIP) {
+            p = skip_value(p);
+        } else {
+            for (int32_t i = 0; i < all->record; i++)
+                if (UNLIKELY(!(seen >> i & 1))) set_null(&all->columns[i], row);
+            return p;
+        }
+    }
+    return NULL;
+}
+
 /* Reads lines that end in a newline, with PADDING readable bytes behind it. */
-static int read_lines(text_t p, text_t end, int32_t count, column *columns, progress *at) {
+static int read_lines(text_t p, text_t end, const wanted *all, progress *at) {
     int failed = 0;
     for (; p < end; at->line++) {
-        text_t next = read_object(p, count, columns, at->row, at->leads, &failed);
+        text_t next = read_record(p, all, at->row, at->prefixes, &failed);
         if (LIKELY(next != NULL)) {
             at->row++;
             p = next;
@@ -225,18 +238,21 @@ static int read_lines(text_t p, text_t end, int32_t count, column *columns, prog
 /* Reads whole lines into columns.
  *
  * data, size: the lines; the last one may lack its newline.
- * count, columns: those that are wanted, fewer than 64, all with `is_valid`, with room for a row for each line.
+ * count, columns: those that are wanted, all with `is_valid`, with room for a row for each line.
+ * field_count, fields: the keys that lead to them; of columns and objects together there are at most 64.
  * odd: receives the numbers of the lines, from 0 on, that are not plain; odd_count: how many these are.
  *
  * Returns the number of rows, or OUT_OF_MEMORY.
  */
-API int64_t parse_json_lines(text_t data, int64_t size, int32_t count, column *columns, int64_t *odd, int64_t *odd_count) {
+API int64_t parse_json_lines(text_t data, int64_t size, int32_t count, column *columns, int32_t field_count, const field *fields,
+    int64_t *odd, int64_t *odd_count) {
+    wanted all = {columns, fields, count, field_count};
     progress at = {.odd = odd};
     padded_tail tail;
-    for (int i = 0; i < REMEMBERED; i++) at.leads[i] = (lead){nothing, 1, -1, 255};
+    for (int i = 0; i < REMEMBERED; i++) at.prefixes[i].from = NOWHERE;
     if (!padded_tail_of(data, size, &tail)) return OUT_OF_MEMORY;
-    int state = read_lines(data, tail.start, count, columns, &at);
-    if (!state) state = read_lines(tail.copy, tail.copy_end, count, columns, &at);
+    int state = read_lines(data, tail.start, &all, &at);
+    if (!state) state = read_lines(tail.copy, tail.copy_end, &all, &at);
     free(tail.copy);
     *odd_count = at.odd_count;
     return state ? state : at.row;

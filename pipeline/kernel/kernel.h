@@ -30,16 +30,15 @@ enum { OUT_OF_MEMORY = -1, NOT_UTF8 = -2, OVERFLOW = -3 };
 
 typedef struct names names;
 
-enum kind { SKIPPED = 0, TEXT = 1, INTEGER = 2, SECONDS = 3 };
+/* INTEGER_IN_TEXT: JSON: an integer, bare or as a text. */
+enum kind { SKIPPED = 0, TEXT = 1, INTEGER = 2, SECONDS = 3, INTEGER_IN_TEXT = 4 };
 
 /* A column that a parser fills. */
 typedef struct {
-    int32_t kind;        /* enum kind */
-    int32_t key_length;  /* JSON: of its key */
-    text_t key;          /* JSON: its key, with 16 readable bytes */
-    names *texts;        /* TEXT: gives the codes */
-    void *values;        /* int32_t codes, int64_t or double, one for each row */
-    uint8_t *is_valid;   /* one for each row; NULL where no cell can be null */
+    int32_t kind;      /* enum kind */
+    names *texts;      /* TEXT: gives the codes */
+    void *values;      /* int32_t codes, int64_t or double, one for each row */
+    uint8_t *is_valid; /* one for each row; NULL where no cell can be null */
 } column;
 
 static inline uint64_t load64(text_t p) {

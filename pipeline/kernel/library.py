@@ -17,11 +17,20 @@ class Column(ctypes.Structure):
 
     _fields_ = (
         ("kind", c_int32),
-        ("key_length", c_int32),
-        ("key", c_char_p),
         ("texts", c_void_p),
         ("values", c_void_p),
         ("is_valid", c_void_p),
+    )
+
+
+class Field(ctypes.Structure):
+    """`field` of jsonlines.c."""
+
+    _fields_ = (
+        ("key", c_char_p),
+        ("key_length", c_int32),
+        ("within", c_int32),
+        ("number", c_int32),
     )
 
 
@@ -50,7 +59,7 @@ def _load() -> ctypes.CDLL:
             c_int64, c_char_p, c_int64, c_uint8, c_int32, c_char_p, c_int32, c_int32, columns, c_void_p, counter,
         ),
 
-        "parse_json_lines": (c_int64, c_char_p, c_int64, c_int32, columns, c_void_p, counter),
+        "parse_json_lines": (c_int64, c_char_p, c_int64, c_int32, columns, c_int32, POINTER(Field), c_void_p, counter),
         "split_json": (c_int64, c_char_p, c_int64, c_int32, c_void_p, c_int64, *[c_void_p] * 3),
         "names_new": (c_void_p,),
         "names_free": (None, c_void_p),

@@ -15,6 +15,8 @@ static inline uint64_t eight_digits(uint64_t word) {
     return (((word & 0x000000FF000000FFULL) * 0x000F424000000064ULL) + (((word >> 16) & 0x000000FF000000FFULL) * 0x0000271000000001ULL)) >> 32;
 }
 
+static inline int is_digit(uint8_t byte) { return (uint8_t)(byte - '0') < 10; }
+
 static const uint64_t powers_of_ten[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
 
 /* Reads up to `most` digits, which fit into 64 bits. Returns where they end; NULL if there are none, or more. */

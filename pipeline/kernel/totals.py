@@ -51,6 +51,11 @@ class Totals(KernelMemory):
         """The memory that it takes."""
         return int(kernel.totals_memory(self._handle))
 
+    @property
+    def names_nbytes(self) -> int:
+        """The bytes of all distinct names."""
+        return self._names.nbytes
+
     def add(self, flows: pa.Table) -> Added:
         """Adds flow records (`schema.FLOW_SCHEMA`), or totals (which have `flows`, too). No cell may be null.
 

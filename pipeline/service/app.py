@@ -290,6 +290,10 @@ class App:
             added = await self._take_room(hour, answers)
             try:
                 some, rest = await asyncio.to_thread(self._read, question, hour, added)
+                if not answers.holds and _is_long(some):
+                    del some, rest  # few rows with long names: whoever waits for room should not have them
+                    added = await self._take_room(hour, answers, has_few_rows=False)
+                    some, rest = await asyncio.to_thread(self._read, question, hour, added)
                 del added
                 while some:
                     for piece in some:
@@ -299,13 +303,22 @@ class App:
                 self.answers.give(answers.holds)
                 answers.holds = 0
 
-    async def _take_room(self, hour: int, answers: Answers) -> Additions:
-        """What is pending for an hour, when there is room for what it and the partition have."""
+    async def _take_room(self, hour: int, answers: Answers, *, has_few_rows: bool = True) -> Additions:
+        """What is pending for an hour, when there is room for that and for a piece of the partition.
+
+        Args:
+            hour: The hour.
+            answers: Is told how much room was taken.
+            has_few_rows: Whether few rows need no room.
+        """
         summary = await asyncio.to_thread(summarise_partition, self._store.locations, hour)
         published = summary.rows if summary else 0
         added = await additions(self._pending, hour)
         ticket = self.answers.ticket()
-        if (needed := _room_for(published, added)) and not self.answers.take_now(needed, ticket):
+        needed = (
+            0 if has_few_rows and _count_rows(published, added) <= limits.SMALL_ANSWER_ROWS else _room_for(published, added)
+        )
+        if needed and not self.answers.take_now(needed, ticket):
             del added  # a copy, and who waits should not have one
             try:
                 await self.answers.take(needed, limits.ROOM_SECONDS, ticket)
@@ -366,10 +379,20 @@ class App:
         yield Metric("flowlog_answer_bytes", self.answers.used, False, "Bytes of answers in memory, but for small ones.")
 
 
+def _count_rows(published: int, added: Additions) -> int:
+    return published + sum(len(totals) for _, totals in added)
+
+
 def _room_for(published: int, added: Additions) -> int:
-    """What the totals of an hour take in memory, in bytes; nothing where there are few."""
-    rows = published + sum(len(totals) for _, totals in added)
-    return 0 if rows <= limits.SMALL_ANSWER_ROWS else rows * limits.BYTES_A_ROW
+    """What an hour's answer takes in memory, in bytes, however long its names are: all that is pending, and a piece of the
+    partition.
+    """
+    return _count_rows(0, added) * limits.BYTES_A_ROW + min(published, limits.PIECE_ROWS) * limits.LONGEST_ROW
+
+
+def _is_long(some: list[bytes]) -> bool:
+    """Whether the first pieces of an answer are not all of it, or longer than an answer without room may be."""
+    return len(some) == _PIECES_AT_ONCE or sum(map(len, some)) > limits.SMALL_ANSWER_ROWS * limits.BYTES_A_ROW
 
 
 def _take(pieces: Iterator[bytes]) -> list[bytes]:

@@ -63,9 +63,16 @@ MAX_PROBLEMS = 100
 
 # --- answers -------------------------------------------------------------------------------------------------------
 
-#: What a row of an answer takes, at the usual length of names: in Arrow, or pending, and in the pieces.
+#: An hour in `flows/` is read and sent in pieces of so many rows, and of about so much text: so the memory for an answer
+#: depends neither on the hour's size nor on the length of its names.
+PIECE_ROWS = 1_000
+PIECE_BYTES = 1 << 20
+#: What each row of a piece takes where all its names are as long as a store's may be: as read, and in the pieces.
+LONGEST_ROW = 32 << 10
+#: What a pending row of an answer takes; its names are in memory already.
 BYTES_A_ROW = 192
-#: An answer of so many rows needs no room: as many as there are connections fit beside the budgets.
+#: An answer of so many rows, with names of the usual length, needs no room: as many as there are connections fit beside
+#: the budgets.
 SMALL_ANSWER_ROWS = 1_000
 #: Longer answers share this; each waits until there is room for an hour of it, and holds the room until it is sent.
 ANSWERS_BYTES = 192 << 20

@@ -19,16 +19,16 @@ import msgspec
 import pyarrow as pa
 
 from pipeline.flowstore import FlowStore
-from pipeline.query.query import Query, run_query
-from pipeline.query.sums import literally
+from pipeline.query.sums import literally, rows_with
 from pipeline.scalars import INT64_MAX, is_utf8
 from pipeline.schema import PARTITION_ORDER, SUMS
+from pipeline.service import limits
 from pipeline.service.body import NAMES, Problem, Unfit
 from pipeline.service.pending import Key, Pending, Segment, Sums
+from pipeline.store.partitions import read_in_pieces
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _FILTERS = PARTITION_ORDER
-_PIECE_ROWS = 10_000
 
 _Total: Any = msgspec.defstruct("Total", [(name, Any) for name in NAMES], gc=False)
 _encode = msgspec.json.Encoder().encode
@@ -107,17 +107,18 @@ def totals_of(store: FlowStore, question: Question, hour: int, added: Additions)
         added: What `additions` gave.
 
     Returns:
-        Pieces, to be joined by commas; none where nothing is. The store is read before the first is asked for.
+        Pieces, to be joined by commas; none where nothing is. The partition is opened, and its first rows are read, before the
+        first is asked for; taking a later one may raise StoreDamaged.
 
     Raises:
         StoreDamaged: The partition cannot be read.
     """
-    filters: dict[str, Any] = {name: literally(value) for name, value in question.filters.items()}
-    query = Query(hour, **filters)
+    published: Iterator[pa.RecordBatch] = iter(())
     moved = None
     while moved != (now_moved := [segment.is_moved(store.locations, hour) for segment, _ in added]):
         moved = now_moved
-        table = run_query(store.locations, query)
+        published = read_in_pieces(store.locations, hour, limits.PIECE_ROWS)
+    found = _filtered(published, question)
     wanted = [(position, question.filters[name]) for position, name in enumerate(_FILTERS) if name in question.filters]
     rows = [
         (key, sums)
@@ -126,29 +127,51 @@ def totals_of(store: FlowStore, question: Question, hour: int, added: Additions)
         for key, sums in totals
         if all(key[position] == value for position, value in wanted)
     ]
-    return _merged_to_json(hour, table, rows) if rows else _table_to_json(table)
+    return _merged_to_json(hour, found, rows) if rows else _published_to_json(hour, found)
 
 
-def _table_to_json(table: pa.Table) -> Iterator[bytes]:
-    for start in range(0, table.num_rows, _PIECE_ROWS):
-        yield _to_json(zip(*_cells(table, NAMES, start), strict=True))
+def _filtered(published: Iterator[pa.RecordBatch], question: Question) -> Iterator[pa.RecordBatch]:
+    """The rows that pass the question's filters, in pieces whose text is not much longer than it usually is."""
+    filters = [((name,), (literally(value),)) for name, value in question.filters.items()]
+    for batch in published:
+        found = rows_with(pa.Table.from_batches([batch]), filters).combine_chunks().to_batches() if filters else [batch]
+        for part in found:
+            rows = max(1, part.num_rows * limits.PIECE_BYTES // max(part.nbytes, limits.PIECE_BYTES))
+            for start in range(0, part.num_rows, rows):
+                yield part.slice(start, rows)
 
 
-def _merged_to_json(hour: int, table: pa.Table, rows: list[tuple[Key, Sums]]) -> Iterator[bytes]:
+def _published_to_json(hour: int, published: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
+    for piece in published:
+        yield _to_json((*row, hour) for row in zip(*_cells(piece), strict=True))
+
+
+def _merged_to_json(hour: int, published: Iterator[pa.RecordBatch], rows: list[tuple[Key, Sums]]) -> Iterator[bytes]:
     """With what is pending: in Python, whose integers hold any sum, and which for few rows is faster than Arrow.
 
     Both are in the order of their keys, and go by as they stand: a copy of a long hour would take several times its memory.
     """
     rows.sort()  # by code points, which is the order of the UTF-8 bytes: the store's
-    merged = groupby(merge(_published(table), rows), key=itemgetter(0))
+    merged = groupby(merge(_published(published), rows), key=itemgetter(0))
     totals = ((*key, *_sum(sums for _, sums in same), hour) for key, same in merged)
-    while piece := list(islice(totals, _PIECE_ROWS)):
+    while piece := _up_to(totals, limits.PIECE_BYTES):
         yield _to_json(piece)
 
 
-def _published(table: pa.Table) -> Iterator[tuple[Key, Sums]]:
-    for start in range(0, table.num_rows, _PIECE_ROWS):
-        for src, dest, vpc, tx, rx in zip(*_cells(table, (*_FILTERS, *SUMS), start), strict=True):
+def _up_to(totals: Iterator[tuple[Any, ...]], size: int) -> list[tuple[Any, ...]]:
+    """The next totals, up to so many characters of text, and not more than a piece has rows."""
+    piece: list[tuple[Any, ...]] = []
+    for total in islice(totals, limits.PIECE_ROWS):
+        piece.append(total)
+        size -= len(total[0]) + len(total[1]) + len(total[2])
+        if size <= 0:
+            break
+    return piece
+
+
+def _published(published: Iterator[pa.RecordBatch]) -> Iterator[tuple[Key, Sums]]:
+    for piece in published:
+        for src, dest, vpc, tx, rx in zip(*_cells(piece), strict=True):
             yield (src, dest, vpc), (tx, rx)
 
 
@@ -160,8 +183,9 @@ def _sum(sums: Iterable[Sums]) -> Sums:
     return tx, rx
 
 
-def _cells(table: pa.Table, names: Iterable[str], start: int) -> list[list[Any]]:
-    return [table.column(name).slice(start, _PIECE_ROWS).to_pylist() for name in names]
+def _cells(piece: pa.RecordBatch) -> list[list[Any]]:
+    """The columns of `NAMES`, but for the hour."""
+    return [piece.column(name).to_pylist() for name in (*_FILTERS, *SUMS)]
 
 
 def _to_json(rows: Iterable[tuple[Any, ...]]) -> bytes:

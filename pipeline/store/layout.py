@@ -29,6 +29,12 @@ def run_id_of(number: int) -> str:
     return f"{number:08d}"
 
 
+def is_segment(path: str) -> bool:
+    """Whether a source's path in the ledger is that of a file of a service's log. The store may have been somewhere else then."""
+    *_, folder, name = ("", *path.split("/"))
+    return folder == "wal" and _SEGMENT.fullmatch(name) is not None
+
+
 def run_id_of_attempt(attempt: str) -> str:
     """The run that an attempt is to commit."""
     return attempt.partition("-")[0]

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from pipeline.store.layout import Locations
 
 #: Rows in a row group: what a reader that wants one app may skip.
 _ROW_GROUP_ROWS = 131_072
+#: And the bytes of their distinct names, which a reader has in memory all at once: usual names stay far below.
+_ROW_GROUP_TEXT = 16 << 20
 #: The same of rejects; and the bytes of their text, which may be long.
 _REJECT_ROWS, _REJECT_BYTES = 65_536, 8 << 20
 #: The key of the Parquet metadata that holds a partition's sums, so that listing the hours reads footers alone.
@@ -84,25 +87,61 @@ def write_partition(path: Path, totals: pa.Table, sums: Mapping[str, int]) -> No
     content = pa.BufferOutputStream()  # the writer writes in small pieces, which costs more on a file than in memory
     options = _WRITE_OPTIONS | _PARTITION_OPTIONS
     with pq.ParquetWriter(content, table.schema, sorting_columns=_sorting_columns(), **options) as writer:
-        writer.write_table(table, _ROW_GROUP_ROWS)
+        for group in _row_groups(table):
+            writer.write_table(group)
         writer.add_key_value_metadata(summary)
     path.write_bytes(content.getvalue())
 
 
+def _row_groups(table: pa.Table) -> Iterator[pa.Table]:
+    """Splits a table of which the text is coded. Each part has the names alone that its rows have."""
+    if table.num_rows <= _ROW_GROUP_ROWS:
+        yield from _halves(table)
+        return
+    for start in range(0, table.num_rows, _ROW_GROUP_ROWS):
+        yield from _halves(_with_own_texts(table.slice(start, _ROW_GROUP_ROWS)))
+
+
+def _halves(group: pa.Table) -> Iterator[pa.Table]:
+    size = sum(group.column(name).chunk(0).dictionary.nbytes for name in PARTITION_ORDER)
+    if group.num_rows < 2 or size <= _ROW_GROUP_TEXT:
+        yield group
+        return
+    half = group.num_rows // 2
+    for part in (group.slice(0, half), group.slice(half)):
+        yield from _halves(_with_own_texts(part))
+
+
+def _with_own_texts(group: pa.Table) -> pa.Table:
+    import numpy as np  # what reads does without
+
+    for place, name in enumerate(group.column_names):
+        (column,) = group.column(name).chunks
+        if pa.types.is_dictionary(column.type):
+            used, codes = np.unique(column.indices.to_numpy(), return_inverse=True)
+            texts = column.dictionary.take(pa.array(used))
+            group = group.set_column(place, name, pa.DictionaryArray.from_arrays(codes.astype(np.int32), texts))
+    return group
+
+
 def read_partition(store: Locations, hour: int) -> pa.Table:
-    """Reads an hour's totals.
+    """Reads an hour's totals, for who sums or checks them: a name that stands in many rows is in memory once.
 
     Args:
         store: The store.
         hour: Hours since the epoch.
 
     Returns:
-        `schema.TOTALS_SCHEMA`, sorted by key; empty for an unknown hour.
+        `schema.TOTALS_SCHEMA`, but with text coded, sorted by key, each column in one piece; empty for an unknown hour.
 
     Raises:
         StoreDamaged: The file is no partition of a flowlog store, or a checksum fails.
     """
-    return read_partitions(store, [hour])
+    table = _read(store.partition_name(hour), PARTITION_SCHEMA, PARTITION_ORDER)
+    if not table.num_rows:
+        return coded(_no_rows(TOTALS_SCHEMA))
+    totals = table.replace_schema_metadata(None).combine_chunks()
+    return totals.add_column(0, "hour", pa.repeat(pa.scalar(hour, pa.int64()), totals.num_rows))
 
 
 def read_partitions(store: Locations, hours: Sequence[int]) -> pa.Table:
@@ -127,6 +166,46 @@ def read_partitions(store: Locations, hours: Sequence[int]) -> pa.Table:
     totals = pa.concat_tables(tables).replace_schema_metadata(None).combine_chunks()
     buffers = [None, pa.py_buffer(hour_of_each)]
     return totals.add_column(0, "hour", pa.Array.from_buffers(pa.int64(), totals.num_rows, buffers))
+
+
+def read_in_pieces(store: Locations, hour: int, rows: int) -> Iterator[pa.RecordBatch]:
+    """Reads an hour's totals a few rows at a time: the memory depends on these, and not on the hour.
+
+    The file is opened at once, so all pieces are of the hour as it is now, whatever is put in the file's place meanwhile.
+
+    Args:
+        store: The store.
+        hour: Hours since the epoch.
+        rows: The most rows of a piece.
+
+    Returns:
+        Pieces with `schema.PARTITION_SCHEMA`, in the order of their keys; none for an unknown hour. Taking one may raise
+        StoreDamaged.
+
+    Raises:
+        StoreDamaged: The file is no partition of a flowlog store, or a checksum of the first piece fails.
+    """
+    pieces = _pieces(store.partition_name(hour), rows)
+    return chain(list(islice(pieces, 1)), pieces)
+
+
+#: A file up to here is read in one go; of a longer one, this much of each column is read at a time.
+_READ_BYTES = 1 << 18
+
+
+def _pieces(path: str, rows: int) -> Iterator[pa.RecordBatch]:
+    try:
+        with files.opened(path) as file:
+            is_small = os.fstat(file.fileno()).st_size <= _READ_BYTES
+            content = pa.BufferReader(file.readall()) if is_small else pa.PythonFile(file, mode="r")
+            reader = ParquetReader()
+            reader.open(content, buffer_size=0 if is_small else _READ_BYTES, **_READ_OPTIONS)
+            _check_columns(path, reader.schema_arrow, PARTITION_SCHEMA)
+            yield from reader.iter_batches(rows, range(reader.num_row_groups), use_threads=False)
+    except FileNotFoundError:
+        return
+    except _UNREADABLE as error:
+        raise StoreDamaged(path, str(error)) from error
 
 
 def partition_bytes(store: Locations, hour: int) -> int:
@@ -227,19 +306,21 @@ def count_rejects(store: Locations, run_id: str) -> int:
     return int(footer.num_rows)
 
 
-def _read(path: str, schema: pa.Schema) -> pa.Table:
-    """A file of the store, whole; no rows if there is none."""
+def _read(path: str, schema: pa.Schema, in_codes: Sequence[str] = ()) -> pa.Table:
+    """A file of the store, whole, with the text of some columns coded; no rows if there is none."""
     try:
         content = pa.BufferReader(files.read(path))
         reader = ParquetReader()
         reader.open(content, **_READ_OPTIONS)
-        table = reader.read_all(use_threads=False)
-        _check_columns(path, table.schema, schema)
+        _check_columns(path, reader.schema_arrow, schema)
+        if in_codes:
+            reader = ParquetReader()
+            reader.open(content, read_dictionary=in_codes, **_READ_OPTIONS)
+        return reader.read_all(use_threads=False)
     except FileNotFoundError:
         return _no_rows(schema)
     except _UNREADABLE as error:
         raise StoreDamaged(path, str(error)) from error
-    return table
 
 
 def _check_columns(path: str | Path, found: pa.Schema, expected: pa.Schema) -> None:

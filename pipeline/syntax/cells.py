@@ -17,6 +17,7 @@ from pipeline.errors import MissingColumns, UnreadableSource
 from pipeline.scalars import is_utf8
 from pipeline.schema import CODED_TEXT
 from pipeline.syntax.batch import Batch, Fault, Mask
+from pipeline.syntax.jsonobjects import integer_of
 from pipeline.syntax.times import seconds_of_text
 
 
@@ -48,6 +49,7 @@ RULES = {
 TOO_LARGE = "must fit into 64 bits"
 NOT_EXACT = "must be an integer that a floating-point number holds exactly"
 NOT_UTF8 = "must be valid UTF-8"
+NOT_INTEGER_TEXT = "must be an integer, bare or as a text"
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,15 @@ class Column:
     """A column that a format asks a syntax for.
 
     Attributes:
-        name: Its name in the file.
+        name: Its name in the file; of a JSON format the keys of `path`, joined by dots, which is what messages say.
         kind: What its cells must be.
         required: Whether a file without it is refused; else the column is all null there.
         instead_of: The column whose place it takes where that has no value; elsewhere nobody looks at its cells, and so
             these may be anything.
-        outer: In JSON, the object within which the column may be: `a` of `a.b`.
+        outer: In JSON, the object within which the column may be, too: `a` of `a.b`, which else is a key with a dot.
+        path: In JSON, the keys that lead to it, from the outermost on; empty where `name` is the only one. A key is an element,
+            never a part of one: `("a", "b.c")` is in an object `a`, under the key `b.c`. See `at`.
+        in_text: In JSON, whether an integer may also be written as a text, as protobuf does with 64 bits: `"1234"`.
     """
 
     name: str
@@ -68,6 +73,21 @@ class Column:
     required: bool = True
     instead_of: str | None = None
     outer: str | None = None
+    path: tuple[str, ...] = ()
+    in_text: bool = False
+
+    @classmethod
+    def at(
+        cls, *path: str, kind: Kind, required: bool = True, instead_of: str | None = None, in_text: bool = False
+    ) -> Column:
+        """A column of JSON objects within objects, by the keys that lead to it, from the outermost on."""
+        return cls(".".join(path), kind, required, instead_of, path=path, in_text=in_text)
+
+    @property
+    def places(self) -> list[tuple[str, ...]]:
+        """The paths at which JSON may have it; a value at the first counts before one at the second."""
+        own = self.path or (self.name,)
+        return [own, (self.outer, self.name.removeprefix(f"{self.outer}."))] if self.outer else [own]
 
 
 def parsed_schema(columns: Sequence[Column]) -> pa.Schema:
@@ -225,13 +245,34 @@ def _to_int(sign: bytes, digits: bytes) -> int:
 # --- cells of JSON, as Python values -----------------------------------------------------------------------------
 
 
-def json_cell(value: Any, kind: Kind) -> tuple[Any, str | None]:
+_JSON_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
+#: An integer in a text that fits into int64 in any case: a pattern of Arrow's.
+SHORT_JSON_INTEGER = r"^-?(?:0|[1-9][0-9]{0,17})$"
+
+
+def json_cell(value: Any, kind: Kind, in_text: bool = False) -> tuple[Any, str | None]:
     """Reads a JSON value as a cell.
+
+    Args:
+        value: What `json` makes of it.
+        kind: What it must be.
+        in_text: Whether an integer may also stand in a text (see `Column`), which then has what JSON has for it, and nothing else.
 
     Returns:
         The value as the column's type wants it (null stays None), and the rule that it breaks, if it does.
     """
-    return (None, None) if value is None else _JSON_PARSERS[kind](value)
+    if value is None:
+        return None, None
+    if in_text:
+        return _json_integer_in_text(value)
+    return _JSON_PARSERS[kind](value)
+
+
+def _json_integer_in_text(value: Any) -> tuple[Any, str | None]:
+    if isinstance(value, str) and _JSON_INTEGER.fullmatch(value):
+        value = integer_of(value)
+    cell, broken = _json_integer(value)
+    return cell, NOT_INTEGER_TEXT if broken == RULES[Kind.INTEGER] else broken
 
 
 def _json_integer(value: Any) -> tuple[Any, str | None]:

@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pa_json
 
-from pipeline.kernel.columns import JsonLines
+from pipeline.kernel.columns import JsonColumn, JsonLines
 from pipeline.schema import coded
 from pipeline.syntax.batch import Batch, Reject, RowNumbers
 from pipeline.syntax.blocks import TextBlock, raw_text
-from pipeline.syntax.cells import Column, has_odd_numbers, json_cell, parsed_schema
+from pipeline.syntax.cells import SHORT_JSON_INTEGER, Column, has_odd_numbers, json_cell, parsed_schema
 from pipeline.syntax.jsonobjects import JsonObject, integer_of, object_of
 from pipeline.syntax.lines import parse_lines
 
@@ -31,6 +31,8 @@ _FEW_LINES = 32
 _SHOWN_CHARACTERS = 100
 
 NOT_OBJECT = "must be a JSON object"
+NOT_WITHIN = "must be within JSON objects"
+ONCE = "must be there once"
 
 
 #: From the number of a line to the values on it.
@@ -54,8 +56,8 @@ class JsonParser:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._columns = columns
-        types = {column.name: column.kind.value for column in columns}
-        self._names, self._lines = list(types), JsonLines(types)
+        self._names = [column.name for column in columns]
+        self._lines = JsonLines([JsonColumn(column.kind.value, column.places, column.in_text) for column in columns])
 
     def parse(self, block: TextBlock, values_of: ValuesOf = _no_values) -> Batch:
         """One batch with all the block's records.
@@ -104,33 +106,46 @@ def _parse_arrow(block: TextBlock, columns: Sequence[Column]) -> pa.Table | None
         table.validate(full=True)  # Arrow's JSON parser takes bytes that are not UTF-8 for text
     except pa.ArrowInvalid:
         return None
-    table = _flattened(table, columns)
-    return None if has_odd_numbers(table, columns) else table
+    flat = _flattened(table, columns)
+    return None if flat is None or has_odd_numbers(flat, columns) else flat
 
 
 def _arrow_schema(columns: Sequence[Column]) -> pa.Schema:
-    """The schema of these columns, and of the objects within which some of them may be."""
-    outers: dict[str, list[pa.Field]] = {}
+    """The schema of the objects that have these columns."""
+    tree: dict[str, Any] = {}
     for column in columns:
-        if column.outer:
-            field = pa.field(column.name.removeprefix(f"{column.outer}."), column.kind.parsed_type)
-            outers.setdefault(column.outer, []).append(field)
-    schema = parsed_schema(columns)
-    for name, fields in outers.items():
-        schema = schema.append(pa.field(name, pa.struct(fields)))
-    return schema
+        for *outer, key in column.places:
+            inside = tree
+            for way in outer:
+                inside = inside.setdefault(way, {})
+            inside[key] = pa.string() if column.in_text else column.kind.parsed_type
+    return pa.schema(_arrow_fields(tree))
 
 
-def _flattened(table: pa.Table, columns: Sequence[Column]) -> pa.Table:
-    """The columns, with the cells of those that are within an object where they are not beside it."""
-    cells = []
+def _arrow_fields(tree: dict[str, Any]) -> list[pa.Field]:
+    return [
+        pa.field(key, pa.struct(_arrow_fields(found)) if isinstance(found, dict) else found) for key, found in tree.items()
+    ]
+
+
+def _flattened(table: pa.Table, columns: Sequence[Column]) -> pa.Table | None:
+    """The columns, from wherever they are in the objects. None if a text is not the integer that it must be."""
+    flat = []
     for column in columns:
-        found = table.column(column.name)
-        if column.outer and found.null_count:
-            inner = pc.struct_field(table.column(column.outer), column.name.removeprefix(f"{column.outer}."))
-            found = pc.coalesce(found, inner)
-        cells.append(found)
-    return pa.table(cells, schema=parsed_schema(columns))
+        found = pc.coalesce(*(_cells_at(table, path) for path in column.places))
+        if column.in_text:
+            if pc.all(pc.match_substring_regex(found, SHORT_JSON_INTEGER)).as_py() is False:
+                return None
+            found = found.cast(pa.int64())
+        flat.append(found)
+    return pa.table(flat, schema=parsed_schema(columns))
+
+
+def _cells_at(table: pa.Table, path: tuple[str, ...]) -> pa.ChunkedArray:
+    found = table.column(path[0])
+    for key in path[1:]:
+        found = pc.struct_field(found, (key,))  # a text alone might be taken for a path
+    return found
 
 
 def _has_one_object_a_line(block: TextBlock) -> bool:
@@ -186,23 +201,40 @@ def json_record(value: Any, columns: Sequence[Column], row: int, raw: str) -> li
         return Reject(row, "", NOT_OBJECT, _shown(value), raw)
     record = []
     for column in columns:
-        found, key = _place_of(column, value)
-        cell, broken = json_cell(found.get(key), column.kind)
-        if key in found.repeated:
-            cell, broken = None, "must be there once"
-        if broken and (column.instead_of is None or value.get(column.instead_of) is None):
-            return Reject(row, column.name, broken, _shown(found[key]), raw)
-        record.append(cell)
+        found, barred = _value_of(column, value)
+        cell, broken = json_cell(found, column.kind, column.in_text)
+        broken = barred or broken
+        if broken and not _has_other(column, columns, value):
+            return Reject(row, column.name, broken, _shown(found), raw)
+        record.append(None if broken else cell)
     return record
 
 
-def _place_of(column: Column, value: JsonObject) -> tuple[JsonObject, str]:
-    """The object that has a column, and its key there: where a record has no key `a.b`, it may have an object `a` with `b`."""
-    if value.get(column.name) is None and column.outer:
-        inner = value.get(column.outer)
-        if isinstance(inner, JsonObject):
-            return inner, column.name.removeprefix(f"{column.outer}.")
-    return value, column.name
+def _has_other(column: Column, columns: Sequence[Column], record: JsonObject) -> bool:
+    """Whether nobody looks at a column's cell, as the column has a value whose place it would take."""
+    others = (other for other in columns if other.name == column.instead_of)
+    return any(_value_of(other, record)[0] is not None for other in others)
+
+
+def _value_of(column: Column, record: JsonObject) -> tuple[Any, str | None]:
+    """What a record has for a column, and the rule that the way there breaks, if it breaks one."""
+    if column.outer and record.get(column.name) is None and isinstance(inner := record.get(column.outer), JsonObject):
+        return _value_at(column.places[1][1:], inner)
+    return _value_at(column.places[0], record)
+
+
+def _value_at(path: Sequence[str], record: JsonObject) -> tuple[Any, str | None]:
+    """The same, for a path. It ends where something is null or not there."""
+    value: Any = record
+    for key in path:
+        if value is None:
+            break
+        if not isinstance(value, JsonObject):
+            return value, NOT_WITHIN
+        value, is_repeated = value.get(key), key in value.repeated
+        if is_repeated:
+            return value, ONCE
+    return value, None
 
 
 def _shown(value: Any) -> str:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.counting import totals
 from pipeline.counting.totals import HourlyTotals, merge_sorted, sums_of
-from pipeline.errors import SumOverflow
+from pipeline.errors import SumOverflow, TooManyNames
 from pipeline.query.sums import merge, sort_totals
 from pipeline.schema import TOTALS_SCHEMA, coded
 from tests.records import flows_of, judged, records, rows_of, totals_of
@@ -178,3 +179,29 @@ class TestMergeSorted:
             (1, "a", "b", "v", 1, 2, 3),
             (1, "b", "b", "v", 2, 4, 6),
         ]
+
+
+class TestLongNames:
+    """Arrow's offsets reach 2 GiB of names, and an hour's are in memory all at once."""
+
+    def test_names_that_are_too_many_for_one_table_go_to_disk(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(totals, "_HELD_NAMES", 1_000)
+        summed, others = HourlyTotals(tmp_path, 1 << 30), HourlyTotals(tmp_path, 1 << 30)
+        for each, first in ((summed, 0), (others, 50)):
+            for number in range(first, first + 50):
+                each.add(flows_of([(7 + number % 2, f"{number:0100d}", "b", "v", 1, 1)]))
+        summed.absorb(others)
+        assert list(tmp_path.iterdir())
+        counted = {hour: read().cast(TOTALS_SCHEMA).column("src_app").to_pylist() for hour, read in summed.by_hour()}
+        assert counted == {hour: [f"{number:0100d}" for number in range(100) if number % 2 == hour - 7] for hour in (7, 8)}
+
+    def test_those_of_one_hour_that_do_not_fit_stop_the_run_in_words(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(totals, "_HELD_NAMES", 1_000)
+        monkeypatch.setattr(totals, "_FEW_NAMES", 1_000)
+        monkeypatch.setattr(totals, "_MOST_NAMES", 4_000)
+        summed = HourlyTotals(tmp_path, 1 << 30)
+        for number in range(50):
+            summed.add(flows_of([(7, f"{number:0100d}", "b", "v", 1, 1)]))
+        ((_, read),) = summed.by_hour()
+        with pytest.raises(TooManyNames, match="the distinct names of the hour 7 have 4,"):
+            read()

@@ -32,6 +32,8 @@ SIZE_RULE = "must fit into 64 bits"
 UTF8_RULE = "must be valid UTF-8"
 OBJECT_RULE = "must be a JSON object"
 ONCE_RULE = "must be there once"
+WITHIN_RULE = "must be within JSON objects"
+IN_TEXT_RULE = "must be an integer, bare or as a text"
 MISSING_RULE = "must not be missing"
 ADDRESS_RULE = "must be an IP address"
 

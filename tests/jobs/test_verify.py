@@ -12,7 +12,7 @@ from pipeline.errors import StoreDamaged, StoreLocked
 from pipeline.flowstore import FlowStore
 from pipeline.jobs.verify import DeepOptions
 from pipeline.store.lock import locked
-from pipeline.store.partitions import read_partition
+from pipeline.store.partitions import read_partitions
 from tests.conftest import ingest_records
 from tests.records import forge_record, write_totals
 
@@ -39,7 +39,7 @@ def run_record(store, number=0):
 
 def rewrite(store, edit, hour=1):
     """Puts other totals into an hour, in a file that is whole."""
-    totals = edit(read_partition(store.locations, hour))
+    totals = edit(read_partitions(store.locations, [hour]))
     store.locations.partition(hour).unlink()
     write_totals(store.locations.partition(hour), totals)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 
-from pipeline.kernel.columns import JsonLines, ParsedLines
+from pipeline.kernel.columns import ParsedLines
 from pipeline.syntax import jsonlines
 from pipeline.syntax.batch import Batch, Reject
 from pipeline.syntax.blocks import TextBlock
@@ -28,7 +29,15 @@ DIALECTS = {
 #: In the file's order; `x` is not wanted, and the others are wanted in another order.
 HEADER = ["u", "n", "x", "s", "t"]
 COLUMNS = [Column("n", Kind.INTEGER), Column("t", Kind.TEXT), Column("s", Kind.SECONDS), Column("u", Kind.TEXT)]
-TYPES = {column.name: column.kind.value for column in COLUMNS}
+#: Of JSON, in objects within the record, too.
+JSON_COLUMNS = [
+    *COLUMNS,
+    Column.at("o", "n", kind=Kind.INTEGER),
+    Column.at("o", "p", "t", kind=Kind.TEXT),
+    Column.at("o", "p", "s.s", kind=Kind.SECONDS),
+    Column.at("o", "q", "i", kind=Kind.INTEGER, in_text=True),
+    Column("id.h", Kind.TEXT, outer="id"),
+]
 
 #: Around the eight bytes of a word, the sixteen and twenty-four that the kernel compares as words, and far beyond.
 LENGTHS = [1, 7, 8, 9, 15, 16, 17, 23, 24, 25, 300]
@@ -112,6 +121,8 @@ class Delimited:
     dialect: Dialect
     data: bytes
 
+    columns: ClassVar = COLUMNS
+
     @property
     def block(self) -> TextBlock:
         return (CsvBlock if self.dialect.quoted else TextBlock)(self.data, first_line=1)
@@ -144,19 +155,22 @@ class Json:
 
     data: bytes
 
+    columns: ClassVar = JSON_COLUMNS
+
     @property
     def block(self) -> TextBlock:
         return TextBlock(self.data, first_line=1)
 
     def by_kernel(self) -> tuple[ParsedLines | None, list[str]]:
-        return JsonLines(TYPES).parse(self.data), list(TYPES)
+        parser = jsonlines.JsonParser(self.columns)
+        return parser._lines.parse(self.data), parser._names
 
     def whole(self) -> Batch:
-        return jsonlines.JsonParser(COLUMNS).parse(self.block, no_values)
+        return jsonlines.JsonParser(self.columns).parse(self.block, no_values)
 
     def exactly(self) -> Batch:
         rejects: list[Reject] = []
-        table, rows = jsonlines._parse_lines(self.block, COLUMNS, no_values, rejects)
+        table, rows = jsonlines._parse_lines(self.block, self.columns, no_values, rejects)
         return Batch(table, rows, self.block.raw_of, rejects)
 
 
@@ -208,6 +222,18 @@ def delimited(dialects: list[Dialect] | None = None, most_lines: int = 12) -> st
 TIMES = [
     *["2011-08-15T03:36:16.748830Z", "2011-08-15T03:36:16.748Z", "2011-08-15T03:36:16Z", "2024-02-29T23:59:59.999999Z"],
     *["1970-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z", "1900-03-01T00:00:00Z", "2000-02-29T00:00:00Z"],
+    *[
+        "2011-08-15T03:36:16.1Z",
+        "2011-08-15T03:36:16.1234567Z",
+        "2011-08-15T03:36:16.999999999Z",
+        "2011-08-15T03:36:16.000000001Z",
+    ],
+    *[
+        "2011-08-15T03:36:16+02:00",
+        "2011-08-15T03:36:16.748830-0730",
+        "2011-12-31T23:36:16.5+2359",
+        "2011-08-15T03:36:16-00:00",
+    ],
     *["0100-01-01T00:00:00Z", "2255-06-05T23:47:34.740991Z", "9999-12-31T23:59:59Z"],
 ]
 #: What is plain in one column is odd in another, or broken; none spans lines.
@@ -244,7 +270,16 @@ ODD_VALUES = [
         b"a",
         b"",
     ],
-    *[b"{}", b'{"n":1}', b"[]", b"[1,2]", b"5 5", b"5,", b"// 5", b'"2011-08-15"', b'"2011-08-15T03:36:16+02:00"'],
+    *b'"12" "-12" "0" "-0" "007" "-" "" "+1" "1.0" "1e3" "\\u0031" "1\\n"'.split(),
+    *[b'" 1"', b'"1 "', *(b'"%s"' % (b"9" * digits) for digits in (18, 19, 40))],
+    *[b'"9223372036854775807"', b'"-9223372036854775808"', b'"9223372036854775808"'],
+    *b'[1,] [,1] [1 [ ] [} {] [{]} ["a] {"a"} {"a":} {"a":1,} {,} { } {1:2} {"a":tru} [1e] [01]'.split(),
+    *[b"[1 2]", b'{"a" 1}', b'"\\x"', b'"\\u12g4"', b'["\\u12', b'"\\', b"[\0]", b'{"a":"\t"}'],
+    # So deep goes the kernel.
+    *[b"[" * depth + b"]" * depth for depth in (63, 64, 65, 66)],
+    *[b'{"o":' * depth + b"1" + b"}" * depth for depth in (63, 64, 65, 66)],
+    *[b'{"o":' + b"[" * depth + b"]" * (depth + 1) for depth in (62, 63, 64, 65)],
+    *[b"{}", b'{"n":1}', b"[]", b"[1,2]", b"5 5", b"5,", b"// 5", b'"2011-08-15"', b'"2011-08-15T03:36:16 +02:00"'],
     *[
         b'"2011-08-15 03:36:16Z"',
         b'"2011-08-15T03:36:16"',
@@ -261,9 +296,12 @@ ODD_VALUES = [
     ],
     *[
         b'"2011-08-15T03:36:16.Z"',
-        b'"2011-08-15T03:36:16.1Z"',
-        b'"2011-08-15T03:36:16.1234567Z"',
+        b'"2011-08-15T03:36:16.1234567890Z"',
         b'"2011-08-15T03:36:16.%sZ"' % (b"9" * 40),
+    ],
+    *[
+        b'"2011-08-15T03:36:16%s"' % zone
+        for zone in (b"+", b"+02", b"+0260", b"+24:00", b"-2:00", b"+02:0", b"+02:00Z", b"+02:00:01")
     ],
     *[b'"2011-08-15T03:36:16Zx"', b'"2011-08-1\xd9\xa5T03:36:16Z"', *(b'"%s"' % text for text in NOT_UTF8)],
 ]
@@ -314,30 +352,93 @@ ODD_OBJECTS = [
     ],
 ]
 
+#: Objects in objects, as they should be and as they should not.
+NESTED_OBJECTS = [
+    *rb"""
+        {"o":{"n":1}} {"o":{}} {"o":null} {"o":{"p":{}}} {"o":{"p":null,"n":1}}
+        {"o":5} {"o":"a"} {"o":[]} {"o":true} {"o":{"p":5}} {"o":[{"n":1}]} {"o":{"n":{}}} {"o":{"n":[1]}} {"o":{"p":{"t":{}}}}
+        {"o":{"n":1},"o":{"n":1}} {"o":{"n":1},"o":null} {"o":null,"o":{"n":1}} {"o":null,"o":null} {"n":1,"o":{"n":2},"n":1}
+        {"o":{"n":1,"n":1}} {"o":{"p":{"t":"a"},"p":{}}} {"o":{"x":1,"x":2,"n":1}} {"o":{"p":{"t":"a"},"n":1,"p":null}}
+        {"o":{"\u006e":1}} {"\u006f":{"n":1}} {"o":{"n":1,"\u006e":1}} {"o":{"p":{"\t":"a","s\u002es":1}}}
+        {"o":{"n":1} {"o":{"n":1}}} {"o":{"n":1,}} {"o":{,}} {"o":{"n":1},} {"o":{"n":1]} {"o":{"n":1}}{} {"o":{"n":1}"x":1} {"o":{"p":{"t":"a"},"n":1}
+        {"o.n":1} {"o":{"p.t":"a"}} {"o":{"p":{"s.s":1.5}}} {"o":{"p":{"s":{"s":1.5}}}} {"p":{"t":"a"}}
+        {"id.h":"a"} {"id":{"h":"a"}} {"id":{"h":null}} {"id":5} {"id":null} {"id":5,"id.h":"a"} {"id":{"id.h":"b"}}
+        {"id.h":"a","id":{"h":"b"}} {"id.h":null,"id":{"h":"b"}} {"id":{"h":"b"},"id.h":5} {"id":{"h":"a"},"id":5}
+        {"id":{"h":"a","h":"b"}} {"id":{"h":"a"},"id":{"h":"b"}} {"id.h":null,"id.h":null,"id":{"h":"b"}}
+        {"x":{"o":{"n":1}},"o":{"x":{"n":2},"n":3,"q":{"x":[{"i":4}],"i":"5"}}}
+    """.split(),
+    b'{ "o" : { "n" : 1 } , "n" : 2 }',
+    b'{"o":{"x":1} }',
+]
+
 _json_text = texts.filter(lambda text: b"\1" not in text).map(lambda text: b'"%s"' % text)
 _json_integers = st.integers(-(10**18) + 1, 10**18 - 1).map(lambda number: b"%d" % number)
 _json_times = st.one_of(decimals, st.sampled_from([b'"%s"' % time.encode() for time in TIMES]))
-_json_any = st.one_of(_json_text, _json_integers, decimals, st.sampled_from([b"true", b"false", b"null"]))
+_json_in_text = st.one_of(_json_integers, _json_integers.map(lambda number: b'"%s"' % number))
+_json_scalars = st.one_of(
+    *[_json_text, _json_integers, decimals, st.sampled_from([b"true", b"false", b"null", b"1e400", b"-1.5E-3", b"0e+0"])],
+    st.sampled_from([b'"\\"\\\\\\/\\b\\f\\n\\r\\t"', b'"\\u00e9\\ud800"', b'"}"', b'"{\\"n\\":1}"', b'"],"']),
+)
 _blank = st.sampled_from([b"", b"", b"", b"", b" ", b" ", b"\t", b"  ", b" " * 130])
 
 
+def _array(values: list[bytes]) -> bytes:
+    return b"[" + b",".join(values) + b"]"
+
+
+def _object_of(keys: list[bytes], values: list[bytes]) -> bytes:
+    return b"{" + b" , ".join(b'"%s": %s' % pair for pair in zip(keys, values, strict=False)) + b"}"
+
+
+#: What nobody asks for, whose keys are some that are asked for elsewhere.
+_json_any = st.recursive(
+    _json_scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(_array),
+        st.builds(
+            _object_of,
+            st.lists(st.sampled_from([b"n", b"o", b'\\"}', b"\\u006e"]), max_size=3),
+            st.lists(inner, min_size=3, max_size=3),
+        ),
+    ),
+    max_leaves=4,
+)
+_CELLS: dict[str, Any] = {
+    "n": _json_integers,
+    "t": _json_text,
+    "s": _json_times,
+    "u": _json_text,
+    "x": _json_any,
+    "y": _json_scalars,
+    "o": {"n": _json_integers, "p": {"t": _json_text, "x": _json_any, "s.s": _json_times}, "q": {"i": _json_in_text}},
+    "id": {"h": _json_text, "y": _json_scalars},
+}
+
+
 @st.composite
-def _object(draw: st.DrawFn, is_odd: bool = False) -> bytes:
+def _object(draw: st.DrawFn, is_odd: bool = False, cells: dict[str, Any] = _CELLS) -> bytes:
     """An object that mostly has all keys, in an order of its own; where it is odd, with one value that may be."""
-    cells = {"n": _json_integers, "t": _json_text, "s": _json_times, "u": _json_text, "x": _json_any, "y": _json_any}
     keys = draw(st.permutations(list(cells))) if draw(st.integers(0, 3)) == 3 else list(cells)
     keys = keys[draw(st.sampled_from([0, 0, 0, 1])) :]
-    values = [b"null" if draw(st.integers(0, 9)) == 9 else draw(cells[key]) for key in keys]
-    if is_odd:
-        values[draw(st.integers(0, len(values) - 1))] = draw(st.sampled_from(ODD_VALUES))
+    odd = draw(st.integers(0, len(keys) - 1)) if is_odd and keys else -1
+    values = [draw(_value(cells[key], is_odd=i == odd)) for i, key in enumerate(keys)]
     colon, comma, inside = draw(_blank) + b":" + draw(_blank), draw(_blank) + b"," + draw(_blank), draw(_blank)
     pairs = (b'"%s"' % key.encode() + colon + value for key, value in zip(keys, values, strict=True))
     return b"{" + inside + comma.join(pairs) + inside + b"}"
 
 
+@st.composite
+def _value(draw: st.DrawFn, cell: Any, is_odd: bool) -> bytes:
+    if is_odd and (not isinstance(cell, dict) or draw(st.booleans())):
+        return draw(st.sampled_from(ODD_VALUES))
+    if draw(st.integers(0, 9)) == 9:
+        return b"null"
+    return draw(_object(is_odd, cell) if isinstance(cell, dict) else cell)
+
+
 def json_lines(most_lines: int = 12) -> st.SearchStrategy[Json]:
     """Blocks of JSON Lines; never empty, and without a byte order mark at the start, which belongs to the file."""
-    odd = st.one_of(_object(is_odd=True), _object(is_odd=True), st.sampled_from(ODD_OBJECTS))
+    odd = st.one_of(_object(is_odd=True), _object(is_odd=True), st.sampled_from([*ODD_OBJECTS, *NESTED_OBJECTS]))
     blocks = _blocks(_object(), odd, most_lines)
     return blocks.filter(lambda data: data and not data.startswith(b"\xef\xbb\xbf")).map(Json)
 
@@ -345,14 +446,15 @@ def json_lines(most_lines: int = 12) -> st.SearchStrategy[Json]:
 @st.composite
 def repeated_objects(draw: st.DrawFn) -> Json:
     """Blocks of a few objects, each some times, and between them the same with a byte or two changed, some times, too."""
-    templates = draw(st.lists(st.one_of(_object(), st.sampled_from(ODD_OBJECTS)), min_size=1, max_size=2))
+    template = st.one_of(_object(), st.sampled_from(ODD_OBJECTS), st.sampled_from(NESTED_OBJECTS))
+    templates = draw(st.lists(template, min_size=1, max_size=2))
     changed = [draw(_changed(template)) for template in templates]
     lines = draw(st.lists(st.sampled_from([*templates, *templates, *changed]), min_size=1, max_size=16))
     # Without a byte order mark at the start, which belongs to the file.
     return Json((b"\n".join(lines) + b"\n").removeprefix(b"\xef\xbb\xbf"))
 
 
-_piece = st.sampled_from([b"", b'"', b"\\/", b"\0", b":", b",", b"{", b"}", b"0", b" ", b"x"])
+_piece = st.sampled_from([b"", b'"', b"\\/", b"\0", b":", b",", b"{", b"}", b"[", b"0", b" ", b"x"])
 
 
 @st.composite

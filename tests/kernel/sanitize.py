@@ -16,7 +16,18 @@ from pipeline.kernel.library import kernel
 from pipeline.kernel.texts import Names
 from pipeline.kernel.totals import SortedTotals, Totals
 from pipeline.schema import coded
-from tests.kernel.lines import DIALECTS, NAMES, NOT_UTF8, ODD_VALUES, TIMES, Delimited, Json, cases, repeated_objects
+from tests.kernel.lines import (
+    DIALECTS,
+    NAMES,
+    NESTED_OBJECTS,
+    NOT_UTF8,
+    ODD_VALUES,
+    TIMES,
+    Delimited,
+    Json,
+    cases,
+    repeated_objects,
+)
 from tests.records import flows_of, totals_of
 
 #: How many generated blocks it parses.
@@ -73,6 +84,9 @@ def parse_whatever_stands_at_the_end():
         line = b'{"s":%s,"t": "text","n":12}' % value
         for end in range(len(line) + 1):
             parse(Json(line[:end]))
+    for line in NESTED_OBJECTS:
+        for end in range(len(line) + 1):
+            parse(Json(line + b"\n" + line[:end]))
     for blanks in range(160):  # what stood before a value is looked for in the next line, which may be the last
         long = b'{"s":1,%s"n":2}' % (b" " * blanks)
         for line in (b"{}", b'{"s":1}', b'{"s":1,', long):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.kernel.columns import DelimitedLines, JsonLines, count_lines, has_four, lines_from
+from pipeline.kernel.columns import DelimitedLines, JsonColumn, JsonLines, count_lines, has_four, lines_from
 from pipeline.schema import CODED_TEXT
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.blocks import TextBlock
@@ -24,6 +24,7 @@ from tests.kernel.lines import (
     HEADER,
     NAMES,
     NEARLY_NULL,
+    NESTED_OBJECTS,
     ODD_NUMBERS,
     ODD_OBJECTS,
     ODD_TEXTS,
@@ -56,12 +57,12 @@ def by_kernel(case):
         column.validate(full=True)
     numbers = case.block.numbers(lines.line_count)
     batch = Batch(pa.table(lines.columns, names=names), np.delete(numbers, lines.odd), str)
-    return records_of(batch), numbers[lines.odd]
+    return records_of(batch, case.columns), numbers[lines.odd]
 
 
 def check_whole(case):
     whole, exact = case.whole(), case.exactly()
-    assert records_of(whole) == records_of(exact)
+    assert records_of(whole, case.columns) == records_of(exact, case.columns)
     assert gather([whole]).rejects == gather([exact]).rejects
     assert whole.read == exact.read
 
@@ -73,7 +74,7 @@ class TestAgreesWithTheExactPath:
     @given(cases())
     def test_on_each_line_that_it_does_not_call_odd(self, case):
         plain, _ = by_kernel(case)
-        exact = records_of(case.exactly())
+        exact = records_of(case.exactly(), case.columns)
         assert plain == {row: exact.get(row) for row in plain}
 
     @given(cases())
@@ -92,6 +93,9 @@ class TestAgreesWithTheExactPath:
     @example(Json(b'{"n":5,"t":"web","s":1.5,"u":"db"\0"x"}\n' + GOOD_JSON * 3))  # a NUL where a lead might be
     @example(Json(b'{"t":"a",%b"n":7}\n{"t":"a"\0005}\n' % (b" " * 130) + GOOD_JSON * 3))
     @example(Json(b"{%b%b}\n" % (b",".join(b'"k%d":%d' % (i, i) for i in range(64)), b'{"k0":5,"n":3') + GOOD_JSON * 3))
+    # The same bytes, within another object than in the line before.
+    @example(Json(b'{"o":{"x":1,"n":2}}\n{"x":1,"n":2}\n{"o":{"n":1},"t":"a"}\n{"n":1},"t":"a"}\n' * 2))
+    @example(Json(b'{"o":{"n":1},"o":{"n":1}}\n{"o":{"n":1}}\n{"o":{"x":1},"o":{"n":1}}\n' * 2))
     def test_on_objects_that_are_nearly_as_the_line_before(self, case):
         check_whole(case)
 
@@ -139,7 +143,7 @@ class TestAgreesWithTheExactPath:
             case = Json(b"a\n" * before + (line.encode() + b"\n") * 2 + line.encode() + end)
             plain, odd = by_kernel(case)
             assert (len(plain), len(odd)) == (3, before)
-            assert plain == records_of(case.exactly())
+            assert plain == records_of(case.exactly(), case.columns)
 
     @pytest.mark.parametrize("name", DIALECTS)
     @pytest.mark.parametrize("cell", [*ODD_NUMBERS, *ODD_TEXTS, *NEARLY_NULL, *NAMES], ids=ascii)
@@ -158,8 +162,16 @@ class TestAgreesWithTheExactPath:
         for key, end in product(b"n t s u x".split(), (b"\n", b"")):
             check_whole(Json(3 * GOOD_JSON + b'{"%s":%s}' % (key, value) + end))
             check_whole(Json(3 * GOOD_JSON + b'{"%s": %s ,"a":1}' % (key, value) + end))
+        for line in (
+            b'{"o":%s}',
+            b'{"id":%s}',
+            b'{"o":{"n":%s}}',
+            b'{"o":{"q":{"i":%s ,"x":1}}}',
+            b'{"o":{"x":[%s]},"n":1}',
+        ):
+            check_whole(Json(3 * GOOD_JSON + line % value))
 
-    @pytest.mark.parametrize("line", ODD_OBJECTS, ids=ascii)
+    @pytest.mark.parametrize("line", [*ODD_OBJECTS, *NESTED_OBJECTS], ids=ascii)
     def test_on_every_object_of_json(self, line):
         for end in (b"\n", b""):
             check_whole(Json(3 * GOOD_JSON + line + end))
@@ -331,7 +343,7 @@ class TestNumbers:
 
 def read_times(texts):
     """What a column of times in JSON is read as; None where the line is odd."""
-    lines = JsonLines({"s": pa.float64()}).parse("\n".join(f'{{"s":"{text}"}}' for text in texts).encode())
+    lines = JsonLines([JsonColumn(pa.float64(), [["s"]])]).parse("\n".join(f'{{"s":"{text}"}}' for text in texts).encode())
     values = iter(lines.columns[0].to_pylist())
     odd = set(lines.odd.tolist())
     return [None if i in odd else next(values) for i in range(lines.line_count)]
@@ -339,6 +351,12 @@ def read_times(texts):
 
 class TestTimes:
     moments = st.datetimes(timezones=st.just(UTC))
+
+    @pytest.mark.parametrize("digits", range(10))
+    @pytest.mark.parametrize("zone", ["Z", "+0000", "+01:00", "-0930", "+23:59", "-00:00"])
+    def test_up_to_nanoseconds_and_an_offset_are_not_odd(self, digits, zone):
+        texts = [f"2026-11-24T{hour:02}:15:30{'.123456789'[: digits + 1] if digits else ''}{zone}" for hour in range(24)]
+        assert read_times(texts) == [datetime.fromisoformat(text).timestamp() for text in texts]
 
     @given(st.lists(moments, min_size=1, max_size=20))
     @example([datetime(4321, 6, 7, 8, 9, 10, micro, UTC) for micro in range(1, 10**6, 9973)])
@@ -403,3 +421,95 @@ class TestShapes:
         starts = [0, *(i + 1 for i, byte in enumerate(data) if byte == ord("\n"))]
         wanted = [start for start in starts if start < len(data) and first[0] <= data[start] <= first[1]]
         assert lines_from(data, first[:1], first[1:]) == wanted
+
+
+def read_objects(columns, *lines):
+    """The rows that the kernel makes of lines of JSON, and the numbers of the odd ones."""
+    parsed = JsonLines(columns).parse("\n".join(lines).encode())
+    return list(zip(*(column.to_pylist() for column in parsed.columns), strict=True)), parsed.odd.tolist()
+
+
+class TestPaths:
+    COLUMNS = (
+        JsonColumn(pa.int64(), [["bytes"]]),
+        JsonColumn(CODED_TEXT, [["flow", "ends", "src"]]),
+        JsonColumn(CODED_TEXT, [["flow", "ends.dst"]]),
+    )
+
+    def test_objects_are_entered_that_lead_to_a_column_and_others_skipped(self):
+        lines = [
+            '{"bytes":1,"flow":{"ends":{"src":"a"},"ends.dst":"b"}}',
+            '{"flow":{"ends":{"bytes":9,"src":"a","x":[{"src":"c"}]},"x":{"ends":{}},"ends.dst":"b"},"bytes":1}',
+            '{"x":{"bytes":2,"flow":{"ends.dst":"\\"}"}},"bytes":1,"flow":{"ends.dst":"b","ends":{"src":"a"}},"y":[[],{},1e9]}',
+        ]
+        assert read_objects(self.COLUMNS, *lines, *lines) == ([(1, "a", "b")] * 6, [])
+
+    def test_the_same_bytes_may_mean_another_column_in_another_object(self):
+        columns = [JsonColumn(pa.int64(), [["n"]]), JsonColumn(pa.int64(), [["o", "n"]])]
+        lines = ['{"o":{"x":1,"n":2}}', '{"x":1,"n":2}', '{"o":{"x":1},"n":3}', '{"x":1},"n":3}', '{"o":{"x":1},"n":3}}']
+        assert read_objects(columns, *lines, *lines[:1]) == ([(None, 2), (2, None), (3, None), (None, 2)], [3, 4])
+
+    def test_an_object_that_is_not_there_or_null_or_empty_has_no_cells(self):
+        lines = ['{"bytes":1}', '{"bytes":1,"flow":null}', '{"flow":{},"bytes":1}', '{"bytes":1,"flow":{"ends":{}}}']
+        assert read_objects(self.COLUMNS, *lines) == ([(1, None, None)] * 4, [])
+
+    def test_blanks_between_the_parts_may_differ_from_line_to_line(self):
+        lines = [
+            '{"flow":{"ends.dst":"b"},"bytes":1}',
+            '{"flow": {"ends.dst": "b"}, "bytes": 1}',
+            '{ "flow":{ "ends.dst":\t"b" } ,"bytes":1 }',
+        ]
+        assert read_objects(self.COLUMNS, *lines, *lines) == ([(1, None, "b")] * 6, [])
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            '{"flow":5}',
+            '{"flow":[]}',
+            '{"flow":{"ends":"a"}}',
+            '{"bytes":{}}',
+            '{"flow":{"ends":{"src":["a"]}}}',
+            '{"flow":{},"flow":{}}',
+            '{"flow":{"ends":null,"ends":{"src":"a"}}}',
+            '{"flow":{"en\\u0064s":{"src":"a"}}}',
+            '{"x":[1,]}',
+        ],
+    )
+    def test_what_the_exact_path_must_judge_is_odd(self, line):
+        good = '{"bytes":1,"flow":{"ends":{"src":"a"},"ends.dst":"b"}}'
+        assert read_objects(self.COLUMNS, good, line, good) == ([(1, "a", "b")] * 2, [1])
+
+    def test_a_column_may_have_two_places_and_a_line_only_one_of_them(self):
+        columns = [JsonColumn(CODED_TEXT, [["id.h"], ["id", "h"]])]
+        lines = ['{"id.h":"a"}', '{"id":{"h":"b"}}', '{"id.h":"a","id":{"h":"b"}}', '{"id.h":"a","id":{}}']
+        assert read_objects(columns, *lines) == ([("a",), ("b",), ("a",)], [2])
+
+    @pytest.mark.parametrize(
+        "paths",
+        [
+            [["a"], ["a"]],
+            [["a"], ["a", "b"]],
+            [["a", "b"], ["a"]],
+            [[f"o{i}", "n"] for i in range(32)],
+            [[str(i)] for i in range(64)],
+        ],
+    )
+    def test_columns_that_exclude_each_other_or_are_too_many_are_refused(self, paths):
+        with pytest.raises(ValueError, match=r"one place|too many"):
+            JsonLines([JsonColumn(pa.int64(), [path]) for path in paths])
+
+    def test_63_columns_of_the_record_have_a_bit_each(self):
+        columns = [JsonColumn(pa.int64(), [[str(i)]]) for i in range(63)]
+        line = "{" + ",".join(f'"{i}":{i}' for i in range(63)) + "}"
+        assert read_objects(columns, line, '{"62":7}', '{"62":7,"62":7}') == ([tuple(range(63)), (*[None] * 62, 7)], [2])
+
+
+def test_an_integer_may_stand_in_a_text_where_the_column_says_so():
+    lines = ['{"n":"1234"}', '{"n":-5}', '{"n":"-5"}', '{"n":"0"}', '{"n":null}', '{"n":"%s"}' % ("9" * 18)]
+    odd = ['"007"', '"+1"', '" 1"', '"1 "', '"1.0"', '""', '"1e3"', '"-"', '"x"', '"1', "1.0", '"%s"' % ("1" * 19)]
+    rows, numbers = read_objects(
+        [JsonColumn(pa.int64(), [["n"]], in_text=True)], *lines, *(f'{{"n":{value}}}' for value in odd)
+    )
+    assert rows == [(1234,), (-5,), (-5,), (0,), (None,), (10**18 - 1,)]
+    assert numbers == list(range(len(lines), len(lines) + len(odd)))
+    assert read_objects([JsonColumn(pa.int64(), [["n"]])], *lines[:2]) == ([(-5,)], [0])

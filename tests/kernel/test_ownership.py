@@ -11,7 +11,7 @@ import pytest
 
 import pipeline.kernel
 from pipeline.counting.totals import HourlyTotals
-from pipeline.kernel.columns import DelimitedLines, JsonLines, LineParser
+from pipeline.kernel.columns import DelimitedLines, JsonColumn, JsonLines, LineParser
 from pipeline.kernel.texts import Names
 from pipeline.kernel.totals import SortedTotals, Totals, TotalsByHour
 from pipeline.schema import CODED_TEXT
@@ -31,7 +31,7 @@ MAKERS = {
     SortedTotals: lambda: SortedTotals(totals()),
     LineParser: lambda: LineParser([CODED_TEXT], nullable=False, foreign=b"", shortest=2),
     DelimitedLines: lambda: DelimitedLines([CODED_TEXT], b",", quoted=True, null=None),
-    JsonLines: lambda: JsonLines({"src_app": CODED_TEXT}),
+    JsonLines: lambda: JsonLines([JsonColumn(CODED_TEXT, [["src_app"]])]),
     HourlyTotals: lambda: HourlyTotals(None, 1 << 20),
 }
 

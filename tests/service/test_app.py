@@ -262,7 +262,7 @@ class TestGet:
         assert service.get(hour=1, src_app="") == []
 
     def test_it_is_sorted_by_key_and_comes_in_pieces_when_it_is_long(self, service, monkeypatch):
-        monkeypatch.setattr("pipeline.service.totals._PIECE_ROWS", 10)
+        monkeypatch.setattr("pipeline.service.limits.PIECE_ROWS", 10)
         names = [f"{chr(65 + number * 7 % 26)}{number}" for number in range(95)]
         service.post([record(src_app=name) for name in names] + [record(2, src_app=name) for name in names])
         answer = service.ask("GET", "/flows?hour=1&until=3")

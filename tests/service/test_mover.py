@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -138,6 +139,29 @@ class TestOneTruth:
             assert "is part of the store, and no raw file" in done.stderr
         done = flowlog("ingest", tmp_path, "--store", store.root)
         assert (done.returncode, FlowStore(store.root).runs()) == (0, [])
+
+    def test_what_was_acknowledged_cannot_be_forgotten(self, service, tmp_path):
+        (tmp_path / "raw.csv").write_text(HEADER + "f,b,v,1,1,1\n")
+        ingest([str(tmp_path / "raw.csv")], service.store.locations)
+        service.post(EXAMPLE)
+        service.move()
+        before = service.get(hour=1, until=3)
+        (source,) = service.store.runs()[-1].sources
+        moved_store = service.store.locations.root.with_name("renamed")
+        shutil.copytree(service.store.locations.root, moved_store)
+        for store in (service.store.locations.root, moved_store):
+            for name in (source.path, source.digest):
+                done = flowlog("forget", name, "--store", store)
+                assert (done.returncode, done.stdout) == (2, "")
+                assert done.stderr == (
+                    f"flowlog: {source.path} was the service's log: its records were acknowledged and stand nowhere else, so they"
+                    f" are not taken back; only whole hours can go, and `flowlog drop --before HOUR --dry-run --store {store}`"
+                    " shows which\n"
+                )
+        done = flowlog("forget", tmp_path / "raw.csv", "--store", service.store.locations.root)
+        assert done.returncode == 2
+        assert f"{source.path} was the service's log, whose records stand nowhere else" in done.stderr
+        assert service.get(hour=1, until=3) == before
 
     def test_verify_is_sound_while_something_is_pending(self, service):
         service.post(EXAMPLE)

@@ -1,5 +1,6 @@
 """A GET has each acknowledged record once: while it is in the log, while it is moved, and behind that."""
 
+import json
 import shutil
 import threading
 
@@ -7,7 +8,7 @@ import pytest
 
 from pipeline.errors import StoreUnpublished
 from pipeline.jobs.ingest import IngestOptions, ingest
-from pipeline.service import mover
+from pipeline.service import limits, mover, totals
 from pipeline.service.totals import parse_question
 from pipeline.store import transaction
 from tests.service.conftest import record, running, wait_until
@@ -130,6 +131,35 @@ def test_a_damaged_partition_is_503(service):
     assert answer.text.startswith("The store cannot be used: the store is damaged: ")
     assert service.post([record(1)]).status == 503
     assert service.post([record(2)]).status == 200
+
+
+class TestLongNames:
+    """What an answer takes of the service's memory does not depend on the length of the names."""
+
+    NAMES = tuple(f"{number:03d}" + "é" * 1_000 for number in range(200))
+
+    @pytest.mark.parametrize("moved", [False, True])
+    def test_come_in_short_pieces(self, service, monkeypatch, moved):
+        monkeypatch.setattr(limits, "PIECE_BYTES", 10_000)
+        service.post([record(1, src_app=name) for name in self.NAMES])
+        if moved:
+            service.move()
+        added = service.call(totals.additions, service.app._pending, 1)
+        pieces = list(totals.totals_of(service.store, parse_question(b"hour=1"), 1, added))
+        assert max(map(len, pieces)) < 25_000
+        assert json.loads(b"[" + b",".join(pieces) + b"]") == [record(1, src_app=name) for name in self.NAMES]
+
+    def test_need_room_even_in_few_rows(self, service, monkeypatch):
+        answers, taken = service.app.answers, []
+        take_now = answers.take_now
+        monkeypatch.setattr(answers, "take_now", lambda size, *rest: taken.append(size) or take_now(size, *rest))
+        service.post([record(hour, src_app=name[:length]) for hour, length in ((1, None), (2, 20)) for name in self.NAMES])
+        service.move()
+        assert len(service.get(hour=2)) == 200
+        assert taken == []
+        assert len(service.get(hour=1)) == 200
+        assert taken == [200 * limits.LONGEST_ROW]
+        assert answers.used == 0
 
 
 def test_a_question_is_read_as_it_stands():

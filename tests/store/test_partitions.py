@@ -12,11 +12,13 @@ from pipeline.errors import StoreDamaged
 from pipeline.query.sums import sort_totals
 from pipeline.scalars import INT64_MAX
 from pipeline.schema import PARTITION_SCHEMA, REJECT_SCHEMA, TOTALS_SCHEMA
+from pipeline.store import partitions
 from pipeline.store.layout import Locations
 from pipeline.store.partitions import (
     PartitionSummary,
     count_rejects,
     partition_bytes,
+    read_in_pieces,
     read_partition,
     read_partitions,
     read_rejects,
@@ -49,11 +51,11 @@ def test_what_is_written_reads_back_equal(tmp_path_factory, content):
     rows = [dict(zip(TOTALS_SCHEMA.names, (5, *key, *values), strict=True)) for key, values in content.items()]
     totals = totals_of(*rows)
     write_totals(store.partition(5), totals)
-    assert read_partition(store, 5).equals(totals)
+    assert read_partition(store, 5).cast(TOTALS_SCHEMA).equals(totals)
 
 
 def test_an_unknown_hour_has_no_rows(store):
-    assert read_partition(store, 6).equals(TOTALS_SCHEMA.empty_table())
+    assert read_partition(store, 6).cast(TOTALS_SCHEMA).equals(TOTALS_SCHEMA.empty_table())
 
 
 def test_several_hours_stand_one_behind_the_other_in_one_piece(store):
@@ -61,7 +63,7 @@ def test_several_hours_stand_one_behind_the_other_in_one_piece(store):
         store.partition(hour).parent.mkdir(exist_ok=True)
         write_totals(store.partition(hour), totals_of(*({"hour": hour, "src_app": app} for app in apps)))
     table = read_partitions(store, [7, 6, 5])
-    assert table.equals(pa.concat_tables([read_partition(store, hour) for hour in (7, 5)]))
+    assert table.equals(pa.concat_tables([read_partition(store, hour).cast(TOTALS_SCHEMA) for hour in (7, 5)]))
     assert {column.num_chunks for column in table.columns} == {1}
     assert read_partitions(store, [1, 2]).equals(TOTALS_SCHEMA.empty_table())
 
@@ -162,3 +164,22 @@ def test_a_range_of_a_store_without_its_folder_is_empty_and_of_one_with_a_file_i
 def test_a_partition_s_path_and_name_are_one(root):
     store = Locations(Path(root))
     assert store.partition_name(7) == str(store.partition(7)) == str(store.flows / "hour=7" / "part-0.parquet")
+
+
+def test_a_row_group_has_its_own_names_alone_and_not_too_many(store, monkeypatch):
+    """A reader that goes on piece by piece has all distinct names of a row group in memory."""
+    monkeypatch.setattr(partitions, "_ROW_GROUP_ROWS", 100)
+    monkeypatch.setattr(partitions, "_ROW_GROUP_TEXT", 100_000)
+    names = [f"{i:04d}" for i in range(250)] + [f"{i:04d}" + "x" * 4_000 for i in range(250, 300)]
+    totals = totals_of(*({"src_app": name} for name in names))
+    write_totals(store.partition(5), totals)
+    footer = pq.read_metadata(store.partition(5))
+    groups = [footer.row_group(i) for i in range(footer.num_row_groups)]
+    assert [group.num_rows for group in groups] == [100, 100, 50, 12, 13, 12, 13]
+    assert all(group.column(0).total_uncompressed_size < 110_000 for group in groups)
+    assert groups[0].column(0).total_uncompressed_size < 2_000
+    assert read_partition(store, 5).cast(TOTALS_SCHEMA).equals(totals)
+    pieces = list(read_in_pieces(store, 5, 40))
+    assert max(piece.num_rows for piece in pieces) == 40
+    assert pa.Table.from_batches(pieces).column("src_app").to_pylist() == names
+    assert list(read_in_pieces(store, 6, 40)) == []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.errors import MissingColumns, UnreadableSource
 from pipeline.schema import coded
 from pipeline.syntax.cells import Column, Kind, json_cell, parse_column, parsed_schema, present_columns
-from tests.formats.helpers import COLUMNS, INTEGER_RULE, SECONDS_RULE, SIZE_RULE, TEXT_RULE, UTF8_RULE
+from tests.formats.helpers import COLUMNS, IN_TEXT_RULE, INTEGER_RULE, SECONDS_RULE, SIZE_RULE, TEXT_RULE, UTF8_RULE
 
 
 def parse(cell, kind):
@@ -172,6 +172,51 @@ class TestJson:
     def test_an_integer_is_too_large(self, value):
         assert json_cell(value, Kind.INTEGER) == (None, SIZE_RULE)
 
+    @pytest.mark.parametrize(
+        ("value", "cell"),
+        [
+            ("1234", 1234),
+            (1234, 1234),
+            ("-5", -5),
+            ("0", 0),
+            ("-0", 0),
+            (str(2**63 - 1), 2**63 - 1),
+            (str(-(2**63)), -(2**63)),
+        ],
+    )
+    def test_an_integer_may_stand_in_a_text_where_its_column_says_so(self, value, cell):
+        assert json_cell(value, Kind.INTEGER, in_text=True) == (cell, None)
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "",
+            "-",
+            "+5",
+            " 5",
+            "5 ",
+            "5\n",
+            "05",
+            "-05",
+            "5.0",
+            "5e3",
+            "0x5",
+            "5_0",
+            "\N{ARABIC-INDIC DIGIT FIVE}",
+            "x",
+            5.0,
+            True,
+            [],
+            {},
+        ],
+    )
+    def test_nothing_else_may(self, value):
+        assert json_cell(value, Kind.INTEGER, in_text=True) == (None, IN_TEXT_RULE)
+
+    @pytest.mark.parametrize("value", [str(2**63), str(-(2**63) - 1), "1" * 5000, 2**63])
+    def test_an_integer_in_a_text_is_too_large(self, value):
+        assert json_cell(value, Kind.INTEGER, in_text=True) == (None, SIZE_RULE)
+
     @pytest.mark.parametrize("value", [5, 5.0, True, [], {}])
     def test_it_is_no_text(self, value):
         assert json_cell(value, Kind.TEXT) == (None, TEXT_RULE)
@@ -205,6 +250,12 @@ class TestJson:
 
 
 class TestColumns:
+    def test_a_path_is_named_by_its_keys_and_a_key_may_have_a_dot(self):
+        column = Column.at("jsonPayload", "bytes.sent", kind=Kind.INTEGER)
+        assert (column.name, column.places) == ("jsonPayload.bytes.sent", [("jsonPayload", "bytes.sent")])
+        assert Column("id.orig_h", Kind.TEXT).places == [("id.orig_h",)]
+        assert Column("id.orig_h", Kind.TEXT, outer="id").places == [("id.orig_h",), ("id", "orig_h")]
+
     def test_those_of_the_header_are_found_in_the_order_in_which_they_are_asked_for(self):
         columns = [Column("a", Kind.TEXT), Column("b", Kind.TEXT, required=False), Column("c", Kind.TEXT)]
         assert [column.name for column in present_columns(columns, ["c", "x", "x", "a"])] == ["a", "c"]

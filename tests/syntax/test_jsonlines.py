@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from pipeline.errors import UnreadableSource
 from pipeline.syntax import jsonlines
+from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.jsonrecords import read_json
 from tests.formats.helpers import (
     COLUMNS,
+    IN_TEXT_RULE,
     INTEGER_RULE,
     OBJECT_RULE,
     ONCE_RULE,
@@ -20,6 +22,7 @@ from tests.formats.helpers import (
     SIZE_RULE,
     TEXT_RULE,
     UTF8_RULE,
+    WITHIN_RULE,
     blocks_of,
     comparable,
     gather,
@@ -220,6 +223,80 @@ class TestRejects:
         ]
         assert len(outcome.records) == 495
         assert outcome.rows == sorted(outcome.rows)
+
+
+NESTED = [
+    Column.at("payload", "connection", "src", kind=Kind.TEXT),
+    Column.at("payload", "bytes.sent", kind=Kind.INTEGER, in_text=True),
+]
+SENT, SRC = "payload.bytes.sent", "payload.connection.src"
+
+
+def read_nested(text):
+    """JSON Lines with a text in an object in an object, and an integer, perhaps as a text, under a key with a dot."""
+    return gather(read_json(io.BytesIO(text.encode()), NESTED))
+
+
+class TestPaths:
+    @pytest.mark.parametrize(
+        "line",
+        [
+            '{"payload":{"connection":{"src":"a"},"bytes.sent":"12"}}',
+            '{"payload": {"bytes.sent": 12, "connection": {"port": 5, "src": "a"}}}',
+            '{"x": {"payload": 1, "y": [{}]}, "payload": {"connection": {"src": "\\u0061", "x": []}, "bytes.sent": "12"}}',
+            '{"payload":{"conn\\u0065ction":{"src":"a"},"bytes.sent":"12"},"src":"b","bytes.sent":1}',
+        ],
+    )
+    @both_paths
+    def test_a_column_is_found_in_the_objects_that_its_path_names(self, line, beside):
+        assert read_nested(f"{line}\n{beside}").cells == [("a", 12)]
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "{}",
+            '{"payload": null}',
+            '{"payload": {}}',
+            '{"payload": {"connection": null}}',
+            '{"payload": {"connection": {"src": null}, "bytes.sent": null}}',
+            '{"payload": {"bytes": {"sent": 5}}, "payload.bytes.sent": 5, "connection": {"src": "a"}}',
+        ],
+    )
+    @both_paths
+    def test_it_is_null_where_an_object_on_the_way_is_missing(self, line, beside):
+        assert read_nested(f"{line}\n{beside}").cells == [(None, None)]
+
+    @pytest.mark.parametrize(
+        ("line", "fault"),
+        [
+            ('{"payload": 5}', (SRC, WITHIN_RULE)),
+            ('{"payload": []}', (SRC, WITHIN_RULE)),
+            ('{"payload": {"connection": "a"}}', (SRC, WITHIN_RULE)),
+            ('{"payload": {"connection": {"src": {"a": 1}}}}', (SRC, TEXT_RULE)),
+            ('{"payload": {"connection": {"src": ["a"]}}}', (SRC, TEXT_RULE)),
+            ('{"payload": {"connection": {"src": "a", "src": "a"}}}', (SRC, ONCE_RULE)),
+            ('{"payload": {"connection": {"src": "a"}, "connection": {}}}', (SRC, ONCE_RULE)),
+            ('{"payload": {"connection": null, "connection": {"src": "a"}}}', (SRC, ONCE_RULE)),
+            ('{"payload": {"connection": {"src": "a"}}, "payload": null}', (SRC, ONCE_RULE)),
+            ('{"payload": {"bytes.sent": {}}}', (SENT, IN_TEXT_RULE)),
+            ('{"payload": {"bytes.sent": []}}', (SENT, IN_TEXT_RULE)),
+            ('{"payload": {"bytes.sent": "x"}}', (SENT, IN_TEXT_RULE)),
+            ('{"payload": {"bytes.sent": "9223372036854775808"}}', (SENT, SIZE_RULE)),
+        ],
+    )
+    @both_paths
+    def test_what_does_not_fit_is_rejected_under_the_whole_path(self, line, fault, beside):
+        assert read_nested(f"{line}\n{beside}").faults[:1] == [(1, *fault)]
+
+    def test_the_value_that_is_in_the_way_is_shown(self):
+        (reject,) = read_nested('{"payload": {"connection": [1, 2]}}').rejects
+        assert (reject.field, reject.value) == (SRC, "[1, 2]")
+
+    def test_a_column_that_another_stands_in_for_may_be_anything_within_objects_too(self):
+        columns = [Column.at("a", "n", kind=Kind.INTEGER), Column.at("a", "m", kind=Kind.INTEGER, instead_of="a.n")]
+        outcome = gather(read_json(io.BytesIO(b'{"a":{"n":1,"m":"x"}}\n{"a":{"n":null,"m":"x"}}\n{"a":{"m":2}}\n'), columns))
+        assert outcome.records == [(1, 1, None), (3, None, 2)]
+        assert outcome.faults == [(2, "a.m", INTEGER_RULE)]
 
 
 # --- laws --------------------------------------------------------------------------------------------------------

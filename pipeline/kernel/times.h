@@ -1,0 +1,61 @@
+/* Times in text, as RFC 3339 has them. */
+#ifndef FLOWLOG_TIMES_H
+#define FLOWLOG_TIMES_H
+
+#include "numbers.h"
+
+/* Two digits as a number; less than 0 where there are none. */
+static inline int two_digits(text_t p) { return is_digit(p[0]) && is_digit(p[1]) ? 10 * (p[0] - '0') + p[1] - '0' : -1; }
+
+/* Days from 1970-01-01 to a day of the Gregorian calendar (Hinnant, "chrono-Compatible Low-Level Date Algorithms"). */
+static inline int64_t days_from_civil(int64_t year, int month, int day) {
+    year -= month <= 2;
+    int64_t era = year / 400, of_era = year - era * 400;
+    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}
+
+/* Reads the fraction of a second, of one to nine digits, in microseconds: what is below them is cut off, as Python does. Returns
+ * where the fraction ends, or NULL. */
+static inline text_t read_fraction(text_t p, int64_t *microseconds) {
+    int places = 0;
+    for (*microseconds = 0; is_digit(p[places]); places++) {
+        if (places == 9) return NULL;
+        if (places < 6) *microseconds = 10 * *microseconds + p[places] - '0';
+    }
+    for (int i = places; i < 6; i++) *microseconds *= 10;
+    return places ? p + places : NULL;
+}
+
+/* Reads "Z", "+0100" or "+01:00", in seconds. Returns where it ends, or NULL. */
+static inline text_t read_offset(text_t p, int64_t *offset) {
+    *offset = 0;
+    if (*p == 'Z') return p + 1;
+    if (*p != '+' && *p != '-') return NULL;
+    int hours = two_digits(p + 1), minutes = two_digits(p + 3 + (p[3] == ':'));
+    if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59) return NULL;
+    *offset = (hours * 60 + minutes) * (*p == '-' ? -60 : 60);
+    return p + 5 + (p[3] == ':');
+}
+
+/* Reads "2026-11-24T08:00:00.123456Z" from its opening quote on, in seconds since 1970. Returns where it ends, or NULL. */
+static inline text_t read_time(text_t p, double *value) {
+    static const int days_of[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int century = two_digits(p + 1), years = two_digits(p + 3);
+    if (century < 1 || years < 0 || p[5] != '-' || p[8] != '-' || p[11] != 'T' || p[14] != ':' || p[17] != ':') return NULL;
+    int year = 100 * century + years, month = two_digits(p + 6), day = two_digits(p + 9);
+    int hour = two_digits(p + 12), minute = two_digits(p + 15), second = two_digits(p + 18);
+    int is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    if (month < 1 || month > 12 || day < 1 || day > days_of[month - 1] + (month == 2 && is_leap)) return NULL;
+    if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) return NULL;
+    int64_t microseconds = 0, offset;
+    p += 20;
+    if (*p == '.' && !(p = read_fraction(p + 1, &microseconds))) return NULL;
+    if (!(p = read_offset(p, &offset)) || *p != '"') return NULL;
+    int64_t total = ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * 60 + second - offset;
+    if (total > (1LL << 53) / 1000000 - 1 || total < -(1LL << 53) / 1000000) return NULL; /* a double would not hold it exactly */
+    *value = (double)(total * 1000000 + microseconds) / 1e6;
+    return p + 1;
+}
+
+#endif
