@@ -6,15 +6,15 @@ from pipeline.counting.rejects import RejectSpool
 from pipeline.counting.totals import HourlyTotals
 from pipeline.errors import StoreDamaged
 from pipeline.jobs.commit import Change, commit
+from pipeline.query.query import Query, run_query
 from pipeline.query.rejects import find_rejects
 from pipeline.schema import dictionary_encoded
 from pipeline.store.index import open_index
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import read_runs
-from pipeline.store.partitions import read_partition
 from pipeline.store.transaction import Transaction
 from pipeline.syntax.batch import Reject
-from tests.records import flows_of, rows_of
+from tests.records import flows_of
 
 pytestmark = pytest.mark.usefixtures("unsynced")
 
@@ -39,7 +39,7 @@ def committed(store, *rows, rejects=(), before_commit=None, **change):
 
 
 def hour(store, number):
-    return rows_of(read_partition(store, number))
+    return [tuple(row.values()) for row in run_query(store, Query(number)).to_pylist()]
 
 
 def test_records_are_added_to_what_the_hour_has_and_the_record_says_how_much(store):
