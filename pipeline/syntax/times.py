@@ -12,10 +12,10 @@ import numpy.typing as npt
 from pipeline.syntax.batch import Mask
 
 #: The rule that a number breaks which is no time of a flow.
-OUT_OF_RANGE = "must be a time between 1990 and 5138"
+OUT_OF_RANGE = "must be a time between 1990 and 2200"
 
 _EARLIEST = 631_152_000  # 1990 began: no flow log is older, and a date written as a number (20251126) is far below
-_LATEST = 10**11  # seconds: in the year 5138
+_LATEST = 7_258_118_400  # 2200 begins: what is later is a date written as a number (20251126080000, as milliseconds)
 #: From so large a number on, so many units make a second: nano-, micro- and milliseconds. Each range ends where the next
 #: begins, and holds its unit's times from 1973 to 5138; nanoseconds end with 64 bits.
 _UNITS = ((10**17, 10**9), (10**14, 10**6), (10**11, 10**3))

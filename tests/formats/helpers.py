@@ -26,7 +26,7 @@ COLUMNS = [Column("n", Kind.INTEGER), Column("t", Kind.TEXT), Column("s", Kind.S
 
 INTEGER_RULE = "must be an integer"
 SECONDS_RULE = "must be a time, in seconds since 1970 or ISO 8601"
-RANGE_RULE = "must be a time between 1990 and 5138"
+RANGE_RULE = "must be a time between 1990 and 2200"
 TEXT_RULE = "must be text"
 SIZE_RULE = "must fit into 64 bits"
 UTF8_RULE = "must be valid UTF-8"
