@@ -14,41 +14,22 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO, Self, cast
 
 import xxhash
 
 from pipeline import identity
-from pipeline.errors import UnreadableSource
+from pipeline.counting.sources import Source, Text
+from pipeline.errors import SourceChanged, UnreadableSource
 from pipeline.identity import Content
-from pipeline.store import files
-
-if TYPE_CHECKING:
-    from pipeline.counting.sources import Source
 
 #: Of so many first bytes a digest is taken. It is a short one, as it only proposes: that of the whole content decides.
 _HEAD_SIZES = (0, *(1 << k for k in range(6, 17)))
 _HEAD_MOST = _HEAD_SIZES[-1]
 _BLOCK = 1 << 18
+_DIGESTED_BYTES = 1 << 16  # beyond twice as many, the C library maps memory for each read
 #: Files up to this size are read in one go, and so is their content, up to a size of its own.
 SMALL_BYTES, _SMALL_CONTENT = 1 << 18, 1 << 22
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A content in memory.
-
-    Attributes:
-        data: All its bytes.
-        content: What identifies it.
-        heads: The digests of its first 0, 64, 128, … bytes.
-        packed_digest: That of the file, as it lies on the disk: XXH3-128, in hexadecimal.
-    """
-
-    data: bytes
-    content: Content
-    heads: Sequence[bytes]
-    packed_digest: str
 
 
 class Digester:
@@ -203,10 +184,14 @@ def digest_of(source: Source) -> str:
     Raises:
         UnreadableSource: It cannot be read.
     """
+    taken = identity.new_digest()
     try:
-        return files.digest(source.path)
+        with source.path.open("rb", buffering=0) as file:
+            while block := file.read(_DIGESTED_BYTES):
+                taken.update(block)
     except OSError as error:
         raise UnreadableSource(f"cannot be read: {error.strerror}") from None
+    return taken.hexdigest()
 
 
 class DigestingFile(io.RawIOBase):
@@ -286,3 +271,57 @@ class Watch:
     def packed_digest(self) -> str:
         """The digest of the file's bytes as they lie."""
         return self._packed.content().digest
+
+
+class OpenSource:
+    """A source that is read once, from its start to its end: its content, and what identifies it.
+
+    Args:
+        source: The source.
+
+    Attributes:
+        raw: What is to be read; it may be packed.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._text = source.text or small_text(source)
+        self._file = io.BytesIO(self._text.data) if self._text else source.path.open("rb")
+        self._watch = None if self._text else Watch(self._file)
+        self._told = 0
+        self.raw = self._watch.packed if self._watch else self._file
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def unpacked(self, stream: BinaryIO) -> BinaryIO:
+        """What is to be read instead of what is packed in the source."""
+        return self._watch.unpacked(stream) if self._watch else stream
+
+    def advance(self) -> int:
+        """How many bytes of the file were read since this was last asked."""
+        reached = self._source.size if self._text or self._file.closed else self._file.tell()
+        told, self._told = self._told, max(self._told, reached)  # a Parquet reader jumps about
+        return self._told - told
+
+    def identify(self) -> tuple[Content, str]:
+        """The content, and the digest of the file's bytes as they lie; reads what was not read.
+
+        Raises:
+            SourceError: It cannot be unpacked to its end, or is not what it was.
+        """
+        source, text = self._source, self._text
+        if text:
+            content, packed_digest = text.content, text.packed_digest
+        else:
+            content, packed_digest = self._watch.content(), self._watch.packed_digest()  # type: ignore[union-attr]
+        is_unchanged = text or source.is_unchanged(self._file.fileno())
+        if not is_unchanged or source.digest not in ("", content.digest):
+            raise SourceChanged
+        return content, packed_digest

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.kernel.library import KernelMemory
 from pipeline.kernel.totals import Added, SortedTotals, Totals, TotalsByHour
 from pipeline.schema import COUNT, FLOW_SCHEMA, SUMS, TOTALS_SCHEMA, coded
 
@@ -37,11 +37,12 @@ _SPILL_SCHEMA = FLOW_SCHEMA.append(TOTALS_SCHEMA.field(COUNT))
 
 
 @dataclass
-class HourlyTotals(KernelMemory):
+class HourlyTotals:
     """The totals of a source, or of a run, as they come in.
 
     Once they outgrow the budget they are written to disk, sorted by hour; each hour is then read back on its own. So
-    memory depends on the budget and on the keys of the largest hour, not on the input.
+    memory depends on the budget and on the keys of the largest hour, not on the input. When pickled, what is held in memory
+    travels as Arrow data, and what is on disk by its path.
 
     Attributes:
         spill_folder: Where to write; it must exist when the budget is first passed.
@@ -53,6 +54,11 @@ class HourlyTotals(KernelMemory):
     _held: Totals = field(default_factory=Totals)
     _spills: list[_Spill] = field(default_factory=list)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        held = pa.BufferOutputStream()
+        _write(held, TotalsByHour(self._held))
+        return _unpickled, (self.spill_folder, self.budget_bytes, held.getvalue(), self._spills)
+
     def add(self, flows: pa.Table) -> Added:
         """Takes in valid flow records (`schema.FLOW_SCHEMA`), or totals of which the text is coded.
 
@@ -63,7 +69,7 @@ class HourlyTotals(KernelMemory):
         self._spill_beyond_budget()
         return added
 
-    def absorb(self, other: HourlyTotals) -> None:
+    def merge(self, other: HourlyTotals) -> None:
         """Takes in all that another has gathered; the other must not be used any more.
 
         Raises:
@@ -109,6 +115,15 @@ class HourlyTotals(KernelMemory):
         self._held = Totals()
 
 
+def _unpickled(spill_folder: Path, budget_bytes: int, held: pa.Buffer, spills: list[_Spill]) -> HourlyTotals:
+    """The totals that were pickled, in memory of this process."""
+    totals = Totals()
+    with pa.ipc.open_file(held) as file:
+        for number in range(file.num_record_batches):
+            totals.add(pa.Table.from_batches([file.get_batch(number)]))
+    return HourlyTotals(spill_folder, budget_bytes, totals, spills)
+
+
 def merge_sorted(totals: Iterable[pa.Table]) -> pa.Table:
     """Merges totals of one hour, of which the text is coded or not. The result is in the store's order, with text coded.
 
@@ -129,9 +144,7 @@ class _Spill:
         descriptor, self._path = tempfile.mkstemp(".arrow", "totals-", folder)
         os.close(descriptor)
         self._batch_of = {hour: index for index, hour in enumerate(totals.hours)}
-        with pa.ipc.new_file(self._path, _SPILL_SCHEMA) as writer:
-            for _, table in totals.tables():
-                writer.write_table(table)
+        _write(self._path, totals)
 
     def __contains__(self, hour: int) -> bool:
         return hour in self._batch_of
@@ -144,6 +157,13 @@ class _Spill:
             batch = pa.ipc.open_file(file).get_batch(self._batch_of[hour])
             texts = [_with_few_texts(column) if pa.types.is_dictionary(column.type) else column for column in batch.columns]
         return pa.table(texts, schema=_SPILL_SCHEMA)
+
+
+def _write(sink: str | pa.NativeFile, totals: TotalsByHour) -> None:
+    """Writes an Arrow file."""
+    with pa.ipc.new_file(sink, _SPILL_SCHEMA) as writer:
+        for _, table in totals.tables():
+            writer.write_table(table)
 
 
 def _with_few_texts(column: pa.DictionaryArray) -> pa.DictionaryArray:

@@ -1,7 +1,7 @@
-"""Raw files in, batches of flow records out. One module a format; `FORMATS` is the registry.
+"""Raw files in, flow records out. One module a format; `FORMATS` is the registry.
 
-    readers.open_source(raw, name) -> the format and the decompressed stream
-    format.read(stream, options)   -> batches of flow records, unvalidated
+    formats.open_source(raw, name) -> the format and the decompressed stream
+    format.read(stream, options)   -> pieces: lines with their parser, or flow records, unvalidated
 
 To add a format: write a module like `zeek.py`, and add its `FORMATS` to the line below.
 """
@@ -13,8 +13,8 @@ from typing import BinaryIO, cast
 
 from pipeline.formats import aws, canonical, envelopes, zeek
 from pipeline.formats.detection import detect
-from pipeline.formats.format import Format, Split
-from pipeline.formats.head import HEAD_BYTES, Head, read_head
+from pipeline.formats.format import Format
+from pipeline.formats.head import read_head
 from pipeline.syntax.blocks import LinesOfReturns
 from pipeline.syntax.compression import decompressed
 
@@ -23,20 +23,6 @@ FORMATS: tuple[Format, ...] = (*canonical.FORMATS, *zeek.FORMATS, *aws.FORMATS, 
 
 #: The values of `--format`.
 FORMAT_OPTIONS = ("auto", *dict.fromkeys(known.option for known in FORMATS))
-
-
-def format_told_by(line: bytes, option: str = "auto") -> tuple[Format, Split] | None:
-    """The format of all files that start with this line, and how to split them, if the line alone can tell.
-
-    Args:
-        line: The first line of a text.
-        option: As of `open_source`, which finds the same format.
-    """
-    head = Head("", line[:HEAD_BYTES])
-    for known in _selected_by(option):
-        if known.container is head.container and (split := known.split_of(head)):
-            return known, split
-    return None
 
 
 def open_source(
@@ -63,11 +49,11 @@ def open_source(
         UnknownFormat: It is none that flowlog reads, or not the one that `option` names.
         SourceError: It cannot be read at all.
     """
-    head = read_head(raw, name, is_named=option != "auto")
-    found = detect(head, _selected_by(option), aws.TEXT if has_aws_fields else None)
     stream = decompressed(raw)
     if through:
         stream = through(stream)
+    head, stream = read_head(stream, name, is_named=option != "auto")
+    found = detect(head, _selected_by(option), aws.TEXT if has_aws_fields else None)
     return found, cast("BinaryIO", LinesOfReturns(stream)) if head.ends_in_returns else stream
 
 

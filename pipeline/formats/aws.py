@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import BinaryIO
 
 import numpy as np
@@ -20,15 +22,13 @@ from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
 from pipeline.formats.awsfields import DEFAULT_FIELDS, FIELDS, hyphened, is_header, is_of_gateway
 from pipeline.formats.cloudwatch import messages_under, without_times
 from pipeline.formats.conversion import NOT_ADDRESS, Integers, integers_of, is_answer, missing, texts_of
-from pipeline.formats.format import Format, ReadOptions, Split
+from pipeline.formats.format import FlowParser, Format, Parser, Piece, ReadOptions
 from pipeline.formats.head import Container, Head
-from pipeline.formats.joined import split_first_line
-from pipeline.kernel.columns import has_four
 from pipeline.scalars import MAX_RAW_BYTES, SECONDS_PER_HOUR
 from pipeline.schema import FLOW_SCHEMA
 from pipeline.syntax.batch import Batch, Fault, Mask
 from pipeline.syntax.blocks import TextBlock, text_blocks
-from pipeline.syntax.cells import Column, Kind
+from pipeline.syntax.cells import Column, Kind, present_columns
 from pipeline.syntax.delimited import DelimitedParser, Dialect
 from pipeline.syntax.dictionary import arrow_of, choose, codes_of, constant, first_of, is_text
 from pipeline.syntax.parquet import read_parquet
@@ -85,23 +85,11 @@ class _Text:
         is_header = _fields_of(head.first_line) or messages_under(head.first_line)
         return is_header is not None or any(map(_is_default_line, lines))
 
-    def split_of(self, head: Head) -> Split | None:
-        try:
-            return _split if _fields_of(head.first_line) else None
-        except UnknownFormat:
-            return None
-
-    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
+    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Piece]:
         return read_lines(text_blocks(stream, TextBlock), options)
 
 
-def _split(text: bytes) -> tuple[bytes, bytes] | None:
-    """As `joined.split_first_line`; None where a further header may stand among the records."""
-    parts = split_first_line(text)
-    return None if parts is None or has_four(parts[1], _ADDR) else parts
-
-
-def read_lines(blocks: Iterable[TextBlock], options: ReadOptions) -> Iterator[Batch]:
+def read_lines(blocks: Iterable[TextBlock], options: ReadOptions) -> Iterator[tuple[Parser, TextBlock]]:
     """Reads lines of AWS text, with a header or without.
 
     A header may also stand in the middle, which is what joining files makes: the lines behind it are read in its order.
@@ -110,24 +98,52 @@ def read_lines(blocks: Iterable[TextBlock], options: ReadOptions) -> Iterator[Ba
         UnknownFormat: Some of them are a Transit Gateway's.
         UnreadableSource: A header is glued to a record.
     """
-    parser: DelimitedParser | None = None
-    messages: Callable[[bytes], bytes] | None = None
+    parser: Parser | None = None
+    header: str | None = None
     for block in blocks:
         for piece in block.cut_at(_headers(block)):
             records = piece
             if (parser is None or piece.line_count == 1) and (found := piece.split_first()):
                 line = found[0].decode("utf-8", "replace")
                 if fields := _fields_of(line):
-                    parser = DelimitedParser(fields, _COLUMNS, _SPACES)
+                    parser = FlowParser(_Lines(tuple(fields), header), _flows, options)
                     records = found[1]
                 elif parser is None:
-                    parser = DelimitedParser(options.aws_fields or DEFAULT_FIELDS, _COLUMNS, _SPACES)
-                    messages = messages_under(line)
-                    records = found[1] if messages else piece
+                    header = line if messages_under(line) else None
+                    parser = FlowParser(_Lines(options.aws_fields or DEFAULT_FIELDS, header), _flows, options)
+                    records = found[1] if header else piece
             if parser is not None and records.data:
-                batch = parser.parse_as(records, messages(records.data)) if messages else parser.parse(records)
-                _refuse_gateway(batch)
-                yield _flows(batch, options)
+                yield parser, records
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Parses lines of AWS text whose fields are known.
+
+    Attributes:
+        fields: The names of the fields, in the lines' order.
+        header: Of the CSV of whose rows the lines are the messages; None where each line is a record.
+    """
+
+    fields: tuple[str, ...]
+    header: str | None = None
+
+    def __post_init__(self) -> None:
+        present_columns(_COLUMNS, self.fields)
+
+    @cached_property
+    def _parser(self) -> DelimitedParser:
+        return DelimitedParser(self.fields, _COLUMNS, _SPACES)
+
+    @cached_property
+    def _messages(self) -> Callable[[bytes], bytes] | None:
+        return None if self.header is None else messages_under(self.header)
+
+    def parse(self, block: TextBlock) -> Batch:
+        messages = self._messages
+        batch = self._parser.parse_as(block, messages(block.data)) if messages else self._parser.parse(block)
+        _refuse_gateway(batch)
+        return batch
 
 
 def _headers(block: TextBlock) -> Iterator[int]:
@@ -145,8 +161,8 @@ def _headers(block: TextBlock) -> Iterator[int]:
 
 def _refuse_gateway(batch: Batch) -> None:
     """A file may hold the records of VPCs and of Transit Gateways side by side; the latter have more fields."""
-    accounts = texts_of(batch, "account-id").dictionary
-    if accounts.index("TransitGateway").as_py() >= 0 or any(_is_of_gateway(reject.raw) for reject in batch.rejects):
+    accounts = texts_of(batch, "account-id")  # whose dictionary may have the texts of other files
+    if is_text(accounts, "TransitGateway").any() or any(_is_of_gateway(reject.raw) for reject in batch.rejects):
         raise _gateway_records()
 
 
@@ -161,10 +177,7 @@ class _Parquet:
             raise _gateway_log()
         return is_header(names)
 
-    def split_of(self, head: Head) -> None:
-        """It has no lines."""
-
-    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
+    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Piece]:
         for batch in read_parquet(stream, _COLUMNS, null_texts=_PARQUET_NULLS, name_of=hyphened):
             yield _flows(batch, options)
 

@@ -8,14 +8,14 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from pipeline.formats.format import Format, ReadOptions, Split
+from pipeline.formats.format import FlowParser, Format, Parser, Piece, ReadOptions
 from pipeline.formats.head import Container, Head
-from pipeline.formats.joined import split_first_line
 from pipeline.schema import COLUMNS, FIELDS
 from pipeline.syntax.batch import Batch
+from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.delimited import read_csv
-from pipeline.syntax.jsonrecords import read_json, split_objects
+from pipeline.syntax.jsonrecords import read_json
 from pipeline.syntax.parquet import read_parquet
 
 _COLUMNS = [Column(field.name, Kind.TEXT if pa.types.is_string(field.type) else Kind.INTEGER) for field in FIELDS]
@@ -32,18 +32,20 @@ class _Canonical:
     option: str
     container: Container
     recognises: Callable[[Head], bool]
-    syntax: Callable[[BinaryIO, Sequence[Column]], Iterator[Batch]]
+    syntax: Callable[[BinaryIO, Sequence[Column]], Iterator[tuple[Parser, TextBlock] | Batch]]
 
-    def split_of(self, head: Head) -> Split | None:
-        if self.syntax is read_csv and self.recognises(head):
-            return split_first_line
-        if self.syntax is read_json and head.json_records and self.recognises(head):
-            return split_objects
-        return None
+    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Piece]:
+        for piece in self.syntax(stream, _COLUMNS):
+            if isinstance(piece, Batch):
+                yield _flows(piece, options)
+            else:
+                parser, block = piece
+                yield FlowParser(parser, _flows, options), block
 
-    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
-        del options  # the records name their apps and VPCs themselves
-        return (batch.with_table(batch.table.select(COLUMNS)) for batch in self.syntax(stream, _COLUMNS))
+
+def _flows(batch: Batch, options: ReadOptions) -> Batch:
+    del options  # the records name their apps and VPCs themselves
+    return batch.with_table(batch.table.select(COLUMNS))
 
 
 FORMATS: tuple[Format, ...] = (

@@ -45,8 +45,6 @@ def _described(head: Head) -> str:
         return f"JSON with the keys {', '.join(head.json_keys[:20])}"
     if b"\0" in head.data:
         return "binary data"
-    if not head.first_line:
-        return "64 KiB of blank lines"
     return f"text that starts with {head.first_line[:80]!r}"
 
 

@@ -29,7 +29,7 @@ import xxhash
 
 from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
 from pipeline.formats import aws
-from pipeline.formats.format import Format, ReadOptions
+from pipeline.formats.format import Format, Piece, ReadOptions
 from pipeline.formats.head import Container, Head
 from pipeline.formats.repeats import Repeats
 from pipeline.schema import FLOW_SCHEMA
@@ -63,13 +63,10 @@ class _Events:
         _refuse_others(next(_messages_of(record), ""))
         return True
 
-    def split_of(self, head: Head) -> None:
-        """Its lines are the events' messages."""
-
-    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
+    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Piece]:
         events = _Messages(stream, options)
-        for batch in aws.read_lines(events.blocks(), options):
-            yield batch
+        for parser, lines in aws.read_lines(events.blocks(), options):
+            yield parser.parse(lines)
             yield from events.left_out()
         yield from events.left_out()
 

@@ -1,13 +1,14 @@
-"""A raw format, and what its reader is told beside the file."""
+"""A raw format, what its reader is told beside the file, and what the reader gives: pieces, to be parsed by whoever gathers them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from pipeline.formats.head import Container
 from pipeline.syntax.batch import Batch
+from pipeline.syntax.blocks import TextBlock
 
 if TYPE_CHECKING:
     from pipeline.formats.apps import AppMap
@@ -31,12 +32,50 @@ class ReadOptions:
     is_named: bool = False
 
 
-#: From a whole text to its header and the records behind it; None if it must not be read as one with others.
-Split = Callable[[bytes], tuple[bytes, bytes] | None]
+class Parser(Protocol):
+    """Parses lines into flow records. A parser is a value: equal parsers read equal lines alike, so that the blocks of several
+    files may be parsed as one.
+    """
+
+    def __hash__(self) -> int: ...
+
+    def parse(self, block: TextBlock) -> Batch:
+        """One batch of flow records (`schema.FLOW_SCHEMA`, unvalidated) with all the block's records.
+
+        Raises:
+            SourceError: The block says that its file as a whole cannot be counted.
+        """
+
+
+#: Lines and what parses them; or, where a record is not a line, records that were parsed.
+Piece = tuple[Parser, TextBlock] | Batch
+
+
+def batches_of(pieces: Iterable[Piece]) -> Iterator[Batch]:
+    """The batches of some pieces, each parsed alone."""
+    return (piece if isinstance(piece, Batch) else piece[0].parse(piece[1]) for piece in pieces)
+
+
+@dataclass(frozen=True)
+class FlowParser:
+    """A parser of a syntax, and a format's way from the columns to flow records.
+
+    Attributes:
+        lines: Parses the lines into columns.
+        flows: Turns the columns into flow records.
+        options: What `flows` is told.
+    """
+
+    lines: Parser
+    flows: Callable[[Batch, ReadOptions], Batch]
+    options: ReadOptions
+
+    def parse(self, block: TextBlock) -> Batch:
+        return self.flows(self.lines.parse(block), self.options)
 
 
 class Format(Protocol):
-    """One raw format. `readers.FORMATS` lists them; a new one is a module that has an object of this shape.
+    """One raw format. `formats.FORMATS` lists them; a new one is a module that has an object of this shape.
 
     Attributes:
         name: What summaries call it, as in "Zeek conn.log, TSV".
@@ -58,15 +97,8 @@ class Format(Protocol):
             UnknownFormat: It is a near relation that must not be half-read, as a Zeek log of another kind.
         """
 
-    def split_of(self, head: Head) -> Split | None:
-        """How to split a file, if its first line tells that it is of this format, or else refused by `read`, whatever follows.
-
-        Args:
-            head: Of that line alone.
-        """
-
-    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
-        """Reads a decompressed stream to its end, as batches of flow records (`schema.FLOW_SCHEMA`, unvalidated).
+    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Piece]:
+        """Reads a decompressed stream to its end, in pieces.
 
         Raises:
             SourceError: The file as a whole cannot be counted.

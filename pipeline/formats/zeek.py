@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
 from pipeline.formats.conversion import NOT_ADDRESS, column_of, missing, texts_of
-from pipeline.formats.format import Format, ReadOptions, Split
+from pipeline.formats.format import FlowParser, Format, Parser, Piece, ReadOptions, batches_of
 from pipeline.formats.head import Container, Head
 from pipeline.kernel.columns import lines_from
 from pipeline.scalars import SECONDS_PER_HOUR
@@ -44,8 +44,6 @@ _GLUED = re.compile(
 )
 #: The fields of the record `id`, whatever Zeek's `Log::default_scope_sep` puts between the two names.
 _SCOPED = re.compile(r"id[^A-Za-z0-9]{1,3}((?:orig|resp)_[hp])")
-_HEADER = re.compile(rb"(?:#[^\n#]*\n)+")
-_OPENED = re.compile(rb"^#open[^\n]*", re.MULTILINE)
 _COLUMNS = [
     Column("ts", Kind.SECONDS),
     Column("id.orig_h", Kind.TEXT, outer="id"),
@@ -118,38 +116,21 @@ class _Tsv:
         _require_conn(path[1] if path else None, head.is_named)
         return True
 
-    def split_of(self, head: Head) -> Split | None:
-        return _split if head.first_line.startswith(_FIRST_LINES) else None
-
-    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
+    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Piece]:
         header = _Header(options.is_named)
-        parser: DelimitedParser | None = None
+        parser: Parser | None = None
         for block in text_blocks(stream, TextBlock):
             for piece in block.cut_at(lines_from(block.data, b"#", b"#")):
                 _refuse_glued(piece)
                 if piece.data.startswith(b"#"):
                     if header.take(piece.line(piece.first_line)):
-                        parser = DelimitedParser(header.fields, _COLUMNS, header.dialect) if header.fields else None
+                        parser = header.parser(options) if header.fields else None
                 elif parser is not None:
-                    yield _flows(parser.parse(piece), options)
+                    yield parser, piece
                 elif piece.data.strip():
                     raise UnreadableSource(
                         f"line {piece.first_line}: a record before the #fields line that names its columns"
                     )
-
-
-def _split(text: bytes) -> tuple[bytes, bytes] | None:
-    """The `#` lines that a text starts with, but for the time of `#open`, and the records up to `#close`; None where there
-    are `#` lines between the records.
-    """
-    header = _HEADER.match(text)
-    if header is None:
-        return None
-    records = text[header.end() :]
-    last = records.rfind(b"\n", 0, -1) + 1
-    if records.startswith(b"#close", last) and b"#" not in records[last + 1 :]:
-        records = records[:last]
-    return None if b"#" in records else (_OPENED.sub(b"#open", header[0]), records)
 
 
 def _refuse_glued(lines: TextBlock) -> None:
@@ -174,9 +155,10 @@ class _Header:
     unset: str = "-"
     fields: list[str] = field(default_factory=list)
 
-    @property
-    def dialect(self) -> Dialect:
-        return Dialect(self.separator, null=self.unset)
+    def parser(self, options: ReadOptions) -> Parser:
+        """What parses the records that follow."""
+        dialect = Dialect(self.separator, null=self.unset)
+        return FlowParser(DelimitedParser(self.fields, _COLUMNS, dialect), _flows, options)
 
     def take(self, line: bytes) -> bool:
         """Reads one `#` line. Returns whether it changes how the records that follow are read."""
@@ -226,12 +208,9 @@ class _Json:
             )
         return True
 
-    def split_of(self, head: Head) -> None:
-        """The file's name may tell, too."""
-
-    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Batch]:
+    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Piece]:
         connections = others = 0
-        for batch in read_json(stream, [*_COLUMNS, *_SPELLED, *_PATHS]):
+        for batch in batches_of(read_json(stream, [*_COLUMNS, *_SPELLED, *_PATHS])):
             own = batch.ignore({OTHER_EVENT: _of_other_logs(batch, options.is_named)})
             others += len(own.left_out.get(OTHER_EVENT, ()))
             connections += own.read - len(own.left_out.get(OTHER_EVENT, ()))

@@ -28,7 +28,7 @@ from pipeline.store.lock import locked
 from pipeline.store.transaction import recover
 
 if TYPE_CHECKING:
-    from pipeline.counting.count import Progress
+    from pipeline.counting.pool import Progress
     from pipeline.schema import ZeroBytes
     from pipeline.store.ledger import RunRecord
 

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from pipeline.counting.content import digest_of, identify, look_at
-from pipeline.counting.count import Counted, Lot, SourceCounter, lots_of
+from pipeline.counting.count import Limits
 from pipeline.counting.interpretation import Interpretation
+from pipeline.counting.pool import Pool
+from pipeline.counting.reading import SourceCount
 from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Source, path_of
 from pipeline.counting.totals import HourlyTotals
 from pipeline.errors import SourceError
+from pipeline.store.files import writing
 from pipeline.store.ledger import SourceRecord, Standing
 
 
@@ -92,53 +96,36 @@ def recount(
     for standing in sources:
         by_interpretation[str(standing.interpretation)].append(standing)
     totals, problems = HourlyTotals(scratch, resources.totals_bytes), list[str]()
-    for group in by_interpretation.values():
-        # Each alone: what is wrong with reading small files as one text must not agree with itself.
-        counter = SourceCounter(Interpretation.from_json(group[0].interpretation), scratch, resources, alone=True)
-        # Named by number: a file whose content was counted from two paths is there twice.
-        numbered = [replace(files[standing.source.digest], name=str(i)) for i, standing in enumerate(group)]
-        apart: list[list[Source]] = []
-        for lots in (lots_of(numbered), apart):  # the first fills the second
-            for lot in counter.count_all(lots):
-                again = [(group[int(source.name)], counted) for source, counted in lot.results]
-                if len(again) == 1 or all(_counts_whole(standing, counted, hours) for standing, counted in again):
-                    problems += _add(lot, again, hours, totals)
+    with writing(scratch), ThreadPoolExecutor(resources.threads) as executor:
+        pool = Pool(executor, resources.threads, Limits(resources.totals_bytes), scratch)
+        for group in by_interpretation.values():
+            # Each alone: what is wrong with reading small files together must not agree with itself.
+            alone = ([files[standing.source.digest]] for standing in group)
+            for number, counted in pool.count_each(alone, Interpretation.from_json(group[0].interpretation)):
+                (result,) = counted.results
+                problem = _difference(group[number].source, result)
+                if problem:
+                    problems.append(f"{group[number].source.path}: {problem}")
                 else:
-                    apart += [[source] for source, _ in lot.results]
+                    _add(counted.totals, hours & group[number].hours, totals)
     return totals, sorted(problems)
 
 
-def _counts_whole(standing: Standing, counted: Counted | SourceError, hours: frozenset[int]) -> bool:
-    """Whether all that was counted is to be added, as far as it is in these hours."""
-    return (
-        isinstance(counted, Counted)
-        and not _difference(standing.source, counted)
-        and standing.hours.issuperset(hours.intersection(counted.record.hours))
-    )
+def _add(counted: HourlyTotals, hours: frozenset[int], totals: HourlyTotals) -> None:
+    """Adds what a source has in the hours for which it still counts."""
+    if hours.issuperset(counted.hours()):
+        totals.merge(counted)
+        return
+    for hour, read in counted.by_hour():
+        if hour in hours:
+            totals.add(read())
 
 
-def _add(
-    lot: Lot, again: list[tuple[Standing, Counted | SourceError]], hours: frozenset[int], totals: HourlyTotals
-) -> list[str]:
-    """Adds what a lot has in the hours for which its sources still count, or says what stands against it."""
-    problems = [
-        f"{standing.source.path}: {problem}"
-        for standing, counted in again
-        if (problem := _difference(standing.source, counted))
-    ]
-    if not problems:
-        wanted = hours & frozenset[int]().union(*(standing.hours for standing, _ in again))
-        for hour, read in lot.totals.by_hour():
-            if hour in wanted:
-                totals.add(read())
-    return problems
-
-
-def _difference(before: SourceRecord, counted: Counted | SourceError) -> str | None:
+def _difference(before: SourceRecord, counted: SourceCount | SourceError) -> str | None:
     if isinstance(counted, SourceError):
         return str(counted)
     for name in ("read", "valid", "rejected", "bytes_tx", "bytes_rx"):
-        was, is_now = getattr(before, name), getattr(counted.record, name)
+        was, is_now = getattr(before, name), getattr(counted, name)
         if was != is_now:
             return f"{name} was {was:,} when it was counted, and is {is_now:,} now"
     return None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.counting.count import Counted, Progress, Silent, SourceCounter, lots_of
+from pipeline.counting.count import GroupCount, Limits
 from pipeline.counting.interpretation import Interpretation
+from pipeline.counting.pool import Pool, Progress
+from pipeline.counting.reading import SourceCount
 from pipeline.counting.rejects import RejectSpool
 from pipeline.counting.sources import Failure, Source
 from pipeline.counting.totals import HourlyTotals
@@ -30,16 +32,13 @@ if TYPE_CHECKING:
     from pipeline.jobs.ingest import IngestOptions, IngestSummary
 
 
-#: The bytes of rejects that wait in memory for the run's end.
-_REJECTS_IN_MEMORY = 16 << 20
-
-
 @dataclass
 class _Group:
-    """Sources that were counted, and their totals."""
+    """Sources that were counted: their records, totals and rejects."""
 
     totals: HourlyTotals
-    counted: list[Counted] = field(default_factory=list)
+    rejects: RejectSpool
+    records: list[SourceRecord] = field(default_factory=list)
 
 
 class Run:
@@ -81,28 +80,28 @@ class Run:
             progress: Is told how far it has come.
             before_commit: Is told the run's record right before the commit; what it raises, gives the run up.
         """
-        started, progress = now(), progress or Silent()
+        started = now()
         options, plan = self._options, self._summary.plan
         replacing = plan.changed if options.replace_changed else ()
-        progress.start(sum(source.size for source in (*plan.new, *replacing, *(rival.source for rival in plan.rivals))))
+        if progress:
+            progress.start(sum(source.size for source in (*plan.new, *replacing, *(rival.source for rival in plan.rivals))))
         with Transaction(self._store, self._last) as transaction:
             scratch = transaction.scratch
-            counter = SourceCounter(
-                self._interpretation, scratch, options.resources, progress, options.strict, bounded=before_commit is None
-            )
-            new, changed = _Group(counter.new_totals()), _Group(counter.new_totals())
-            self._count(counter, replacing, changed)
-            self._count(counter, plan.new, new)
-            self._count_rivals(counter, new, changed, progress)
+            limits = Limits(options.resources.totals_bytes, options.strict, bounded=before_commit is None)
+            new, changed = self._new_group(scratch), self._new_group(scratch)
+            threads = options.resources.threads
+            with files.writing(scratch), ThreadPoolExecutor(threads, thread_name_prefix="source") as executor:
+                pool = Pool(executor, threads, limits, scratch, progress)
+                self._count(pool, replacing, changed)
+                self._count(pool, plan.new, new)
+                self._count_rivals(pool, new, changed)
             rebuilt = self._rebuild(changed, scratch)
             if rebuilt:
-                changed.totals.absorb(new.totals)
-                new = _Group(changed.totals, [*changed.counted, *new.counted])
-            rejects, records = RejectSpool(scratch), list[SourceRecord]()
-            for one in new.counted:
                 with files.writing(scratch):
-                    rejects.absorb(one.rejects)
-                records.append(self._with_starts(one.record))
+                    changed.totals.merge(new.totals)
+                    changed.rejects.merge(new.rejects)
+                new = _Group(changed.totals, changed.rejects, [*changed.records, *new.records])
+            rejects, records = new.rejects, [self._with_starts(record) for record in new.records]
             _check_reject_ratio(records, rejects, options.max_reject_ratio)
             self._settle_plan(changed, is_replaced=rebuilt is not None)
             if not records and not rebuilt:
@@ -130,62 +129,58 @@ class Run:
             transaction.commit(run.to_json())
         _complete(self._summary, run)
 
-    def _count(self, counter: SourceCounter, sources: Iterable[Source], group: _Group) -> None:
+    def _new_group(self, scratch: Path) -> _Group:
+        return _Group(HourlyTotals(scratch, self._options.resources.totals_bytes), RejectSpool(scratch))
+
+    def _count(self, pool: Pool, sources: Sequence[Source], group: _Group) -> None:
         """Counts sources into a group, in their order."""
-        lots = []
-        waiting: list[RejectSpool] = []
-        for lot in counter.count_all(lots_of(sources)):
-            waiting += [result.rejects for _, result in lot.results if isinstance(result, Counted) and result.rejects.count]
-            with files.writing(group.totals.spill_folder):
-                group.totals.absorb(lot.totals)
-                waiting = _within_memory(waiting)
-            lots.append((lot.number, lot.results))
-        for source, result in (result for _, results in sorted(lots, key=itemgetter(0)) for result in results):
-            self._take(source, result, group)
+        self._take(sources, pool.count(sources, self._interpretation), group)
 
-    def _take(self, source: Source, result: Counted | SourceError, group: _Group) -> None:
-        """Takes note of what became of a source."""
-        if isinstance(result, Counted):
-            group.counted.append(result)
-            self._paths[result.record.digest if self._options.same_content == "skip" else source.inode] = source.name
-        elif isinstance(result, EmptySource):
-            self._empty.append(source)
-            self._met.append(memory_of(source, reading=self._interpretation.fingerprint()))
-        elif isinstance(result, OtherLog) and source.path not in self._summary.plan.named:
-            self._left_alone[source.name] = result.found
-            self._met.append(memory_of(source, reason=result.found, reading=self._interpretation.fingerprint()))
-        else:
-            self._fail(source.name, str(result))
+    def _take(self, sources: Sequence[Source], counted: GroupCount, group: _Group) -> None:
+        """Takes sources that were counted into a group, and takes note of what became of the others."""
+        group.totals.merge(counted.totals)
+        group.rejects.merge(counted.rejects)
+        for source, result in zip(sources, counted.results, strict=True):
+            if isinstance(result, SourceCount):
+                group.records.append(record_of(source, result))
+                skips = self._options.same_content == "skip"
+                self._paths[result.content.digest if skips else source.inode] = source.name
+            elif isinstance(result, EmptySource):
+                self._empty.append(source)
+                self._met.append(memory_of(source, reading=self._interpretation.fingerprint()))
+            elif isinstance(result, OtherLog) and source.path not in self._summary.plan.named:
+                self._left_alone[source.name] = result.found
+                self._met.append(memory_of(source, reason=result.found, reading=self._interpretation.fingerprint()))
+            else:
+                self._fail(source.name, str(result))
 
-    def _count_rivals(self, counter: SourceCounter, new: _Group, changed: _Group, progress: Progress) -> None:
+    def _count_rivals(self, pool: Pool, new: _Group, changed: _Group) -> None:
         """Counts the sources that have the content of others, or its start, where these could not be counted.
 
         One whose records are counted with another's must still be read, since one without records is no part of it.
         """
         # What is rejected from a source that does not count stops nothing.
-        lenient = SourceCounter(self._interpretation, new.totals.spill_folder, self._options.resources, progress)
+        lenient = replace(pool, limits=Limits(pool.limits.totals_bytes))
         for rival in self._summary.plan.rivals:
             source = rival.source
             identity = source.digest if self._options.same_content == "skip" else source.inode
             longer = [digest for digest in rival.others if digest in self._paths]
             if identity in self._paths:
                 self._skip(self._twins, source, self._paths[identity])
-                progress.advance(source.size, 0)
             elif identity in self._known_starts:
                 self._skip(self._starts, source, self._paths[longer[0]])
-                progress.advance(source.size, 0)
             else:
-                (lot,) = (lenient if longer else counter).count_all([[source]])
-                ((_, result),) = lot.results
-                has_rows = result.record.read > 0 if isinstance(result, Counted) else _may_have_rows(result)
+                counted = (lenient if longer else pool).count([source], self._interpretation)
+                (result,) = counted.results
+                has_rows = result.read > 0 if isinstance(result, SourceCount) else _may_have_rows(result)
                 if longer and has_rows and rival.content:
                     self._known_starts[identity] = rival
                     self._skip(self._starts, source, self._paths[longer[0]])
                     continue
-                group = changed if source.name in self._summary.plan.replaced else new
-                with files.writing(group.totals.spill_folder):
-                    group.totals.absorb(lot.totals)
-                self._take(source, result, group)
+                self._take([source], counted, changed if source.name in self._summary.plan.replaced else new)
+                continue
+            if pool.progress:
+                pool.progress.advance(source.size, 0)
 
     def _skip(self, reason: list[tuple[Source, str]], source: Source, path: str) -> None:
         reason.append((source, path))
@@ -217,7 +212,7 @@ class Run:
         if not self._options.replace_changed:
             return []
         plan = self._summary.plan
-        counted = {one.record.path for one in changed.counted}
+        counted = {record.path for record in changed.records}
         skipped = {source.name for source, _ in (*plan.twins, *plan.starts, *self._twins, *self._starts)}
         return sorted((counted | skipped) & plan.replaced.keys())
 
@@ -227,7 +222,7 @@ class Run:
         if is_replaced:
             done = {*self._replaced_names(changed)}
         else:  # what has the content of a source that was given up waits with it
-            given_up = {one.record.path for one in changed.counted}
+            given_up = {record.path for record in changed.records}
             for skipped in (self._twins, self._starts):
                 for source, path in [pair for pair in skipped if pair[1] in given_up]:
                     skipped.remove((source, path))
@@ -254,15 +249,25 @@ def _may_have_rows(error: SourceError) -> bool:
     return not isinstance(error, EmptySource | OtherLog)
 
 
-def _within_memory(spools: list[RejectSpool]) -> list[RejectSpool]:
-    """Has the rejects of sources wait for the run's end on disk once they are many together, though few in each: those that are
-    still in memory.
-    """
-    if sum(spool.nbytes for spool in spools) <= _REJECTS_IN_MEMORY:
-        return spools
-    for spool in spools:
-        spool.to_disk()
-    return []
+def record_of(source: Source, count: SourceCount) -> SourceRecord:
+    """A source's record for the ledger."""
+    return SourceRecord(
+        path=source.name,
+        digest=count.content.digest,
+        size=count.content.size,
+        head=count.content.head,
+        packed_digest=count.packed_digest,
+        packed_size=source.size,
+        mtime_ns=source.mtime_ns,
+        format=count.format,
+        read=count.read,
+        valid=count.valid,
+        rejected=count.rejected,
+        ignored=dict(count.ignored),
+        bytes_tx=count.bytes_tx,
+        bytes_rx=count.bytes_rx,
+        hours=sorted(count.hours),
+    )
 
 
 def _check_reject_ratio(records: list[SourceRecord], rejects: RejectSpool, limit: float | None) -> None:

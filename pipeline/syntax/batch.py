@@ -8,16 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.scalars import MAX_VALUE_BYTES, shortened
-
-if TYPE_CHECKING:
-    pass
 
 RowNumbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -110,10 +106,6 @@ class Batch:
         """The same rows with other columns."""
         return replace(self, table=table)
 
-    def without_raw(self) -> Batch:
-        """The same rows, none of which will be rejected: the memory of their raw text is given back."""
-        return replace(self, raw_of=_no_raw, raw_bytes=0)
-
     def joined_by(self, other: Batch) -> Batch:
         """Its rows and those of another batch, which come from the same lines as its own."""
         return replace(
@@ -165,7 +157,3 @@ def shown_text(cell: pa.Scalar, most: int) -> str:
     if not isinstance(cell, pa.BinaryScalar):  # of which those of text are kinds
         return shortened(str(cell.as_py()).encode(), most)
     return shortened(memoryview(cell.as_buffer()), most)
-
-
-def _no_raw(row: int) -> str:
-    raise AssertionError(f"row {row} is rejected, which was to keep every rule")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import BinaryIO
 
 import numpy as np
@@ -24,7 +25,7 @@ from pipeline.schema import coded
 from pipeline.syntax.batch import Batch, Reject, RowNumbers
 from pipeline.syntax.blocks import MAX_LINE_BYTES, TextBlock, text_blocks
 from pipeline.syntax.cells import Column, Kind, has_odd_numbers, is_utf8_bytes, parse_cells, parsed_schema, present_columns
-from pipeline.syntax.csvrecords import CsvBlock, _last_record_end
+from pipeline.syntax.csvrecords import CsvBlock, last_record_end
 from pipeline.syntax.lines import parse_lines
 
 csv.field_size_limit(MAX_LINE_BYTES)  # Arrow has no limit of its own, and the two must agree
@@ -53,7 +54,7 @@ CSV = Dialect(",", quoted=True)
 
 
 class DelimitedParser:
-    """Parses blocks of delimited text whose header is known.
+    """Parses blocks of delimited text whose header is known. Equal ones parse alike. Not for several threads at once.
 
     Args:
         header: The names of all columns, in the file's order.
@@ -67,15 +68,36 @@ class DelimitedParser:
 
     def __init__(self, header: Sequence[str], columns: Sequence[Column], dialect: Dialect) -> None:
         self._present = present_columns(columns, header)
-        self._positions = [header.index(column.name) for column in self._present]
-        self._width = len(header)
-        self._seconds = any(column.kind is Kind.SECONDS for column in self._present)
+        self._header, self._width = tuple(header), len(header)
         self._dialect = dialect
-        at = dict(zip(self._positions, self._present, strict=True))
-        self._names = [at[position].name for position in sorted(at)]  # in the file's order
-        types = [at[position].kind.value if position in at else None for position in range(self._width)]
-        null = None if dialect.null is None else dialect.null.encode()
-        self._lines = DelimitedLines(types, dialect.delimiter.encode(), dialect.quoted, null)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DelimitedParser) and (
+            (self._header, self._dialect, self._present) == (other._header, other._dialect, other._present)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self._header, self._dialect))
+
+    @cached_property
+    def _positions(self) -> list[int]:
+        return [self._header.index(column.name) for column in self._present]
+
+    @cached_property
+    def _names(self) -> list[str]:
+        """Of the columns, in the file's order."""
+        return [self._header[position] for position in sorted(self._positions)]
+
+    @cached_property
+    def _lines(self) -> DelimitedLines:
+        kinds = dict(zip(self._positions, (column.kind.value for column in self._present), strict=True))
+        types = [kinds.get(position) for position in range(self._width)]
+        null = None if self._dialect.null is None else self._dialect.null.encode()
+        return DelimitedLines(types, self._dialect.delimiter.encode(), self._dialect.quoted, null)
+
+    @cached_property
+    def _has_seconds(self) -> bool:
+        return any(column.kind is Kind.SECONDS for column in self._present)
 
     def parse(self, block: TextBlock) -> Batch:
         """One batch with all the block's records, typed; of the wanted columns it has those that the header has."""
@@ -98,7 +120,7 @@ class DelimitedParser:
 
     def _parse_typed(self, block: TextBlock) -> Batch | None:
         """By Arrow; None where some cell is unfit, or might be read otherwise than the exact path reads it."""
-        if not block.is_plain or _may_have_hexadecimals(block.data) or (self._seconds and b"+" in block.data):
+        if not block.is_plain or _may_have_hexadecimals(block.data) or (self._has_seconds and b"+" in block.data):
             return None
         try:
             batch = self._parse_arrow(block, {column.name: column.kind.parsed_type for column in self._present})
@@ -212,37 +234,51 @@ def _may_have_hexadecimals(data: bytes) -> bool:
     return (b"x" in data and b"0x" in data) or (b"X" in data and b"0X" in data)
 
 
-def read_csv(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Batch]:
-    """Reads CSV whose first line that is not blank is the header.
+class CsvParser(DelimitedParser):
+    """Parses CSV, of which a block may begin with no second header: a header is refused wherever it stands.
+
+    Args:
+        header: The names of all columns, in the file's order.
+        columns: Those that are wanted.
+    """
+
+    def __init__(self, header: Sequence[str], columns: Sequence[Column]) -> None:
+        super().__init__(header, columns, CSV)
+        self._required = {column.name for column in columns if column.required}
+
+    def parse(self, block: TextBlock) -> Batch:
+        batch = super().parse(block)
+        for reject in batch.rejects:
+            self._refuse_header(reject.row, block)
+        return batch
+
+    def _refuse_header(self, row: int, block: TextBlock) -> None:
+        """What lies behind the header of a second file that was joined on may be in another order. The header is among the
+        rejects, as names are no integers; its first name may be glued to a record.
+        """
+        cells = {cell.strip(' \t\r\n"') for cell in block.line(row).decode("utf-8", "replace").split(",")}
+        if 2 * len(self._required & cells) > len(self._required):
+            raise UnreadableSource(f"line {row}: a second header; ingest the files that were joined here one by one")
+
+
+def read_csv(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[tuple[CsvParser, CsvBlock]]:
+    """Reads CSV whose first line that is not blank is the header: its records in blocks, with what parses them.
 
     Raises:
         MissingColumns: A required column is not in the header.
         UnreadableSource: The file cannot be read to its end.
     """
-    parser: DelimitedParser | None = None
-
-    for block in text_blocks(stream, CsvBlock, _last_record_end):
+    parser: CsvParser | None = None
+    for block in text_blocks(stream, CsvBlock, last_record_end):
         records = block
         if parser is None:
             found = _split_header(records)
             if found is None:
                 continue
             header, records = found
-            parser = DelimitedParser(_header(header), columns, CSV)
-        batch = parser.parse(records)
-        _refuse_second_header(batch, records, columns)
-        yield batch
-
-
-def _refuse_second_header(batch: Batch, block: CsvBlock, columns: Sequence[Column]) -> None:
-    """What lies behind the header of a second file that was joined on may be in another order. It is among the rejects, as
-    names are no integers; its first name may be glued to a record.
-    """
-    names = {column.name for column in columns if column.required}
-    for reject in batch.rejects:
-        cells = {cell.strip(' \t\r\n"') for cell in block.line(reject.row).decode("utf-8", "replace").split(",")}
-        if 2 * len(names & cells) > len(names):
-            raise UnreadableSource(f"line {reject.row}: a second header; ingest the files that were joined here one by one")
+            parser = CsvParser(_header(header), columns)
+        if records.data:
+            yield parser, records
 
 
 def _split_header(block: CsvBlock) -> tuple[bytes, CsvBlock] | None:
