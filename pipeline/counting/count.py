@@ -16,7 +16,7 @@ from pipeline.counting.sources import Source
 from pipeline.counting.totals import HourlyTotals
 from pipeline.errors import NoValidRow, SourceError, UnknownFormat, UnreadableSource
 from pipeline.formats.apps import AppMap
-from pipeline.formats.format import Parser, Piece, ReadOptions
+from pipeline.formats.format import Piece, ReadOptions
 
 #: Is told that so many bytes of raw files, and so many rows, were read. Whatever it raises ends the counting.
 Told = Callable[[int, int], None]
@@ -76,9 +76,12 @@ def count_group(
         OSError: What did not fit into memory could not be written.
     """
     group = _Group(options, limits, Path(folder), told or _tell_nobody)
-    for source in sources:
-        group.count(source)
-    return group.result()
+    try:
+        for source in sources:
+            group.count(source)
+        return group.result()
+    finally:
+        group.close()
 
 
 def _tell_nobody(raw_bytes: int, rows: int) -> None:
@@ -96,7 +99,6 @@ class _Group:
         self._limits = limits
         self._folder = folder
         self._told = told
-        self._parsers: dict[Parser, Parser] = {}
         self._counted: list[tuple[Source, Reading]] = []
         self._together = self._new_pending()
         self._totals = self._together.totals = self._new_totals()
@@ -107,7 +109,6 @@ class _Group:
     def _new_pending(self) -> Pending:
         return Pending(
             self._new_totals,
-            self._parsers,
             self._options.zero_bytes,
             self._limits.strict,
             self._limits.bounded,
@@ -169,6 +170,10 @@ class _Group:
             if isinstance(result, SourceCount):
                 rejects.merge(reading.rejects)
         return GroupCount(results, self._totals, rejects)
+
+    def close(self) -> None:
+        """Gives the parsers' memory back: they and the options know each other, and would wait for Python's collector."""
+        self._read_options.parsers.clear()
 
     def _result_of(self, source: Source, reading: Reading) -> SourceCount | SourceError:
         if reading.error:

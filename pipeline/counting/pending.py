@@ -74,7 +74,8 @@ class _Parsed:
         for reason, left_out in batch.left_out.items():
             for part in block.place(left_out)[0].tolist():
                 self.readings[part].count.read += 1
-                self.readings[part].count.ignored[reason] += 1
+                ignored = self.readings[part].count.ignored
+                ignored[reason] = ignored.get(reason, 0) + 1
 
 
 def _sums_between(values: npt.NDArray[np.int64], offsets: npt.NDArray[np.intp]) -> list[int]:
@@ -98,7 +99,6 @@ class Pending:
 
     Attributes:
         new_totals: Makes the totals into which they go.
-        parsers: The parsers that were met: of equal ones, the first parses.
         zero_bytes: Whether a record may have 0 bytes in a direction.
         is_strict: Whether no row may be rejected.
         is_bounded: Whether a source may have rows of so many hours only.
@@ -107,7 +107,6 @@ class Pending:
     """
 
     new_totals: Callable[[], HourlyTotals]
-    parsers: dict[Parser, Parser]
     zero_bytes: ZeroBytes
     is_strict: bool
     is_bounded: bool
@@ -194,7 +193,7 @@ class Pending:
         return pieces
 
     def _alone(self, reading: Reading, piece: Piece) -> _Parsed:
-        batch = piece if isinstance(piece, Batch) else self._the(piece[0]).parse(piece[1])
+        batch = piece if isinstance(piece, Batch) else piece[0].parse(piece[1])
         if self.is_bounded:
             reading.hours.add(batch.table)
         return _Parsed(batch, [reading])
@@ -206,9 +205,9 @@ class Pending:
             if isinstance(piece, Batch):
                 yield _Parsed(piece, [reading])
             elif piece[1].stands_alone:
-                yield _Parsed(self._the(piece[0]).parse(piece[1]), [reading])
+                yield _Parsed(piece[0].parse(piece[1]), [reading])
             else:
-                by_parser.setdefault(self._the(piece[0]), []).append((reading, piece[1]))
+                by_parser.setdefault(piece[0], []).append((reading, piece[1]))
         for parser, blocks in by_parser.items():
             for some in _blocks_at_once(blocks):
                 readings = [reading for reading, _ in some]
@@ -217,10 +216,6 @@ class Pending:
                 else:
                     block = gathered([block for _, block in some])
                     yield _Parsed(parser.parse(block.block), readings, block)
-
-    def _the(self, parser: Parser) -> Parser:
-        """The parser that stands for all that are equal to this one."""
-        return self.parsers.setdefault(parser, parser)
 
     def _hold(self, parsed: _Parsed) -> None:
         self._parsed.append(parsed)

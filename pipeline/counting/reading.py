@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -37,7 +36,7 @@ class SourceCount:
     read: int = 0
     valid: int = 0
     rejected: int = 0
-    ignored: Counter[str] = field(default_factory=Counter)
+    ignored: dict[str, int] = field(default_factory=dict)
     bytes_tx: int = 0
     bytes_rx: int = 0
     hours: set[int] = field(default_factory=set)
@@ -66,7 +65,8 @@ class Reading:
         """Takes note of a batch of its own that was added to the totals."""
         count = self.count
         count.read += batch.read
-        count.ignored += batch.ignored
+        for reason, rows in batch.left_out.items():
+            count.ignored[reason] = count.ignored.get(reason, 0) + len(rows)
         count.valid += batch.table.num_rows
         count.bytes_tx += added.bytes_tx
         count.bytes_rx += added.bytes_rx

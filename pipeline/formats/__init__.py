@@ -8,7 +8,7 @@ To add a format: write a module like `zeek.py`, and add its `FORMATS` to the lin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import BinaryIO, cast
 
 from pipeline.formats import aws, canonical, envelopes, zeek
@@ -57,5 +57,5 @@ def open_source(
     return found, cast("BinaryIO", LinesOfReturns(stream)) if head.ends_in_returns else stream
 
 
-def _selected_by(option: str) -> list[Format]:
-    return [known for known in FORMATS if option in ("auto", known.option)]
+def _selected_by(option: str) -> Sequence[Format]:
+    return FORMATS if option == "auto" else [known for known in FORMATS if known.option == option]

@@ -10,9 +10,7 @@ packets were dropped.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -28,7 +26,7 @@ from pipeline.scalars import MAX_RAW_BYTES, SECONDS_PER_HOUR
 from pipeline.schema import FLOW_SCHEMA
 from pipeline.syntax.batch import Batch, Fault, Mask
 from pipeline.syntax.blocks import TextBlock, text_blocks
-from pipeline.syntax.cells import Column, Kind, present_columns
+from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.delimited import DelimitedParser, Dialect
 from pipeline.syntax.dictionary import arrow_of, choose, codes_of, constant, first_of, is_text
 from pipeline.syntax.parquet import read_parquet
@@ -106,38 +104,31 @@ def read_lines(blocks: Iterable[TextBlock], options: ReadOptions) -> Iterator[tu
             if (parser is None or piece.line_count == 1) and (found := piece.split_first()):
                 line = found[0].decode("utf-8", "replace")
                 if fields := _fields_of(line):
-                    parser = FlowParser(_Lines(tuple(fields), header), _flows, options)
+                    parser = options.parser(_parser_of, (tuple(fields), header))
                     records = found[1]
                 elif parser is None:
                     header = line if messages_under(line) else None
-                    parser = FlowParser(_Lines(options.aws_fields or DEFAULT_FIELDS, header), _flows, options)
+                    parser = options.parser(_parser_of, (options.aws_fields or DEFAULT_FIELDS, header))
                     records = found[1] if header else piece
             if parser is not None and records.data:
                 yield parser, records
 
 
-@dataclass(frozen=True)
+def _parser_of(told: tuple[Sequence[str], str | None], options: ReadOptions) -> Parser:
+    return FlowParser(_Lines(*told), _flows, options)
+
+
 class _Lines:
     """Parses lines of AWS text whose fields are known.
 
-    Attributes:
+    Args:
         fields: The names of the fields, in the lines' order.
         header: Of the CSV of whose rows the lines are the messages; None where each line is a record.
     """
 
-    fields: tuple[str, ...]
-    header: str | None = None
-
-    def __post_init__(self) -> None:
-        present_columns(_COLUMNS, self.fields)
-
-    @cached_property
-    def _parser(self) -> DelimitedParser:
-        return DelimitedParser(self.fields, _COLUMNS, _SPACES)
-
-    @cached_property
-    def _messages(self) -> Callable[[bytes], bytes] | None:
-        return None if self.header is None else messages_under(self.header)
+    def __init__(self, fields: Sequence[str], header: str | None) -> None:
+        self._parser = DelimitedParser(fields, _COLUMNS, _SPACES)
+        self._messages = None if header is None else messages_under(header)
 
     def parse(self, block: TextBlock) -> Batch:
         messages = self._messages

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -12,9 +11,9 @@ from pipeline.formats.format import FlowParser, Format, Parser, Piece, ReadOptio
 from pipeline.formats.head import Container, Head
 from pipeline.schema import COLUMNS, FIELDS
 from pipeline.syntax.batch import Batch
-from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.cells import Column, Kind
-from pipeline.syntax.delimited import read_csv
+from pipeline.syntax.delimited import CsvParser, read_csv
+from pipeline.syntax.jsonlines import JsonParser
 from pipeline.syntax.jsonrecords import read_json
 from pipeline.syntax.parquet import read_parquet
 
@@ -26,21 +25,45 @@ def _names_fields(names: Sequence[str]) -> bool:
     return len(set(COLUMNS) & set(names)) >= len(COLUMNS) // 2
 
 
-@dataclass(frozen=True)
-class _Canonical:
-    name: str
-    option: str
-    container: Container
-    recognises: Callable[[Head], bool]
-    syntax: Callable[[BinaryIO, Sequence[Column]], Iterator[tuple[Parser, TextBlock] | Batch]]
+class _Csv:
+    name, option, container = "CSV", "csv", Container.TEXT
+
+    def recognises(self, head: Head) -> bool:
+        return _names_fields(head.split_first_line(","))
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Piece]:
-        for piece in self.syntax(stream, _COLUMNS):
-            if isinstance(piece, Batch):
-                yield _flows(piece, options)
-            else:
-                parser, block = piece
-                yield FlowParser(parser, _flows, options), block
+        return read_csv(stream, lambda header: options.parser(_csv_parser, header))
+
+
+class _Json:
+    name, option, container = "JSON", "json", Container.JSON
+
+    def recognises(self, head: Head) -> bool:
+        return _names_fields(head.json_keys) or head.is_empty_array
+
+    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Piece]:
+        parser = options.parser(_json_parser, None)
+        for piece in read_json(stream, parser.lines):
+            yield _flows(piece, options) if isinstance(piece, Batch) else (parser, piece)
+
+
+class _Parquet:
+    name, option, container = "Parquet", "parquet", Container.PARQUET
+
+    def recognises(self, head: Head) -> bool:
+        return _names_fields(head.parquet_columns)
+
+    def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Piece]:
+        return (_flows(batch, options) for batch in read_parquet(stream, _COLUMNS))
+
+
+def _csv_parser(header: bytes, options: ReadOptions) -> Parser:
+    return FlowParser(CsvParser(header, _COLUMNS), _flows, options)
+
+
+def _json_parser(told: None, options: ReadOptions) -> FlowParser[JsonParser]:
+    del told  # all files have the same columns
+    return FlowParser(JsonParser(_COLUMNS), _flows, options)
 
 
 def _flows(batch: Batch, options: ReadOptions) -> Batch:
@@ -48,8 +71,4 @@ def _flows(batch: Batch, options: ReadOptions) -> Batch:
     return batch.with_table(batch.table.select(COLUMNS))
 
 
-FORMATS: tuple[Format, ...] = (
-    _Canonical("CSV", "csv", Container.TEXT, lambda head: _names_fields(head.split_first_line(",")), read_csv),
-    _Canonical("JSON", "json", Container.JSON, lambda head: _names_fields(head.json_keys) or head.is_empty_array, read_json),
-    _Canonical("Parquet", "parquet", Container.PARQUET, lambda head: _names_fields(head.parquet_columns), read_parquet),
-)
+FORMATS: tuple[Format, ...] = (_Csv(), _Json(), _Parquet())

@@ -21,12 +21,14 @@ def detect(head: Head, formats: Sequence[Format], otherwise: Format | None = Non
     Raises:
         UnknownFormat: It is none of these; the message names what it is, where that can be told.
     """
-    candidates = [known for known in formats if known.container is head.container]
+    candidates = (known for known in formats if known.container is head.container)
+    first = None
     for known in candidates:
         if known.recognises(head):
             return known
-    if head.is_named and candidates:  # the user says that it is one of these
-        return candidates[0]
+        first = first or known
+    if head.is_named and first:  # the user says that it is one of these
+        return first
     refuse_foreign(head.json_objects)
     for foreign, (is_it, advice) in _FOREIGN.items():
         if is_it(head):

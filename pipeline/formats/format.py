@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Protocol, TypeVar
 
 from pipeline.formats.head import Container
 from pipeline.syntax.batch import Batch
@@ -13,6 +13,10 @@ from pipeline.syntax.blocks import TextBlock
 if TYPE_CHECKING:
     from pipeline.formats.apps import AppMap
     from pipeline.formats.head import Head
+
+
+Told = TypeVar("Told")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -24,20 +28,31 @@ class ReadOptions:
         vpc_id: The VPC of records whose format or row has none.
         aws_fields: The field names of AWS text without a header line; None for AWS's default order.
         is_named: Whether the user has named the format.
+        parsers: The parsers that were made so far, by what makes them and of what: ten thousand files with one header have one
+            parser. They hold memory of the kernel, and are not for several threads at once; so each reading has options of its own.
     """
 
     apps: AppMap
     vpc_id: str | None = None
     aws_fields: tuple[str, ...] | None = None
     is_named: bool = False
+    parsers: dict[tuple[object, object], Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def parser(self, make: Callable[[Told, ReadOptions], Made], told: Told) -> Made:
+        """The parser that is made of what a file's start has told; the same for all files that told the same.
+
+        Args:
+            make: Makes the parser, as a function that is always the same.
+            told: The names of the columns, or whatever else decides how the lines are read.
+        """
+        key = (make, told)
+        if key not in self.parsers:
+            self.parsers[key] = make(told, self)
+        return self.parsers[key]
 
 
 class Parser(Protocol):
-    """Parses lines into flow records. A parser is a value: equal parsers read equal lines alike, so that the blocks of several
-    files may be parsed as one.
-    """
-
-    def __hash__(self) -> int: ...
+    """Parses lines into flow records. The blocks of several files that have the same parser may be parsed as one."""
 
     def parse(self, block: TextBlock) -> Batch:
         """One batch of flow records (`schema.FLOW_SCHEMA`, unvalidated) with all the block's records.
@@ -47,6 +62,7 @@ class Parser(Protocol):
         """
 
 
+Lines = TypeVar("Lines", bound=Parser)
 #: Lines and what parses them; or, where a record is not a line, records that were parsed.
 Piece = tuple[Parser, TextBlock] | Batch
 
@@ -56,8 +72,8 @@ def batches_of(pieces: Iterable[Piece]) -> Iterator[Batch]:
     return (piece if isinstance(piece, Batch) else piece[0].parse(piece[1]) for piece in pieces)
 
 
-@dataclass(frozen=True)
-class FlowParser:
+@dataclass(frozen=True, eq=False)
+class FlowParser(Generic[Lines]):
     """A parser of a syntax, and a format's way from the columns to flow records.
 
     Attributes:
@@ -66,7 +82,7 @@ class FlowParser:
         options: What `flows` is told.
     """
 
-    lines: Parser
+    lines: Lines
     flows: Callable[[Batch, ReadOptions], Batch]
     options: ReadOptions
 

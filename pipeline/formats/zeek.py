@@ -9,7 +9,7 @@ are payload. A record covers both directions. The originator opened the connecti
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import BinaryIO
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
 from pipeline.formats.conversion import NOT_ADDRESS, column_of, missing, texts_of
-from pipeline.formats.format import FlowParser, Format, Parser, Piece, ReadOptions, batches_of
+from pipeline.formats.format import FlowParser, Format, Parser, Piece, ReadOptions
 from pipeline.formats.head import Container, Head
 from pipeline.kernel.columns import lines_from
 from pipeline.scalars import SECONDS_PER_HOUR
@@ -31,6 +31,7 @@ from pipeline.syntax.blocks import TextBlock, text_blocks
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.delimited import DelimitedParser, Dialect
 from pipeline.syntax.dictionary import arrow_of, codes_of, constant, first_of
+from pipeline.syntax.jsonlines import JsonParser
 from pipeline.syntax.jsonrecords import read_json
 from pipeline.syntax.times import OUT_OF_RANGE, not_times, seconds_of
 
@@ -157,8 +158,7 @@ class _Header:
 
     def parser(self, options: ReadOptions) -> Parser:
         """What parses the records that follow."""
-        dialect = Dialect(self.separator, null=self.unset)
-        return FlowParser(DelimitedParser(self.fields, _COLUMNS, dialect), _flows, options)
+        return options.parser(_parser_of, (tuple(self.fields), Dialect(self.separator, null=self.unset)))
 
     def take(self, line: bytes) -> bool:
         """Reads one `#` line. Returns whether it changes how the records that follow are read."""
@@ -180,6 +180,11 @@ class _Header:
         elif name == "#fields":
             self.fields = [_SCOPED.sub(r"id.\1", field) if _SCOPED.fullmatch(field) else field for field in values]
         return name == "#fields"
+
+
+def _parser_of(told: tuple[Sequence[str], Dialect], options: ReadOptions) -> Parser:
+    fields, dialect = told
+    return FlowParser(DelimitedParser(fields, _COLUMNS, dialect), _flows, options)
 
 
 class _Json:
@@ -209,8 +214,9 @@ class _Json:
         return True
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Piece]:
-        connections = others = 0
-        for batch in batches_of(read_json(stream, [*_COLUMNS, *_SPELLED, *_PATHS])):
+        parser, connections, others = JsonParser([*_COLUMNS, *_SPELLED, *_PATHS]), 0, 0
+        for piece in read_json(stream, parser):
+            batch = piece if isinstance(piece, Batch) else parser.parse(piece)
             own = batch.ignore({OTHER_EVENT: _of_other_logs(batch, options.is_named)})
             others += len(own.left_out.get(OTHER_EVENT, ()))
             connections += own.read - len(own.left_out.get(OTHER_EVENT, ()))

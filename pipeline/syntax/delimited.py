@@ -11,8 +11,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -48,13 +47,15 @@ class Dialect:
     mended: Callable[[bytes], bytes] | None = None
 
 
+Parser = TypeVar("Parser")
+
 #: The rule that a row breaks in which there are bytes of zeros, as a crash or a truncation leaves them.
 NUL = "must not contain NUL bytes"
 CSV = Dialect(",", quoted=True)
 
 
 class DelimitedParser:
-    """Parses blocks of delimited text whose header is known. Equal ones parse alike. Not for several threads at once.
+    """Parses blocks of delimited text whose header is known. Not for several threads at once.
 
     Args:
         header: The names of all columns, in the file's order.
@@ -68,36 +69,15 @@ class DelimitedParser:
 
     def __init__(self, header: Sequence[str], columns: Sequence[Column], dialect: Dialect) -> None:
         self._present = present_columns(columns, header)
-        self._header, self._width = tuple(header), len(header)
+        self._positions = [header.index(column.name) for column in self._present]
+        self._width = len(header)
+        self._has_seconds = any(column.kind is Kind.SECONDS for column in self._present)
         self._dialect = dialect
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, DelimitedParser) and (
-            (self._header, self._dialect, self._present) == (other._header, other._dialect, other._present)
-        )
-
-    def __hash__(self) -> int:
-        return hash((self._header, self._dialect))
-
-    @cached_property
-    def _positions(self) -> list[int]:
-        return [self._header.index(column.name) for column in self._present]
-
-    @cached_property
-    def _names(self) -> list[str]:
-        """Of the columns, in the file's order."""
-        return [self._header[position] for position in sorted(self._positions)]
-
-    @cached_property
-    def _lines(self) -> DelimitedLines:
-        kinds = dict(zip(self._positions, (column.kind.value for column in self._present), strict=True))
-        types = [kinds.get(position) for position in range(self._width)]
-        null = None if self._dialect.null is None else self._dialect.null.encode()
-        return DelimitedLines(types, self._dialect.delimiter.encode(), self._dialect.quoted, null)
-
-    @cached_property
-    def _has_seconds(self) -> bool:
-        return any(column.kind is Kind.SECONDS for column in self._present)
+        at = dict(zip(self._positions, self._present, strict=True))
+        self._names = [at[position].name for position in sorted(at)]  # in the file's order
+        types = [at[position].kind.value if position in at else None for position in range(self._width)]
+        null = None if dialect.null is None else dialect.null.encode()
+        self._lines = DelimitedLines(types, dialect.delimiter.encode(), dialect.quoted, null)
 
     def parse(self, block: TextBlock) -> Batch:
         """One batch with all the block's records, typed; of the wanted columns it has those that the header has."""
@@ -235,15 +215,19 @@ def _may_have_hexadecimals(data: bytes) -> bool:
 
 
 class CsvParser(DelimitedParser):
-    """Parses CSV, of which a block may begin with no second header: a header is refused wherever it stands.
+    """Parses blocks of CSV. Behind the header of the file, a further one is refused wherever it stands.
 
     Args:
-        header: The names of all columns, in the file's order.
+        header: The header line.
         columns: Those that are wanted.
+
+    Raises:
+        MissingColumns: A required column is not in the header.
+        UnreadableSource: The header cannot be read, or has a wanted column twice.
     """
 
-    def __init__(self, header: Sequence[str], columns: Sequence[Column]) -> None:
-        super().__init__(header, columns, CSV)
+    def __init__(self, header: bytes, columns: Sequence[Column]) -> None:
+        super().__init__(_names_in(header), columns, CSV)
         self._required = {column.name for column in columns if column.required}
 
     def parse(self, block: TextBlock) -> Batch:
@@ -261,14 +245,17 @@ class CsvParser(DelimitedParser):
             raise UnreadableSource(f"line {row}: a second header; ingest the files that were joined here one by one")
 
 
-def read_csv(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[tuple[CsvParser, CsvBlock]]:
-    """Reads CSV whose first line that is not blank is the header: its records in blocks, with what parses them.
+def read_csv(stream: BinaryIO, parser_of: Callable[[bytes], Parser]) -> Iterator[tuple[Parser, CsvBlock]]:
+    """Reads CSV whose first line that is not blank is the header: its records in blocks, each with what parses it.
+
+    Args:
+        stream: Decompressed text.
+        parser_of: Gives what parses the records behind a header line; what it raises, this raises.
 
     Raises:
-        MissingColumns: A required column is not in the header.
         UnreadableSource: The file cannot be read to its end.
     """
-    parser: CsvParser | None = None
+    parser: Parser | None = None
     for block in text_blocks(stream, CsvBlock, last_record_end):
         records = block
         if parser is None:
@@ -276,7 +263,7 @@ def read_csv(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[tuple[CsvP
             if found is None:
                 continue
             header, records = found
-            parser = CsvParser(_header(header), columns)
+            parser = parser_of(header)
         if records.data:
             yield parser, records
 
@@ -293,7 +280,7 @@ def _split_header(block: CsvBlock) -> tuple[bytes, CsvBlock] | None:
     return block.line(row), block.behind(row)
 
 
-def _header(line: bytes) -> list[str]:
+def _names_in(line: bytes) -> list[str]:
     try:
         return [name.strip() for name in next(csv.reader([line.decode()], skipinitialspace=True, strict=True))]
     except (csv.Error, UnicodeDecodeError) as error:

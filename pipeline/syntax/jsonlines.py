@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,28 +47,16 @@ DECODER = json.JSONDecoder(object_pairs_hook=object_of, parse_int=integer_of)
 
 
 class JsonParser:
-    """Parses blocks of JSON with one object a line. Equal ones parse alike. Not for several threads at once.
+    """Parses blocks of JSON with one object a line. Not for several threads at once.
 
     Args:
         columns: What is wanted of each.
     """
 
     def __init__(self, columns: Sequence[Column]) -> None:
-        self._columns = tuple(columns)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, JsonParser) and self._columns == other._columns
-
-    def __hash__(self) -> int:
-        return hash(self._columns[0])
-
-    @cached_property
-    def _names(self) -> list[str]:
-        return [column.name for column in self._columns]
-
-    @cached_property
-    def _lines(self) -> JsonLines:
-        return JsonLines({column.name: column.kind.value for column in self._columns})
+        self._columns = columns
+        types = {column.name: column.kind.value for column in columns}
+        self._names, self._lines = list(types), JsonLines(types)
 
     def parse(self, block: TextBlock, values_of: ValuesOf = _no_values) -> Batch:
         """One batch with all the block's records.

@@ -7,13 +7,12 @@ to fall back to, so that a broken value is the fault of the source.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from pipeline.kernel.jsonvalues import Behind, Between, Stop, split_json
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.blocks import TextBlock
-from pipeline.syntax.cells import Column
 from pipeline.syntax.jsonlines import JsonParser
 from pipeline.syntax.jsontext import JsonText
 
@@ -25,8 +24,8 @@ _TORN_LINES = 8
 _SMALL_BYTES = 1 << 18
 
 
-def read_json(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[tuple[JsonParser, TextBlock] | Batch]:
-    """Reads records: those of a small file of JSON Lines as a block with what parses it, all others as batches.
+def read_json(stream: BinaryIO, parser: JsonParser) -> Iterator[TextBlock | Batch]:
+    """Reads records: those of a small file of JSON Lines as a block of lines, all others as batches.
 
     A record's row number is that of its line, in JSON Lines; records that share a line share its number. Where the file is
     written otherwise, from its start or from some line on, the records are counted on from there: the first is 1, or has the
@@ -34,20 +33,20 @@ def read_json(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[tuple[Jso
 
     Args:
         stream: Decompressed text.
-        columns: What is wanted of each record.
+        parser: Parses them.
 
     Raises:
         UnreadableSource: A value that is not on a line of its own is broken, or the text stops short within it; or a line or
             a value is too long.
     """
-    text, parser, first = JsonText(stream), JsonParser(columns), 1
+    text, first = JsonText(stream), 1
     if text.first_byte() != b"[":
         first_line = text.line
         if len(text.rest) <= _SMALL_BYTES:  # mostly all that there is: the last line, too, where it has no newline
             text.read()
         for block in text.lines():
             if block.first_line == first_line and _stands_for_itself(block) and text.next_lines(1) == (b"", True):
-                yield parser, block
+                yield block
                 continue
             lines = _Lines(text, block, first_line)
             try:

@@ -102,7 +102,7 @@ class TestHourlyTotals:
             source = gathered if at_once else HourlyTotals(gathered.spill_folder, budget_bytes=budget)
             source.add(flows_of(rows))
             if source is not gathered:
-                gathered.absorb(source)
+                gathered.merge(source)
         everything = judged(flows_of([row for rows in parts for row in rows]))
         assert together(gathered).equals(everything)
         assert [hour for hour, _ in gathered.by_hour()] == gathered.hours() == sorted(set(everything["hour"].to_pylist()))

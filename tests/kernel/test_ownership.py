@@ -10,7 +10,6 @@ import re
 import pytest
 
 import pipeline.kernel
-from pipeline.counting.totals import HourlyTotals
 from pipeline.kernel.columns import DelimitedLines, JsonLines, LineParser
 from pipeline.kernel.texts import Names
 from pipeline.kernel.totals import SortedTotals, Totals, TotalsByHour
@@ -32,7 +31,6 @@ MAKERS = {
     LineParser: lambda: LineParser([CODED_TEXT], nullable=False, foreign=b"", shortest=2),
     DelimitedLines: lambda: DelimitedLines([CODED_TEXT], b",", quoted=True, null=None),
     JsonLines: lambda: JsonLines({"src_app": CODED_TEXT}),
-    HourlyTotals: lambda: HourlyTotals(None, 1 << 20),
 }
 
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import UnreadableSource
 from pipeline.syntax import jsonlines
+from pipeline.syntax.batch import Batch
+from pipeline.syntax.jsonlines import JsonParser
 from pipeline.syntax.jsonrecords import read_json
 from tests.formats.helpers import (
     COLUMNS,
@@ -31,7 +33,10 @@ GOOD = '{"n": 1, "t": "a", "s": 2.5}'
 
 def read(text):
     """JSON Lines with the keys n (integer), t (text) and s (seconds)."""
-    return gather(read_json(io.BytesIO(raw_bytes(text)), COLUMNS))
+    parser = JsonParser(COLUMNS)
+    return gather(
+        piece if isinstance(piece, Batch) else (parser, piece) for piece in read_json(io.BytesIO(raw_bytes(text)), parser)
+    )
 
 
 def record(**values):
