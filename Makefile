@@ -46,6 +46,7 @@ lint: .venv/.lint
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 
 bench: .venv/.bench
 	$(BIN)/python -m benchmarks $(BENCH)

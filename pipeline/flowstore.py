@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
-from pipeline.scalars import LAST_HOUR, SECONDS_PER_HOUR, HourRange, When, command_line, hours_of
+from pipeline.scalars import LAST_HOUR, SECONDS_PER_HOUR, HourRange, When, command_line, end_of, hours_of
 from pipeline.store.chain import check_version
 from pipeline.store.layout import Locations
 
@@ -123,7 +123,7 @@ class FlowStore:
         """
         now = datetime.now(UTC)  # once, or midnight could come between the two
         asked = hours_of(hour, self._latest, now)
-        return asked if until is None else HourRange(asked.first, hours_of(until, self._latest, now).first)
+        return asked if until is None else HourRange(asked.first, end_of(until, self._latest, now))
 
     def _latest(self) -> int:
         """The newest hour that has totals; in a store without any, one as good as any other."""
@@ -211,13 +211,13 @@ class FlowStore:
         """
         from pipeline.jobs.undo import drop  # a query undoes nothing
 
-        return drop(self.locations, self.hours_of(before).first, wait_seconds, every=every)
+        return drop(self.locations, end_of(before, self._latest), wait_seconds, every=every)
 
     def droppable(self, before: When, *, every: bool = False) -> list[PartitionSummary]:
         """The hours that `drop` would drop, each in short; nothing is changed."""
         from pipeline.jobs.undo import droppable  # as above
 
-        return self._in_short(droppable(self.locations, self.hours_of(before).first, every=every))
+        return self._in_short(droppable(self.locations, end_of(before, self._latest), every=every))
 
     def sources_of(self, hours: Sequence[int], most: int) -> list[str] | None:
         """The paths of the sources that were counted into some hours, dropped or not; None if these are more than `most`."""

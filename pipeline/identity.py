@@ -5,10 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import xxhash
-
-if TYPE_CHECKING:
-    pass
 if TYPE_CHECKING:
     import xxhash
 

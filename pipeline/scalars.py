@@ -42,7 +42,12 @@ class HourRange(NamedTuple):
     until: int
 
 
-def hours_of(when: When, latest: Callable[[], int], now: datetime | None = None) -> HourRange:
+def end_of(when: When, latest: Callable[[], int], now: datetime | None = None) -> int:
+    """The first hour behind a range, as a user means it; as `hours_of`, but that it may be the one behind the last hour."""
+    return hours_of(when, latest, now, LAST_HOUR + 1).first
+
+
+def hours_of(when: When, latest: Callable[[], int], now: datetime | None = None, largest: int = LAST_HOUR) -> HourRange:
     """The hours that a user means.
 
     Args:
@@ -51,12 +56,13 @@ def hours_of(when: When, latest: Callable[[], int], now: datetime | None = None)
             hours up to the one that is running (`"-24h"`; `"-7d"` is `"-168h"`).
         latest: Gives the hour that `"latest"` means.
         now: What `"today"` and the like start from; None for the clock's.
+        largest: The largest number that an hour may have.
 
     Raises:
         UsageError: It is none of these; a text of digits also where it looks like a date or a time in another unit.
     """
     if isinstance(when, str):
-        return _of_text(when, latest, now or datetime.now(UTC))
+        return _of_text(when, latest, now or datetime.now(UTC), largest)
     if isinstance(when, datetime):
         return _one(_hour_of(when))
     if isinstance(when, date):
@@ -65,9 +71,9 @@ def hours_of(when: When, latest: Callable[[], int], now: datetime | None = None)
         number = index(when)
     except TypeError:
         raise UsageError(f"the hour {when!r} is neither an integer, a text, a date nor a time") from None
-    if number > LAST_HOUR:  # up to there, a program's number is what it says: the store itself may have given it
+    if number > largest:  # up to there, a program's number is what it says: the store itself may have given it
         _refuse_other_units(str(number))
-    return _one(number)
+    return _one(number, largest)
 
 
 def is_span(text: str) -> bool:
@@ -75,7 +81,7 @@ def is_span(text: str) -> bool:
     return text.startswith("-") and text.endswith(("h", "d")) and text[1:-1].isdecimal()
 
 
-def _of_text(text: str, latest: Callable[[], int], now: datetime) -> HourRange:
+def _of_text(text: str, latest: Callable[[], int], now: datetime, largest: int) -> HourRange:
     if text == "latest":
         return _one(latest())
     if text in ("today", "yesterday"):
@@ -83,8 +89,9 @@ def _of_text(text: str, latest: Callable[[], int], now: datetime) -> HourRange:
     if is_span(text):
         return _span(int(text[1:-1][:9]) * (24 if text.endswith("d") else 1), _hour_number(_in_utc(now)))
     if re.fullmatch(_NUMBER, text):
-        _refuse_other_units(text)
-        return _one(int(text) if len(text) < 30 else LAST_HOUR + 1)  # Python refuses to convert thousands of digits
+        if text not in (str(LAST_HOUR), str(largest)):  # the last hour, which the store itself may have given
+            _refuse_other_units(text)
+        return _one(int(text) if len(text) < 30 else largest + 1, largest)  # Python refuses to convert thousands of digits
     try:
         if re.fullmatch(_DAY, text):
             return _day(date.fromisoformat(text))
@@ -98,11 +105,11 @@ def _of_text(text: str, latest: Callable[[], int], now: datetime) -> HourRange:
     )
 
 
-def _one(hour: int) -> HourRange:
+def _one(hour: int, largest: int = LAST_HOUR) -> HourRange:
     if hour < 1:
         raise UsageError(f"the hour {hour} must be positive")
-    if hour > LAST_HOUR:
-        raise UsageError(f"the hour must be at most {LAST_HOUR}")
+    if hour > largest:
+        raise UsageError(f"the hour must be at most {largest}")
     return HourRange(hour, hour + 1)
 
 

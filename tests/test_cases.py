@@ -135,6 +135,14 @@ def test_a_transit_gateway_s_records_behind_a_vpc_s_fail_by_name(desk, end):
     assert "joined.log: unknown format: an AWS Transit Gateway flow log" in desk.err
 
 
+@pytest.mark.parametrize("lines", [[" ".join(GATEWAY), " ".join(GATEWAY.values())], [" ".join(GATEWAY.values())]])
+def test_a_transit_gateway_log_as_text_is_left_alone_in_a_folder_and_fails_beside_a_vpc_s_records(desk, lines):
+    desk.put("a.log", text(*lines))
+    assert (desk.ingest(), desk.ingest(files=[desk.raw / "a.log"]), desk.rows()) == (0, 3, [])
+    desk.put("a.log", text(*lines, AWS_HEADER, SENT))
+    assert (desk.ingest(), desk.rows()) == (3, [])
+
+
 @pytest.mark.parametrize("header", [" ".join(GATEWAY), " ".join(GATEWAY).replace("-", "_")])
 def test_a_transit_gateway_log_as_parquet_is_left_alone_in_a_folder_and_fails_if_named(desk, header):
     parquet(desk.raw / "tgw.parquet", header, " ".join(GATEWAY.values()))
@@ -223,6 +231,23 @@ def test_zeek_s_log_as_people_have_it(desk, content):
     desk.put("conn.log", content)
     assert (desk.ingest(), desk.sums()) == (0, TWO)
     assert {row["hour"] for row in desk.rows()} == {490040}
+
+
+def test_zeek_s_other_logs_joined_with_conn_log_do_not_take_it_along_silently(desk):
+    for parts in (("conn", "dns"), ("dns", "conn")):
+        desk.put("all.log", "".join(zeek("1764144000.5", path=path) for path in parts))
+        assert (desk.ingest(), desk.rows()) == (3, [])
+        assert "ingest the logs that were joined here one by one" in desk.err
+
+
+def test_parquet_files_joined_as_text_is_are_refused(desk):
+    for name, count in (("a", 400), ("b", 500)):
+        parquet(desk.raw / name, AWS_HEADER, SENT.replace(" 400 ", f" {count} "))
+    joined = (desk.raw / "a").read_bytes() + (desk.raw / "b").read_bytes()
+    (desk.raw / "b").unlink()
+    desk.put("a", joined)
+    assert (desk.ingest(), desk.rows()) == (3, [])
+    assert "one behind the other" in desk.err
 
 
 def test_canonical_records_pretty_printed(desk):

@@ -19,8 +19,8 @@ HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
 WRITER = """
 import sys
 from pathlib import Path
-from pipeline.ingest import IngestOptions, ingest
-from pipeline.store.locations import Locations
+from pipeline.jobs.ingest import IngestOptions, ingest
+from pipeline.store.layout import Locations
 store, *raw = sys.argv[1:]
 for file in raw:
     ingest([file], Locations(Path(store)), IngestOptions(wait_seconds=120))
@@ -30,7 +30,7 @@ READER = """
 import sys
 from pathlib import Path
 from pipeline.query import Query, run_query
-from pipeline.store.locations import Locations
+from pipeline.store.layout import Locations
 store = Locations(Path(sys.argv[1]))
 seen, last = 0, {}
 print("reading", flush=True)

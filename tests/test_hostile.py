@@ -26,8 +26,8 @@ HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
 MEASURED = r"""
 import json, re, sys
 from pathlib import Path
-from pipeline.ingest import IngestOptions, ingest
-from pipeline.store.locations import Locations
+from pipeline.jobs.ingest import IngestOptions, ingest
+from pipeline.store.layout import Locations
 summary = ingest([sys.argv[1]], Locations(Path(sys.argv[2])), IngestOptions(workers=1))
 # Not getrusage: it starts from the peak of the process that was forked, which is pytest's.
 peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]

@@ -280,7 +280,7 @@ class TestEnd:
     @pytest.mark.parametrize(
         ("call", "code", "seconds", "is_waited_for"),
         [  # the imports that are not waited for take longer than the command on any machine, however busy
-            ("from pipeline.ingest import ingest; ingest([raw], Locations(Path(store)))", 0, 1, True),
+            ("from pipeline.jobs.ingest import ingest; ingest([raw], Locations(Path(store)))", 0, 1, True),
             ("sys.argv[1:] = ['ingest', raw, '--store', store]; __main__.main()", 3, 50, False),
         ],
         ids=["Python", "flowlog"],
@@ -294,8 +294,9 @@ class TestEnd:
             "-c",
             "import sys, time\n"
             "from pathlib import Path\n"
-            "from pipeline import __main__, validation\n"
-            "from pipeline.store.locations import Locations\n"
+            "from pipeline import __main__\n"
+            "from pipeline.counting import validation\n"
+            "from pipeline.store.layout import Locations\n"
             f"raw, store = {str(tmp_path / 'raw.log')!r}, {str(tmp_path / 'store')!r}\n"
             f"validation.prepare = lambda: (time.sleep({seconds}), print('imported'))\n"
             f"{call}\n",

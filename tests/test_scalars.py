@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
-from pipeline.scalars import LAST_HOUR, HourRange, hour_to_text, hours_of
+from pipeline.scalars import LAST_HOUR, HourRange, end_of, hour_to_text, hours_of
 
 LAST_OF_THE_CALENDAR = 70389527  # 9999-12-31T23
 NOW = datetime(2026, 11, 24, 8, 30, tzinfo=UTC)
@@ -144,7 +144,22 @@ def test_digits_that_are_no_date_are_an_hour(digits):
     assert hour(digits) == int(digits)
 
 
-@given(st.integers(10**9, 4_102_444_799))  # to the end of 2099
+def test_the_last_hour_is_one_and_the_hour_behind_it_can_end_a_range():
+    assert meant(str(LAST_HOUR)) == meant(LAST_HOUR) == HourRange(LAST_HOUR, LAST_HOUR + 1)
+    for end in (LAST_HOUR + 1, str(LAST_HOUR + 1)):
+        assert end_of(end, lambda: 7, NOW) == LAST_HOUR + 1
+        with pytest.raises(UsageError, match="looks like a time in seconds"):
+            meant(end)
+    for beyond in (LAST_HOUR + 2, 1795507200):
+        with pytest.raises(UsageError, match="looks like a time in seconds"):
+            end_of(str(beyond), lambda: 7, NOW)
+
+
+def test_a_range_ends_before_the_first_hour_that_its_end_means():
+    assert end_of("2026-11-24", lambda: 7, NOW) == meant("2026-11-24").first
+
+
+@given(st.integers(10**9, 4_102_444_799).filter(lambda seconds: seconds != LAST_HOUR))  # to the end of 2099
 def test_no_time_of_a_log_passes_for_an_hour_in_any_unit(seconds):
     moment = datetime.fromtimestamp(seconds, UTC)
     digits = [str(seconds * 10**digits) for digits in (0, 3, 6, 9)]

@@ -186,18 +186,18 @@ class _Group:
         if option != "auto":
             advice = "check whether it is of this format, and the format's settings"
             if other := _looks_like(source, known):
-                advice = f"it looks like {other}; leave out --format, or name another"
+                advice = f"it looks like {other}"
         reason = reading.rejects.first.removeprefix(f"{source.name}: ")
         return NoValidRow(reading.count.read, known + (f" (--format {option})" if option != "auto" else ""), reason, advice)
 
 
 def _looks_like(source: Source, known: str) -> str:
-    """What a source would be taken for if its format had not been named, if that is another than the known one."""
+    """What a source would be taken for if its format had not been named, if that is another than the known one, and what to do."""
     try:
         with source.path.open("rb") as file:
             name = formats.open_source(file, source.name)[0].name
     except UnknownFormat as error:
-        return error.found
+        return f"{error.found}; {error.advice}"
     except (OSError, SourceError):
         return ""
-    return name if name != known else ""
+    return f"{name}; leave out --format, or name another" if name != known else ""

@@ -79,7 +79,8 @@ class _Text:
     def recognises(self, head: Head) -> bool:
         lines = head.text.splitlines()[:50]
         if any(map(_is_of_gateway, lines)):
-            raise _gateway_log() if _is_of_gateway(head.first_line) else _gateway_records()
+            is_first = _is_of_gateway(head.first_line) or is_of_gateway(_names_in(head.first_line))
+            raise _gateway_records() if not is_first or any(map(_is_of_vpc, head.text.splitlines())) else _gateway_log()
         is_header = _fields_of(head.first_line) or messages_under(head.first_line)
         return is_header is not None or any(map(_is_default_line, lines))
 
@@ -191,13 +192,23 @@ def _is_of_gateway(line: str) -> bool:
     return _OF_GATEWAY.search(line) is not None
 
 
+def _is_of_vpc(line: str) -> bool:
+    """Whether a line is certainly a record of a VPC, or the header of such records."""
+    names = _names_in(line)
+    return _is_default_line(line) or (is_header(names) and not is_of_gateway(names))
+
+
+def _names_in(line: str) -> list[str]:
+    return [hyphened(cell) for cell in line.split()]
+
+
 def _fields_of(line: str) -> list[str] | None:
     """The names of the fields that a line lists; None if it is no header.
 
     Raises:
         UnknownFormat: It is the header of a Transit Gateway's log.
     """
-    names = [hyphened(cell) for cell in line.split()]
+    names = _names_in(line)
     if not all(map(_FIELD_NAME.fullmatch, names)):
         return None
     if is_of_gateway(names):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pipeline.errors import UnknownFormat
-from pipeline.formats.foreign import refuse_foreign
+from pipeline.formats.foreign import refuse_columns, refuse_foreign, refuse_unnamed
 from pipeline.formats.format import Format
-from pipeline.formats.head import Head
+from pipeline.formats.head import Container, Head, is_utf_16
+
+_TEXT_LINES = 50
 
 
 def detect(head: Head, formats: Sequence[Format], otherwise: Format | None = None) -> Format:
@@ -30,11 +32,14 @@ def detect(head: Head, formats: Sequence[Format], otherwise: Format | None = Non
     if head.is_named and first:  # the user says that it is one of these
         return first
     refuse_foreign(head.json_objects)
+    refuse_columns(head.parquet_columns or [head.first_line])
     for foreign, (is_it, advice) in _FOREIGN.items():
         if is_it(head):
             raise UnknownFormat(foreign, advice)
     if otherwise and otherwise.container is head.container and b"\0" not in head.data:
         return otherwise
+    if head.container is Container.TEXT:
+        refuse_unnamed(head.text.splitlines()[:_TEXT_LINES])
     if head.is_named:
         raise UnknownFormat(_described(head), "the format that --format names is not written so; leave out --format")
     raise UnknownFormat(_described(head), "name the format with --format if you know it to be one that flowlog reads")
@@ -54,13 +59,32 @@ def _starts(*signatures: bytes) -> Callable[[Head], bool]:
     return lambda head: head.data.startswith(signatures)
 
 
+_FLOWS_ONLY = "flowlog reads flows as CSV or JSON with the six fields of a flow record"
+
+
+def _is_tar(head: Head) -> bool:
+    return head.data.startswith(b"ustar", 257)
+
+
+def _is_ipfix(head: Head) -> bool:
+    """RFC 7011, section 3.1: the version, and behind the message's header a set of templates."""
+    return head.data.startswith(b"\0\x0a") and head.data.startswith((b"\0\2", b"\0\3"), 16)
+
+
 #: What people try that flowlog does not read: how it is told, and what to do instead.
 _FOREIGN: dict[str, tuple[Callable[[Head], bool], str]] = {
     "a packet capture": (
-        _starts(b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x0a\x0d\x0d\x0a", b"\x4d\x3c\xb2\xa1"),
+        _starts(b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x0a\x0d\x0d\x0a", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d"),
         "let Zeek make a conn.log of it",
     ),
-    "UTF-16 or UTF-32 text": (_starts(b"\xff\xfe", b"\xfe\xff"), "convert it to UTF-8"),
+    "a file of nfcapd": (_starts(b"\x0c\xa5\1\0", b"\x0c\xa5\2\0"), f"nfdump prints its flows; {_FLOWS_ONLY}"),
+    "a file of IPFIX messages": (_is_ipfix, f"nfdump or goflow2 read these; {_FLOWS_ONLY}"),
+    "a SiLK file": (_starts(b"\xde\xad\xbe\xef"), f"rwcut prints its flows; {_FLOWS_ONLY}"),
+    "a tar archive": (_is_tar, "unpack it, and ingest what was in it"),
+    "UTF-16 or UTF-32 text": (
+        lambda head: head.data.startswith((b"\xff\xfe", b"\xfe\xff")) or is_utf_16(head.data),
+        "convert it to UTF-8",
+    ),
     "an Avro file": (_starts(b"Obj\x01"), "convert it to Parquet"),
     "an ORC file": (_starts(b"ORC"), "convert it to Parquet"),
     "an Arrow file": (_starts(b"ARROW1"), "convert it to Parquet"),

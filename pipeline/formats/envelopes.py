@@ -60,7 +60,10 @@ class _Events:
         record = head.json_objects[0] if head.json_objects else {}
         if _around(record) is None and not _is_event(record):
             return False
-        _refuse_others(next(_messages_of(record), ""))
+        messages = [message for record in head.json_objects for message in _messages_of(record)]
+        if any(map(_OF_GATEWAY.search, messages)) and not all(map(_OF_GATEWAY.search, messages)):
+            raise UnknownFormat("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
+        _refuse_others(next(iter(messages), ""))
         return True
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Piece]:

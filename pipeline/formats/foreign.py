@@ -1,4 +1,6 @@
-"""JSON that people try and flowlog does not read: what it is, told from its first objects, and what can be done.
+"""Logs that people try and flowlog does not read: what each is, told from its start, and what can be done.
+
+JSON is told from its first objects, text and Parquet from the names of their columns.
 
 Where the facts are from, by log:
 
@@ -8,10 +10,13 @@ Where the facts are from, by log:
 - NetObserv: docs/flows-format.adoc of its operator; Loki: its HTTP API, "Query logs at a single point in time".
 - goflow2: docs/protocols.md; nfdump: output_json.c; pmacct: CONFIG-KEYS; Logstash: its netflow codec; Argus: ra(1).
 - OCSF: the class Network Activity (4001); Hubble: api/v1/flow/flow.proto; Calico: "Flow log data types".
+- Columns: nfdump's output_csv.c, output_csv_fast.c, output_fmt.c; rwcut(1) of SiLK; ra(1); pmacct's print_plugin.c; Athena's
+  table for VPC flow logs; the schema of Google's sink in BigQuery.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -21,6 +26,10 @@ Record = Mapping[str, Any]
 
 _NOT_YET = "flowlog does not read it yet; write its flows as CSV or JSON with the six fields of a flow record"
 _BYTES_ELSEWHERE = "it has no byte counts; NetObserv and Calico flow logs have"
+_AWS_WRITES = (
+    "flowlog reads AWS's own text and Parquet; give it the files in S3, or write the fields out as text with a header"
+)
+_ZEEK_WRITES = "flowlog reads Zeek's own TSV and JSON; give it the conn.log as Zeek wrote it"
 _AZURE = {"NetworkSecurityGroupFlowEvent": "an Azure NSG flow log", "FlowLogFlowEvent": "an Azure VNet flow log"}
 _GOFLOW_TYPES = {"SFLOW_5", "NETFLOW_V5", "NETFLOW_V9", "IPFIX"}
 
@@ -113,8 +122,7 @@ def _aws(record: Record) -> UnknownFormat | None:
     if record.keys() >= {"srcaddr", "dstaddr"} and record.keys() & {"account_id", "interface_id", "log_status"}:
         if record.keys() & {"tgw_id", "tgw_attachment_id"}:
             return OtherLog("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
-        advice = "flowlog reads AWS's own text and Parquet; give it the files in S3, or write the fields out as text with a header"
-        return UnknownFormat("AWS VPC flow log records as JSON objects", advice)
+        return UnknownFormat("AWS VPC flow log records as JSON objects", _AWS_WRITES)
     if "@message" in record and record.keys() & {"@timestamp", "@ptr"}:
         return UnknownFormat("a result of CloudWatch Logs Insights, JSON", "export it as CSV")
     return None
@@ -145,3 +153,69 @@ _LOOKS: tuple[Callable[[Record], UnknownFormat | None], ...] = (
     _aws,
     _others,
 )
+
+
+#: Names that a log's columns have, all of them, in the order in which they are asked; what it is; what to do.
+_COLUMNS = (
+    ("ts te td sa da", "an nfdump flow log, CSV", _NOT_YET),
+    ("firstSeen srcAddr dstAddr", "an nfdump flow log, CSV", _NOT_YET),
+    ("ts te td val", "nfdump's statistics, CSV", "they have no flows; print the flows, without -s"),
+    ("Date first seen Proto", "an nfdump listing", _NOT_YET),
+    ("sIP dIP", "a SiLK flow listing of rwcut", _NOT_YET),
+    ("StartTime SrcAddr DstAddr", "an Argus flow listing of ra", _NOT_YET),
+    ("SRC_IP DST_IP BYTES", "a pmacct flow log", _NOT_YET),
+    ("SrcAddr DstAddr TimeFlowStartMs", "a NetObserv flow log", _NOT_YET),
+    ("type src_addr dst_addr sampler_address", "a goflow2 flow log", _NOT_YET),
+    ("jsonPayload.connection.src_ip", "a Google VPC flow log", _NOT_YET),
+    ("jsonPayload logName", "a Google Cloud log", _NOT_YET),
+    ("event_type flow_id", "a Suricata EVE log", _NOT_YET),
+    ("class_uid category_uid", "OCSF events", _NOT_YET),
+    ("srcaddr tgw_id", "an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only"),
+    ("srcaddr tgw-id", "an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only"),
+    ("srcaddr dstaddr bytes", "AWS VPC flow log records in columns that AWS does not write", _AWS_WRITES),
+    ("id.orig_h id.resp_h", "a Zeek log in columns that Zeek does not write", _ZEEK_WRITES),
+    ("id_orig_h id_resp_h", "a Zeek log in columns that Zeek does not write", _ZEEK_WRITES),
+)
+_BETWEEN = re.compile(r'[\s,;|"]+')
+
+
+def refuse_columns(names: Iterable[str]) -> None:
+    """Refuses the log that has such columns, if it is a known one.
+
+    Args:
+        names: Of the columns; or the first line of a text alone, whatever divides its cells.
+
+    Raises:
+        UnknownFormat: It is a flow log that flowlog does not read.
+    """
+    given = {word for name in names for word in _BETWEEN.split(name)}
+    for columns, found, advice in _COLUMNS:
+        if given.issuperset(columns.split()):
+            raise UnknownFormat(found, advice)
+
+
+#: Zeek's time and identifier at the start of a line, and the parts of an AWS record that are like nothing else.
+_ZEEK_LINE = re.compile(r"\d{9,10}\.\d{1,6}\tC[0-9A-Za-z]{8,24}\t")
+_AWS_PARTS = (
+    re.compile(r"(?<!\S)(?:eni|vpc|subnet)-[0-9a-z]+(?!\S)"),
+    re.compile(r"(?<!\S)(?:ACCEPT|REJECT)(?!\S)"),
+    re.compile(r"(?<!\S)(?:OK|NODATA|SKIPDATA)(?!\S)"),
+    re.compile(r"(?<!\S)1\d{9} 1\d{9}(?!\S)"),
+)
+_AWS_LEAST = 3
+
+
+def refuse_unnamed(lines: Iterable[str]) -> None:
+    """Refuses the lines of a log that flowlog reads, where the names of their columns are lost.
+
+    Raises:
+        UnknownFormat: They are that.
+    """
+    for line in lines:
+        if _ZEEK_LINE.match(line):
+            raise UnknownFormat("a Zeek log without its # lines", "give flowlog the whole file; zeek-cut keeps them with -C")
+        if sum(part.search(line) is not None for part in _AWS_PARTS) >= _AWS_LEAST:
+            raise UnknownFormat(
+                f"AWS VPC flow log records of {len(line.split())} fields, without a header",
+                "name their fields, in their order, with --aws-fields",
+            )

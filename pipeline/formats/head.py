@@ -24,7 +24,7 @@ class Container(Enum):
 
 #: So much of a file is looked at.
 HEAD_BYTES = 64 << 10
-_BOM, _BLANKS, _PRINTABLE = b"\xef\xbb\xbf", b" \t\r\n", bytes(range(0x20, 0x7F))
+_BOM, _BLANKS, PRINTABLE = b"\xef\xbb\xbf", b" \t\r\n", bytes(range(0x20, 0x7F))
 _JSON_RECORDS = 50  # how many records are looked at; the first may be unfit
 _UNFIT_RECORDS = 3  # where all are unfit, so many may be whole but for their end
 _MOST_LEVELS = 100
@@ -175,7 +175,7 @@ def _refuse_nothing(data: bytes, stream: BinaryIO) -> None:
         if not _skip(stream, _BLANKS)[1]:
             raise EmptySource
         raise UnknownFormat(f"{HEAD_BYTES >> 10} KiB of blank lines", "if records follow them, remove the blank lines")
-    if data.startswith(b"\0"):
+    if data.startswith(b"\0") and not is_utf_16(data):
         rest = data.lstrip(b"\0")
         count = len(data) - len(rest)
         if not rest:
@@ -183,7 +183,7 @@ def _refuse_nothing(data: bytes, stream: BinaryIO) -> None:
             count += more
         if not rest:
             raise UnreadableSource(f"it is {count:,} NUL bytes and nothing else; is it still being written?")
-        if rest[:1] in _PRINTABLE:
+        if rest[:1] in PRINTABLE:
             raise UnreadableSource(
                 f"it begins with {count:,} NUL bytes, as a log does that was truncated while its writer went on "
                 "(logrotate's copytruncate); remove them, as with tr -d '\\000', to have the rest counted"
@@ -199,3 +199,11 @@ def _skip(stream: BinaryIO, leading: bytes) -> tuple[int, bytes]:
         if rest:
             return count, rest
     return count, b""
+
+
+def is_utf_16(data: bytes) -> bool:
+    """Whether a text has two bytes for each character, at least for its first ones, and nothing that says so."""
+    start = data[:16]
+    return len(start) > 2 and any(
+        set(start[i::2]) == {0} and all(byte in PRINTABLE for byte in start[1 - i :: 2]) for i in (0, 1)
+    )

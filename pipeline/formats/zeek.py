@@ -37,6 +37,7 @@ from pipeline.syntax.times import OUT_OF_RANGE, not_times, seconds_of
 
 _PATH = "conn"
 _GROWING = r"open_conn|conn_long"
+_PATH_LINE = re.compile(r"^#path[ \t]+(\S+)", re.MULTILINE)
 _FIRST_LINES = ("#separator", "#fields\t", "#path\t")
 #: Such a line names its values behind the separator.
 _WITH_VALUES = re.compile(r"#(?:fields|path|unset_field)(?![a-z_])")
@@ -60,6 +61,8 @@ _PATH_MEMBER = re.compile(r'"(?:_path|@stream)"\s*:\s*"([^"\\]*)"')
 #: The fields of the record `id` as shippers write them whose databases have trouble with dots.
 _UNDERSCORED = re.compile(r"id_((?:orig|resp)_[hp])")
 _SPELLED = [Column(f"id_{side}_h", Kind.TEXT, required=False) for side in ("orig", "resp")]
+#: What every conn.log has, and what Zeek's other logs have not.
+_ADDRESSES, _OF_CONN = {"ts", "id.orig_h", "id.resp_h"}, {"conn_state", "orig_bytes", "orig_ip_bytes"}
 #: What tells Zeek's other logs, as its documentation has them, where nothing else does: some of their fields.
 _TYPICAL = {
     "dns": {"ts", "uid", "query", "trans_id"},
@@ -99,10 +102,19 @@ def _is_conn(path: object, is_named: bool) -> bool:
     return is_part
 
 
-def _require_conn(path: object, is_named: bool) -> None:
-    """Refuses Zeek's other logs (see `_is_conn`)."""
-    if not _is_conn(path, is_named):
-        raise OtherLog(f"a Zeek {path} log", "flowlog reads conn.log only")
+def _require_conn(path: object, is_named: bool, has_conn: bool = False) -> None:
+    """Refuses Zeek's other logs (see `_is_conn`).
+
+    Args:
+        path: The log's name.
+        is_named: Whether the user says that it is a conn.log.
+        has_conn: Whether the file has a conn.log, too: then it is no other log, which a folder may hold, or that would be lost.
+    """
+    if _is_conn(path, is_named):
+        return
+    if has_conn:
+        raise UnknownFormat(f"a Zeek {path} log joined with a conn.log", "ingest the logs that were joined here one by one")
+    raise OtherLog(f"a Zeek {path} log", "flowlog reads conn.log only")
 
 
 class _Tsv:
@@ -113,8 +125,9 @@ class _Tsv:
     def recognises(self, head: Head) -> bool:
         if not head.first_line.startswith(_FIRST_LINES):
             return False
-        path = re.search(r"^#path[ \t]+(\S+)", head.text, re.MULTILINE)
-        _require_conn(path[1] if path else None, head.is_named)
+        paths = _PATH_LINE.findall(head.text)
+        for path in paths:
+            _require_conn(path, head.is_named, _PATH in paths)
         return True
 
     def read(self, stream: BinaryIO, options: ReadOptions) -> Iterator[Piece]:
@@ -149,9 +162,11 @@ class _Header:
 
     Attributes:
         is_named: Whether the user says that this is a conn.log.
+        has_conn: Whether one of the logs that were joined is.
     """
 
     is_named: bool
+    has_conn: bool = False
     separator: str = "\t"
     unset: str = "-"
     fields: list[str] = field(default_factory=list)
@@ -176,7 +191,8 @@ class _Header:
         if name == "#unset_field" and values:
             self.unset = values[0]
         elif name == "#path":
-            _require_conn(values[0] if values else None, self.is_named)
+            _require_conn(values[0] if values else None, self.is_named, self.has_conn)
+            self.has_conn = True
         elif name == "#fields":
             self.fields = [_SCOPED.sub(r"id.\1", field) if _SCOPED.fullmatch(field) else field for field in values]
         return name == "#fields"
@@ -193,19 +209,21 @@ class _Json:
     container = Container.JSON
 
     def recognises(self, head: Head) -> bool:
-        found = _keys_of(head)
+        records = [_keys_of(record) for record in head.json_objects] or [set(head.json_keys)]
+        found = set().union(*records)
         keys = {_key_of(key) for key in found}
-        if other := next((name for name, typical in _TYPICAL.items() if typical <= keys), None):
+        logs = [_log_of({_key_of(key) for key in record}) for record in records]
+        if _PATH not in logs and (other := next(filter(None, logs), None)):
             _require_conn(other, head.is_named)
         # Shippers add the log's name; where none did, only the file's name can tell an open_conn.log from a conn.log.
         paths = set(_PATH_MEMBER.findall(head.text)) if "ts" in keys else set()
         if len(paths) > 1:  # all of Zeek's logs in one stream
             return True
-        if not paths and not {"ts", "id.orig_h", "id.resp_h"} <= keys:
+        if not paths and not keys >= _ADDRESSES:
             return False
         growing = re.match(_GROWING, PurePath(head.name).name)
         _require_conn(paths.pop() if paths else growing and growing[0], head.is_named)
-        if not keys & {"conn_state", "orig_bytes", "orig_ip_bytes"}:
+        if not keys & _OF_CONN:
             raise OtherLog("a Zeek log other than conn.log", "flowlog reads conn.log only")
         if not found & {"id.orig_h", "id_orig_h"}:
             raise UnknownFormat(
@@ -230,10 +248,16 @@ class _Json:
             raise OtherLog("a stream of Zeek's logs without a conn.log", "flowlog reads conn.log only")
 
 
-def _keys_of(head: Head) -> set[str]:
-    """The keys of the first objects, and those of the record `id`, which some shippers make an object of its own."""
-    records = [record["id"] for record in head.json_objects if isinstance(record.get("id"), dict)]
-    return {*head.json_keys, *(f"id.{key}" for record in records for key in record)}  # type: ignore[attr-defined]
+def _keys_of(record: dict[str, object]) -> set[str]:
+    """The keys of an object, and those of the record `id`, which some shippers make an object of its own."""
+    inner = record.get("id")
+    return {*record, *(f"id.{key}" for key in inner)} if isinstance(inner, dict) else set(record)
+
+
+def _log_of(keys: set[str]) -> str | None:
+    """Which log an object with these keys is of, where they tell."""
+    other = next((name for name, typical in _TYPICAL.items() if typical <= keys), None)
+    return other or (_PATH if keys >= _ADDRESSES and keys & _OF_CONN else None)
 
 
 def _key_of(key: str) -> str:

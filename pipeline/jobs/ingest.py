@@ -240,7 +240,7 @@ def _start_imports() -> None:
         import pipeline.counting.validation
         import pipeline.jobs.run
 
-        pipeline.validation.prepare()
+        pipeline.counting.validation.prepare()
         import pyarrow.parquet  # noqa: F401 - the hours are written last
 
     # A daemon, so that a command that is done need not wait for it. But where Python itself ends the process, it would cut

@@ -5,7 +5,6 @@ One `Query` value is what the command line, a notebook and the service fill; it 
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -118,8 +117,10 @@ def _read_each(store: Locations, query: Query) -> Iterator[pa.Table]:
         return
     from concurrent.futures import Future, ThreadPoolExecutor
 
+    from pipeline.counting.resources import processors
+
     # By these threads and not by Arrow's, as `merging.sort_rows` tells. Only a few tables wait for whoever takes them.
-    threads = os.cpu_count() or 1
+    threads = processors()
     waiting: deque[Future[pa.Table]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for part in parts:

@@ -14,13 +14,9 @@ import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.errors import FlowlogError, StoreDamaged, StoreUnreadable, StoreUnwritable, UsageError
 from pipeline.identity import new_digest
-
-if TYPE_CHECKING:
-    pass
 
 _HASH_BLOCK = 1 << 16  # beyond twice this, the C library maps memory for each read
 

@@ -29,6 +29,10 @@ _MAX_GROUP_BYTES = 512 << 20
 #: The longest footer; a hundred bytes a column and row group. And how many bytes end a file: the footer's length, and "PAR1".
 _MAX_FOOTER_BYTES, _FOOTER_END = 16 << 20, 8
 _SPOOL_BYTES = 64 << 20
+#: Where a file ends and another begins, behind the size of the first one's footer. So many bytes are looked through at once.
+_JOINT, _SIZE_BYTES, _LOOK_BYTES = b"PAR1PAR1", 4, 1 << 20
+#: What a footer starts with: the header of its first field, an integer, in Thrift's compact protocol.
+_FOOTER_START = b"\x15"
 #: What a text breaks that is too long, and how much of it is kept, so that this and a note of its length can be shown.
 _TOO_LONG, _SHOWN_BYTES = rule_of_length(MAX_NAME_BYTES), MAX_VALUE_BYTES - 32
 
@@ -56,6 +60,7 @@ def read_parquet(
     """
     with _reading("cannot be read to its end:"):
         schema = _schema_of(stream)
+        _refuse_joined(stream)
         names = [name_of(name) for name in schema.names]
         wanted = present_columns(columns, names)
         fields = [schema.field(names.index(column.name)) for column in wanted]
@@ -97,6 +102,31 @@ def _schema_of(stream: BinaryIO) -> pa.Schema:
         raise UnreadableSource(f"the Parquet file has a footer of {size >> 20} MiB, {most}: write larger row groups")
     stream.seek(0)
     return pq.read_schema(stream)
+
+
+def _refuse_joined(stream: BinaryIO) -> None:
+    """Refuses files that were joined as text is: the last one's footer counts, and finds the first one's rows at its places."""
+    for position, size in _possible_joints(stream):
+        stream.seek(position - size)
+        if stream.read(1) == _FOOTER_START:
+            raise UnreadableSource("two or more Parquet files lie one behind the other in it; ingest them one by one")
+
+
+def _possible_joints(stream: BinaryIO) -> list[tuple[int, int]]:
+    """What looks like the end of a file and the start of another: the position behind a footer, and the footer's size."""
+    found, end, data = [], 0, b""
+    stream.seek(0)
+    while chunk := stream.read(_LOOK_BYTES):
+        data = data[1 - _SIZE_BYTES - len(_JOINT) :] + chunk  # all but the last byte of a joint may be in the chunk before
+        end += len(chunk)
+        at = data.find(_JOINT)
+        while at >= 0:
+            position = end - len(data) + at - _SIZE_BYTES
+            size = int.from_bytes(data[max(0, at - _SIZE_BYTES) : at], "little")
+            if 0 < size < position:
+                found.append((position, size))
+            at = data.find(_JOINT, at + 1)
+    return found
 
 
 def _rows_at_once(group: Any, number: int) -> int:

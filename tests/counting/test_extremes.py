@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.flowstore import FlowStore
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.verify import verify
 from pipeline.query.query import Query, run_query
@@ -51,6 +52,7 @@ def test_the_last_hour_that_there_is(store, tmp_path):
     summary = ingest([str(tmp_path / "a.csv")], store)
     assert (summary.hours, summary.rejected) == ([LAST_HOUR], 2)
     assert run_query(store, Query(LAST_HOUR)).num_rows == 1
+    assert FlowStore(store.root).table(LAST_HOUR, until=LAST_HOUR + 1).num_rows == 1
     assert verify(store).problems == []
 
 

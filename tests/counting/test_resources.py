@@ -67,7 +67,7 @@ def test_workers_that_are_named_are_taken(machine):
 
 
 def test_a_run_sees_the_processors_of_its_affinity_mask():
-    code = "import os; os.sched_setaffinity(0, {0}); from pipeline.resources import Resources; print(Resources().threads)"
+    code = "import os; os.sched_setaffinity(0, {0}); from pipeline.counting.resources import Resources; print(Resources().threads)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"
 

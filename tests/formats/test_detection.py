@@ -147,6 +147,12 @@ class TestForced:
         (parquet("a", "b"), "a Parquet file with the columns a, b"),
         (b"\xd4\xc3\xb2\xa1\x02\x00\x04\x00", "a packet capture"),
         (b"\x0a\x0d\x0d\x0a\x1c\x00\x00\x00", "a packet capture"),
+        (b"\xa1\xb2\x3c\x4d\x00\x02\x00\x04", "a packet capture"),
+        (b"\x0c\xa5\x01\x00\x00\x00\x00\x00", "a file of nfcapd"),
+        (b"\x0c\xa5\x02\x00\x01\x07\x00\x00", "a file of nfcapd"),
+        (b"\x00\x0a\x00\x68" + b"\x69" * 12 + b"\x00\x02\x00\x58", "a file of IPFIX messages"),
+        (b"\xde\xad\xbe\xef\x01\x10\x0c\x00", "a SiLK file"),
+        (b"conn.log" + bytes(249) + b"ustar\x0000", "a tar archive"),
         (b"Obj\x01\x04\x14avro.codec", "an Avro file"),
         (b"ORC\x11\x00", "an ORC file"),
         (b"ARROW1\x00\x00", "an Arrow file"),
@@ -196,6 +202,13 @@ def test_what_has_nul_bytes_for_a_reason_is_binary():
 def test_a_spreadsheet_in_utf_16_is_told_to_be_converted(option):
     with pytest.raises(UnknownFormat, match="UTF-16 or UTF-32 text; convert it to UTF-8"):
         read((CSV_HEADER + "1,a,b,v,1,2\n").encode("utf-16"), option=option)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", [CSV_HEADER, json.dumps(FLOW), AWS_LINE])
+def test_so_is_utf_16_that_does_not_say_what_it_is(encoding, text):
+    with pytest.raises(UnknownFormat, match="UTF-16 or UTF-32 text; convert it to UTF-8"):
+        format_of(text.encode(encoding))
 
 
 def test_a_parquet_file_without_its_footer_is_unreadable():

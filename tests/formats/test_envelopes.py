@@ -153,6 +153,10 @@ class TestFields:
             read(json.dumps(envelope(gateway)))
         with pytest.raises(UnknownFormat, match="an AWS Transit Gateway flow log"):
             read(json.dumps(envelope(REQUEST, gateway)))
+        for text in (json.dumps(envelope(gateway, REQUEST)), json.dumps(envelope(gateway)) + json.dumps(envelope(REQUEST))):
+            with pytest.raises(UnknownFormat, match="an AWS Transit Gateway flow log") as error:
+                read(text)
+            assert not isinstance(error.value, OtherLog)  # a folder would leave the VPC's record alone, too
 
     def test_messages_that_are_json_are_refused_by_name(self):
         with pytest.raises(UnknownFormat, match="CloudWatch Logs events whose messages are JSON"):

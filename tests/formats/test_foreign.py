@@ -1,8 +1,10 @@
-"""JSON that flowlog does not read: each log by its own name."""
+"""Logs that flowlog does not read: each by its own name."""
 
 import io
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline import formats
@@ -49,12 +51,76 @@ OTHERS = [
     ({"class_uid": 3002, "category_uid": 3}, "OCSF events of the class 3002"),
     ({"srcaddr": "::1", "dstaddr": "::2", "account_id": "1", "tgw_id": "tgw-1"}, "an AWS Transit Gateway flow log"),
 ]
+COLUMNS = [
+    ("ts,te,td,sa,da,sp,dp,pr,flg,fwd,stos,ipkt,ibyt,opkt,obyt", "an nfdump flow log, CSV"),
+    ("firstSeen,duration,proto,srcAddr,srcPort,dstAddr,dstPort,packets,bytes,flows", "an nfdump flow log, CSV"),
+    ("cnt,af,firstSeen,lastSeen,proto,srcAddr,srcPort,dstAddr,dstPort,packets,bytes", "an nfdump flow log, CSV"),
+    ("firstSeen,lastSeen,proto,srcAddr,srcPort,dstAddr,dstPort,inBytes,outBytes", "an nfdump flow log, CSV"),
+    ("ts,te,td,pr,val,fl,flP,ipkt,ipktP", "nfdump's statistics, CSV"),
+    ("Date first seen         Duration Proto      Src IP Addr:Port          Dst IP Addr:Port", "an nfdump listing"),
+    ("     sIP|        dIP|sPort|dPort|pro|   packets|     bytes|   flags|", "a SiLK flow listing of rwcut"),
+    ("sIP,dIP,sPort,dPort,pro,packets,bytes", "a SiLK flow listing of rwcut"),
+    ("StartTime,Flgs,Proto,SrcAddr,Sport,Dir,DstAddr,Dport,TotPkts,TotBytes", "an Argus flow listing of ra"),
+    (
+        "         StartTime      Flgs  Proto            SrcAddr  Sport   Dir            DstAddr",
+        "an Argus flow listing of ra",
+    ),
+    ("TAG,SRC_IP,DST_IP,SRC_PORT,DST_PORT,PROTOCOL,PACKETS,BYTES", "a pmacct flow log"),
+    ("SRC_IP          DST_IP           PACKETS     BYTES", "a pmacct flow log"),
+    ("AgentIP,SrcAddr,DstAddr,Bytes,TimeFlowStartMs", "a NetObserv flow log"),
+    ("type,time_received_ns,sampler_address,src_addr,dst_addr,bytes", "a goflow2 flow log"),
+    ("insertId,jsonPayload.bytes_sent,jsonPayload.connection.src_ip", "a Google VPC flow log"),
+    ("jsonPayload,logName,timestamp", "a Google Cloud log"),
+    ("timestamp,flow_id,event_type,src_ip", "a Suricata EVE log"),
+    ("class_uid,category_uid,time,src_endpoint", "OCSF events"),
+    ('"version","account_id","tgw_id","srcaddr","dstaddr","bytes"', "an AWS Transit Gateway flow log"),
+    ('"version","account_id","srcaddr","dstaddr","bytes"', "AWS VPC flow log records in columns that AWS does not write"),
+    ("ts,uid,id.orig_h,id.resp_h", "a Zeek log in columns that Zeek does not write"),
+    ("ts,uid,id_orig_h,id_resp_h", "a Zeek log in columns that Zeek does not write"),
+]
+V5 = "5 111122223333 eni-01 10.0.1.5 203.0.113.7 5001 9001 6 3 400 1764144000 1764144009 ACCEPT OK vpc-0cafe 10.0.9.77"
 
 
 def refusal_of(text):
     with pytest.raises(UnknownFormat) as refusal:
-        formats.open_source(io.BytesIO(text.encode()), "raw")
+        formats.open_source(io.BytesIO(text if isinstance(text, bytes) else text.encode()), "raw")
     return refusal.value
+
+
+@pytest.mark.parametrize(("header", "found"), COLUMNS, ids=[header[:30] for header, _ in COLUMNS])
+@pytest.mark.parametrize("end", ["", "\n", "\r\n1,2\r\n"])
+def test_a_flow_log_in_columns_is_named_by_its_header(header, found, end):
+    refusal = refusal_of(header + end)
+    assert (type(refusal), refusal.found) == (UnknownFormat, found)
+    assert refusal.advice
+
+
+def parquet(*names):
+    target = io.BytesIO()
+    pq.write_table(pa.table({name: [1] for name in names}), target)
+    return target.getvalue()
+
+
+def test_parquet_is_named_by_its_columns():
+    assert refusal_of(parquet("class_uid", "category_uid", "traffic")).found == "OCSF events"
+    assert refusal_of(parquet("ts", "id.orig_h", "id.resp_h")).found == "a Zeek log in columns that Zeek does not write"
+
+
+@pytest.mark.parametrize("line", [V5, V5.replace("ACCEPT OK", "- NODATA"), V5.partition(" eni-01 ")[2], "x\n" + V5])
+def test_records_of_aws_whose_fields_are_unknown_point_to_the_option_that_names_them(line):
+    refusal = refusal_of(line + "\n")
+    assert refusal.found.startswith(f"AWS VPC flow log records of {len(line.split(chr(10))[-1].split())} fields, without a")
+    assert "--aws-fields" in refusal.advice
+
+
+@pytest.mark.parametrize("line", ["IN=eth0 OUT= ACCEPT 1764144000 1764144009", "OK ACCEPT", "eni-01 OK"])
+def test_a_word_or_two_make_no_record_of_aws(line):
+    assert refusal_of(line).found.startswith("text that starts with")
+
+
+def test_connections_that_were_taken_out_of_zeek_s_log_without_its_header():
+    refusal = refusal_of("1764144000.309996\tCHhAvVGS1DHFjwGM9\t10.1.2.3\t5\t10.4.5.6\t80\n")
+    assert refusal.found == "a Zeek log without its # lines"
 
 
 def containers(record):

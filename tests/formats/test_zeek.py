@@ -248,6 +248,19 @@ class TestRefusals:
         with pytest.raises(UnknownFormat, match="a Zeek open_conn log"):
             read(log(line(), "#path\topen_conn", line()))
 
+    @pytest.mark.parametrize("records", [1, 5000])
+    def test_a_log_that_was_joined_with_a_conn_log_fails_and_is_not_left_alone(self, records):
+        conn = log(*[line()] * records)
+        dns = "#separator \\x09\n#path\tdns\n#fields\tts\tquery\n1.5\texample.org\n"
+        for text in (conn + dns, dns + conn):
+            with pytest.raises(
+                UnknownFormat, match=r"a Zeek dns log joined with a conn\.log; ingest .* one by one"
+            ) as error:
+                read(text)
+            assert not isinstance(error.value, OtherLog)  # which a folder leaves alone
+        with pytest.raises(OtherLog, match="a Zeek dns log"):
+            read(dns + dns)
+
     @pytest.mark.parametrize("key", ["_path", "@stream"])
     @pytest.mark.parametrize("path", ["open_conn", "dns"])
     def test_another_log_in_json_is_refused_by_the_name_that_shippers_add(self, key, path):
@@ -290,6 +303,14 @@ class TestRefusals:
         record = {"ts": 1.5, "uid": "C1", "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2"} | fields
         with pytest.raises(OtherLog, match=f"a Zeek {name} log"):
             read(json.dumps(record, indent=1))
+
+    @pytest.mark.parametrize("path", [{}, {"_path": "dns"}])
+    def test_another_log_s_fields_beside_connections_do_not_hide_these(self, path):
+        dns = {"ts": 1.5, "uid": "C1", "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "query": "a", "trans_id": 5} | path
+        conn = as_json(_path="conn") if path else as_json()
+        for lines in ([conn, json.dumps(dns)], [json.dumps(dns), conn]):
+            outcome = read("\n".join(lines))
+            assert (outcome.cells, outcome.read) == ([FLOW], 2)  # the other row is ignored, or rejected
 
     def test_a_log_in_json_that_is_no_conn_log_is_refused(self):
         record = {"ts": 1.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "query": "example.org"}

@@ -21,8 +21,8 @@ import sys
 from pathlib import Path
 from pipeline.kernel.library import kernel
 kernel.set_hash_keys(bytes.fromhex(sys.argv[1]))
-from pipeline.ingest import ingest
-from pipeline.store.locations import Locations
+from pipeline.jobs.ingest import ingest
+from pipeline.store.layout import Locations
 ingest([sys.argv[2]], Locations(Path(sys.argv[3])))
 """
 
@@ -94,7 +94,7 @@ def test_the_store_does_not_depend_on_the_keys_of_the_hashes(tmp_path):
 def test_each_process_has_keys_of_its_own():
     """How many names of a full table lie beside their places says nothing, but the same twice in ten processes would."""
     script = (
-        "import pyarrow as pa; from pipeline.kernel.library import kernel; from pipeline.kernel.names import Names;"
+        "import pyarrow as pa; from pipeline.kernel.library import kernel; from pipeline.kernel.texts import Names;"
         "names = Names(); names.codes_of(pa.array([str(i) for i in range(60_000)])); print(kernel.names_detours(names.handle))"
     )
     runs = [subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, cwd=ROOT) for _ in range(4)]

@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -329,3 +330,14 @@ def test_every_answer_is_duckdbs(rows, queries, gathered, at_once):
                     run_query(store, Query(**query))
             else:
                 assert rows_of(run_query(store, Query(**query))) == expected[: query.get("top")]
+
+
+def test_a_range_is_read_by_as_many_threads_as_the_process_may_use(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr("pipeline.counting.resources.processors", lambda: 3)
+    monkeypatch.setattr(query_module, "_BYTES_AT_ONCE", 1)  # a table an hour
+    monkeypatch.setattr(
+        "concurrent.futures.ThreadPoolExecutor", lambda threads: started.append(threads) or ThreadPoolExecutor(threads)
+    )
+    assert run_query(stored(tmp_path, SMALL), Query(1, 11)).num_rows == len(SMALL)
+    assert started == [3]

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import output
+from pipeline.counting import rejects
 from pipeline.counting.rejects import RejectSpool
 from pipeline.errors import StoreDamaged, UsageError
 from pipeline.flowstore import FlowStore
-from pipeline.query import rejects
 from pipeline.query.rejects import each_reject, find_rejects, rejects_by
 from pipeline.schema import REJECT_SCHEMA
 from pipeline.store import partitions

@@ -21,7 +21,7 @@ def left_by_a_crash(folder, monkeypatch, requests, moved=False):
             assert service.post([record(src_app=app), record(2, src_app=app)], Idempotency_Key=app).status == 200
         if moved:  # but not removed
             with monkeypatch.context() as patch:
-                patch.setattr(mover.wal, "remove", fail)
+                patch.setattr(mover.segments, "remove", fail)
                 patch.setattr(mover, "RETRY_SECONDS", 3600)
                 service.start_moving()
                 wait_until(lambda: service.app._mover.problem is not None)

@@ -15,7 +15,7 @@ from pipeline.store.lock import locked
 HOLD = """
 import sys, time
 from pathlib import Path
-from pipeline.store.locations import Locations
+from pipeline.store.layout import Locations
 from pipeline.store.lock import locked
 with locked(Locations(Path(sys.argv[1]))):
     print("held", flush=True)

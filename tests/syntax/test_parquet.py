@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import io
 import json
+from itertools import permutations
 
 import numpy as np
 import pyarrow as pa
@@ -73,6 +74,32 @@ class TestIntegersInFloats:
         assert read_t(pa.array([111122223333.0, None]), NULLS).cells == [(0, "111122223333"), (1, None)]
         with pytest.raises(UnreadableSource, match="the column t has the type double; it must have a text type"):
             read_t(pa.array([1.0]))
+
+
+class TestJoined:
+    """`cat` of several files: the last footer finds the first file's rows."""
+
+    PARTS = (
+        parquet_file([("n", [1]), ("t", ["a"])]),
+        parquet_file([("n", [2]), ("t", ["b"])]),
+        parquet_file([("n", list(range(5000))), ("t", ["c"] * 5000)], compression="none", use_dictionary=False),
+    )
+
+    @pytest.mark.parametrize("order", list(permutations(range(3), 2)) + list(permutations(range(3))), ids=str)
+    def test_files_one_behind_the_other_are_refused(self, order):
+        with pytest.raises(UnreadableSource, match="two or more Parquet files lie one behind the other in it; ingest them"):
+            read(b"".join(self.PARTS[i] for i in order))
+
+    def test_they_are_found_wherever_one_ends(self, monkeypatch):
+        for size in range(12, 40):
+            monkeypatch.setattr(parquet, "_LOOK_BYTES", size)
+            with pytest.raises(UnreadableSource, match="one behind the other"):
+                read(self.PARTS[0] + self.PARTS[1])
+
+    @pytest.mark.parametrize("text", ["PAR1PAR1", "\1\0\0\0PAR1PAR1", "PAR1" * 100])
+    def test_a_text_that_looks_like_their_joint_is_a_text(self, text):
+        data = parquet_file([("n", [1, 2]), ("t", [text, "x" + text])], compression="none", use_dictionary=False)
+        assert read(data).cells == [(1, text), (2, "x" + text)]
 
 
 class TestColumns:
