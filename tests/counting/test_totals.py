@@ -1,5 +1,6 @@
 """Sums by key, which do not wrap and do not depend on how the records were split."""
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from itertools import pairwise
@@ -178,3 +179,23 @@ class TestMergeSorted:
             (1, "a", "b", "v", 1, 2, 3),
             (1, "b", "b", "v", 2, 4, 6),
         ]
+
+
+class TestPickling:
+    @given(st.lists(records, max_size=4), st.sampled_from([0, 200, 1 << 20]))
+    def test_totals_that_travelled_are_those_that_were_sent(self, tmp_path_factory, parts, budget):
+        sent = HourlyTotals(tmp_path_factory.mktemp("spill"), budget_bytes=budget)
+        for rows in parts:
+            sent.add(flows_of(rows))
+        got = pickle.loads(pickle.dumps(sent))
+        assert [(hour, read().to_pylist()) for hour, read in got.by_hour()] == [
+            (hour, read().to_pylist()) for hour, read in sent.by_hour()
+        ]
+
+    def test_what_arrived_goes_on_summing(self, tmp_path):
+        sent = HourlyTotals(tmp_path, budget_bytes=1 << 20)
+        sent.add(flows_of([(1, "a", "b", "v", 1, 2)]))
+        got = pickle.loads(pickle.dumps(sent))
+        got.add(flows_of([(1, "a", "b", "v", 1, 2), (2, "a", "b", "v", 5, 6)]))
+        assert [row["bytes_tx"] for _, read in got.by_hour() for row in read().to_pylist()] == [2, 5]
+        assert sent.hours() == [1]
