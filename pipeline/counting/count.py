@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import formats
-from pipeline.counting.content import OpenSource
 from pipeline.counting.interpretation import Interpretation
+from pipeline.counting.opened import OpenSource
 from pipeline.counting.pending import Pending
 from pipeline.counting.reading import Reading, SourceCount
 from pipeline.counting.rejects import RejectSpool

@@ -22,7 +22,8 @@ from pipeline.formats.format import Parser, Piece
 from pipeline.kernel.totals import Added
 from pipeline.schema import ZeroBytes, flow_schema
 from pipeline.syntax.batch import Batch
-from pipeline.syntax.blocks import BLOCK_BYTES, MAX_LINES_AT_ONCE, GatheredBlock, TextBlock, gathered
+from pipeline.syntax.blocks import BLOCK_BYTES, MAX_LINES_AT_ONCE, TextBlock
+from pipeline.syntax.gathered import GatheredBlock, gathered
 
 #: Rows are validated so many at a time, or as many as take so much memory.
 _ROWS_AT_ONCE, _BYTES_AT_ONCE = 1 << 19, 1 << 26

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import BinaryIO, Self, TypeVar
@@ -212,33 +212,6 @@ class ScatteredLines(TextBlock):
 
     def raw_of(self, number: int) -> str:
         return self.whole.raw_of(number)
-
-
-@dataclass(frozen=True)
-class GatheredBlock:
-    """Blocks of several files as one.
-
-    Attributes:
-        block: All their lines, numbered from 1.
-        starts: The number of each part's first line there; and one more, of the line behind the last.
-        first_lines: The number of each part's first line in its own file.
-    """
-
-    block: TextBlock
-    starts: RowNumbers
-    first_lines: RowNumbers
-
-    def place(self, rows: RowNumbers) -> tuple[npt.NDArray[np.intp], RowNumbers]:
-        """From row numbers of the whole block: which part each is from, from 0 on, and its number in its own file."""
-        parts = np.searchsorted(self.starts, rows, side="right") - 1
-        return parts, rows - self.starts[parts] + self.first_lines[parts]
-
-
-def gathered(blocks: Sequence[TextBlock]) -> GatheredBlock:
-    """Blocks of one kind, none of which must stand alone, as one."""
-    data = b"".join([block.data if block.data.endswith(b"\n") else block.data + b"\n" for block in blocks])
-    starts = np.cumsum([1, *(block.line_count for block in blocks)])
-    return GatheredBlock(type(blocks[0])(data, 1), starts, np.array([block.first_line for block in blocks]))
 
 
 def raw_text(raw: bytes) -> str:

@@ -320,11 +320,11 @@ def test_of_a_source_that_fails_after_some_of_it_was_summed_nothing_counts(tmp_p
     monkeypatch.setattr(pending, "_ROWS_AT_ONCE", 1)
     monkeypatch.setattr(pending, "BLOCK_BYTES", 1)
     whole = ZEEK_FILES[0]
-    fails = whole + b"#path\tdns\n"
+    fails = whole + b"1440003600\t10.0.0.1\t10.0.0.2\t1\t1#path\tconn\n"
     summed = []
     monkeypatch.setattr(pending, "validate", lambda *arguments: summed.append(1) or validate(*arguments))
     results, _, totals = counted(small_files(tmp_path, whole, fails), tmp_path, together=True)
-    assert "Zeek dns log" in list(results.values())[1]
+    assert "#path is glued to the end of a line" in list(results.values())[1]
     assert [(hour, row["bytes_tx"]) for hour, rows in totals.items() for row in rows] == [(400_001, 1)]
     assert len(summed) >= 2  # the failing one's first rows, too
 
