@@ -28,11 +28,11 @@ def sums_of(totals: pa.Table) -> dict[str, int]:
 
 
 def _exact_sum(values: npt.NDArray[np.int64]) -> int:
-    """The halves of the numbers are summed apart: neither sum can wrap below 2**31 rows."""
+    """The high and the low bits of the numbers are summed apart: neither sum can wrap below 2**31 rows."""
     return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
 
 
-#: Totals as the kernel gives them: with their text coded.
+#: Totals as the kernel gives them: with dictionary-encoded text.
 _SPILL_SCHEMA = FLOW_SCHEMA.append(TOTALS_SCHEMA.field(COUNT))
 
 
@@ -60,7 +60,7 @@ class HourlyTotals:
         return _unpickled, (self.spill_folder, self.budget_bytes, held.getvalue(), self._spills)
 
     def add(self, flows: pa.Table) -> Added:
-        """Takes in valid flow records (`schema.FLOW_SCHEMA`), or totals of which the text is coded.
+        """Takes in valid flow records (`schema.FLOW_SCHEMA`), or totals, with dictionary-encoded text.
 
         Raises:
             SumOverflow: A sum does not fit into int64.
@@ -89,7 +89,7 @@ class HourlyTotals:
         return sorted(set(self._held.hours()).union(*self._spills))
 
     def by_hour(self) -> Iterator[tuple[int, Callable[[], pa.Table]]]:
-        """Each hour, and a call that gives its totals in the store's order (`schema.TOTALS_SCHEMA`, but with text coded).
+        """Each hour, and a call that gives its totals in the store's order (`schema.TOTALS_SCHEMA`, but with dictionary-encoded text).
 
         Several threads may make the calls.
 
@@ -125,7 +125,7 @@ def _unpickled(spill_folder: Path, budget_bytes: int, held: pa.Buffer, spills: l
 
 
 def merge_sorted(totals: Iterable[pa.Table]) -> pa.Table:
-    """Merges totals of one hour, of which the text is coded or not. The result is in the store's order, with text coded.
+    """Merges totals of one hour, with dictionary-encoded text or without. The result is in the store's order, with it.
 
     Raises:
         SumOverflow: A sum does not fit into int64.
@@ -167,5 +167,5 @@ def _write(sink: str | pa.NativeFile, totals: TotalsByHour) -> None:
 
 
 def _with_few_texts(column: pa.DictionaryArray) -> pa.DictionaryArray:
-    """A column of coded text without the many texts that none of its few rows has."""
+    """A column of dictionary-encoded text without the many texts that none of its few rows has."""
     return column.dictionary_decode().dictionary_encode() if len(column.dictionary) > len(column) else column

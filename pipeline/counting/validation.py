@@ -83,11 +83,11 @@ def _without_faulty(batches: Sequence[Batch], errors: list[Any], too_long: dict[
 
     The error's own message is never built: it would list every failing value.
     """
-    borders = np.cumsum([0, *(batch.table.num_rows for batch in batches)])
+    offsets = np.cumsum([0, *(batch.table.num_rows for batch in batches)])
     faults: list[list[Fault]] = [[] for _ in batches]
 
     def note(column: str, rule: str, bad: Mask) -> None:
-        for batch, found, (start, end) in zip(batches, faults, pairwise(borders.tolist()), strict=True):
+        for batch, found, (start, end) in zip(batches, faults, pairwise(offsets.tolist()), strict=True):
             found.append(Fault(column, rule, bad[start:end], batch.table.column(column)))
 
     for error in errors:
@@ -96,7 +96,7 @@ def _without_faulty(batches: Sequence[Batch], errors: list[Any], too_long: dict[
             raise error  # not about rows: the readers made a table of another shape, which is a bug
         if column in too_long:
             note(column, rule_of_length(MAX_NAME_BYTES), too_long.pop(column))
-        bad = np.zeros(borders[-1], dtype=bool)
+        bad = np.zeros(offsets[-1], dtype=bool)
         bad[error.failure_cases["index"].to_numpy(dtype=np.int64)] = True
         note(column, getattr(error.check, "error", None) or MISSING, bad)
     return [batch.reject(*found) for batch, found in zip(batches, faults, strict=True)]

@@ -67,12 +67,12 @@ class Fault:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some consecutive records of one source.
+    """Some records of a source, or of several sources whose lines were gathered in one block.
 
     Attributes:
         table: Their columns. What they are depends on the stage: a format's own columns first, then the flow record's.
-        rows: One row number for each row of `table`: the line on which the record starts in a text file, its number in
-            Parquet and in JSON that is not one record a line (see `syntax.jsonrecords`); both count from 1.
+        rows: One row number for each row of `table`: the line on which the record starts in a text file, or in a gathered block;
+            its number in Parquet and in JSON that is not one record a line (see `syntax.jsonrecords`). All count from 1.
         raw_of: Gives the raw text of a row, from its row number.
         rejects: The records that were found unfit so far.
         left_out: The row numbers of the records that were left out on purpose, by reason (as AWS's NODATA).
