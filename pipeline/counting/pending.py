@@ -1,7 +1,7 @@
 """Rows on their way into the totals: lines wait to be parsed together, batches to be validated together.
 
 What a call of a parser or of pandera costs depends little on the number of rows. So the lines of small sources that have the
-same parser are parsed as one block, and some half a million rows, of however many sources, are validated by one call. Each
+same parser are parsed as one block, and some hundred thousand rows, of however many sources, are validated by one call. Each
 source gets its own rows back by their lines.
 """
 
@@ -25,8 +25,8 @@ from pipeline.syntax.batch import Batch
 from pipeline.syntax.blocks import BLOCK_BYTES, MAX_LINES_AT_ONCE, TextBlock
 from pipeline.syntax.gathered import GatheredBlock, gathered
 
-#: Rows are validated so many at a time, or as many as take so much memory.
-_ROWS_AT_ONCE, _BYTES_AT_ONCE = 1 << 19, 1 << 26
+#: Rows are validated so many at a time, or as many as take so much memory. Each may be rejected, which takes ten times as much.
+_ROWS_AT_ONCE, _BYTES_AT_ONCE = 1 << 18, 1 << 25
 #: The memory of a batch beside its rows: there may be many without one.
 _BATCH_BYTES = 1 << 13
 
@@ -115,6 +115,7 @@ class Pending:
     totals: HourlyTotals | None = None
     _pieces: list[tuple[Reading, Piece]] = field(default_factory=list)
     _piece_bytes: int = 0
+    _piece_lines: int = 0
     _parsed: list[_Parsed] = field(default_factory=list)
     _rows: int = 0
     _bytes: int = 0
@@ -131,9 +132,18 @@ class Pending:
             SourceError: The source cannot be counted.
         """
         self._pieces.append((reading, piece))
-        self._piece_bytes += piece.nbytes if isinstance(piece, Batch) else len(piece[1].data)
-        if self._piece_bytes >= BLOCK_BYTES:
+        if isinstance(piece, Batch):
+            self._piece_bytes += piece.nbytes
+        else:
+            self._piece_bytes += len(piece[1].data)
+            self._piece_lines += piece[1].line_count
+        if self._is_block:
             self.parse_alone()
+
+    @property
+    def _is_block(self) -> bool:
+        """Whether the pieces are enough to be parsed."""
+        return self._piece_bytes >= BLOCK_BYTES or self._piece_lines >= MAX_LINES_AT_ONCE
 
     def parse_alone(self) -> None:
         """Parses the pieces of the only source that is here, one by one.
@@ -150,7 +160,8 @@ class Pending:
             self._hold(parsed)
         self._pieces += other._pieces
         self._piece_bytes += other._piece_bytes
-        if self._piece_bytes >= BLOCK_BYTES:
+        self._piece_lines += other._piece_lines
+        if self._is_block:
             self._parse_together()
 
     def settle(self) -> None:
@@ -190,7 +201,7 @@ class Pending:
             self._hold(one)
 
     def _take_pieces(self) -> list[tuple[Reading, Piece]]:
-        pieces, self._pieces, self._piece_bytes = self._pieces, [], 0
+        pieces, self._pieces, self._piece_bytes, self._piece_lines = self._pieces, [], 0, 0
         return pieces
 
     def _alone(self, reading: Reading, piece: Piece) -> _Parsed:

@@ -15,6 +15,9 @@ from pipeline.identity import NO_CONTENT, Content
 from pipeline.kernel.totals import Added
 from pipeline.syntax.batch import Batch, Reject
 
+#: So many rejected rows are put aside in a batch of their own: a reader has whole batches in memory.
+_REJECTS_AT_ONCE = 1 << 10
+
 
 @dataclass
 class SourceCount:
@@ -95,5 +98,7 @@ class Reading:
             if is_strict:
                 raise StrictRunStopped(self.name, str(min(self._found, key=lambda reject: reject.row)))
             self.count.rejected += len(self._found)
-            self.rejects.add(self.name, self._found)
+            self._found.sort(key=lambda reject: reject.row)
+            for start in range(0, len(self._found), _REJECTS_AT_ONCE):
+                self.rejects.add(self.name, self._found[start : start + _REJECTS_AT_ONCE])
             self._found = []
