@@ -29,7 +29,7 @@ for file in raw:
 READER = """
 import sys
 from pathlib import Path
-from pipeline.query import Query, run_query
+from pipeline.query.query import Query, run_query
 from pipeline.store.layout import Locations
 store = Locations(Path(sys.argv[1]))
 seen, last = 0, {}
