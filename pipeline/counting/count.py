@@ -10,8 +10,8 @@ from pipeline import formats
 from pipeline.counting.interpretation import Interpretation
 from pipeline.counting.opened import OpenSource
 from pipeline.counting.pending import Pending
-from pipeline.counting.reading import Reading, SourceCount
 from pipeline.counting.rejects import RejectSpool
+from pipeline.counting.sourcecount import Reading, SourceCount
 from pipeline.counting.sources import Source
 from pipeline.counting.totals import HourlyTotals
 from pipeline.errors import NoValidRow, SourceError, UnknownFormat, UnreadableSource

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.counting.distinct_hours import DistinctHours
-from pipeline.counting.reading import Reading
+from pipeline.counting.sourcecount import Reading
 from pipeline.counting.totals import HourlyTotals
 from pipeline.counting.validation import validate
 from pipeline.errors import SourceError

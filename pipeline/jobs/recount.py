@@ -16,8 +16,8 @@ from pipeline.counting.content import digest_of, identify, look_at
 from pipeline.counting.count import Limits
 from pipeline.counting.interpretation import Interpretation
 from pipeline.counting.pool import Pool
-from pipeline.counting.reading import SourceCount
 from pipeline.counting.resources import Resources
+from pipeline.counting.sourcecount import SourceCount
 from pipeline.counting.sources import Source, path_of
 from pipeline.counting.totals import HourlyTotals
 from pipeline.errors import SourceError

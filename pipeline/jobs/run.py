@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from pipeline.counting.count import GroupCount, Limits
 from pipeline.counting.interpretation import Interpretation
 from pipeline.counting.pool import Pool, Progress
-from pipeline.counting.reading import SourceCount
 from pipeline.counting.rejects import RejectSpool
+from pipeline.counting.sourcecount import SourceCount
 from pipeline.counting.sources import Failure, Source
 from pipeline.counting.totals import HourlyTotals
 from pipeline.errors import EmptySource, OtherLog, SourceError, StrictRunStopped, TooManyRejects, UsageError
