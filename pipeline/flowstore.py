@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from pipeline.counting.count import Progress
+    from pipeline.counting.pool import Progress
     from pipeline.jobs.summary import IngestSummary
     from pipeline.jobs.undo import UndoSummary
     from pipeline.jobs.verify import DeepOptions, Verification

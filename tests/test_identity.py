@@ -340,7 +340,7 @@ class TestFailing:
         assert ingest(store, raw).ingested == 1
 
     def test_so_does_one_of_several_batches_and_one_of_which_some_rows_are_left_out(self, raw, store, monkeypatch):
-        monkeypatch.setattr("pipeline.counting.count._ROWS_AT_ONCE", 1)  # each batch is validated alone
+        monkeypatch.setattr("pipeline.counting.pending._ROWS_AT_ONCE", 1)  # each batch is validated alone
         write(raw / "a.csv", HEADER + f"x,a,b,v,1,1,{'-' * 5000}\n" * 2000)
         line = "2 1 eni-1 10.0.0.1 10.0.0.2 40000 443 6 1 {} 3600 3660 {} OK\n"
         write(raw / "b.log", line.format(1, "REJECT") + line.format("x", "ACCEPT"))

@@ -9,46 +9,25 @@ which contents it must be compared, and mostly there are none.
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO
 
 import xxhash
 
 from pipeline import identity
+from pipeline.counting.sources import Source, Text
 from pipeline.errors import UnreadableSource
 from pipeline.identity import Content
-from pipeline.store import files
-
-if TYPE_CHECKING:
-    from pipeline.counting.sources import Source
 
 #: Of so many first bytes a digest is taken. It is a short one, as it only proposes: that of the whole content decides.
 _HEAD_SIZES = (0, *(1 << k for k in range(6, 17)))
 _HEAD_MOST = _HEAD_SIZES[-1]
-_BLOCK = 1 << 18
+BLOCK = 1 << 18
+_DIGESTED_BYTES = 1 << 16  # beyond twice as many, the C library maps memory for each read
 #: Files up to this size are read in one go, and so is their content, up to a size of its own.
 SMALL_BYTES, _SMALL_CONTENT = 1 << 18, 1 << 22
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A content in memory.
-
-    Attributes:
-        data: All its bytes.
-        content: What identifies it.
-        heads: The digests of its first 0, 64, 128, … bytes.
-        packed_digest: That of the file, as it lies on the disk: XXH3-128, in hexadecimal.
-    """
-
-    data: bytes
-    content: Content
-    heads: Sequence[bytes]
-    packed_digest: str
 
 
 class Digester:
@@ -192,7 +171,7 @@ def identify(source: Source, sizes: Iterable[int] = ()) -> Digester:
     """
     digester = Digester(sizes)
     with unpacked(source) as stream:
-        while block := stream.read(_BLOCK):
+        while block := stream.read(BLOCK):
             digester.update(block)
     return digester
 
@@ -203,86 +182,11 @@ def digest_of(source: Source) -> str:
     Raises:
         UnreadableSource: It cannot be read.
     """
+    taken = identity.new_digest()
     try:
-        return files.digest(source.path)
+        with source.path.open("rb", buffering=0) as file:
+            while block := file.read(_DIGESTED_BYTES):
+                taken.update(block)
     except OSError as error:
         raise UnreadableSource(f"cannot be read: {error.strerror}") from None
-
-
-class DigestingFile(io.RawIOBase):
-    """An open file, or the stream of what is packed in one, that takes its own digest while it is read in whatever order."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._is_seekable = file.seekable()
-        self._digester = Digester()  # of all bytes before its size
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return self._is_seekable
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def read(self, size: int = -1) -> bytes:
-        done = self._digester.size
-        start = self._file.tell() if self._is_seekable else done
-        data = self._file.read(size)
-        if start <= done < start + len(data):
-            self._digester.update(memoryview(data)[done - start :])
-        return data
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def content(self) -> Content:
-        """What the whole file is; reads what was not read.
-
-        Raises:
-            SourceError: It is packed, and cannot be unpacked to its end.
-        """
-        if self._is_seekable:
-            self._file.seek(self._digester.size)
-        while self.read(_BLOCK):
-            pass
-        return self._digester.content()
-
-
-class Watch:
-    """Takes the digests of a file while it is read, and of what is packed in it.
-
-    Args:
-        file: The file, open at its start.
-
-    Attributes:
-        packed: The file, to be read instead.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._packed = self._unpacked = DigestingFile(file)
-        self.packed = cast("BinaryIO", self._packed)
-
-    def unpacked(self, stream: BinaryIO) -> BinaryIO:
-        """What is to be read instead of the file's content, which is the file itself where nothing is packed."""
-        if stream is not self.packed:
-            self._unpacked = DigestingFile(stream)
-        return cast("BinaryIO", self._unpacked)
-
-    def content(self) -> Content:
-        """The whole content; reads what was not read.
-
-        Raises:
-            SourceError: It cannot be unpacked to its end.
-        """
-        return self._unpacked.content()
-
-    def packed_digest(self) -> str:
-        """The digest of the file's bytes as they lie."""
-        return self._packed.content().digest
+    return taken.hexdigest()

@@ -48,7 +48,7 @@ class RejectSpool:
         batch = pa.record_batch([pa.array(list(column)) for column in columns], schema=REJECT_SCHEMA)
         self._hold([batch], batch.nbytes)
 
-    def absorb(self, other: RejectSpool) -> None:
+    def merge(self, other: RejectSpool) -> None:
         """Takes in all that another has gathered, behind its own; the other must not be used any more."""
         self.first = self.first or other.first
         self.count += other.count

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.counting.content import Text
 from pipeline.errors import UnreadableSource
+from pipeline.identity import Content
 
 _ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
 _TO_ESCAPE = re.compile(r"[\\\udc80-\udcff]")
@@ -34,6 +35,23 @@ def path_of(name: str) -> Path:
     if "\\" not in name:
         return Path(name)
     return Path(_ESCAPED.sub(lambda found: os.fsdecode(bytes([int(found[1], 16)])), name))
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A content in memory.
+
+    Attributes:
+        data: All its bytes.
+        content: What identifies it.
+        heads: The digests of its first 0, 64, 128, … bytes.
+        packed_digest: That of the file, as it lies on the disk: XXH3-128, in hexadecimal.
+    """
+
+    data: bytes
+    content: Content
+    heads: Sequence[bytes]
+    packed_digest: str
 
 
 @dataclass(frozen=True)

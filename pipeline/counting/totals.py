@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,6 @@ import pyarrow as pa
 
 from pipeline.counting.resources import available_memory
 from pipeline.errors import TooManyNames
-from pipeline.kernel.library import KernelMemory
 from pipeline.kernel.totals import Added, SortedTotals, Totals, TotalsByHour
 from pipeline.schema import COUNT, FLOW_SCHEMA, SUMS, TOTALS_SCHEMA, dictionary_encoded
 
@@ -30,11 +30,11 @@ def sums_of(totals: pa.Table) -> dict[str, int]:
 
 
 def _exact_sum(values: npt.NDArray[np.int64]) -> int:
-    """The halves of the numbers are summed apart: neither sum can wrap below 2**31 rows."""
+    """The high and the low bits of the numbers are summed apart: neither sum can wrap below 2**31 rows."""
     return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
 
 
-#: Totals as the kernel gives them: with their text dictionary-encoded.
+#: Totals as the kernel gives them: with dictionary-encoded text.
 _SPILL_SCHEMA = FLOW_SCHEMA.append(TOTALS_SCHEMA.field(COUNT))
 
 
@@ -46,11 +46,12 @@ _FEW_NAMES = 16 << 20
 
 
 @dataclass
-class HourlyTotals(KernelMemory):
+class HourlyTotals:
     """The totals of a source, or of a run, as they come in.
 
     Once they outgrow the budget they are written to disk, sorted by hour; each hour is then read back on its own. So
-    memory depends on the budget and on the keys of the largest hour, not on the input.
+    memory depends on the budget and on the keys of the largest hour, not on the input. When pickled, what is held in memory
+    travels as Arrow data, and what is on disk by its path.
 
     Attributes:
         spill_folder: Where to write; it must exist when the budget is first passed.
@@ -62,8 +63,13 @@ class HourlyTotals(KernelMemory):
     _held: Totals = field(default_factory=Totals)
     _spills: list[_Spill] = field(default_factory=list)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        held = pa.BufferOutputStream()
+        _write(held, TotalsByHour(self._held))
+        return _unpickled, (self.spill_folder, self.budget_bytes, held.getvalue(), self._spills)
+
     def add(self, flows: pa.Table) -> Added:
-        """Takes in valid flow records (`schema.FLOW_SCHEMA`), or totals of which the text is dictionary-encoded.
+        """Takes in valid flow records (`schema.FLOW_SCHEMA`), or totals, with dictionary-encoded text.
 
         Raises:
             SumOverflow: A sum does not fit into int64.
@@ -72,7 +78,7 @@ class HourlyTotals(KernelMemory):
         self._spill_beyond_budget()
         return added
 
-    def absorb(self, other: HourlyTotals) -> None:
+    def merge(self, other: HourlyTotals) -> None:
         """Takes in all that another has gathered; the other must not be used any more.
 
         Raises:
@@ -92,7 +98,7 @@ class HourlyTotals(KernelMemory):
         return sorted(set(self._held.hours()).union(*self._spills))
 
     def by_hour(self) -> Iterator[tuple[int, Callable[[], pa.Table]]]:
-        """Each hour, and a call that gives its totals in the store's order (`schema.TOTALS_SCHEMA`, but with text dictionary-encoded).
+        """Each hour, and a call that gives its totals in the store's order (`schema.TOTALS_SCHEMA`, but with dictionary-encoded text).
 
         Several threads may make the calls.
 
@@ -125,8 +131,17 @@ class HourlyTotals(KernelMemory):
         self._held = Totals()
 
 
+def _unpickled(spill_folder: Path, budget_bytes: int, held: pa.Buffer, spills: list[_Spill]) -> HourlyTotals:
+    """The totals that were pickled, in memory of this process."""
+    totals = Totals()
+    with pa.ipc.open_file(held) as file:
+        for number in range(file.num_record_batches):
+            totals.add(pa.Table.from_batches([file.get_batch(number)]))
+    return HourlyTotals(spill_folder, budget_bytes, totals, spills)
+
+
 def merge_sorted(totals: Iterable[pa.Table]) -> pa.Table:
-    """Merges totals of one hour, of which the text is dictionary-encoded or not. The result is in the store's order, with text dictionary-encoded.
+    """Merges totals of one hour, with dictionary-encoded text or without. The result is in the store's order, with it.
 
     Raises:
         SumOverflow: A sum does not fit into int64.
@@ -154,9 +169,7 @@ class _Spill:
         descriptor, self._path = tempfile.mkstemp(".arrow", "totals-", folder)
         os.close(descriptor)
         self._batch_of = {hour: index for index, hour in enumerate(totals.hours)}
-        with pa.ipc.new_file(self._path, _SPILL_SCHEMA) as writer:
-            for _, table in totals.tables():
-                writer.write_table(table)
+        _write(self._path, totals)
 
     def __contains__(self, hour: int) -> bool:
         return hour in self._batch_of
@@ -169,6 +182,13 @@ class _Spill:
             batch = pa.ipc.open_file(file).get_batch(self._batch_of[hour])
             texts = [_with_few_texts(column) if pa.types.is_dictionary(column.type) else column for column in batch.columns]
         return pa.table(texts, schema=_SPILL_SCHEMA)
+
+
+def _write(sink: str | pa.NativeFile, totals: TotalsByHour) -> None:
+    """Writes an Arrow file."""
+    with pa.ipc.new_file(sink, _SPILL_SCHEMA) as writer:
+        for _, table in totals.tables():
+            writer.write_table(table)
 
 
 def _with_few_texts(column: pa.DictionaryArray) -> pa.DictionaryArray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -11,17 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.schema import (
-    COLUMNS,
-    FIELDS,
-    FLOW_SCHEMA,
-    MAX_NAME_BYTES,
-    Field,
-    ZeroBytes,
-    flow_schema,
-    minimum_of,
-    rule_of_length,
-)
+from pipeline.schema import COLUMNS, FIELDS, FLOW_SCHEMA, MAX_NAME_BYTES, flow_schema, rule_of_length
 from pipeline.syntax.batch import MISSING, Batch, Fault, Mask
 
 if TYPE_CHECKING:
@@ -72,44 +61,9 @@ def _longest(column: pa.DictionaryArray) -> int:
     return pc.max(pc.binary_length(column.dictionary)).as_py() or 0
 
 
-def may_be_rejected(flows: pa.Table, zero_bytes: ZeroBytes) -> bool:
-    """Whether `validate` may reject any of some flow records, as far as the extremes of their columns tell.
-
-    It decides about no row. But where it says no, which is nearly always, the raw text need not be kept until rows enough
-    are there to be validated, and its memory serves for the next block: fresh memory costs as much as parsing.
-    """
-    return not all(_is_within(flows.column(field.name), field, minimum_of(field, zero_bytes)) for field in FIELDS)
-
-
-def _is_within(column: pa.ChunkedArray, field: Field, minimum: int) -> bool:
-    if column.null_count:
-        return False
-    for chunk in column.chunks:
-        if isinstance(chunk, pa.DictionaryArray):
-            texts = chunk.dictionary
-            lengths = pc.min_max(pc.binary_length(texts))
-            if texts.null_count or (
-                len(texts) and not minimum <= lengths["min"].as_py() <= lengths["max"].as_py() <= field.maximum
-            ):
-                return False
-        elif len(chunk):
-            values = chunk.to_numpy()
-            if values.min() < minimum or values.max() > field.maximum:
-                return False
-    return True
-
-
-_prepared = threading.Event()
-
-
 def prepare() -> None:
     """Imports pandas and pandera, with what they leave to their first use: half a second, in which rows can be read."""
     _errors(FLOW_SCHEMA.empty_table(), flow_schema())
-
-
-def is_prepared() -> bool:
-    """Whether `validate` need not wait for an import."""
-    return _prepared.is_set()
 
 
 def _errors(flows: pa.Table, schema: pandera.DataFrameSchema) -> list[Any]:
@@ -121,8 +75,6 @@ def _errors(flows: pa.Table, schema: pandera.DataFrameSchema) -> list[Any]:
         schema.validate(flows.to_pandas(types_mapper=pd.ArrowDtype), lazy=True)
     except SchemaErrors as errors:
         return list(errors.schema_errors)
-    finally:
-        _prepared.set()
     return []
 
 
@@ -131,11 +83,11 @@ def _without_faulty(batches: Sequence[Batch], errors: list[Any], too_long: dict[
 
     The error's own message is never built: it would list every failing value.
     """
-    borders = np.cumsum([0, *(batch.table.num_rows for batch in batches)])
+    offsets = np.cumsum([0, *(batch.table.num_rows for batch in batches)])
     faults: list[list[Fault]] = [[] for _ in batches]
 
     def note(column: str, rule: str, bad: Mask) -> None:
-        for batch, found, (start, end) in zip(batches, faults, pairwise(borders.tolist()), strict=True):
+        for batch, found, (start, end) in zip(batches, faults, pairwise(offsets.tolist()), strict=True):
             found.append(Fault(column, rule, bad[start:end], batch.table.column(column)))
 
     for error in errors:
@@ -144,7 +96,7 @@ def _without_faulty(batches: Sequence[Batch], errors: list[Any], too_long: dict[
             raise error  # not about rows: the readers made a table of another shape, which is a bug
         if column in too_long:
             note(column, rule_of_length(MAX_NAME_BYTES), too_long.pop(column))
-        bad = np.zeros(borders[-1], dtype=bool)
+        bad = np.zeros(offsets[-1], dtype=bool)
         bad[error.failure_cases["index"].to_numpy(dtype=np.int64)] = True
         note(column, getattr(error.check, "error", None) or MISSING, bad)
     return [batch.reject(*found) for batch, found in zip(batches, faults, strict=True)]

@@ -1,21 +1,21 @@
-"""Raw files in, batches of flow records out. One module a format; `FORMATS` is the registry.
+"""Raw files in, flow records out. One module a format; `FORMATS` is the registry.
 
-    readers.open_source(raw, name) -> the format and the decompressed stream
-    format.read(stream, options)   -> batches of flow records, unvalidated
+    formats.open_source(raw, name) -> the format and the decompressed stream
+    format.read(stream, options)   -> pieces: lines with their parser, or flow records, unvalidated
 
 To add a format: write a module like `zeek.py`, and add its `FORMATS` to the line below.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO, cast
 
 from pipeline.errors import UsageError
 from pipeline.formats import aws, canonical, envelopes, zeek
 from pipeline.formats.detection import detect
-from pipeline.formats.format import Format, Split
-from pipeline.formats.head import HEAD_BYTES, Head, read_head
+from pipeline.formats.format import Format
+from pipeline.formats.head import read_head
 from pipeline.options import ReadOptions
 from pipeline.syntax.blocks import LinesOfReturns
 from pipeline.syntax.compression import decompressed
@@ -39,20 +39,6 @@ def check_settings(options: ReadOptions) -> None:
         if name not in SETTINGS:
             raise UsageError(f"--set: there is no setting {name}; the settings are {', '.join(SETTINGS)}")
         SETTINGS[name].of(options)
-
-
-def format_told_by(line: bytes, option: str = "auto") -> tuple[Format, Split] | None:
-    """The format of all files that start with this line, and how to split them, if the line alone can tell.
-
-    Args:
-        line: The first line of a text.
-        option: As of `open_source`, which finds the same format.
-    """
-    head = Head("", line[:HEAD_BYTES])
-    for known in _selected_by(option):
-        if known.container is head.container and (split := known.split_of(head)):
-            return known, split
-    return None
 
 
 def open_source(
@@ -79,13 +65,13 @@ def open_source(
         UnknownFormat: It is none that flowlog reads, or not the one that `option` names.
         SourceError: It cannot be read at all.
     """
-    head = read_head(raw, name, is_named=option != "auto")
-    found = detect(head, _selected_by(option), aws.TEXT if aws.OWN_FIELDS.name in (settings or {}) else None)
     stream = decompressed(raw)
     if through:
         stream = through(stream)
+    head, stream = read_head(stream, name, is_named=option != "auto")
+    found = detect(head, _selected_by(option), aws.TEXT if aws.OWN_FIELDS.name in (settings or {}) else None)
     return found, cast("BinaryIO", LinesOfReturns(stream)) if head.ends_in_returns else stream
 
 
-def _selected_by(option: str) -> list[Format]:
-    return [known for known in FORMATS if option in ("auto", known.option)]
+def _selected_by(option: str) -> Sequence[Format]:
+    return FORMATS if option == "auto" else [known for known in FORMATS if known.option == option]

@@ -10,23 +10,19 @@ packets were dropped.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
-from pipeline.formats.apps import AppMap
 from pipeline.formats.awsfields import DEFAULT_FIELDS, FIELDS, fields_given, hyphened, is_header, is_of_gateway
 from pipeline.formats.cloudwatch import messages_under, without_times
 from pipeline.formats.conversion import to_flows
-from pipeline.formats.format import Format, Setting, Split
+from pipeline.formats.format import FlowParser, Format, Parser, Piece, ReadContext, Setting
 from pipeline.formats.head import Container, Head
-from pipeline.formats.joined import split_first_line
 from pipeline.formats.record import Endpoint, Record, column_of, integers_of, is_answer, texts_of
-from pipeline.kernel.columns import has_four
-from pipeline.options import ReadOptions
 from pipeline.scalars import MAX_RAW_BYTES
 from pipeline.syntax.batch import Batch, Mask
 from pipeline.syntax.blocks import TextBlock, text_blocks
@@ -95,23 +91,11 @@ class _Text:
         is_header = _fields_of(head.first_line) or messages_under(head.first_line)
         return is_header is not None or any(map(_is_default_line, lines))
 
-    def split_of(self, head: Head) -> Split | None:
-        try:
-            return _split if _fields_of(head.first_line) else None
-        except UnknownFormat:
-            return None
-
-    def read(self, stream: BinaryIO, options: ReadOptions, apps: AppMap) -> Iterator[Batch]:
-        return read_lines(text_blocks(stream, TextBlock), options, apps)
+    def read(self, stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
+        return read_lines(text_blocks(stream, TextBlock), context)
 
 
-def _split(text: bytes) -> tuple[bytes, bytes] | None:
-    """As `joined.split_first_line`; None where a further header may stand among the records."""
-    parts = split_first_line(text)
-    return None if parts is None or has_four(parts[1], _ADDR) else parts
-
-
-def read_lines(blocks: Iterable[TextBlock], options: ReadOptions, apps: AppMap) -> Iterator[Batch]:
+def read_lines(blocks: Iterable[TextBlock], context: ReadContext) -> Iterator[tuple[Parser, TextBlock]]:
     """Reads lines of AWS text, with a header or without.
 
     A header may also stand in the middle, which is what joining files makes: the lines behind it are read in its order.
@@ -120,24 +104,45 @@ def read_lines(blocks: Iterable[TextBlock], options: ReadOptions, apps: AppMap) 
         UnknownFormat: Some of them are a Transit Gateway's.
         UnreadableSource: A header is glued to a record.
     """
-    parser: DelimitedParser | None = None
-    messages: Callable[[bytes], bytes] | None = None
+    parser: Parser | None = None
+    header: str | None = None
     for block in blocks:
         for piece in block.cut_at(_headers(block)):
             records = piece
             if (parser is None or piece.line_count == 1) and (found := piece.split_first()):
                 line = found[0].decode("utf-8", "replace")
                 if fields := _fields_of(line):
-                    parser = DelimitedParser(fields, _COLUMNS, _SPACES)
+                    parser = context.parser(_parser_of, (tuple(fields), header))
                     records = found[1]
                 elif parser is None:
-                    parser = DelimitedParser(OWN_FIELDS.of(options) or DEFAULT_FIELDS, _COLUMNS, _SPACES)
-                    messages = messages_under(line)
-                    records = found[1] if messages else piece
+                    header = line if messages_under(line) else None
+                    parser = context.parser(_parser_of, (tuple(OWN_FIELDS.of(context.options) or DEFAULT_FIELDS), header))
+                    records = found[1] if header else piece
             if parser is not None and records.data:
-                batch = parser.parse_as(records, messages(records.data)) if messages else parser.parse(records)
-                _refuse_gateway(batch)
-                yield _flows(batch, options, apps)
+                yield parser, records
+
+
+def _parser_of(told: tuple[Sequence[str], str | None], context: ReadContext) -> Parser:
+    return FlowParser(_Lines(*told), _flows, context)
+
+
+class _Lines:
+    """Parses lines of AWS text whose fields are known.
+
+    Args:
+        fields: The names of the fields, in the lines' order.
+        header: Of the CSV of whose rows the lines are the messages; None where each line is a record.
+    """
+
+    def __init__(self, fields: Sequence[str], header: str | None) -> None:
+        self._parser = DelimitedParser(fields, _COLUMNS, _SPACES)
+        self._messages = None if header is None else messages_under(header)
+
+    def parse(self, block: TextBlock) -> Batch:
+        messages = self._messages
+        batch = self._parser.parse_as(block, messages(block.data)) if messages else self._parser.parse(block)
+        _refuse_gateway(batch)
+        return batch
 
 
 def _headers(block: TextBlock) -> Iterator[int]:
@@ -155,8 +160,8 @@ def _headers(block: TextBlock) -> Iterator[int]:
 
 def _refuse_gateway(batch: Batch) -> None:
     """A file may hold the records of VPCs and of Transit Gateways side by side; the latter have more fields."""
-    accounts = texts_of(batch, "account-id").dictionary
-    if accounts.index("TransitGateway").as_py() >= 0 or any(_is_of_gateway(reject.raw) for reject in batch.rejects):
+    accounts = texts_of(batch, "account-id")  # whose dictionary may have the texts of other files
+    if is_text(accounts, "TransitGateway").any() or any(_is_of_gateway(reject.raw) for reject in batch.rejects):
         raise _gateway_records()
 
 
@@ -172,12 +177,9 @@ class _Parquet:
             raise _gateway_log()
         return is_header(names)
 
-    def split_of(self, head: Head) -> None:
-        """It has no lines."""
-
-    def read(self, stream: BinaryIO, options: ReadOptions, apps: AppMap) -> Iterator[Batch]:
+    def read(self, stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
         for batch in read_parquet(stream, _COLUMNS, null_texts=_PARQUET_NULLS, name_of=hyphened):
-            yield _flows(batch, options, apps)
+            yield _flows(batch, context)
 
 
 TEXT = _Text()
@@ -227,9 +229,9 @@ def _is_default_line(line: str) -> bool:
     return len(cells) == len(DEFAULT_FIELDS) and _LINE.fullmatch(" ".join(cells)) is not None
 
 
-def _flows(batch: Batch, options: ReadOptions, apps: AppMap) -> Batch:
+def _flows(batch: Batch, context: ReadContext) -> Batch:
     batch = batch.ignore(_ignored(batch))
-    return to_flows(batch, _record_of(batch), options, apps)
+    return to_flows(batch, _record_of(batch), context.options, context.apps)
 
 
 def _ignored(batch: Batch) -> dict[str, Mask]:

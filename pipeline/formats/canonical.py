@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 import pyarrow as pa
 
-from pipeline.formats.apps import AppMap
-from pipeline.formats.format import Format, Setting, Split
+from pipeline.formats.format import FlowParser, Format, Parser, Piece, ReadContext
 from pipeline.formats.head import Container, Head
-from pipeline.formats.joined import split_first_line
-from pipeline.options import ReadOptions
 from pipeline.schema import COLUMNS, FIELDS
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.cells import Column, Kind
-from pipeline.syntax.delimited import read_csv
-from pipeline.syntax.jsonrecords import read_json, split_objects
+from pipeline.syntax.delimited import CsvParser, read_csv
+from pipeline.syntax.jsonlines import JsonParser
+from pipeline.syntax.jsonrecords import read_json
 from pipeline.syntax.parquet import read_parquet
 
 _COLUMNS = [Column(field.name, Kind.TEXT if pa.types.is_string(field.type) else Kind.INTEGER) for field in FIELDS]
@@ -28,29 +25,53 @@ def _names_fields(names: Sequence[str]) -> bool:
     return len(set(COLUMNS) & set(names)) >= len(COLUMNS) // 2
 
 
-@dataclass(frozen=True)
-class _Canonical:
-    name: str
-    option: str
-    container: Container
-    recognises: Callable[[Head], bool]
-    syntax: Callable[[BinaryIO, Sequence[Column]], Iterator[Batch]]
-    settings: tuple[Setting, ...] = ()
+class _Csv:
+    name, option, container = "CSV", "csv", Container.TEXT
+    settings = ()
 
-    def split_of(self, head: Head) -> Split | None:
-        if self.syntax is read_csv and self.recognises(head):
-            return split_first_line
-        if self.syntax is read_json and head.json_records and self.recognises(head):
-            return split_objects
-        return None
+    def recognises(self, head: Head) -> bool:
+        return _names_fields(head.split_first_line(","))
 
-    def read(self, stream: BinaryIO, options: ReadOptions, apps: AppMap) -> Iterator[Batch]:
-        del options, apps  # the records name their apps and VPCs themselves
-        return (batch.with_table(batch.table.select(COLUMNS)) for batch in self.syntax(stream, _COLUMNS))
+    def read(self, stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
+        return read_csv(stream, lambda header: context.parser(_csv_parser, header))
 
 
-FORMATS: tuple[Format, ...] = (
-    _Canonical("CSV", "csv", Container.TEXT, lambda head: _names_fields(head.split_first_line(",")), read_csv),
-    _Canonical("JSON", "json", Container.JSON, lambda head: _names_fields(head.json_keys) or head.is_empty_array, read_json),
-    _Canonical("Parquet", "parquet", Container.PARQUET, lambda head: _names_fields(head.parquet_columns), read_parquet),
-)
+class _Json:
+    name, option, container = "JSON", "json", Container.JSON
+    settings = ()
+
+    def recognises(self, head: Head) -> bool:
+        return _names_fields(head.json_keys) or head.is_empty_array
+
+    def read(self, stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
+        parser = context.parser(_json_parser, None)
+        for piece in read_json(stream, parser.lines):
+            yield _flows(piece, context) if isinstance(piece, Batch) else (parser, piece)
+
+
+class _Parquet:
+    name, option, container = "Parquet", "parquet", Container.PARQUET
+    settings = ()
+
+    def recognises(self, head: Head) -> bool:
+        return _names_fields(head.parquet_columns)
+
+    def read(self, stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
+        return (_flows(batch, context) for batch in read_parquet(stream, _COLUMNS))
+
+
+def _csv_parser(header: bytes, context: ReadContext) -> Parser:
+    return FlowParser(CsvParser(header, _COLUMNS), _flows, context)
+
+
+def _json_parser(told: None, context: ReadContext) -> FlowParser[JsonParser]:
+    del told  # all files have the same columns
+    return FlowParser(JsonParser(_COLUMNS), _flows, context)
+
+
+def _flows(batch: Batch, context: ReadContext) -> Batch:
+    del context  # the records name their apps and VPCs themselves
+    return batch.with_table(batch.table.select(COLUMNS))
+
+
+FORMATS: tuple[Format, ...] = (_Csv(), _Json(), _Parquet())

@@ -23,12 +23,14 @@ def detect(head: Head, formats: Sequence[Format], otherwise: Format | None = Non
     Raises:
         UnknownFormat: It is none of these; the message names what it is, where that can be told.
     """
-    candidates = [known for known in formats if known.container is head.container]
+    candidates = (known for known in formats if known.container is head.container)
+    first = None
     for known in candidates:
         if known.recognises(head):
             return known
-    if head.is_named and candidates:  # the user says that it is one of these
-        return candidates[0]
+        first = first or known
+    if head.is_named and first:  # the user says that it is one of these
+        return first
     refuse_foreign(head.json_objects)
     refuse_columns(head.parquet_columns or [head.first_line])
     for foreign, (is_it, advice) in _FOREIGN.items():
@@ -50,8 +52,6 @@ def _described(head: Head) -> str:
         return f"JSON with the keys {', '.join(head.json_keys[:20])}"
     if b"\0" in head.data:
         return "binary data"
-    if not head.first_line:
-        return "64 KiB of blank lines"
     return f"text that starts with {head.first_line[:80]!r}"
 
 

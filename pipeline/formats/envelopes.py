@@ -29,8 +29,7 @@ import xxhash
 
 from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
 from pipeline.formats import aws
-from pipeline.formats.apps import AppMap
-from pipeline.formats.format import Format
+from pipeline.formats.format import Format, Piece, ReadContext
 from pipeline.formats.head import Container, Head
 from pipeline.formats.repeats import Repeats
 from pipeline.options import ReadOptions
@@ -69,13 +68,10 @@ class _Events:
         _refuse_others(next(iter(messages), ""))
         return True
 
-    def split_of(self, head: Head) -> None:
-        """Its lines are the events' messages."""
-
-    def read(self, stream: BinaryIO, options: ReadOptions, apps: AppMap) -> Iterator[Batch]:
-        events = _Messages(stream, options)
-        for batch in aws.read_lines(events.blocks(), options, apps):
-            yield batch
+    def read(self, stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
+        events = _Messages(stream, context.options)
+        for parser, lines in aws.read_lines(events.blocks(), context):
+            yield parser.parse(lines)
             yield from events.left_out()
         yield from events.left_out()
 

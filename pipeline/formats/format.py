@@ -1,18 +1,23 @@
-"""A raw format, and what its reader is told beside the file."""
+"""A raw format, what its reader is told beside the file, and what the reader gives: pieces, to be parsed by whoever gathers them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Protocol, TypeVar
 
 from pipeline.formats.head import Container
 from pipeline.syntax.batch import Batch
+from pipeline.syntax.blocks import TextBlock
 
 if TYPE_CHECKING:
     from pipeline.formats.apps import AppMap
     from pipeline.formats.head import Head
     from pipeline.options import ReadOptions
+
+
+Told = TypeVar("Told")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,76 @@ class Setting:
         return None if text is None else self.parse(text)
 
 
-#: From a whole text to its header and the records behind it; None if it must not be read as one with others.
-Split = Callable[[bytes], tuple[bytes, bytes] | None]
+@dataclass(frozen=True)
+class ReadContext:
+    """What a reader may need to know beside the file.
+
+    Attributes:
+        options: What the user says of the file.
+        apps: Names the app of an address, for formats that have no apps.
+        parsers: The parsers that were made so far, by what makes them and of what: ten thousand files with one header have one
+            parser. They hold memory of the kernel, and are not for several threads at once; so each reading has a context of
+            its own.
+    """
+
+    options: ReadOptions
+    apps: AppMap
+    parsers: dict[tuple[object, object], Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def parser(self, make: Callable[[Told, ReadContext], Made], told: Told) -> Made:
+        """The parser that is made of what a file's start has told; the same for all files that told the same.
+
+        Args:
+            make: Makes the parser, as a function that is always the same.
+            told: The names of the columns, or whatever else decides how the lines are read.
+        """
+        key = (make, told)
+        if key not in self.parsers:
+            self.parsers[key] = make(told, self)
+        return self.parsers[key]
+
+
+class Parser(Protocol):
+    """Parses lines into flow records. The blocks of several files that have the same parser may be parsed as one."""
+
+    def parse(self, block: TextBlock) -> Batch:
+        """One batch of flow records (`schema.FLOW_SCHEMA`, unvalidated) with all the block's records.
+
+        Raises:
+            SourceError: The block says that its file as a whole cannot be counted.
+        """
+
+
+Lines = TypeVar("Lines", bound=Parser)
+#: Lines and what parses them; or, where a record is not a line, records that were parsed.
+Piece = tuple[Parser, TextBlock] | Batch
+
+
+def batches_of(pieces: Iterable[Piece]) -> Iterator[Batch]:
+    """The batches of some pieces, each parsed alone."""
+    return (piece if isinstance(piece, Batch) else piece[0].parse(piece[1]) for piece in pieces)
+
+
+@dataclass(frozen=True, eq=False)
+class FlowParser(Generic[Lines]):
+    """A parser of a syntax, and a format's way from the columns to flow records.
+
+    Attributes:
+        lines: Parses the lines into columns.
+        flows: Turns the columns into flow records.
+        context: What `flows` is told.
+    """
+
+    lines: Lines
+    flows: Callable[[Batch, ReadContext], Batch]
+    context: ReadContext
+
+    def parse(self, block: TextBlock) -> Batch:
+        return self.flows(self.lines.parse(block), self.context)
 
 
 class Format(Protocol):
-    """One raw format. `readers.FORMATS` lists them; a new one is a module that has an object of this shape.
+    """One raw format. `formats.FORMATS` lists them; a new one is a module that has an object of this shape.
 
     Attributes:
         name: What summaries call it, as in "Zeek conn.log, TSV".
@@ -65,20 +134,12 @@ class Format(Protocol):
             UnknownFormat: It is a near relation that must not be half-read, as a Zeek log of another kind.
         """
 
-    def split_of(self, head: Head) -> Split | None:
-        """How to split a file, if its first line tells that it is of this format, or else refused by `read`, whatever follows.
-
-        Args:
-            head: Of that line alone.
-        """
-
-    def read(self, stream: BinaryIO, options: ReadOptions, apps: AppMap) -> Iterator[Batch]:
-        """Reads a decompressed stream to its end, as batches of flow records (`schema.FLOW_SCHEMA`, unvalidated).
+    def read(self, stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
+        """Reads a decompressed stream to its end, in pieces.
 
         Args:
             stream: The file.
-            options: What the user says of it.
-            apps: Names the app of an address, for formats that have no apps.
+            context: What is known beside the file.
 
         Raises:
             SourceError: The file as a whole cannot be counted.

@@ -9,9 +9,9 @@ from enum import Enum
 from functools import cached_property
 from typing import BinaryIO
 
-from pipeline.errors import EmptySource, UnreadableSource
-from pipeline.syntax.compression import decompressed
-from pipeline.syntax.parquet import parquet_schema
+from pipeline.errors import EmptySource, UnknownFormat, UnreadableSource
+from pipeline.syntax.compression import put_back
+from pipeline.syntax.parquet import parquet_schema, seekable
 
 
 class Container(Enum):
@@ -68,7 +68,8 @@ class Head:
     @cached_property
     def first_line(self) -> str:
         """The first line that is not blank."""
-        return next((line for line in self.text.splitlines() if line.strip()), "")
+        start = self.text[: self.text.find("\n") + 1]  # of most files this is it, and the others need not be split
+        return next((line for text in (start, self.text) for line in text.splitlines() if line.strip()), "")
 
     def split_first_line(self, delimiter: str | None) -> list[str]:
         """The first line's cells."""
@@ -142,22 +143,25 @@ def split_cells(line: str, delimiter: str | None) -> list[str]:
     return [cell.strip(' \t\r\n"') for cell in line.split(delimiter)]
 
 
-def read_head(raw: BinaryIO, name: str, is_named: bool = False) -> Head:
-    """Reads the start of a raw file, and leaves it at its start again.
+def read_head(stream: BinaryIO, name: str, is_named: bool = False) -> tuple[Head, BinaryIO]:
+    """Reads the start of a decompressed raw file.
+
+    Returns:
+        The start, and the stream from its start on.
 
     Raises:
         EmptySource: It has no content, or blank lines alone.
         SourceError: It is not even readable.
     """
-    stream = decompressed(raw)
     data = stream.read(HEAD_BYTES)
     _refuse_nothing(data, stream)
+    stream = put_back(data, stream)
     columns: tuple[str, ...] = ()
-    raw.seek(0)
     if data.startswith(b"PAR1"):
-        columns = tuple(parquet_schema(decompressed(raw)).names)
-        raw.seek(0)
-    return Head(name, data, columns, is_named)
+        stream = seekable(stream)
+        columns = tuple(parquet_schema(stream).names)
+        stream.seek(0)
+    return Head(name, data, columns, is_named), stream
 
 
 def _refuse_nothing(data: bytes, stream: BinaryIO) -> None:
@@ -170,7 +174,8 @@ def _refuse_nothing(data: bytes, stream: BinaryIO) -> None:
     if not data.removeprefix(_BOM).strip(_BLANKS):
         if not _skip(stream, _BLANKS)[1]:
             raise EmptySource
-    elif data.startswith(b"\0") and not is_utf_16(data):
+        raise UnknownFormat(f"{HEAD_BYTES >> 10} KiB of blank lines", "if records follow them, remove the blank lines")
+    if data.startswith(b"\0") and not is_utf_16(data):
         rest = data.lstrip(b"\0")
         count = len(data) - len(rest)
         if not rest:

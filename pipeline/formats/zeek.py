@@ -9,7 +9,7 @@ are payload. A record covers both directions. The originator opened the connecti
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import BinaryIO
@@ -19,18 +19,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
-from pipeline.formats.apps import AppMap
 from pipeline.formats.conversion import to_flows
-from pipeline.formats.format import Format, Split
+from pipeline.formats.format import FlowParser, Format, Parser, Piece, ReadContext
 from pipeline.formats.head import Container, Head
 from pipeline.formats.record import Endpoint, Record, column_of, texts_of
 from pipeline.kernel.columns import lines_from
-from pipeline.options import ReadOptions
 from pipeline.syntax.batch import OTHER_EVENT, Batch, Mask
 from pipeline.syntax.blocks import TextBlock, text_blocks
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.delimited import DelimitedParser, Dialect
 from pipeline.syntax.dictionary import codes_of, first_of
+from pipeline.syntax.jsonlines import JsonParser
 from pipeline.syntax.jsonrecords import read_json
 
 _PATH = "conn"
@@ -44,8 +43,6 @@ _GLUED = re.compile(
 )
 #: The fields of the record `id`, whatever Zeek's `Log::default_scope_sep` puts between the two names.
 _SCOPED = re.compile(r"id[^A-Za-z0-9]{1,3}((?:orig|resp)_[hp])")
-_HEADER = re.compile(rb"(?:#[^\n#]*\n)+")
-_OPENED = re.compile(rb"^#open[^\n]*", re.MULTILINE)
 _COLUMNS = [
     Column("ts", Kind.SECONDS),
     Column("id.orig_h", Kind.TEXT, outer="id"),
@@ -131,38 +128,21 @@ class _Tsv:
             _require_conn(path, head.is_named, _PATH in paths)
         return True
 
-    def split_of(self, head: Head) -> Split | None:
-        return _split if head.first_line.startswith(_FIRST_LINES) else None
-
-    def read(self, stream: BinaryIO, options: ReadOptions, apps: AppMap) -> Iterator[Batch]:
-        header = _Header(options.is_named)
-        parser: DelimitedParser | None = None
+    def read(self, stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
+        header = _Header(context.options.is_named)
+        parser: Parser | None = None
         for block in text_blocks(stream, TextBlock):
             for piece in block.cut_at(lines_from(block.data, b"#", b"#")):
                 _refuse_glued(piece)
                 if piece.data.startswith(b"#"):
                     if header.take(piece.line(piece.first_line)):
-                        parser = DelimitedParser(header.fields, _COLUMNS, header.dialect) if header.fields else None
+                        parser = header.parser(context) if header.fields else None
                 elif parser is not None:
-                    yield _flows(parser.parse(piece), options, apps)
+                    yield parser, piece
                 elif piece.data.strip():
                     raise UnreadableSource(
                         f"line {piece.first_line}: a record before the #fields line that names its columns"
                     )
-
-
-def _split(text: bytes) -> tuple[bytes, bytes] | None:
-    """The `#` lines that a text starts with, but for the time of `#open`, and the records up to `#close`; None where there
-    are `#` lines between the records.
-    """
-    header = _HEADER.match(text)
-    if header is None:
-        return None
-    records = text[header.end() :]
-    last = records.rfind(b"\n", 0, -1) + 1
-    if records.startswith(b"#close", last) and b"#" not in records[last + 1 :]:
-        records = records[:last]
-    return None if b"#" in records else (_OPENED.sub(b"#open", header[0]), records)
 
 
 def _refuse_glued(lines: TextBlock) -> None:
@@ -189,9 +169,9 @@ class _Header:
     unset: str = "-"
     fields: list[str] = field(default_factory=list)
 
-    @property
-    def dialect(self) -> Dialect:
-        return Dialect(self.separator, null=self.unset)
+    def parser(self, context: ReadContext) -> Parser:
+        """What parses the records that follow."""
+        return context.parser(_parser_of, (tuple(self.fields), Dialect(self.separator, null=self.unset)))
 
     def take(self, line: bytes) -> bool:
         """Reads one `#` line. Returns whether it changes how the records that follow are read."""
@@ -214,6 +194,11 @@ class _Header:
         elif name == "#fields":
             self.fields = [_SCOPED.sub(r"id.\1", field) if _SCOPED.fullmatch(field) else field for field in values]
         return name == "#fields"
+
+
+def _parser_of(told: tuple[Sequence[str], Dialect], context: ReadContext) -> Parser:
+    fields, dialect = told
+    return FlowParser(DelimitedParser(fields, _COLUMNS, dialect), _flows, context)
 
 
 class _Json:
@@ -245,13 +230,11 @@ class _Json:
             )
         return True
 
-    def split_of(self, head: Head) -> None:
-        """The file's name may tell, too."""
-
-    def read(self, stream: BinaryIO, options: ReadOptions, apps: AppMap) -> Iterator[Batch]:
-        connections = others = 0
-        for batch in read_json(stream, [*_COLUMNS, *_SPELLED, *_PATHS]):
-            own = batch.ignore({OTHER_EVENT: _of_other_logs(batch, options.is_named)})
+    def read(self, stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
+        parser, connections, others = JsonParser([*_COLUMNS, *_SPELLED, *_PATHS]), 0, 0
+        for piece in read_json(stream, parser):
+            batch = piece if isinstance(piece, Batch) else parser.parse(piece)
+            own = batch.ignore({OTHER_EVENT: _of_other_logs(batch, context.options.is_named)})
             others += len(own.left_out.get(OTHER_EVENT, ()))
             connections += own.read - len(own.left_out.get(OTHER_EVENT, ()))
             table = own.table
@@ -259,7 +242,7 @@ class _Json:
                 dotted = _key_of(column.name)
                 cells = first_of(texts_of(own.with_table(table), dotted), texts_of(own, column.name))
                 table = table.set_column(table.column_names.index(dotted), dotted, cells)
-            yield _flows(own.with_table(table), options, apps)
+            yield _flows(own.with_table(table), context)
         if others and not connections:
             raise OtherLog("a stream of Zeek's logs without a conn.log", "flowlog reads conn.log only")
 
@@ -293,8 +276,8 @@ def _of_other_logs(batch: Batch, is_named: bool) -> Mask:
 FORMATS: tuple[Format, ...] = (_Tsv(), _Json())
 
 
-def _flows(batch: Batch, options: ReadOptions, apps: AppMap) -> Batch:
-    return to_flows(batch, _record_of(batch), options, apps)
+def _flows(batch: Batch, context: ReadContext) -> Batch:
+    return to_flows(batch, _record_of(batch), context.options, context.apps)
 
 
 def _record_of(batch: Batch) -> Record:

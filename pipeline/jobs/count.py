@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from typing import TypeAlias
 
-from pipeline.counting.count import Counted, Progress, Silent, SourceCounter, lots_of
+from pipeline.counting.count import Limits
+from pipeline.counting.pool import Pool, Progress
 from pipeline.counting.rejects import RejectSpool
 from pipeline.counting.resources import Resources
+from pipeline.counting.sourcecount import SourceCount
 from pipeline.counting.sources import Source
 from pipeline.counting.totals import HourlyTotals
 from pipeline.errors import EmptySource, OtherLog, SourceError
@@ -26,12 +28,9 @@ from pipeline.store import files
 from pipeline.store.ledger import SourceRecord
 
 #: A source, and what counting it has given.
-Result: TypeAlias = tuple[Source, Counted | SourceError]
+Result: TypeAlias = tuple[Source, SourceCount | SourceError]
 #: A source that is not counted, and the path of the source that has its records.
 Skipped: TypeAlias = tuple[Source, str]
-
-#: The bytes of rejects that wait in memory for the run's end.
-_REJECTS_IN_MEMORY = 16 << 20
 
 
 @dataclass
@@ -40,22 +39,25 @@ class Counts:
 
     Attributes:
         totals: The totals of those that could be counted.
+        rejects: Their rejected rows, in the order of the sources.
         results: What became of each source, in order.
     """
 
     totals: HourlyTotals
+    rejects: RejectSpool
     results: list[Result] = field(default_factory=list)
 
-    def add(self, other: Counts) -> None:
+    def merge(self, other: Counts) -> None:
         """Takes in what was counted otherwise; the other must not be used any more."""
         with files.writing(self.totals.spill_folder):
-            self.totals.absorb(other.totals)
+            self.totals.merge(other.totals)
+            self.rejects.merge(other.rejects)
         self.results += other.results
 
     @property
-    def counted(self) -> list[Counted]:
+    def counted(self) -> list[tuple[Source, SourceCount]]:
         """Those of the results that are no failures."""
-        return [result for _, result in self.results if isinstance(result, Counted)]
+        return [(source, result) for source, result in self.results if isinstance(result, SourceCount)]
 
 
 @dataclass(frozen=True)
@@ -110,42 +112,32 @@ def count_plan(
         SumOverflow: A sum does not fit into int64.
         StoreUnwritable: What did not fit into memory could not be written.
     """
-    progress = progress or Silent()
-    sources = (*plan.new, *plan.replacing, *(rival.source for rival in plan.rivals))
-    progress.start(sum(source.size for source in sources))
-    count = partial(_count, SourceCounter(reading, scratch, resources, progress, strict, bounded=bounded))
-    # What is rejected from a source that does not count stops nothing.
-    count_leniently = partial(_count, SourceCounter(reading, scratch, resources, progress))
-    first = PlanCount(count(plan.replacing), count(plan.new))
-    rivals = _count_rivals(plan, first, count, count_leniently, progress)
-    first.changed.add(rivals.changed)
-    first.new.add(rivals.new)
+    if progress:
+        sources = (*plan.new, *plan.replacing, *(rival.source for rival in plan.rivals))
+        progress.start(sum(source.size for source in sources))
+    limits = Limits(resources.totals_bytes, strict, bounded)
+    with ThreadPoolExecutor(resources.threads, thread_name_prefix="source") as executor:
+        pool = Pool(executor, resources.threads, limits, scratch, progress)
+        # What is rejected from a source that does not count stops nothing.
+        lenient = replace(pool, limits=Limits(resources.totals_bytes))
+        count, count_leniently = partial(_count, pool, reading), partial(_count, lenient, reading)
+        first = PlanCount(count(plan.replacing), count(plan.new))
+        rivals = _count_rivals(plan, first, count, count_leniently, progress)
+    first.changed.merge(rivals.changed)
+    first.new.merge(rivals.new)
     return replace(rivals, changed=first.changed, new=first.new)
 
 
-def _count(counter: SourceCounter, sources: Iterable[Source]) -> Counts:
+def _count(pool: Pool, reading: ReadOptions, sources: Sequence[Source]) -> Counts:
     """Counts sources; the results are in their order."""
-    totals, lots = counter.new_totals(), []
-    waiting: list[RejectSpool] = []
-    for lot in counter.count_all(lots_of(sources)):
-        waiting += [result.rejects for _, result in lot.results if isinstance(result, Counted) and result.rejects.count]
-        with files.writing(totals.spill_folder):
-            totals.absorb(lot.totals)
-            waiting = _within_memory(waiting)
-        lots.append((lot.number, lot.results))
-    return Counts(totals, [result for _, results in sorted(lots, key=itemgetter(0)) for result in results])
+    with files.writing(pool.folder):
+        counted = pool.count(sources, reading)
+    return Counts(counted.totals, counted.rejects, list(zip(sources, counted.results, strict=True)))
 
 
-def _within_memory(spools: list[RejectSpool]) -> list[RejectSpool]:
-    """Moves the rejects of sources to disk once they are many together, though few in each; gives those still in memory."""
-    if sum(spool.nbytes for spool in spools) <= _REJECTS_IN_MEMORY:
-        return spools
-    for spool in spools:
-        spool.to_disk()
-    return []
-
-
-def _count_rivals(plan: Plan, first: PlanCount, count: Count, count_leniently: Count, progress: Progress) -> PlanCount:
+def _count_rivals(
+    plan: Plan, first: PlanCount, count: Count, count_leniently: Count, progress: Progress | None
+) -> PlanCount:
     """Counts the sources that have the content of others, or its start, where the others could not be counted.
 
     A source whose records are counted with another's must still be read, since a source without records is no part of the
@@ -159,10 +151,8 @@ def _count_rivals(plan: Plan, first: PlanCount, count: Count, count_leniently: C
         longer = [paths[digest] for digest in rival.others if digest in paths]
         if rival.key in paths:
             duplicates.append((source, paths[rival.key]))
-            progress.advance(source.size, 0)
         elif rival.key in known_starts:
             starts.append((source, longer[0]))
-            progress.advance(source.size, 0)
         else:
             alone = (count_leniently if longer else count)([source])
             if longer and _may_have_rows(alone):
@@ -170,7 +160,10 @@ def _count_rivals(plan: Plan, first: PlanCount, count: Count, count_leniently: C
                 starts.append((source, longer[0]))
             else:
                 paths |= _paths_of(alone.results)
-                (changed if source.name in plan.superseded else new).add(alone)
+                (changed if source.name in plan.superseded else new).merge(alone)
+            continue
+        if progress:  # it need not be read
+            progress.advance(source.size, 0)
     return PlanCount(changed, new, duplicates, starts, list(known_starts.values()))
 
 
@@ -178,14 +171,14 @@ def _paths_of(results: Iterable[Result]) -> dict[object, str]:
     """The path of each counted source, by its content, and by the file that it is: where equal files count each, a file that
     has two names counts once.
     """
-    counted = [(source, result.record) for source, result in results if isinstance(result, Counted)]
-    return {key: source.name for source, record in counted for key in (record.digest, source.inode)}
+    counted = [(source, result) for source, result in results if isinstance(result, SourceCount)]
+    return {key: source.name for source, count in counted for key in (count.content.digest, source.inode)}
 
 
 def _may_have_rows(alone: Counts) -> bool:
     """Whether a source has records, or may have them all the same, as it could not be counted."""
     ((_, result),) = alone.results
-    return result.record.read > 0 if isinstance(result, Counted) else not isinstance(result, EmptySource | OtherLog)
+    return result.read > 0 if isinstance(result, SourceCount) else not isinstance(result, EmptySource | OtherLog)
 
 
 def change_of(plan: Plan, counted: PlanCount, rebuilt: Rebuilt | None, reading: ReadOptions, scratch: Path) -> Change:
@@ -201,13 +194,13 @@ def change_of(plan: Plan, counted: PlanCount, rebuilt: Rebuilt | None, reading: 
     groups = [counted.changed, counted.new] if rebuilt else [counted.new]
     rejects = RejectSpool(scratch)
     with files.writing(scratch):
-        for result in (result for group in groups for result in group.counted):
-            rejects.absorb(result.rejects)
+        for group in groups:
+            rejects.merge(group.rejects)
     met: dict[str, list[Content]] = defaultdict(list)
     for rival in counted.known_starts:
         for digest in rival.others:
             met[digest] += [rival.content] if rival.content else []
-    records = [result.record for group in groups for result in group.counted]
+    records = [record_of(source, count) for group in groups for source, count in group.counted]
     return Change(
         sources=[_with_starts(one, [*plan.grown_from.get(one.path, ()), *met.get(one.digest, ())]) for one in records],
         interpretation=reading.to_json(),
@@ -221,3 +214,24 @@ def change_of(plan: Plan, counted: PlanCount, rebuilt: Rebuilt | None, reading: 
 def _with_starts(record: SourceRecord, starts: Iterable[Content]) -> SourceRecord:
     """A source's record, with the contents that are known to be its start."""
     return replace(record, starts=[start for start in dict.fromkeys(starts) if start.digest != record.digest])
+
+
+def record_of(source: Source, count: SourceCount) -> SourceRecord:
+    """A source's record for the ledger."""
+    return SourceRecord(
+        path=source.name,
+        digest=count.content.digest,
+        size=count.content.size,
+        head=count.content.head,
+        packed_digest=count.packed_digest,
+        packed_size=source.size,
+        mtime_ns=source.mtime_ns,
+        format=count.format,
+        read=count.read,
+        valid=count.valid,
+        rejected=count.rejected,
+        ignored=dict(count.ignored),
+        bytes_tx=count.bytes_tx,
+        bytes_rx=count.bytes_rx,
+        hours=sorted(count.hours),
+    )

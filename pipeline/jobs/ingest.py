@@ -30,7 +30,7 @@ from pipeline.store.lock import locked
 from pipeline.store.transaction import Transaction, recover
 
 if TYPE_CHECKING:
-    from pipeline.counting.count import Progress
+    from pipeline.counting.pool import Progress
     from pipeline.jobs.commit import Change
     from pipeline.store.ledger import RunRecord
 

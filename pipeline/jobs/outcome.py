@@ -52,7 +52,7 @@ def outcome_of(plan: Plan, counted: PlanCount, replacement: Replacement, reading
     empty = [source for source, result in results if isinstance(result, EmptySource)]
     other_logs = [(source, result.found) for source, result in results if _is_left_alone(result, source, plan)]
     # Changed sources that could not replace what they counted before do not count: nothing is skipped as their duplicate.
-    given_up = set() if replacement.rebuilt else {one.record.path for one in counted.changed.counted}
+    given_up = set() if replacement.rebuilt else {source.name for source, _ in counted.changed.counted}
     duplicates = [pair for pair in counted.duplicates if pair[1] not in given_up]
     starts = [pair for pair in counted.starts if pair[1] not in given_up]
     waiting = [

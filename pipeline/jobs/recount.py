@@ -7,18 +7,21 @@ an hour, it is made anew from all of them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 from pipeline.counting.content import digest_of, identify, look_at
-from pipeline.counting.count import Counted, SourceCounter, lots_of
+from pipeline.counting.count import Limits
+from pipeline.counting.pool import Pool
 from pipeline.counting.resources import Resources
+from pipeline.counting.sourcecount import SourceCount
 from pipeline.counting.sources import Source, path_of
 from pipeline.counting.totals import HourlyTotals
 from pipeline.errors import SourceError, UsageError
 from pipeline.options import ReadOptions
+from pipeline.store.files import writing
 from pipeline.store.layout import is_segment
 from pipeline.store.ledger import ActiveSource, SourceRecord
 
@@ -144,64 +147,35 @@ def recount(
     for active in sources:
         by_interpretation[str(active.interpretation)].append(active)
     totals, problems = HourlyTotals(scratch, resources.totals_bytes), list[str]()
-    for alike in by_interpretation.values():
-        mixed: list[ActiveSource] = []
-        for group, found in _count_again(alike, files, scratch, resources):
-            if len(group) == 1 or all(_counts_whole(active, counted, hours) for active, counted in group):
-                problems += _add(found, group, hours, totals)
-            else:
-                mixed += [active for active, _ in group]
-        for group, found in _count_again(mixed, files, scratch, resources, together=False):
-            problems += _add(found, group, hours, totals)
+    with writing(scratch), ThreadPoolExecutor(resources.threads) as executor:
+        pool = Pool(executor, resources.threads, Limits(resources.totals_bytes), scratch)
+        for alike in by_interpretation.values():
+            # Each alone: a fault in reading small files together must not agree with itself.
+            alone = ([files[active.source.digest]] for active in alike)
+            for number, counted in pool.count_each(alone, ReadOptions.from_json(alike[0].interpretation)):
+                (result,) = counted.results
+                if problem := _difference(alike[number].source, result):
+                    problems.append(f"{alike[number].source.path}: {problem}")
+                else:
+                    _add(counted.totals, hours & alike[number].hours, totals)
     return totals, sorted(problems)
 
 
-#: Sources that were counted together, each with what it counts as now.
-_Group: TypeAlias = list[tuple[ActiveSource, Counted | SourceError]]
-
-
-def _count_again(
-    sources: Sequence[ActiveSource], files: Mapping[str, Source], scratch: Path, resources: Resources, together: bool = True
-) -> Iterator[tuple[_Group, HourlyTotals]]:
-    """Counts sources of one interpretation: groups of small sources, each with the totals of the group; or each source apart."""
-    if not sources:
+def _add(counted: HourlyTotals, hours: frozenset[int], totals: HourlyTotals) -> None:
+    """Adds what a source has in the hours for which it still counts."""
+    if hours.issuperset(counted.hours()):
+        totals.merge(counted)
         return
-    # Each is read alone: a fault in reading small files as one text must not agree with itself.
-    counter = SourceCounter(ReadOptions.from_json(sources[0].interpretation), scratch, resources, alone=True)
-    # Named by number: a file whose content was counted from two paths is there twice.
-    numbered = [replace(files[active.source.digest], name=str(i)) for i, active in enumerate(sources)]
-    for lot in counter.count_all(lots_of(numbered) if together else [[source] for source in numbered]):
-        yield [(sources[int(source.name)], counted) for source, counted in lot.results], lot.totals
+    for hour, read in counted.by_hour():
+        if hour in hours:
+            totals.add(read())
 
 
-def _counts_whole(active: ActiveSource, counted: Counted | SourceError, hours: frozenset[int]) -> bool:
-    """Whether all that was counted is to be added, as far as it is in these hours."""
-    return (
-        isinstance(counted, Counted)
-        and not _difference(active.source, counted)
-        and active.hours.issuperset(hours.intersection(counted.record.hours))
-    )
-
-
-def _add(found: HourlyTotals, group: _Group, hours: frozenset[int], totals: HourlyTotals) -> list[str]:
-    """Adds what a group has in the hours for which its sources still count, or says what stands against it."""
-    problems = [
-        f"{active.source.path}: {problem}" for active, counted in group if (problem := _difference(active.source, counted))
-    ]
-    if not problems:
-        wanted = hours & frozenset[int]().union(*(active.hours for active, _ in group))
-        for hour, read in found.by_hour():
-            if hour in wanted:
-                totals.add(read())
-    return problems
-
-
-def _difference(before: SourceRecord, counted: Counted | SourceError) -> str | None:
-    """What a source counts as now that it did not count as before; None if it counts as before."""
+def _difference(before: SourceRecord, counted: SourceCount | SourceError) -> str | None:
     if isinstance(counted, SourceError):
         return str(counted)
     for name in ("read", "valid", "rejected", "bytes_tx", "bytes_rx"):
-        was, is_now = getattr(before, name), getattr(counted.record, name)
+        was, is_now = getattr(before, name), getattr(counted, name)
         if was != is_now:
             return f"{name} was {was:,} when it was counted, and is {is_now:,} now"
     return None

@@ -64,7 +64,7 @@ def _names_to_replace(plan: Plan, counted: PlanCount) -> list[str]:
     """The sources whose earlier contents are taken back: those that were counted, and those that others contain now."""
     if not plan.replaces_changed:
         return []
-    names = {one.record.path for one in counted.changed.counted}
+    names = {source.name for source, _ in counted.changed.counted}
     skipped = (*plan.duplicates, *plan.starts, *counted.duplicates, *counted.starts)
     names.update(source.name for source, _ in skipped)
     return sorted(names & plan.superseded.keys())

@@ -8,16 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.scalars import MAX_VALUE_BYTES, shortened
-
-if TYPE_CHECKING:
-    pass
 
 RowNumbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -71,12 +67,12 @@ class Fault:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some consecutive records of one source.
+    """Some records of a source, or of several sources whose lines were gathered in one block.
 
     Attributes:
         table: Their columns. What they are depends on the stage: a format's own columns first, then the flow record's.
-        rows: One row number for each row of `table`: the line on which the record starts in a text file, its number in
-            Parquet and in JSON that is not one record a line (see `syntax.jsonrecords`); both count from 1.
+        rows: One row number for each row of `table`: the line on which the record starts in a text file, or in a gathered block;
+            its number in Parquet and in JSON that is not one record a line (see `syntax.jsonrecords`). All count from 1.
         raw_of: Gives the raw text of a row, from its row number.
         rejects: The records that were found unfit so far.
         left_out: The row numbers of the records that were left out on purpose, by reason (as AWS's NODATA).
@@ -109,10 +105,6 @@ class Batch:
     def with_table(self, table: pa.Table) -> Batch:
         """The same rows with other columns."""
         return replace(self, table=table)
-
-    def without_raw(self) -> Batch:
-        """The same rows, none of which will be rejected: the memory of their raw text is given back."""
-        return replace(self, raw_of=_no_raw, raw_bytes=0)
 
     def joined_by(self, other: Batch) -> Batch:
         """Its rows and those of another batch, which come from the same lines as its own."""
@@ -165,7 +157,3 @@ def shown_text(cell: pa.Scalar, most: int) -> str:
     if not isinstance(cell, pa.BinaryScalar):  # of which those of text are kinds
         return shortened(str(cell.as_py()).encode(), most)
     return shortened(memoryview(cell.as_buffer()), most)
-
-
-def _no_raw(row: int) -> str:
-    raise AssertionError(f"row {row} is rejected, which was to keep every rule")

@@ -30,9 +30,6 @@ MAX_LINE_BYTES = 4 << 20
 #: The most lines that are read at once: a block of the shortest ones would have two million, each of which may be rejected.
 MAX_LINES_AT_ONCE = 1 << 17
 
-#: Where the last newline of a block is looked for.
-_LOOK_AHEAD = 4096
-
 _BOM = b"\xef\xbb\xbf"
 _MARKED_LINE = b"\n" + _BOM
 _NOT_BLANK = re.compile(rb"[^\r\n][^\n]*")
@@ -69,6 +66,11 @@ class TextBlock:
             return False
         returns = self.data.count(b"\r")
         return not returns or returns == self.data.count(b"\r\n")
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether lines of other files must not lie beside these: some bytes have a whole block read on a slower way."""
+        return b"\r" in self.data or b"\0" in self.data
 
     @cached_property
     def line_ends(self) -> Offsets:
@@ -250,7 +252,7 @@ def text_blocks(
         UnreadableSource: A line is longer than `MAX_LINE_BYTES`.
     """
     line, rest = 1, b""
-    chunk = read_lines(stream, max(block_bytes, len(_BOM)))
+    chunk = stream.read(max(block_bytes, len(_BOM)))
     if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UnknownFormat("UTF-16 or UTF-32 text", "convert it to UTF-8")
     chunk = chunk.removeprefix(_BOM) or stream.read(block_bytes)
@@ -263,7 +265,7 @@ def text_blocks(
             yield from block.pieces()
             line += block.line_count
         rest = rest[end:] + chunk[max(0, end - len(rest)) :]
-        chunk = read_lines(stream, block_bytes)
+        chunk = stream.read(block_bytes)
         if _is_too_long(rest, chunk):
             raise UnreadableSource(f"line {line} is longer than {MAX_LINE_BYTES >> 20} MiB; this is no flow log")
     if rest:
@@ -304,16 +306,3 @@ def _is_too_long(rest: bytes, chunk: bytes) -> bool:
         return False
     newline = chunk.find(b"\n")
     return len(rest) + (newline if newline >= 0 else len(chunk)) > MAX_LINE_BYTES
-
-
-def read_lines(stream: BinaryIO, size: int) -> bytes:
-    """Reads about so many bytes. They end with a line if the stream can look ahead: then nothing is left to be put in front
-    of what follows, which would copy it.
-    """
-    if stream.seekable() and size > _LOOK_AHEAD:
-        start = stream.tell()
-        stream.seek(start + size - _LOOK_AHEAD)
-        if end := stream.read(_LOOK_AHEAD).rfind(b"\n") + 1:
-            size -= _LOOK_AHEAD - end
-        stream.seek(start)
-    return stream.read(size)

@@ -63,6 +63,8 @@ def _codec_of(magic: bytes) -> str | None:
     Raises:
         UnknownFormat: It is compressed or packed in a way that flowlog does not read.
     """
+    if not magic.startswith((*_CODECS, *_UNSUPPORTED)):
+        return None
     for signature, name in _UNSUPPORTED.items():
         if magic.startswith(signature):
             raise UnknownFormat(f"a {name} file", "unpack it, or pack it with gzip, zstd or bzip2")
@@ -136,6 +138,14 @@ class _Gunzipped(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         with _inflating("gzip"):
             return self._stream.read(size)
+
+
+def put_back(first: bytes, stream: BinaryIO) -> BinaryIO:
+    """A stream of which these first bytes were read, from its start on."""
+    if stream.seekable():
+        stream.seek(0)
+        return stream
+    return cast("BinaryIO", _Again(first, stream))
 
 
 class _Again(io.RawIOBase):

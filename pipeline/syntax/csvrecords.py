@@ -27,6 +27,10 @@ class CsvBlock(TextBlock):
         return b'"' in self.data
 
     @property
+    def stands_alone(self) -> bool:
+        return b'"' in self.data or super().stands_alone  # what a quote opens may go on in the next block
+
+    @property
     def is_plain(self) -> bool:
         """Whether Arrow reads the block as RFC 4180 has it."""
         return super().is_plain and (not self._has_quotes or _quotes_are_regular(self.data))
@@ -105,7 +109,8 @@ def _irregular_record_ends(data: bytes) -> Offsets:
     return np.array(ends, np.int64)
 
 
-def _last_record_end(rest: bytes, chunk: bytes) -> int:
+def last_record_end(rest: bytes, chunk: bytes) -> int:
+    """Where the last whole record ends in two pieces of CSV that follow one another; 0 if none does (see `text_blocks`)."""
     if b'"' not in rest and b'"' not in chunk:
         return last_line_end(rest, chunk)
     ends = csv_record_ends(rest + chunk)

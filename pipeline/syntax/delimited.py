@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,7 @@ from pipeline.schema import dictionary_encoded
 from pipeline.syntax.batch import Batch, Reject, RowNumbers
 from pipeline.syntax.blocks import MAX_LINE_BYTES, TextBlock, text_blocks
 from pipeline.syntax.cells import Column, Kind, has_odd_numbers, is_utf8_bytes, parse_cells, parsed_schema, present_columns
-from pipeline.syntax.csvrecords import CsvBlock, _last_record_end
+from pipeline.syntax.csvrecords import CsvBlock, last_record_end
 from pipeline.syntax.lines import parse_lines
 
 csv.field_size_limit(MAX_LINE_BYTES)  # Arrow has no limit of its own, and the two must agree
@@ -47,13 +47,15 @@ class Dialect:
     mended: Callable[[bytes], bytes] | None = None
 
 
+Parser = TypeVar("Parser")
+
 #: The rule that a row breaks in which there are bytes of zeros, as a crash or a truncation leaves them.
 NUL = "must not contain NUL bytes"
 CSV = Dialect(",", quoted=True)
 
 
 class DelimitedParser:
-    """Parses blocks of delimited text whose header is known.
+    """Parses blocks of delimited text whose header is known. Not for several threads at once.
 
     Args:
         header: The names of all columns, in the file's order.
@@ -69,7 +71,7 @@ class DelimitedParser:
         self._present = present_columns(columns, header)
         self._positions = [header.index(column.name) for column in self._present]
         self._width = len(header)
-        self._seconds = any(column.kind is Kind.SECONDS for column in self._present)
+        self._has_seconds = any(column.kind is Kind.SECONDS for column in self._present)
         self._dialect = dialect
         at = dict(zip(self._positions, self._present, strict=True))
         self._names = [at[position].name for position in sorted(at)]  # in the file's order
@@ -98,7 +100,7 @@ class DelimitedParser:
 
     def _parse_typed(self, block: TextBlock) -> Batch | None:
         """By Arrow; None where some cell is unfit, or might be read otherwise than the exact path reads it."""
-        if not block.is_plain or _may_have_hexadecimals(block.data) or (self._seconds and b"+" in block.data):
+        if not block.is_plain or _may_have_hexadecimals(block.data) or (self._has_seconds and b"+" in block.data):
             return None
         try:
             batch = self._parse_arrow(block, {column.name: column.kind.parsed_type for column in self._present})
@@ -212,37 +214,58 @@ def _may_have_hexadecimals(data: bytes) -> bool:
     return (b"x" in data and b"0x" in data) or (b"X" in data and b"0X" in data)
 
 
-def read_csv(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Batch]:
-    """Reads CSV whose first line that is not blank is the header.
+class CsvParser(DelimitedParser):
+    """Parses blocks of CSV. Behind the header of the file, a further one is refused wherever it stands.
+
+    Args:
+        header: The header line.
+        columns: Those that are wanted.
 
     Raises:
         MissingColumns: A required column is not in the header.
+        UnreadableSource: The header cannot be read, or has a wanted column twice.
+    """
+
+    def __init__(self, header: bytes, columns: Sequence[Column]) -> None:
+        super().__init__(_names_in(header), columns, CSV)
+        self._required = {column.name for column in columns if column.required}
+
+    def parse(self, block: TextBlock) -> Batch:
+        batch = super().parse(block)
+        for reject in batch.rejects:
+            self._refuse_header(reject.row, block)
+        return batch
+
+    def _refuse_header(self, row: int, block: TextBlock) -> None:
+        """What lies behind the header of a second file that was joined on may be in another order. The header is among the
+        rejects, as names are no integers; its first name may be glued to a record.
+        """
+        cells = {cell.strip(' \t\r\n"') for cell in block.line(row).decode("utf-8", "replace").split(",")}
+        if 2 * len(self._required & cells) > len(self._required):
+            raise UnreadableSource(f"line {row}: a second header; ingest the files that were joined here one by one")
+
+
+def read_csv(stream: BinaryIO, parser_of: Callable[[bytes], Parser]) -> Iterator[tuple[Parser, CsvBlock]]:
+    """Reads CSV whose first line that is not blank is the header: its records in blocks, each with what parses it.
+
+    Args:
+        stream: Decompressed text.
+        parser_of: Gives what parses the records behind a header line; what it raises, this raises.
+
+    Raises:
         UnreadableSource: The file cannot be read to its end.
     """
-    parser: DelimitedParser | None = None
-
-    for block in text_blocks(stream, CsvBlock, _last_record_end):
+    parser: Parser | None = None
+    for block in text_blocks(stream, CsvBlock, last_record_end):
         records = block
         if parser is None:
             found = _split_header(records)
             if found is None:
                 continue
             header, records = found
-            parser = DelimitedParser(_header(header), columns, CSV)
-        batch = parser.parse(records)
-        _refuse_second_header(batch, records, columns)
-        yield batch
-
-
-def _refuse_second_header(batch: Batch, block: CsvBlock, columns: Sequence[Column]) -> None:
-    """What lies behind the header of a second file that was joined on may be in another order. It is among the rejects, as
-    names are no integers; its first name may be glued to a record.
-    """
-    names = {column.name for column in columns if column.required}
-    for reject in batch.rejects:
-        cells = {cell.strip(' \t\r\n"') for cell in block.line(reject.row).decode("utf-8", "replace").split(",")}
-        if 2 * len(names & cells) > len(names):
-            raise UnreadableSource(f"line {reject.row}: a second header; ingest the files that were joined here one by one")
+            parser = parser_of(header)
+        if records.data:
+            yield parser, records
 
 
 def _split_header(block: CsvBlock) -> tuple[bytes, CsvBlock] | None:
@@ -257,7 +280,7 @@ def _split_header(block: CsvBlock) -> tuple[bytes, CsvBlock] | None:
     return block.line(row), block.behind(row)
 
 
-def _header(line: bytes) -> list[str]:
+def _names_in(line: bytes) -> list[str]:
     try:
         return [name.strip() for name in next(csv.reader([line.decode()], skipinitialspace=True, strict=True))]
     except (csv.Error, UnicodeDecodeError) as error:

@@ -40,7 +40,8 @@ ValuesOf = Callable[[int], list[bytes]]
 
 
 def _no_values(number: int) -> list[bytes]:
-    raise AssertionError(f"line {number} was taken for one value, which it is not")
+    del number  # the line is broken
+    return []
 
 
 #: Reads one JSON value as Arrow does, but into Python.
@@ -48,7 +49,7 @@ DECODER = json.JSONDecoder(object_pairs_hook=object_of, parse_int=integer_of)
 
 
 class JsonParser:
-    """Parses blocks of JSON with one object a line.
+    """Parses blocks of JSON with one object a line. Not for several threads at once.
 
     Args:
         columns: What is wanted of each.

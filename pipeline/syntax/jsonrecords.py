@@ -7,14 +7,12 @@ to fall back to, so that a broken value is the fault of the source.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import BinaryIO
 
-from pipeline.kernel.jsonvalues import Behind, Stop, split_json
+from pipeline.kernel.jsonvalues import Behind, Between, Stop, split_json
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.blocks import TextBlock
-from pipeline.syntax.cells import Column
 from pipeline.syntax.jsonlines import JsonParser
 from pipeline.syntax.jsontext import JsonText
 
@@ -22,11 +20,12 @@ from pipeline.syntax.jsontext import JsonText
 #: goes on for longer was written over many lines.
 _TORN_LINES = 8
 
-_SIDE_BY_SIDE = re.compile(rb"\}[ \t,]*\{")
+#: A larger block gains little by being parsed with others.
+_SMALL_BYTES = 1 << 18
 
 
-def read_json(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Batch]:
-    """Reads records.
+def read_json(stream: BinaryIO, parser: JsonParser) -> Iterator[TextBlock | Batch]:
+    """Reads records: those of a small file of JSON Lines as a block of lines, all others as batches.
 
     A record's row number is that of its line, in JSON Lines; records that share a line share its number. Where the file is
     written otherwise, from its start or from some line on, the records are counted on from there: the first is 1, or has the
@@ -34,16 +33,21 @@ def read_json(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Batch]:
 
     Args:
         stream: Decompressed text.
-        columns: What is wanted of each record.
+        parser: Parses them.
 
     Raises:
         UnreadableSource: A value that is not on a line of its own is broken, or the text stops short within it; or a line or
             a value is too long.
     """
-    text, parser, first = JsonText(stream), JsonParser(columns), 1
+    text, first = JsonText(stream), 1
     if text.first_byte() != b"[":
         first_line = text.line
+        if len(text.rest) <= _SMALL_BYTES:  # mostly all that there is: the last line, too, where it has no newline
+            text.read()
         for block in text.lines():
+            if block.first_line == first_line and _stands_for_itself(block) and text.next_lines(1) == (b"", True):
+                yield block
+                continue
             lines = _Lines(text, block, first_line)
             try:
                 batch = parser.parse(block, lines.values_of)
@@ -59,16 +63,15 @@ def read_json(stream: BinaryIO, columns: Sequence[Column]) -> Iterator[Batch]:
         yield parser.parse(values)
 
 
-def split_objects(text: bytes) -> tuple[bytes, bytes] | None:
-    """No header, and all of a text of which each line starts and ends with a brace (see `interface.Split`).
-
-    What begins on such a line breaks at the next one's brace, if it does not end before: nothing goes on into another text.
-    A text with two objects on a line is read alone, as its records may not be numbered by their lines.
-    """
-    lines = text.removesuffix(b"\n")
+def _stands_for_itself(block: TextBlock) -> bool:
+    """Whether a block is small and has one whole object on each line, so that nothing around it, or behind it, matters."""
+    if len(block.data) > _SMALL_BYTES:
+        return False
+    lines = block.data.removesuffix(b"\n")
     if not (lines.startswith(b"{") and lines.endswith(b"}")) or lines.count(b"}\n{") != lines.count(b"\n"):
-        return None
-    return None if _SIDE_BY_SIDE.search(text) else (b"", text)
+        return False
+    found = split_json(lines, Between.IS_LAST)
+    return found.stop is Stop.USED_UP and len(found.starts) == block.line_count
 
 
 class _NotLines(Exception):

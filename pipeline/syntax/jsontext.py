@@ -16,7 +16,7 @@ from typing import BinaryIO
 from pipeline.errors import UnreadableSource
 from pipeline.kernel.jsonvalues import Behind, Between, Stop, Values, split_json
 from pipeline.syntax.batch import RowNumbers
-from pipeline.syntax.blocks import BLOCK_BYTES, MAX_LINE_BYTES, Offsets, ScatteredLines, TextBlock, raw_text, read_lines
+from pipeline.syntax.blocks import BLOCK_BYTES, MAX_LINE_BYTES, Offsets, ScatteredLines, TextBlock, raw_text
 
 _BOM = b"\xef\xbb\xbf"
 #: A line of so many bytes with several values is none: it need not end. An object of so many is large.
@@ -73,7 +73,7 @@ class JsonText:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._data = read_lines(stream, max(BLOCK_BYTES, len(_BOM))).removeprefix(_BOM)
+        self._data = stream.read(max(BLOCK_BYTES, len(_BOM))).removeprefix(_BOM)
         self._at = 0  # what is before it was given out
         self.line = 1
         self.is_last = False
@@ -107,7 +107,7 @@ class JsonText:
             if len(rest) >= LONG_LINE_BYTES and self._has_two_values():
                 return b""
             self._check_length(f"line {self.line}")
-            chunk = read_lines(self._stream, BLOCK_BYTES)
+            chunk = self._stream.read(BLOCK_BYTES)
             self.is_last = not chunk
             if rest and (end := chunk.rfind(b"\n") + 1):  # the lines are copied once
                 self._data, self._at = chunk, end

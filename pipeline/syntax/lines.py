@@ -1,4 +1,4 @@
-"""Text line by line: the plain lines by the kernel, and the others by whatever reads them exactly."""
+"""Text line by line: the regular lines by the kernel, the irregular ones by whatever reads them exactly."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def parse_lines(
     """One batch with all the block's records.
 
     Args:
-        parser: Reads the plain lines.
-        names: Of the columns that it gives.
+        parser: Reads the regular lines.
+        names: Of the columns that the parser gives.
         block: The lines.
-        otherwise: Reads the lines that are not plain; its batches have the same columns.
+        otherwise: Reads the irregular lines; its batches have the same columns. Their rows come behind the regular ones.
     """
     lines = parser.parse(block.data, block.line_count)
-    if lines is None or 2 * len(lines.odd) > lines.line_count:  # few are plain: it does not pay to take them out
+    if lines is None or 2 * len(lines.odd) > lines.line_count:  # to take so many out does not pay
         return replace(otherwise(block), raw_bytes=block.nbytes)
     rows = block.numbers(lines.line_count)
-    plain = Batch(pa.table(lines.columns, names=list(names)), rows, block.raw_of, raw_bytes=block.nbytes)
+    regular = Batch(pa.table(lines.columns, names=list(names)), rows, block.raw_of, raw_bytes=block.nbytes)
     if not len(lines.odd):
-        return plain
-    return replace(plain, rows=np.delete(rows, lines.odd)).joined_by(otherwise(block.lines(lines.odd)))
+        return regular
+    return replace(regular, rows=np.delete(rows, lines.odd)).joined_by(otherwise(block.lines(lines.odd)))

@@ -48,7 +48,7 @@ def read_parquet(
     Integers may be floating-point numbers, NaN for "no value": pandas makes these of integers with missing ones.
 
     Args:
-        stream: The file; where it cannot seek (Parquet packed once more, as `.parquet.gz`), a temporary copy is made.
+        stream: The file, which can seek (see `seekable`).
         columns: What is wanted.
         null_texts: Where given, a column may also be written in another type than its kind: numbers as text, with
             these texts for "no value", and text as numbers. Some tools write AWS's fields so.
@@ -58,9 +58,9 @@ def read_parquet(
         MissingColumns: A required column is not there.
         UnreadableSource: The file is damaged, or a column has a type that cannot hold what it must.
     """
-    with _seekable(stream) as seekable, _reading("cannot be read to its end:"):
-        schema = _schema_of(seekable)
-        _refuse_joined(seekable)
+    with _reading("cannot be read to its end:"):
+        schema = _schema_of(stream)
+        _refuse_joined(stream)
         names = [name_of(name) for name in schema.names]
         wanted = present_columns(columns, names)
         fields = [schema.field(names.index(column.name)) for column in wanted]
@@ -69,8 +69,8 @@ def read_parquet(
         # Text comes as its distinct texts, as it mostly stands in the file: a page of a kilobyte may have a name of 100 kB once,
         # and a million rows that point to it.
         text = [field.name for field in fields if _is_text(field.type)]
-        seekable.seek(0)
-        file = pq.ParquetFile(seekable, page_checksum_verification=True, pre_buffer=False, read_dictionary=text)
+        stream.seek(0)
+        file = pq.ParquetFile(stream, page_checksum_verification=True, pre_buffer=False, read_dictionary=text)
         first = 1
         for group in range(file.num_row_groups):
             rows = _rows_at_once(file.metadata.row_group(group), group)
@@ -87,36 +87,36 @@ def parquet_schema(stream: BinaryIO) -> pa.Schema:
     Raises:
         UnreadableSource: There is none: the file is damaged or cut off.
     """
-    with _seekable(stream) as seekable, _reading("has no readable footer; is it cut off?"):
-        return _schema_of(seekable)
+    with _reading("has no readable footer; is it cut off?"):
+        return _schema_of(stream)
 
 
-def _schema_of(seekable: BinaryIO) -> pa.Schema:
+def _schema_of(stream: BinaryIO) -> pa.Schema:
     """The schema of a Parquet file whose footer is not too long: what is made of it takes many times as much."""
-    length = seekable.seek(0, os.SEEK_END)
-    seekable.seek(max(0, length - _FOOTER_END))
-    end = seekable.read(_FOOTER_END)
+    length = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, length - _FOOTER_END))
+    end = stream.read(_FOOTER_END)
     size = int.from_bytes(end[:4], "little")
     if _MAX_FOOTER_BYTES < size < length and end.endswith(b"PAR1"):
         most = f"at most {_MAX_FOOTER_BYTES >> 20} MiB are read"
         raise UnreadableSource(f"the Parquet file has a footer of {size >> 20} MiB, {most}: write larger row groups")
-    seekable.seek(0)
-    return pq.read_schema(seekable)
+    stream.seek(0)
+    return pq.read_schema(stream)
 
 
-def _refuse_joined(seekable: BinaryIO) -> None:
+def _refuse_joined(stream: BinaryIO) -> None:
     """Refuses files that were joined as text is: the last one's footer counts, and finds the first one's rows at its places."""
-    for position, size in _possible_joints(seekable):
-        seekable.seek(position - size)
-        if seekable.read(1) == _FOOTER_START:
+    for position, size in _possible_joints(stream):
+        stream.seek(position - size)
+        if stream.read(1) == _FOOTER_START:
             raise UnreadableSource("two or more Parquet files lie one behind the other in it; ingest them one by one")
 
 
-def _possible_joints(seekable: BinaryIO) -> list[tuple[int, int]]:
+def _possible_joints(stream: BinaryIO) -> list[tuple[int, int]]:
     """What looks like the end of a file and the start of another: the position behind a footer, and the footer's size."""
     found, end, data = [], 0, b""
-    seekable.seek(0)
-    while chunk := seekable.read(_LOOK_BYTES):
+    stream.seek(0)
+    while chunk := stream.read(_LOOK_BYTES):
         data = data[1 - _SIZE_BYTES - len(_JOINT) :] + chunk  # all but the last byte of a joint may be in the chunk before
         end += len(chunk)
         at = data.find(_JOINT)
@@ -155,16 +155,21 @@ def _reading(problem: str) -> Iterator[None]:
         raise UnreadableSource(f"the Parquet file {problem} {error}") from None
 
 
-@contextmanager
-def _seekable(stream: BinaryIO) -> Iterator[BinaryIO]:
-    """The stream, or a temporary copy of it where it cannot seek."""
+class _Copy(tempfile.SpooledTemporaryFile[bytes]):
+    """A temporary file that is gone with its last reader."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def seekable(stream: BinaryIO) -> BinaryIO:
+    """The stream, or a temporary copy of it where it cannot seek: Parquet packed once more, as `.parquet.gz`."""
     if stream.seekable():
-        yield stream
-        return
-    with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as copy:
-        shutil.copyfileobj(stream, copy, _SPOOL_BYTES)
-        copy.seek(0)
-        yield cast("BinaryIO", copy)
+        return stream
+    copy = _Copy(_SPOOL_BYTES)
+    shutil.copyfileobj(stream, copy, _SPOOL_BYTES)
+    copy.seek(0)
+    return cast("BinaryIO", copy)
 
 
 def _check_type(column: Column, found: pa.DataType, null_texts: Sequence[str] | None) -> None:

@@ -8,7 +8,8 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.counting.content import Digester, DigestingFile, digest_of, identify, look_at, text_of
+from pipeline.counting.content import Digester, digest_of, identify, look_at, text_of
+from pipeline.counting.opened import DigestingFile
 from pipeline.counting.sources import Source
 from pipeline.errors import UnreadableSource
 from pipeline.identity import Content

@@ -1,5 +1,6 @@
 """Sums by key, which do not wrap and do not depend on how the records were split."""
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from itertools import pairwise
@@ -103,7 +104,7 @@ class TestHourlyTotals:
             source = gathered if at_once else HourlyTotals(gathered.spill_folder, budget_bytes=budget)
             source.add(flows_of(rows))
             if source is not gathered:
-                gathered.absorb(source)
+                gathered.merge(source)
         everything = judged(flows_of([row for rows in parts for row in rows]))
         assert together(gathered).equals(everything)
         assert [hour for hour, _ in gathered.by_hour()] == gathered.hours() == sorted(set(everything["hour"].to_pylist()))
@@ -192,7 +193,7 @@ class TestLongNames:
         for each, first in ((summed, 0), (others, 50)):
             for number in range(first, first + 50):
                 each.add(flows_of([(7 + number % 2, f"{number:0100d}", "b", "v", 1, 1)]))
-        summed.absorb(others)
+        summed.merge(others)
         assert list(tmp_path.iterdir())
         counted = {hour: read().cast(TOTALS_SCHEMA).column("src_app").to_pylist() for hour, read in summed.by_hour()}
         assert counted == {hour: [f"{number:0100d}" for number in range(100) if number % 2 == hour - 7] for hour in (7, 8)}
@@ -207,3 +208,23 @@ class TestLongNames:
         ((_, read),) = summed.by_hour()
         with pytest.raises(TooManyNames, match="the distinct names of the hour 7 have 4,"):
             read()
+
+
+class TestPickling:
+    @given(st.lists(records, max_size=4), st.sampled_from([0, 200, 1 << 20]))
+    def test_totals_that_travelled_are_those_that_were_sent(self, tmp_path_factory, parts, budget):
+        sent = HourlyTotals(tmp_path_factory.mktemp("spill"), budget_bytes=budget)
+        for rows in parts:
+            sent.add(flows_of(rows))
+        got = pickle.loads(pickle.dumps(sent))
+        assert [(hour, read().to_pylist()) for hour, read in got.by_hour()] == [
+            (hour, read().to_pylist()) for hour, read in sent.by_hour()
+        ]
+
+    def test_what_arrived_goes_on_summing(self, tmp_path):
+        sent = HourlyTotals(tmp_path, budget_bytes=1 << 20)
+        sent.add(flows_of([(1, "a", "b", "v", 1, 2)]))
+        got = pickle.loads(pickle.dumps(sent))
+        got.add(flows_of([(1, "a", "b", "v", 1, 2), (2, "a", "b", "v", 5, 6)]))
+        assert [row["bytes_tx"] for _, read in got.by_hour() for row in read().to_pylist()] == [2, 5]
+        assert sent.hours() == [1]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.counting.validation import may_be_rejected, validate
+from pipeline.counting.validation import validate
 from pipeline.schema import FLOW_SCHEMA, flow_schema
 from pipeline.syntax.batch import Batch, Fault
 
@@ -51,38 +51,6 @@ def verdict(record, zero_bytes="accept"):
 )
 def test_a_row_is_rejected_for_the_first_rule_that_it_breaks(record, expected):
     assert verdict(record) == expected
-
-
-NUMBERS = st.sampled_from([None, -(2**63), -1, 0, 1, 2**31 - 1, 2**31, 2**53 - 1, 2**53, 2**63 - 1])
-TEXTS = st.sampled_from([None, "", " ", "a", "é", "é" * 2048, "é" * 2048 + "a"])
-
-
-@given(
-    st.lists(
-        st.fixed_dictionaries(
-            {}, optional={name: TEXTS if name in ("src_app", "dest_app", "vpc_id") else NUMBERS for name in GOOD}
-        ),
-        max_size=4,
-    ),
-    st.sampled_from(["accept", "reject"]),
-)
-def test_what_may_be_rejected_is_known_beforehand(records, zero_bytes):
-    batch = batch_of(*records)
-    (checked,) = validate([batch], flow_schema(zero_bytes))
-    assert may_be_rejected(batch.table, zero_bytes) == bool(checked.rejects)
-
-
-def test_texts_that_no_row_has_may_be_feared_but_not_overlooked():
-    texts = pa.DictionaryArray.from_arrays(pa.array([1], pa.int32()), pa.array(["", "a"]))
-    table = batch_of({}).table
-    assert may_be_rejected(table.set_column(1, table.schema.field(1), texts), "accept")
-
-
-def test_rows_that_keep_every_rule_need_no_raw_text():
-    (checked,) = validate([batch_of({}, {}).without_raw()], flow_schema())
-    assert checked.table.num_rows == 2
-    with pytest.raises(AssertionError, match="row 1 is rejected, which was to keep every rule"):
-        validate([batch_of({"hour": 0}).without_raw()], flow_schema())
 
 
 def test_zero_bytes_are_refused_where_the_user_says_so():

@@ -14,6 +14,7 @@ from unittest import mock
 from pipeline import formats
 from pipeline.formats import aws, zeek
 from pipeline.formats.apps import AppMap
+from pipeline.formats.format import Piece, ReadContext, batches_of
 from pipeline.options import ReadOptions
 from pipeline.schema import FLOW_SCHEMA
 from pipeline.syntax import delimited, jsontext
@@ -71,13 +72,13 @@ class Outcome:
         return {reject.row: reject.raw for reject in self.rejects}
 
 
-def gather(batches: Iterable[Batch]) -> Outcome:
-    """Reads batches to their end; checks that each has a row number for each record, and rejects that can be stored."""
+def gather(pieces: Iterable[Piece]) -> Outcome:
+    """Reads pieces to their end, each parsed alone; checks that each has a row number for each record, and rejects that can be stored."""
     records: list[tuple[Any, ...]] = []
     rejects: list[Reject] = []
     ignored: Counter[str] = Counter()
     read = 0
-    for batch in batches:
+    for batch in batches_of(pieces):
         columns = [column.to_pylist() for column in batch.table.columns]
         records += zip(batch.rows.tolist(), *columns, strict=True)
         for reject in batch.rejects:
@@ -98,11 +99,12 @@ def read(text: str | bytes, name: str = "raw", option: str = "auto", apps: AppMa
     """Reads a raw file as `ingest` does: its format found out, then read to its end, into flow records."""
     settings = {aws.OWN_FIELDS.name: " ".join(options.pop("aws_fields"))} if "aws_fields" in options else {}
     known, stream = formats.open_source(io.BytesIO(raw_bytes(text)), name, option, settings)
-    return gather(_flows(known.read(stream, ReadOptions(format=option, settings=settings, **options), apps or AppMap())))
+    context = ReadContext(ReadOptions(format=option, settings=settings, **options), apps or AppMap())
+    return gather(_flows(known.read(stream, context)))
 
 
-def _flows(batches: Iterator[Batch]) -> Iterator[Batch]:
-    for batch in batches:
+def _flows(pieces: Iterator[Piece]) -> Iterator[Batch]:
+    for batch in batches_of(pieces):
         assert batch.table.schema == FLOW_SCHEMA
         yield batch
 

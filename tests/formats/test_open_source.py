@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pipeline import formats
 from pipeline.errors import SourceError
 from pipeline.formats.apps import AppMap
+from pipeline.formats.format import ReadContext, batches_of
 from pipeline.options import ReadOptions
 from tests.formats.helpers import blocks_of, gather, read
 
@@ -86,7 +87,7 @@ def test_there_is_a_good_file_of_every_format():
 @example(data=b"\xff\n\xff\n", block_bytes=1)
 def test_random_bytes_given_to_a_reader_are_read_or_refused(known, data, block_bytes):
     with contextlib.suppress(SourceError), blocks_of(block_bytes):
-        gather(known.read(io.BytesIO(data), ReadOptions(), AppMap()))
+        gather(batches_of(known.read(io.BytesIO(data), ReadContext(ReadOptions(), AppMap()))))
 
 
 @pytest.mark.parametrize("option", formats.FORMAT_OPTIONS)

@@ -141,6 +141,10 @@ class TestNeighbours:
         assert (summary.valid, summary.ignored, summary.bytes_tx) == (1, {"NODATA": 1}, 400)
 
 
+#: So many that they are not kept in memory when a run is planned, but read again when they are counted.
+MANY_ROWS = ["1,foo,bar,v,100,300"] * 20_000
+
+
 class TestWholeOrNotAtAll:
     def test_a_truncated_gzip_counts_nothing_and_is_counted_whole_once_repaired(self, store, raw):
         text = HEADER + "".join(f"1,app-{i},bar,v,{i},1\n" for i in range(5000))
@@ -164,7 +168,7 @@ class TestWholeOrNotAtAll:
         assert find_rejects(store).num_rows == 1
 
     def test_a_source_that_changes_while_it_is_read_fails(self, store, raw, monkeypatch):
-        path = write(raw, "a.csv", "1,foo,bar,v,100,300")
+        path = write(raw, "a.csv", *MANY_ROWS)
         real = formats.open_source
 
         def open_and_append(file, *args, **options):
@@ -179,12 +183,12 @@ class TestWholeOrNotAtAll:
 
     def test_a_source_that_was_replaced_between_its_digest_and_its_reading_fails(self, store, raw, monkeypatch):
         """By a file of the same size and time, as `cp -p` and `rsync -t` make it."""
-        path = Path(write(raw, "a.csv", "1,foo,bar,v,100,300"))
+        path = Path(write(raw, "a.csv", *MANY_ROWS))
         real = formats.open_source
 
         def replace_and_open(file, *args, **options):
             status = path.stat()
-            other = Path(write(raw, "other", "1,foo,bar,v,999,999"))
+            other = Path(write(raw, "other", *["1,foo,bar,v,999,999"] * len(MANY_ROWS)))
             os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
             other.replace(path)
             with path.open("rb") as new:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.counting import count
-from pipeline.counting.count import SourceCounter
+from pipeline.counting.count import Limits, count_group
 from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Source
+from pipeline.jobs.count import record_of
 from pipeline.jobs.recount import find_again, recount
 from pipeline.options import ReadOptions
 from pipeline.store.ledger import ActiveSource
@@ -27,9 +27,9 @@ hours_of = st.frozensets(st.sampled_from(HOURS))
 def active_of(path: Path, rows, hours=frozenset(HOURS), wrong=False):
     """A source as the ledger has it, counted with this very interpretation."""
     path.write_text(HEADER + "".join(f"{hour},{app},b,v,{size},1\n" for hour, app, size in rows))
-    counter = SourceCounter(ReadOptions(), path.parent, RESOURCES)
-    ((_, counted),) = next(counter.count_all([[Source.at(path)]])).results
-    record = replace(counted.record, bytes_tx=counted.record.bytes_tx + wrong)
+    source = Source.at(path)
+    (counted,) = count_group([source], ReadOptions(), Limits(1 << 20), str(path.parent)).results
+    record = replace(record_of(source, counted), bytes_tx=counted.bytes_tx + wrong)
     return ActiveSource(record, ReadOptions().to_json(), hours & frozenset(record.hours))
 
 
@@ -71,16 +71,6 @@ def test_a_raw_file_that_has_become_unreadable_is_said_and_the_others_add(tmp_pa
     totals, problems = recount(active, found, frozenset(HOURS), tmp_path, RESOURCES)
     assert problems == [f"{tmp_path / 'x.csv'}: cannot be read: No such file or directory"]
     assert [row["src_app"] for _, read in totals.by_hour() for row in read().to_pylist()] == ["y"]
-
-
-def test_small_sources_are_validated_together_but_each_is_read_alone(tmp_path, monkeypatch):
-    active = [active_of(tmp_path / f"{i}.csv", [(1, "x", i + 1)]) for i in range(5)]
-    calls = []
-    validate = count.validate
-    monkeypatch.setattr(count, "validate", lambda *arguments: calls.append(1) or validate(*arguments))
-    monkeypatch.setattr(count, "JoinedText", None)  # as which they would be read together
-    assert recounted(active, frozenset(HOURS), tmp_path) == ({(1, "x"): 15}, [])
-    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("hours", [{1}, {2}, {1, 2}])

@@ -10,7 +10,6 @@ import re
 import pytest
 
 import pipeline.kernel
-from pipeline.counting.totals import HourlyTotals
 from pipeline.kernel.columns import DelimitedLines, JsonColumn, JsonLines, LineParser
 from pipeline.kernel.texts import Names
 from pipeline.kernel.totals import SortedTotals, Totals, TotalsByHour
@@ -32,7 +31,6 @@ MAKERS = {
     LineParser: lambda: LineParser([DICTIONARY_TEXT], nullable=False, foreign=b"", shortest=2),
     DelimitedLines: lambda: DelimitedLines([DICTIONARY_TEXT], b",", quoted=True, null=None),
     JsonLines: lambda: JsonLines([JsonColumn(DICTIONARY_TEXT, [["src_app"]])]),
-    HourlyTotals: lambda: HourlyTotals(None, 1 << 20),
 }
 
 

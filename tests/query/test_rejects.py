@@ -64,9 +64,9 @@ class TestSpool:
 
     def test_a_run_takes_in_the_rejects_of_its_sources_behind_its_own(self, tmp_path):
         run = spool_of(tmp_path)
-        run.absorb(spool_of(tmp_path))
-        run.absorb(spool_of(tmp_path, ("a.csv", [7, 8])))
-        run.absorb(spool_of(tmp_path, ("b.csv", [1])))
+        run.merge(spool_of(tmp_path))
+        run.merge(spool_of(tmp_path, ("a.csv", [7, 8])))
+        run.merge(spool_of(tmp_path, ("b.csv", [1])))
         assert contents(run) == [("a.csv", 7), ("a.csv", 8), ("b.csv", 1)]
         assert (run.count, run.first) == (3, "a.csv: row 7: hour must be positive, not '0'")
 
@@ -90,7 +90,7 @@ class TestSpool:
             patch.setattr(rejects, "_SPOOL_BYTES", memory)
             run = RejectSpool(folder)
             for added in sources:
-                run.absorb(spool_of(folder, *added))
+                run.merge(spool_of(folder, *added))
             expected = [(source, row) for added in sources for source, rows in added for row in sorted(rows)]
             assert contents(run) == expected
             assert run.count == len(expected)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pipeline import formats
 from pipeline.counting.validation import validate
 from pipeline.formats.apps import AppMap
+from pipeline.formats.format import ReadContext, batches_of
 from pipeline.options import ReadOptions
 from pipeline.scalars import INT64_MAX, LAST_HOUR
 from pipeline.schema import COLUMNS, FLOW_SCHEMA, MAX_NAME_LENGTH, MAX_RECORD_BYTES, flow_schema
@@ -208,7 +209,7 @@ def accepted_by_the_service(posted, zero_bytes):
 
 def read_by_the_job(lines, zero_bytes):
     known, stream = formats.open_source(io.BytesIO(lines), "segment", "json")
-    batches = validate(list(known.read(stream, ReadOptions(), AppMap())), flow_schema(zero_bytes))
+    batches = validate(list(batches_of(known.read(stream, ReadContext(ReadOptions(), AppMap())))), flow_schema(zero_bytes))
     return pa.concat_tables(batch.table for batch in batches), sum(len(batch.rejects) for batch in batches)
 
 

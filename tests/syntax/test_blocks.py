@@ -40,19 +40,6 @@ class TestBlocks:
             assert block.first_line == line
             line += block.data.count(b"\n")
 
-    @pytest.mark.parametrize("can_seek", [True, False])
-    @settings(deadline=None)
-    @given(st.text("ab\n", max_size=60).map(str.encode), st.integers(1, 20), st.integers(1, 9))
-    def test_they_are_whole_lines_also_where_the_end_of_each_is_looked_for_first(self, can_seek, data, block_bytes, window):
-        stream = io.BytesIO(data)
-        stream.seekable = lambda: can_seek
-        with patch.object(blocks, "_LOOK_AHEAD", window):
-            found = [(block.data, block.first_line) for block in text_blocks(stream, TextBlock, block_bytes=block_bytes)]
-        assert b"".join(text for text, _ in found) == data
-        assert all(text.endswith(b"\n") for text, _ in found[:-1])
-        starts = accumulate((text.count(b"\n") for text, _ in found), initial=1)
-        assert [line for _, line in found] == list(starts)[: len(found)]
-
     def test_a_block_that_ends_with_a_line_is_not_copied(self):
         stream = io.BytesIO(b"a line\n" * 2000)
         (block,) = text_blocks(stream, TextBlock, block_bytes=20_000)

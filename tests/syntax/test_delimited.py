@@ -12,7 +12,7 @@ from pipeline.errors import MissingColumns, SourceError, UnreadableSource
 from pipeline.syntax import delimited
 from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.csvrecords import CsvBlock, csv_record_ends
-from pipeline.syntax.delimited import DelimitedParser, Dialect, read_csv
+from pipeline.syntax.delimited import CsvParser, DelimitedParser, Dialect, read_csv
 from tests.formats.helpers import (
     COLUMNS,
     INTEGER_RULE,
@@ -32,7 +32,7 @@ TABS = Dialect("\t", null="-")
 
 def read(text):
     """A CSV file with the columns n (integer), t (text) and s (seconds)."""
-    return gather(read_csv(io.BytesIO(raw_bytes(text)), COLUMNS))
+    return gather(read_csv(io.BytesIO(raw_bytes(text)), lambda header: CsvParser(header, COLUMNS)))
 
 
 def read_split(text, dialect):

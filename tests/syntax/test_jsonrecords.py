@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from pipeline.errors import UnreadableSource
 from pipeline.kernel.jsonvalues import Between, Stop, split_json
 from pipeline.syntax import jsontext
+from pipeline.syntax.batch import Batch
+from pipeline.syntax.jsonlines import JsonParser
 from pipeline.syntax.jsonrecords import read_json
 from pipeline.syntax.jsontext import JsonText
 from tests.formats.helpers import (
@@ -32,7 +34,10 @@ WINDOWS = [1, 2, 3, 5, 8, 13, 21, 1000]
 
 def read(text):
     """JSON objects with the keys n (integer), t (text) and s (seconds)."""
-    return gather(read_json(io.BytesIO(raw_bytes(text)), COLUMNS))
+    parser = JsonParser(COLUMNS)
+    return gather(
+        piece if isinstance(piece, Batch) else (parser, piece) for piece in read_json(io.BytesIO(raw_bytes(text)), parser)
+    )
 
 
 class TestElements:
@@ -60,7 +65,7 @@ class TestElements:
 
     def test_many_elements_come_in_many_batches(self, monkeypatch):
         monkeypatch.setattr(jsontext, "split_json", lambda *args, **options: split_json(*args, **{"most": 2} | options))
-        batches = list(read_json(io.BytesIO(b"[" + b",".join([GOOD.encode(), b"5"] * 3) + b"]"), COLUMNS))
+        batches = list(read_json(io.BytesIO(b"[" + b",".join([GOOD.encode(), b"5"] * 3) + b"]"), JsonParser(COLUMNS)))
         assert [batch.read for batch in batches] == [2, 2, 2]
         assert [batch.rows.tolist() for batch in batches] == [[1], [3], [5]]
         assert [batch.raw_of(row) for batch, row in zip(batches, (1, 3, 5), strict=True)] == [GOOD] * 3

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pipeline.syntax.times import not_times, seconds_of, seconds_of_text
 
 UNITS = (1, 10**3, 10**6, 10**9)
-#: All seconds that are told apart in every unit that 64 bits hold.
-SECONDS = st.integers(631_152_000, 9_223_372_035)
+#: From 1990 to 2199.
+SECONDS = st.integers(631_152_000, 7_258_118_399)
 
 
 @given(SECONDS, st.sampled_from(UNITS), st.floats(0, 1, exclude_max=True))
@@ -38,7 +38,9 @@ def test_none_have_no_unit():
     assert not_times(np.array([], np.int64)) is None
 
 
-@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf"), 1e300, 10.0**11, 631_151_999.9, 0.0])
+@pytest.mark.parametrize(
+    "number", [float("nan"), float("inf"), -float("inf"), 1e300, 10.0**11, 7_258_118_400.0, 631_151_999.9, 0.0]
+)
 def test_other_numbers_are_no_times(number):
     assert not_times(np.array([number])).tolist() == [True]
 

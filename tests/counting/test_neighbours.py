@@ -1,7 +1,6 @@
-"""Small files read as one text: what came of each is what comes of it alone."""
+"""Sources that are counted together: what came of each is what comes of it alone, whatever lies beside it."""
 
 import gzip
-import io
 import json
 from collections import Counter
 
@@ -9,19 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import formats
-from pipeline.counting import count
-from pipeline.counting.count import SourceCounter, lots_of
-from pipeline.counting.resources import Resources
+from pipeline.counting import pending
+from pipeline.counting.count import Limits, count_group
+from pipeline.counting.pool import groups_of
 from pipeline.counting.sources import Source
+from pipeline.counting.totals import HourlyTotals
 from pipeline.counting.validation import validate
-from pipeline.errors import SourceError, UnknownFormat
-from pipeline.formats.apps import AppMap
-from pipeline.formats.joined import parts_of, split_first_line
+from pipeline.kernel.columns import DelimitedLines, JsonLines
 from pipeline.options import ReadOptions
 from pipeline.syntax.compression import decompressed_small
-from pipeline.syntax.jsonrecords import split_objects
-from tests.formats.helpers import format_of
 from tests.formats.oracle import Fails, said_by
 
 CSV = b"hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
@@ -131,27 +126,23 @@ raw_files = st.one_of(
 packings = st.sampled_from([bytes, gzip.compress, lambda text: gzip.compress(text)[:-3]])
 
 
+LIMITS = Limits(totals_bytes=1 << 20)
+
+
 def counted(sources, scratch, together, option="auto"):
-    return counted_in(lots_of(sources) if together else [[source] for source in sources], scratch, option)
+    return counted_in(groups_of(sources) if together else [[source] for source in sources], scratch, option)
 
 
-def counted_in(lots, scratch, option="auto", alone=False):
-    """What becomes of each source, and the totals by hour."""
-    counter = SourceCounter(ReadOptions(format=option), scratch, Resources(workers=1), alone=alone)
-    lots = list(counter.count_all(lots))
-    results = {
-        source.name: str(result) if isinstance(result, Exception) else (result.record, rejects_of(result))
-        for lot in lots
-        for source, result in lot.results
-    }
-    totals = counter.new_totals()
-    for lot in lots:
-        totals.absorb(lot.totals)
-    return results, {hour: read().to_pylist() for hour, read in totals.by_hour()}
-
-
-def rejects_of(result):
-    return [row for batch in result.rejects.batches() for row in batch.to_pylist()]
+def counted_in(groups, scratch, option="auto"):
+    """What becomes of each source, the rejected rows of all, and the totals by hour."""
+    results, rejects, totals = {}, [], HourlyTotals(scratch, LIMITS.totals_bytes)
+    for sources in groups:
+        group = count_group(sources, ReadOptions(format=option), LIMITS, str(scratch))
+        for source, result in zip(sources, group.results, strict=True):
+            results[source.name] = str(result) if isinstance(result, Exception) else result
+        rejects += [row for batch in group.rejects.batches() for row in batch.to_pylist()]
+        totals.merge(group.totals)
+    return results, rejects, {hour: read().to_pylist() for hour, read in totals.by_hour()}
 
 
 @given(st.lists(st.tuples(raw_files, packings), min_size=2, max_size=6), st.sampled_from(["auto", "json", "zeek"]))
@@ -243,12 +234,13 @@ def texts_of_sections(draw):
     return text
 
 
-def outcome_of(results, totals):
+def outcome_of(results, rejects, totals):
     """What came of each file, and of all."""
+    del rejects  # the other reader only counts them
     found = {
         name: None
         if isinstance(result, str)
-        else Counter(counted=result[0].valid, rejected=result[0].rejected, ignored=sum(result[0].ignored.values()))
+        else Counter(counted=result.valid, rejected=result.rejected, ignored=sum(result.ignored.values()))
         for name, result in results.items()
     }
     sums = Counter()
@@ -278,10 +270,9 @@ def test_the_rows_of_a_source_do_not_depend_on_what_lies_beside_it(tmp_path_fact
             counts = said.rows["counted"] or not said.rows["rejected"]  # a file of which no row is valid fails
             expected[sources[-1].name] = said.rows if counts else None
             sums += said.sums if counts else Counter()
-    lots = data.draw(st.permutations(sources)), data.draw(st.integers(1, len(sources)))
-    grouped = [lots[0][start : start + lots[1]] for start in range(0, len(sources), lots[1])]
-    assert outcome_of(*counted_in(grouped, folder)) == (expected, sums)
-    assert outcome_of(*counted_in(grouped, folder, alone=True)) == (expected, sums)
+    shuffled, size = data.draw(st.permutations(sources)), data.draw(st.integers(1, len(sources)))
+    groups = [shuffled[start : start + size] for start in range(0, len(sources), size)]
+    assert outcome_of(*counted_in(groups, folder)) == (expected, sums)
 
 
 def small_files(folder, *texts):
@@ -299,69 +290,51 @@ ZEEK_FILES = [
 ]
 
 
-@pytest.mark.parametrize("texts", [CSV_FILES, JSON_FILES, ZEEK_FILES], ids=["CSV", "JSON Lines", "Zeek"])
-def test_files_that_start_alike_are_read_as_one_text(tmp_path, monkeypatch, texts):
-    opened = []
-    real = formats.open_source
-    monkeypatch.setattr(formats, "open_source", lambda *arguments: opened.append(1) or real(*arguments))
-    results, totals = counted(small_files(tmp_path, *texts), tmp_path, together=True)
-    assert [hour % 400_000 for record, _ in results.values() for hour in record.hours] == [1, 2, 3, 4, 5]
+AWS_FILES = [AWS + b"2 10.0.0.1 10.0.0.2 40000 443 7 %d ACCEPT OK\n" % ((400_000 + h) * 3600) for h in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "parser"),
+    [(CSV_FILES, DelimitedLines), (JSON_FILES, JsonLines), (ZEEK_FILES, DelimitedLines), (AWS_FILES, DelimitedLines)],
+    ids=["CSV", "JSON Lines", "Zeek", "AWS"],
+)
+def test_the_lines_of_files_that_start_alike_are_parsed_by_one_call(tmp_path, monkeypatch, texts, parser):
+    calls, real = [], parser.parse
+    monkeypatch.setattr(parser, "parse", lambda *arguments: calls.append(1) or real(*arguments))
+    results, _, totals = counted(small_files(tmp_path, *texts), tmp_path, together=True)
+    assert [hour % 400_000 for count in results.values() for hour in count.hours] == [1, 2, 3, 4, 5]
     assert [hour % 400_000 for hour in sorted(totals)] == [1, 2, 3, 4, 5]
-    assert not opened  # by which each would have been read alone
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("texts", [CSV_FILES, JSON_FILES, ZEEK_FILES, [CSV_FILES[0], JSON_FILES[1], ZEEK_FILES[2]]])
 def test_small_files_are_validated_by_one_call_whatever_they_are(tmp_path, monkeypatch, texts):
     calls = []
-    monkeypatch.setattr(count, "validate", lambda *arguments: calls.append(1) or validate(*arguments))
-    _, totals = counted(small_files(tmp_path, *texts), tmp_path, together=True)
+    monkeypatch.setattr(pending, "validate", lambda *arguments: calls.append(1) or validate(*arguments))
+    _, _, totals = counted(small_files(tmp_path, *texts), tmp_path, together=True)
     assert len(totals) == len(texts)
     assert len(calls) == 1
 
 
 def test_of_a_source_that_fails_after_some_of_it_was_summed_nothing_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr(count, "_ROWS_AT_ONCE", 1)
-    monkeypatch.setattr(count, "is_prepared", lambda: True)
+    monkeypatch.setattr(pending, "_ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(pending, "BLOCK_BYTES", 1)
     whole = ZEEK_FILES[0]
-    fails = whole + b"#path\tdns\n"
+    fails = whole + b"1440003600\t10.0.0.1\t10.0.0.2\t1\t1#path\tconn\n"
     summed = []
-    monkeypatch.setattr(count, "validate", lambda *arguments: summed.append(1) or validate(*arguments))
-    results, totals = counted(small_files(tmp_path, whole, fails), tmp_path, together=True)
-    assert "Zeek dns log" in list(results.values())[1]
+    monkeypatch.setattr(pending, "validate", lambda *arguments: summed.append(1) or validate(*arguments))
+    results, _, totals = counted(small_files(tmp_path, whole, fails), tmp_path, together=True)
+    assert "#path is glued to the end of a line" in list(results.values())[1]
     assert [(hour, row["bytes_tx"]) for hour, rows in totals.items() for row in rows] == [(400_001, 1)]
     assert len(summed) >= 2  # the failing one's first rows, too
 
 
-def test_a_lot_ends_where_a_big_source_or_a_full_one_comes(tmp_path):
+def test_a_group_ends_where_a_big_source_or_a_full_one_comes(tmp_path):
     sizes = [10, 20, 1 << 18, 30, 40, *[(1 << 18) - 1] * 33]
     sources = [Source(tmp_path / f"{i}", f"{i}", size, 0) for i, size in enumerate(sizes)]
-    lots = list(lots_of(sources))
-    assert [source for lot in lots for source in lot] == sources
-    assert [len(lot) for lot in lots] == [2, 1, 33, 2]
-
-
-@pytest.mark.parametrize("text", [b"", b"no newline", b'a,"b"\n1,2\n', b"a,b\r\n1,2\r\n"])
-def test_some_texts_with_a_header_line_are_never_joined_to_others(text):
-    assert parts_of(text, split_first_line) is None
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"{}\r\n{}\n",
-        BOM + b"{}\n",
-        b"{}\n" + BOM + b"{}\n",
-        b'{}\n{"a":\n',
-        b'{}\n{\n"a": 1\n}\n',
-        b"{}\n{}{}\n",
-        b"{}\n{}, {}\n",
-        b"{},\n{},\n",
-        b"{}\n\n{}\n",
-        b"[{}]",
-    ],
-)
-def test_nor_are_objects_that_do_not_each_stand_on_a_line(text):
-    assert parts_of(text, split_objects) is None
+    groups = list(groups_of(sources))
+    assert [source for group in groups for source in group] == sources
+    assert [len(group) for group in groups] == [2, 1, 33, 2]
 
 
 def test_a_torn_object_at_a_file_s_end_takes_nothing_from_the_next(tmp_path):
@@ -373,54 +346,50 @@ def test_a_torn_object_at_a_file_s_end_takes_nothing_from_the_next(tmp_path):
         assert counted(sources, tmp_path, True, "json") == counted(sources, tmp_path, False, "json")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        AWS + AWS_ORDERS[1] + b"\n",
-        AWS + b"2 a b OK" + AWS,
-        AWS + GATEWAY,
-        ZEEK_HEADERS[0] + b"1\ta\tb\t1\t1\n" + ZEEK_HEADERS[1],
-        ZEEK_HEADERS[0] + b"1\ta\tb\t1\t1#separator \\x09\n",
-        ZEEK_HEADERS[0] + b"#close\t1#separator \\x09\n",
-    ],
-)
-def test_a_text_with_a_further_header_is_never_joined_to_others(text):
-    _, split = formats.format_told_by(text.split(b"\n")[0])
-    assert parts_of(text, split) is None
+FAULTS = {
+    "a quote that is never closed": CSV + b'1,"a,b,v,1,1\n',
+    "quotes": CSV + b'1,"a\n",b,v,1,1\n',
+    "carriage returns": CSV.replace(b"\n", b"\r\n") + b"1,a,b,v,1,1\r\n",
+    "a carriage return at the end": CSV + b"1,a,b,v,1,1\r",
+    "NUL": CSV + b"1,\0,b,v,1,1\n2,a,b,v,1,1\n",
+    "no UTF-8": CSV + b"1,\xff,b,v,1,1\n2,a,b,v,1,1\n",
+    "a second header": CSV + b"1,a,b,v,1,1\n" + OTHER_CSV,
+    "another order": OTHER_CSV + b"a,b,v,1,2,3\n",
+    "a long name": CSV + b"1," + b"x" * 5000 + b",b,v,1,1\n2,a,b,v,1,1\n",
+    "many hours": CSV + b"".join(b"%d,a,b,v,1,1\n" % hour for hour in range(1, 50_002)),
+    "AWS with a gateway's record": AWS + b"6 TransitGateway 1 tgw-0a1b2c3d4e5f60001\n",
+    "AWS with a header in the middle": AWS + AWS_FILES[0] + AWS_ORDERS[1] + b"\n",
+    "Zeek of another log in the middle": ZEEK_FILES[0] + b"#path\tdns\n",
+}
 
 
-@given(raw_files.filter(bool), st.sampled_from(["auto", "csv", "json", "aws-vpc", "zeek"]))
-def test_the_format_that_a_first_line_tells_is_the_format_of_the_file(text, option):
-    if told := formats.format_told_by(text.split(b"\n")[0], option):
-        known, _ = told
-        try:
-            assert format_of(text, option=option) == known.name
-        except UnknownFormat:
-            with pytest.raises(SourceError):
-                list(known.read(io.BytesIO(text), ReadOptions(), AppMap()))
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_what_is_peculiar_in_a_file_touches_no_neighbour(tmp_path, fault):
+    texts = [CSV_FILES[0], AWS_FILES[0], fault, ZEEK_FILES[0], CSV_FILES[1], AWS_FILES[1]]
+    for order in (texts, texts[::-1]):
+        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        sources = small_files(folder, *order)
+        assert counted(sources, tmp_path, True) == counted(sources, tmp_path, False)
 
 
-@pytest.mark.parametrize("line", [CSV, AWS, JSON_FILES[0], b"#separator \\x09\n"])
-def test_a_first_line_may_tell_the_format(line):
-    assert formats.format_told_by(line.rstrip(b"\n"))
+def test_the_gateway_s_records_of_an_earlier_file_are_not_another_s(tmp_path):
+    """Files with one header share a parser, which knows the texts of all of them."""
+    fields = b"account-id " + AWS
+    fails = fields + b"TransitGateway 2 10.0.0.1 10.0.0.2 40000 443 7 1440003600 ACCEPT OK\n"
+    good = fields + b"1 2 10.0.0.1 10.0.0.2 40000 443 7 1440003600 ACCEPT OK\n"
+    results, _, _ = counted(small_files(tmp_path, fails, good, good), tmp_path, together=True)
+    assert [isinstance(result, str) for result in results.values()] == [True, False, False]
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"",
-        b"{",
-        b'{"hour":1}',
-        JSON_FILES[0][:-2],
-        b"2 1 eni-1 10.0.0.1",
-        b"#close",
-        b"a,b,c",
-        GATEWAY,
-    ],
-)
-def test_other_first_lines_do_not(line):
-    assert formats.format_told_by(line) is None
-    assert formats.format_told_by(line, "csv") is None
+def test_rejects_come_in_the_order_of_the_files_and_of_the_rows(tmp_path):
+    orders = [AWS, AWS_ORDERS[1] + b"\n", AWS]
+    bad = b"2 nobody 10.0.0.2 1 2 5 1440007200 ACCEPT OK\n"
+    mixed = b"".join(header + bad + AWS_FILES[0].split(b"\n")[1] + b"\n" for header in orders)
+    _, rejects, _ = counted(small_files(tmp_path, mixed, AWS + bad * 2 + mixed, mixed), tmp_path, together=True)
+    where = [(row["source"], row["row"]) for row in rejects]
+    assert where == sorted(where)
+    assert [row["row"] for row in rejects] == [2, 5, 8, 2, 3, 5, 8, 11, 2, 5, 8]
 
 
 class TestDecompressingAtOnce:

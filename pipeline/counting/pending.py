@@ -1,0 +1,250 @@
+"""Rows on their way into the totals: lines wait to be parsed together, batches to be validated together.
+
+What a call of a parser or of pandera costs depends little on the number of rows. So the lines of small sources that have the
+same parser are parsed as one block, and some hundred thousand rows, of however many sources, are validated by one call. Each
+source gets its own rows back by their lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.counting.distinct_hours import DistinctHours
+from pipeline.counting.sourcecount import Reading
+from pipeline.counting.totals import HourlyTotals
+from pipeline.counting.validation import validate
+from pipeline.errors import SourceError
+from pipeline.formats.format import Parser, Piece
+from pipeline.kernel.totals import Added
+from pipeline.schema import ZeroBytes, flow_schema
+from pipeline.syntax.batch import Batch
+from pipeline.syntax.blocks import BLOCK_BYTES, MAX_LINES_AT_ONCE, TextBlock
+from pipeline.syntax.gathered import GatheredBlock, gathered
+
+#: Rows are validated so many at a time, or as many as take so much memory. Each may be rejected, which takes ten times as much.
+_ROWS_AT_ONCE, _BYTES_AT_ONCE = 1 << 18, 1 << 25
+#: The memory of a batch beside its rows: there may be many without one.
+_BATCH_BYTES = 1 << 13
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    """A batch, and whose its rows are.
+
+    Attributes:
+        batch: Its rows are numbered as in the gathered block, where there is one.
+        readings: The source of each part of that block; or the source of all rows.
+        block: The gathered block; None where all rows are of one source, and numbered as there.
+    """
+
+    batch: Batch
+    readings: Sequence[Reading]
+    block: GatheredBlock | None = None
+
+    def note(self, batch: Batch, added: Added) -> None:
+        """Takes note of the batch, validated and added to the totals, at the sources."""
+        if self.block is None:
+            self.readings[0].add(batch, added)
+            return
+        rows, columns = batch.rows, [batch.table.column(name).to_numpy() for name in ("hour", "bytes_tx", "bytes_rx")]
+        if (rows[1:] < rows[:-1]).any():  # irregular lines come last in a batch
+            order = np.argsort(rows)
+            rows, columns = rows[order], [column[order] for column in columns]
+        offsets = np.searchsorted(rows, self.block.starts)
+        tx, rx = _sums_between(columns[1], offsets), _sums_between(columns[2], offsets)
+        valid = np.diff(offsets).tolist()
+        for reading, count, more_tx, more_rx in zip(self.readings, valid, tx, rx, strict=True):
+            reading.count.read += count
+            reading.count.valid += count
+            reading.count.bytes_tx += more_tx
+            reading.count.bytes_rx += more_rx
+        for part, hour in _hours_between(columns[0], offsets):
+            self.readings[part].count.hours.add(hour)
+        self._note_others(batch, self.block)
+
+    def _note_others(self, batch: Batch, block: GatheredBlock) -> None:
+        """Takes note of the rows that were not added."""
+        parts, rows = block.place(np.array([reject.row for reject in batch.rejects], np.int64))
+        for reject, part, row in zip(batch.rejects, parts.tolist(), rows.tolist(), strict=True):
+            self.readings[part].count.read += 1
+            self.readings[part].reject([replace(reject, row=row)])
+        for reason, left_out in batch.left_out.items():
+            for part in block.place(left_out)[0].tolist():
+                self.readings[part].count.read += 1
+                ignored = self.readings[part].count.ignored
+                ignored[reason] = ignored.get(reason, 0) + 1
+
+
+def _sums_between(values: npt.NDArray[np.int64], offsets: npt.NDArray[np.intp]) -> list[int]:
+    """The sum from each offset to the next, exactly: no sum of the numbers' high or low bits can wrap."""
+    high, low = (np.concatenate([[0], np.cumsum(bits)])[offsets] for bits in (values >> 32, values & 0xFFFFFFFF))
+    return [(more << 32) + less for more, less in zip(np.diff(high).tolist(), np.diff(low).tolist(), strict=True)]
+
+
+def _hours_between(hours: npt.NDArray[np.int64], offsets: npt.NDArray[np.intp]) -> Iterator[tuple[int, int]]:
+    """The hours that lie between each offset and the next, each with the offset's number; mostly once."""
+    begins = np.ones(len(hours), bool)
+    np.not_equal(hours[1:], hours[:-1], out=begins[1:])
+    begins[offsets[offsets < len(hours)]] = True
+    runs = np.flatnonzero(begins)
+    return zip((np.searchsorted(offsets, runs, side="right") - 1).tolist(), hours[runs].tolist(), strict=True)
+
+
+@dataclass
+class Pending:
+    """Rows that are not yet in the totals.
+
+    Attributes:
+        new_totals: Makes the totals into which they go.
+        zero_bytes: Whether a record may have 0 bytes in a direction.
+        is_strict: Whether no row may be rejected.
+        is_bounded: Whether a source may have rows of so many hours only.
+        told: Is told of rows that were read.
+        totals: Of the rows that were validated; None as long as none were.
+    """
+
+    new_totals: Callable[[], HourlyTotals]
+    zero_bytes: ZeroBytes
+    is_strict: bool
+    is_bounded: bool
+    told: Callable[[int], None]
+    totals: HourlyTotals | None = None
+    _pieces: list[tuple[Reading, Piece]] = field(default_factory=list)
+    _piece_bytes: int = 0
+    _piece_lines: int = 0
+    _parsed: list[_Parsed] = field(default_factory=list)
+    _rows: int = 0
+    _bytes: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the rows are enough to be validated."""
+        return self._rows >= _ROWS_AT_ONCE or self._bytes >= _BYTES_AT_ONCE
+
+    def put(self, reading: Reading, piece: Piece) -> None:
+        """Takes in the next piece of a source, which is the only one here.
+
+        Raises:
+            SourceError: The source cannot be counted.
+        """
+        self._pieces.append((reading, piece))
+        if isinstance(piece, Batch):
+            self._piece_bytes += piece.nbytes
+        else:
+            self._piece_bytes += len(piece[1].data)
+            self._piece_lines += piece[1].line_count
+        if self._is_block:
+            self.parse_alone()
+
+    @property
+    def _is_block(self) -> bool:
+        """Whether the pieces are enough to be parsed."""
+        return self._piece_bytes >= BLOCK_BYTES or self._piece_lines >= MAX_LINES_AT_ONCE
+
+    def parse_alone(self) -> None:
+        """Parses the pieces of the only source that is here, one by one.
+
+        Raises:
+            SourceError: The source cannot be counted.
+        """
+        for reading, piece in self._take_pieces():
+            self._hold(self._alone(reading, piece))
+
+    def take(self, other: Pending) -> None:
+        """Takes over a source's rows, of which none is in the totals yet. The source was read to its end."""
+        for parsed in other._parsed:
+            self._hold(parsed)
+        self._pieces += other._pieces
+        self._piece_bytes += other._piece_bytes
+        self._piece_lines += other._piece_lines
+        if self._is_block:
+            self._parse_together()
+
+    def settle(self) -> None:
+        """Parses and validates all rows, and adds them to the totals and to what is known of their sources.
+
+        Raises:
+            StrictRunStopped: A row was rejected, and none may be.
+            SumOverflow: A sum does not fit into int64.
+        """
+        self._parse_together()
+        parsed, self._parsed, self._rows, self._bytes = self._parsed, [], 0, 0
+        if not parsed:
+            return  # and wait for no import
+        totals = self.totals = self.totals or self.new_totals()
+        checked = validate([one.batch for one in parsed], flow_schema(self.zero_bytes))
+        for one, batch in zip(parsed, checked, strict=True):
+            one.note(batch, totals.add(batch.table))
+        for reading in {id(reading): reading for one in parsed for reading in one.readings}.values():
+            reading.settle(self.is_strict)
+
+    def _parse_together(self) -> None:
+        """Parses the pieces of all sources. Where that fails, each is parsed alone, and only the culprit's rows are dropped."""
+        pieces = self._take_pieces()
+        try:
+            parsed, hours = list(self._gathered(pieces)), DistinctHours()
+            for one in parsed if self.is_bounded else ():
+                hours.add(one.batch.table)
+        except SourceError:
+            parsed = []
+            for reading, piece in pieces:
+                try:
+                    parsed.append(self._alone(reading, piece))
+                except SourceError as error:
+                    reading.error = reading.error or error
+            parsed = [one for one in parsed if one.readings[0].error is None]
+        for one in parsed:
+            self._hold(one)
+
+    def _take_pieces(self) -> list[tuple[Reading, Piece]]:
+        pieces, self._pieces, self._piece_bytes, self._piece_lines = self._pieces, [], 0, 0
+        return pieces
+
+    def _alone(self, reading: Reading, piece: Piece) -> _Parsed:
+        batch = piece if isinstance(piece, Batch) else piece[0].parse(piece[1])
+        if self.is_bounded:
+            reading.hours.add(batch.table)
+        return _Parsed(batch, [reading])
+
+    def _gathered(self, pieces: Sequence[tuple[Reading, Piece]]) -> Iterator[_Parsed]:
+        """Parses the blocks of each parser as one, but for those beside which no others may lie."""
+        by_parser: dict[Parser, list[tuple[Reading, TextBlock]]] = {}
+        for reading, piece in pieces:
+            if isinstance(piece, Batch):
+                yield _Parsed(piece, [reading])
+            elif piece[1].stands_alone:
+                yield _Parsed(piece[0].parse(piece[1]), [reading])
+            else:
+                by_parser.setdefault(piece[0], []).append((reading, piece[1]))
+        for parser, blocks in by_parser.items():
+            for some in _blocks_at_once(blocks):
+                readings = [reading for reading, _ in some]
+                if len(some) == 1:
+                    yield _Parsed(parser.parse(some[0][1]), readings)
+                else:
+                    block = gathered([block for _, block in some])
+                    yield _Parsed(parser.parse(block.block), readings, block)
+
+    def _hold(self, parsed: _Parsed) -> None:
+        self._parsed.append(parsed)
+        self._rows += parsed.batch.read
+        self._bytes += parsed.batch.nbytes + _BATCH_BYTES
+        self.told(parsed.batch.read)
+
+
+def _blocks_at_once(blocks: Sequence[tuple[Reading, TextBlock]]) -> Iterator[list[tuple[Reading, TextBlock]]]:
+    """Cuts a list of blocks where they would be more than one full block."""
+    some: list[tuple[Reading, TextBlock]] = []
+    size = lines = 0
+    for reading, block in blocks:
+        size, lines = size + len(block.data), lines + block.line_count
+        if some and (size > BLOCK_BYTES or lines > MAX_LINES_AT_ONCE):
+            yield some
+            some, size, lines = [], len(block.data), block.line_count
+        some.append((reading, block))
+    if some:
+        yield some

@@ -1,0 +1,104 @@
+"""What is known of a source while it is counted, and what it added in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.counting.distinct_hours import DistinctHours
+from pipeline.counting.rejects import RejectSpool
+from pipeline.errors import SourceError, StrictRunStopped
+from pipeline.identity import NO_CONTENT, Content
+from pipeline.kernel.totals import Added
+from pipeline.syntax.batch import Batch, Reject
+
+#: So many rejected rows are put aside in a batch of their own: a reader has whole batches in memory.
+_REJECTS_AT_ONCE = 1 << 10
+
+
+@dataclass
+class SourceCount:
+    """What a source added.
+
+    Attributes:
+        format: The name of its format.
+        content: What identifies its content, once it was read to its end.
+        packed_digest: The digest of its bytes as they lie: XXH3-128, in hexadecimal.
+        read: Its records: valid + rejected + the sum of `ignored`.
+        ignored: How many records were left out on purpose, by reason.
+        bytes_tx: The sum over its valid records, in bytes; bytes_rx alike.
+        hours: The hours to which it added.
+    """
+
+    format: str = ""
+    content: Content = NO_CONTENT
+    packed_digest: str = ""
+    read: int = 0
+    valid: int = 0
+    rejected: int = 0
+    ignored: dict[str, int] = field(default_factory=dict)
+    bytes_tx: int = 0
+    bytes_rx: int = 0
+    hours: set[int] = field(default_factory=set)
+
+
+@dataclass
+class Reading:
+    """A source that is being counted.
+
+    Attributes:
+        name: The source's, for messages and rejects.
+        rejects: Its rejected rows.
+        count: What it added so far.
+        hours: The hours that its rows open, valid or not.
+        error: Why it cannot be counted; None as long as it can.
+    """
+
+    name: str
+    rejects: RejectSpool
+    count: SourceCount = field(default_factory=SourceCount)
+    hours: DistinctHours = field(default_factory=DistinctHours)
+    error: SourceError | None = None
+    _found: list[Reject] = field(default_factory=list)
+
+    def add(self, batch: Batch, added: Added) -> None:
+        """Takes note of a batch of its own that was added to the totals."""
+        count = self.count
+        count.read += batch.read
+        for reason, rows in batch.left_out.items():
+            count.ignored[reason] = count.ignored.get(reason, 0) + len(rows)
+        count.valid += batch.table.num_rows
+        count.bytes_tx += added.bytes_tx
+        count.bytes_rx += added.bytes_rx
+        self.reject(batch.rejects)
+        self._add_hours(batch.table.column("hour").to_numpy())
+
+    def _add_hours(self, hours: npt.NDArray[np.int64]) -> None:
+        """Takes note of the hours that there are. Mostly all that lie between the extremes are known, and one look tells."""
+        if len(hours):
+            known, between = self.count.hours, range(int(hours.min()), int(hours.max()) + 1)
+            if len(between) > len(known) or not known.issuperset(between):
+                changes = hours[1:] != hours[:-1]
+                known.update(hours[:1].tolist(), np.unique(hours[1:][changes]).tolist())
+
+    def reject(self, rejects: Sequence[Reject]) -> None:
+        """Takes in rejected rows, in any order."""
+        self._found += rejects
+
+    def settle(self, is_strict: bool) -> None:
+        """Puts the rejected rows that were found aside; the next ones come behind them in the source.
+
+        Raises:
+            StrictRunStopped: There is one, and none is allowed.
+        """
+        if self._found:
+            if is_strict:
+                raise StrictRunStopped(self.name, str(min(self._found, key=lambda reject: reject.row)))
+            self.count.rejected += len(self._found)
+            self._found.sort(key=lambda reject: reject.row)
+            for start in range(0, len(self._found), _REJECTS_AT_ONCE):
+                self.rejects.add(self.name, self._found[start : start + _REJECTS_AT_ONCE])
+            self._found = []
