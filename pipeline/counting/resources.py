@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 MIB = 1 << 20
@@ -27,12 +28,14 @@ class Resources:
             the memory.
         memory_bytes: The most memory that the run should take; None for what all workers can use, and at most half of the
             memory that there is. Totals that do not fit go to disk; one hour's must fit.
+
+    The machine is asked once.
     """
 
     workers: int | None = None
     memory_bytes: int | None = None
 
-    @property
+    @cached_property
     def threads(self) -> int:
         """How many sources are read, and hours written, at once."""
         if self.workers:
@@ -40,13 +43,13 @@ class Resources:
         fitting = (self._memory - _sum_of(0, _LEAST_TABLE)) // (_FOR_EACH_WORKER + _LEAST_TABLE)
         return max(1, min(processors(), fitting))
 
-    @property
+    @cached_property
     def totals_bytes(self) -> int:
         """The memory for one table of totals, in bytes."""
         left = self._memory - _BASE - self.threads * _FOR_EACH_WORKER
         return min(max(left // (self.threads + _FURTHER_TABLES), _LEAST_TABLE), _TABLE)
 
-    @property
+    @cached_property
     def _memory(self) -> int:
         return self.memory_bytes or default_memory(self.workers)
 
