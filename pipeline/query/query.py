@@ -137,7 +137,7 @@ def _read_each(store: Locations, query: Query) -> Iterator[pa.Table]:
 
     from pipeline.counting.resources import processors
 
-    # By these threads and not by Arrow's, as `merging.sort_rows` tells. Only a few tables wait for whoever takes them.
+    # By these threads and not by Arrow's, as `sums.sort_rows` tells. Only a few tables wait for whoever takes them.
     threads = processors()
     waiting: deque[Future[pa.Table]] = deque()
     with ThreadPoolExecutor(threads) as pool:

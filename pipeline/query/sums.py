@@ -1,6 +1,6 @@
 """Sums of sums by any columns of their key, and which rows, in which order: what a query needs, in Arrow alone.
 
-A query starts without numpy and without the kernel; `aggregation` has what a run needs.
+A query starts without numpy and without the kernel; `counting.totals` has what a run needs.
 
 Arrow's functions are called by their names, which stand in its documentation, and not as `pyarrow.compute` and
 `Table.group_by` have them: at their import these make a documented function of Python for each of hundreds, and bring the
