@@ -1,16 +1,18 @@
 """Sources into totals: on a thread, in a process, or on another machine. Nothing here knows a store.
 
-sources         a raw file: its name in the ledger, how it looked, how it is opened
-content         what identifies a source, and which contents start alike
-reading         the options of reading, looked up: the mapping file, the settings of formats
-count           `count_group`: some sources, from their bytes to their totals; plain values in, a small record out
-opened        a source while it is read: its digests, and whether it changed meanwhile
-pending       blocks and batches that wait to be parsed and validated together, each row with its source
-validation    every row against the pandera schema
-distinct_hours  how many hours a source opens
-sourcecount   what is known of a source, and what it added
-totals        sums by key that never wrap, within the memory that there is
-rejects       rejected rows, put aside
-pool            groups of sources over any Executor
-resources       the processors and the memory that a run may take
+    sources         a raw file: its name in the ledger, how it looked, how it is opened
+    content         what identifies a source, and which contents start alike
+    reading         the options of reading, looked up: the mapping file, the settings of formats
+    count           some sources, from their bytes to their totals
+      opened        a source while it is read: its digests, and whether it changed meanwhile
+      pending       blocks and batches that wait to be parsed and validated together, each row with its source
+      validation    every row against the pandera schema
+      distinct_hours  how many hours a source opens
+      sourcecount   what is known of a source, and what it added
+      totals        sums by key that never wrap, within the memory that there is
+      rejects       rejected rows, put aside
+    pool            groups of sources over any Executor
+    resources       the processors and the memory that a run may take
+
+`count.count_group` is what travels: plain values in, a small record out.
 """
