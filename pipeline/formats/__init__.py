@@ -1,9 +1,9 @@
 """Raw files in, flow records out. One module a format; `FORMATS` is the registry.
 
     formats.open_source(raw, name) -> the format and the decompressed stream
-    format.read(stream, options)   -> pieces: lines with their parser, or flow records, unvalidated
+    format.read(stream, context)   -> pieces: lines with their parser, or flow records, unvalidated
 
-To add a format: write a module like `zeek.py`, and add its `FORMATS` to the line below.
+To add a format: write a module of declarations like `canonical.py`, and add its `FORMATS` to the line below (docs/extending.md).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import BinaryIO, cast
 
 from pipeline.errors import UsageError
 from pipeline.formats import aws, canonical, envelopes, zeek
+from pipeline.formats.awsfields import OWN_FIELDS
 from pipeline.formats.detection import detect
 from pipeline.formats.format import Format
 from pipeline.formats.head import read_head
@@ -69,7 +70,7 @@ def open_source(
     if through:
         stream = through(stream)
     head, stream = read_head(stream, name, is_named=option != "auto")
-    found = detect(head, _selected_by(option), aws.TEXT if aws.OWN_FIELDS.name in (settings or {}) else None)
+    found = detect(head, _selected_by(option), aws.TEXT if OWN_FIELDS.name in (settings or {}) else None)
     return found, cast("BinaryIO", LinesOfReturns(stream)) if head.ends_in_returns else stream
 
 

@@ -80,11 +80,6 @@ def renamed(column: pa.DictionaryArray, new: Renaming) -> tuple[pa.DictionaryArr
     return with_dictionary(np.where(without, np.int32(-1), codes), new.texts), without
 
 
-def only(mask: Mask, column: pa.DictionaryArray) -> pa.DictionaryArray:
-    """The cells of a column where the mask says so, and null elsewhere."""
-    return with_dictionary(np.where(mask, codes_of(column), np.int32(-1)), column.dictionary)
-
-
 def choose(mask: Mask, these: pa.DictionaryArray, others: pa.DictionaryArray) -> pa.DictionaryArray:
     """The cells of `these` where the mask says so, and of `others` elsewhere."""
     codes, other_codes, texts = _with_one_dictionary(these, others)
