@@ -66,6 +66,10 @@ class Renaming:
         nameless = np.array([new is None for new in names], bool)
         return cls(pa.array(["" if new is None else new for new in names], pa.string()), nameless)
 
+    def and_of(self, more: Renaming) -> Renaming:
+        """The same for further distinct values, behind these."""
+        return Renaming(pa.concat_arrays([self.texts, more.texts]), np.concatenate([self.nameless, more.nameless]))
+
 
 def renamed(column: pa.DictionaryArray, new: Renaming) -> tuple[pa.DictionaryArray, Mask]:
     """The column with other texts.
