@@ -3,6 +3,24 @@
     formats.open_source(raw, name) -> the format and the decompressed stream
     format.read(stream, context)   -> pieces: lines with their parser, or flow records, unvalidated
 
+    head, detection   which format a file is of, from its first bytes; `foreign` names what flowlog does not read
+    format            what a format is: a declaration
+    syntaxes          how a log is read that is CSV, JSON or Parquet
+    canonical         flow records under their own names
+    aws               AWS VPC Flow Logs
+      awsfields       the names of the fields
+      awstext         lines with a header or without
+      awsgateway      how a Transit Gateway's records are told, and refused
+      cloudwatch      what exports put around a line
+      envelopes       lines in the events of CloudWatch Logs, in JSON
+      repeats         records that are delivered twice
+    zeek              Zeek's conn.log
+      zeekheader      text with `#` lines
+      zeeklogs        which of Zeek's logs something is of
+    record            what a log's record says, in the terms that all formats share
+    conversion        from there to flow records, once for all formats
+      apps            which app has an address
+
 To add a format: write a module of declarations like `canonical.py`, and add its `FORMATS` to the line below (docs/extending.md).
 """
 
