@@ -1,9 +1,27 @@
 """Raw files in, flow records out. One module a format; `FORMATS` is the registry.
 
     formats.open_source(raw, name) -> the format and the decompressed stream
-    format.read(stream, options)   -> pieces: lines with their parser, or flow records, unvalidated
+    format.read(stream, context)   -> pieces: lines with their parser, or flow records, unvalidated
 
-To add a format: write a module like `zeek.py`, and add its `FORMATS` to the line below.
+    head, detection   which format a file is of, from its first bytes; `foreign` names what flowlog does not read
+    format            what a format is: a declaration
+    syntaxes          how a log is read that is CSV, JSON or Parquet
+    canonical         flow records under their own names
+    aws               AWS VPC Flow Logs
+      awsfields       the names of the fields
+      awstext         lines with a header or without
+      awsgateway      how a Transit Gateway's records are told, and refused
+      cloudwatch      what exports put around a line
+      envelopes       lines in the events of CloudWatch Logs, in JSON
+      repeats         records that are delivered twice
+    zeek              Zeek's conn.log
+      zeekheader      text with `#` lines
+      zeeklogs        which of Zeek's logs something is of
+    record            what a log's record says, in the terms that all formats share
+    conversion        from there to flow records, once for all formats
+      apps            which app has an address
+
+To add a format: write a module of declarations like `canonical.py`, and add its `FORMATS` to the line below (docs/extending.md).
 """
 
 from __future__ import annotations
@@ -13,6 +31,7 @@ from typing import BinaryIO, cast
 
 from pipeline.errors import UsageError
 from pipeline.formats import aws, canonical, envelopes, zeek
+from pipeline.formats.awsfields import OWN_FIELDS
 from pipeline.formats.detection import detect
 from pipeline.formats.format import Format
 from pipeline.formats.head import read_head
@@ -69,7 +88,7 @@ def open_source(
     if through:
         stream = through(stream)
     head, stream = read_head(stream, name, is_named=option != "auto")
-    found = detect(head, _selected_by(option), aws.TEXT if aws.OWN_FIELDS.name in (settings or {}) else None)
+    found = detect(head, _selected_by(option), aws.TEXT if OWN_FIELDS.name in (settings or {}) else None)
     return found, cast("BinaryIO", LinesOfReturns(stream)) if head.ends_in_returns else stream
 
 

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +25,7 @@ from pipeline.syntax.dictionary import Renaming, codes_of, renamed
 #: How many distinct addresses are remembered between batches.
 _CACHED_ADDRESSES = 1 << 17
 
-#: And in each thread, how many arrays of distinct ones: a source has two columns.
+#: And in each thread, how many arrays of distinct ones: a source has two columns, and a record may have two addresses an end.
 _REMEMBERED_ARRAYS = 4
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -53,7 +52,7 @@ class AppMap:
         for family, lengths in self._rules.items():
             self._rules[family] = dict(sorted(lengths.items(), reverse=True))
         self._has_vpcs = any(vpc_id is not None for _, _, vpc_id in rules)
-        self._renamings = threading.local()  # by where an array of addresses lies
+        self._known = threading.local()  # the last arrays of addresses, and their apps
         self._app = lru_cache(_CACHED_ADDRESSES)(self._look_up)
 
     def apps_of(self, addresses: pa.DictionaryArray, vpc_ids: pa.DictionaryArray) -> tuple[pa.DictionaryArray, Mask]:
@@ -78,16 +77,21 @@ class AppMap:
         return renamed(distinct, Renaming.of(distinct.dictionary, app))
 
     def _renaming(self, addresses: pa.StringArray) -> Renaming:
-        """The apps of distinct addresses; the blocks of a file mostly have the same array of them."""
-        known = self._renamings.__dict__
-        _, offsets, _ = addresses.buffers()
-        key = f"{offsets.address if offsets else 0} {addresses.offset} {len(addresses)}"
-        if key not in known:
-            if len(known) >= _REMEMBERED_ARRAYS:
-                known.clear()
-            # The array is kept, or another one might come to lie where it is.
-            known[key] = addresses, Renaming.of(addresses, lambda address: self._app(address, None))
-        return cast("Renaming", known[key][1])
+        """The apps of distinct addresses. The blocks of a file have mostly the same, or those of the block before and some more:
+        only these are looked up.
+        """
+        known: list[tuple[pa.StringArray, Renaming]] = self._known.__dict__.setdefault("arrays", [])
+        for i, (before, apps) in enumerate(known):
+            if len(before) and addresses[: len(before)].equals(before):
+                if len(addresses) > len(before):
+                    known[i] = addresses, apps.and_of(self._apps_of(addresses[len(before) :]))
+                return known[i][1]
+        known.append((addresses, self._apps_of(addresses)))
+        del known[:-_REMEMBERED_ARRAYS]
+        return known[-1][1]
+
+    def _apps_of(self, addresses: pa.StringArray) -> Renaming:
+        return Renaming.of(addresses, lambda address: self._app(address, None))
 
     def _look_up(self, address: str, vpc_id: str | None) -> str | None:
         """The app of an address; the address itself, written in its shortest form, if no rule holds it; None if it is none."""

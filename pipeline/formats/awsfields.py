@@ -9,6 +9,8 @@ import difflib
 from collections.abc import Sequence
 
 from pipeline.errors import UsageError
+from pipeline.formats.awsgateway import names_gateway
+from pipeline.formats.format import Setting
 
 _BY_VERSION = {
     2: "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status",
@@ -39,11 +41,6 @@ def is_header(names: Sequence[str]) -> bool:
     return len(FIELDS.intersection(names)) >= 2
 
 
-def is_of_gateway(names: Sequence[str]) -> bool:
-    """Whether some names, with hyphens, are those of fields that a Transit Gateway's flow log has, and a VPC's has not."""
-    return any(name.startswith("tgw-") or name == "transit-gateway-id" for name in names)
-
-
 def fields_given(names: Sequence[str]) -> tuple[str, ...]:
     """The fields that a user names, as AWS writes them: also from `account_id`, and from `${account-id}`.
 
@@ -51,7 +48,7 @@ def fields_given(names: Sequence[str]) -> tuple[str, ...]:
         UsageError: No version of AWS's VPC flow logs has one of them, one is there twice, or one is missing that is needed.
     """
     fields = tuple(hyphened(name.removeprefix("${").removesuffix("}")) for name in names)
-    if is_of_gateway(fields):
+    if names_gateway(fields):
         raise UsageError("--aws-fields names fields of a Transit Gateway flow log; flowlog reads VPC flow logs only")
     for field in fields:
         if field not in FIELDS:
@@ -63,3 +60,11 @@ def fields_given(names: Sequence[str]) -> tuple[str, ...]:
     if missing := [field for field in REQUIRED_FIELDS if field not in fields]:
         raise UsageError(f"--aws-fields: {' and '.join(missing)} must be there, too")
     return fields
+
+
+#: What `--set` has of AWS's formats.
+OWN_FIELDS = Setting(
+    "aws-vpc.fields",
+    "The fields of AWS text without a header line, in order, split by spaces.",
+    lambda text: fields_given(text.split()),
+)

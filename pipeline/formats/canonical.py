@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from collections.abc import Sequence
 
 import pyarrow as pa
 
-from pipeline.formats.format import FlowParser, Format, Parser, Piece, ReadContext
+from pipeline.formats.format import Format
 from pipeline.formats.head import Container, Head
+from pipeline.formats.syntaxes import Log, csv, json, parquet
 from pipeline.schema import COLUMNS, FIELDS
-from pipeline.syntax.batch import Batch
 from pipeline.syntax.cells import Column, Kind
-from pipeline.syntax.delimited import CsvParser, read_csv
-from pipeline.syntax.jsonlines import JsonParser
-from pipeline.syntax.jsonrecords import read_json
-from pipeline.syntax.parquet import read_parquet
 
-_COLUMNS = [Column(field.name, Kind.TEXT if pa.types.is_string(field.type) else Kind.INTEGER) for field in FIELDS]
+_LOG = Log([Column(field.name, Kind.TEXT if pa.types.is_string(field.type) else Kind.INTEGER) for field in FIELDS])
 
 
 def _names_fields(names: Sequence[str]) -> bool:
@@ -25,53 +20,20 @@ def _names_fields(names: Sequence[str]) -> bool:
     return len(set(COLUMNS) & set(names)) >= len(COLUMNS) // 2
 
 
-class _Csv:
-    name, option, container = "CSV", "csv", Container.TEXT
-    settings = ()
-
-    def recognises(self, head: Head) -> bool:
-        return _names_fields(head.split_first_line(","))
-
-    def read(self, stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
-        return read_csv(stream, lambda header: context.parser(_csv_parser, header))
+def _is_csv(head: Head) -> bool:
+    return _names_fields(head.split_first_line(","))
 
 
-class _Json:
-    name, option, container = "JSON", "json", Container.JSON
-    settings = ()
-
-    def recognises(self, head: Head) -> bool:
-        return _names_fields(head.json_keys) or head.is_empty_array
-
-    def read(self, stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
-        parser = context.parser(_json_parser, None)
-        for piece in read_json(stream, parser.lines):
-            yield _flows(piece, context) if isinstance(piece, Batch) else (parser, piece)
+def _is_json(head: Head) -> bool:
+    return _names_fields(head.json_keys) or head.is_empty_array
 
 
-class _Parquet:
-    name, option, container = "Parquet", "parquet", Container.PARQUET
-    settings = ()
-
-    def recognises(self, head: Head) -> bool:
-        return _names_fields(head.parquet_columns)
-
-    def read(self, stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
-        return (_flows(batch, context) for batch in read_parquet(stream, _COLUMNS))
+def _is_parquet(head: Head) -> bool:
+    return _names_fields(head.parquet_columns)
 
 
-def _csv_parser(header: bytes, context: ReadContext) -> Parser:
-    return FlowParser(CsvParser(header, _COLUMNS), _flows, context)
-
-
-def _json_parser(told: None, context: ReadContext) -> FlowParser[JsonParser]:
-    del told  # all files have the same columns
-    return FlowParser(JsonParser(_COLUMNS), _flows, context)
-
-
-def _flows(batch: Batch, context: ReadContext) -> Batch:
-    del context  # the records name their apps and VPCs themselves
-    return batch.with_table(batch.table.select(COLUMNS))
-
-
-FORMATS: tuple[Format, ...] = (_Csv(), _Json(), _Parquet())
+FORMATS = (
+    Format("CSV", "csv", Container.TEXT, _is_csv, csv(_LOG)),
+    Format("JSON", "json", Container.JSON, _is_json, json(_LOG)),
+    Format("Parquet", "parquet", Container.PARQUET, _is_parquet, parquet(_LOG)),
+)

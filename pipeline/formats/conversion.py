@@ -17,7 +17,7 @@ from pipeline.options import ReadOptions
 from pipeline.scalars import SECONDS_PER_HOUR
 from pipeline.schema import FLOW_SCHEMA
 from pipeline.syntax.batch import MISSING, Batch, Fault, Mask
-from pipeline.syntax.dictionary import arrow_of, codes_of, constant, exchanged, first_of
+from pipeline.syntax.dictionary import arrow_of, choose, codes_of, constant, exchanged, first_of
 from pipeline.syntax.times import OUT_OF_RANGE, not_times, seconds_of
 
 NOT_ADDRESS = "must be an IP address"
@@ -100,7 +100,17 @@ def _apps(batch: Batch, end: Endpoint, vpc_ids: pa.DictionaryArray, known: AppMa
             has_address = codes_of(addresses) >= 0
             faults.append(Fault(name, NOT_ADDRESS, invalid & has_address, addresses))
             invalid = invalid & ~has_address
-    return apps if end.app is None else first_of(end.app, apps), faults
+    return _with_named(end, apps), faults
+
+
+def _with_named(end: Endpoint, apps: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The apps that the log names, and elsewhere those of the addresses."""
+    if end.app is None:
+        return apps
+    if end.named is None:
+        return first_of(end.app, apps)
+    named = end.named & (codes_of(end.app) >= 0) if end.app.null_count else end.named
+    return choose(named, end.app, apps) if named.any() else apps
 
 
 def _choose_numbers(mask: Mask, these: pa.Array, others: pa.Array) -> pa.Array:

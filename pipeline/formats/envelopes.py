@@ -27,8 +27,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import xxhash
 
-from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
-from pipeline.formats import aws
+from pipeline.errors import UnknownFormat, UnreadableSource
+from pipeline.formats.aws import LOG
+from pipeline.formats.awsfields import OWN_FIELDS
+from pipeline.formats.awsgateway import gateway_log, gateway_records, is_of_gateway
+from pipeline.formats.awstext import TextReader
 from pipeline.formats.format import Format, Piece, ReadContext
 from pipeline.formats.head import Container, Head
 from pipeline.formats.repeats import Repeats
@@ -45,38 +48,32 @@ _CONTROL_TYPE, _CONTROL_TEXT = "CONTROL_MESSAGE", "CWL CONTROL MESSAGE"
 
 #: The records that can be told without their fields' names: version 2, as AWS writes it by default.
 _DEFAULT_RECORD = re.compile(r"2 \S+ \S+(?: \S+){9} (?:ACCEPT|REJECT|-) (?:OK|NODATA|SKIPDATA)")
-_OF_GATEWAY = re.compile(r"(?<!\S)(?:TransitGateway|tgw-(?:attach-)?[0-9a-f]{8,17})(?!\S)")
 _NAMES_FIELDS = re.compile(r"(?=.*\bsrcaddr\b)[a-z][a-z0-9 _-]*")
 _NEWLINES = re.compile(r"[\r\n]+")
 
 _BLOCK_EVENTS = 1 << 14
 
 
-class _Events:
-    name = "AWS VPC Flow Logs, CloudWatch events"
-    option = "aws-vpc"
-    container = Container.JSON
-    settings = (aws.OWN_FIELDS,)
+def _is_events(head: Head) -> bool:
+    record = head.json_objects[0] if head.json_objects else {}
+    if _around(record) is None and not _is_event(record):
+        return False
+    messages = [message for record in head.json_objects for message in _messages_of(record)]
+    if any(map(is_of_gateway, messages)) and not all(map(is_of_gateway, messages)):
+        raise gateway_records()
+    _refuse_others(next(iter(messages), ""))
+    return True
 
-    def recognises(self, head: Head) -> bool:
-        record = head.json_objects[0] if head.json_objects else {}
-        if _around(record) is None and not _is_event(record):
-            return False
-        messages = [message for record in head.json_objects for message in _messages_of(record)]
-        if any(map(_OF_GATEWAY.search, messages)) and not all(map(_OF_GATEWAY.search, messages)):
-            raise UnknownFormat("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
-        _refuse_others(next(iter(messages), ""))
-        return True
 
-    def read(self, stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
-        events = _Messages(stream, context.options)
-        for parser, lines in aws.read_lines(events.blocks(), context):
-            yield parser.parse(lines)
-            yield from events.left_out()
+def _read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
+    events = _Messages(stream, context.options)
+    for parser, lines in TextReader(LOG, context).read(events.blocks()):
+        yield parser.parse(lines)
         yield from events.left_out()
+    yield from events.left_out()
 
 
-FORMATS: tuple[Format, ...] = (_Events(),)
+FORMATS = (Format("AWS VPC Flow Logs, CloudWatch events", "aws-vpc", Container.JSON, _is_events, _read, (OWN_FIELDS,)),)
 
 
 def _is_event(record: dict[str, Any]) -> bool:
@@ -115,8 +112,8 @@ def _refuse_others(message: str) -> None:
         raise UnknownFormat(
             "CloudWatch Logs events whose messages are JSON", "flowlog reads flow logs whose messages are lines of text"
         )
-    if _OF_GATEWAY.search(message):
-        raise OtherLog("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
+    if is_of_gateway(message):
+        raise gateway_log()
 
 
 class _Messages:
@@ -131,7 +128,7 @@ class _Messages:
 
     def __init__(self, stream: BinaryIO, options: ReadOptions) -> None:
         self._events = _events_in(stream)
-        self._is_known = aws.OWN_FIELDS.of(options) is not None
+        self._is_known = OWN_FIELDS.of(options) is not None
         self._repeats = Repeats()
         self._left_out: dict[str, list[int]] = {}
         self._rejects: list[Reject] = []

@@ -1,18 +1,17 @@
-"""A raw format, what its reader is told beside the file, and what the reader gives: pieces, to be parsed by whoever gathers them."""
+"""What a raw format is, what its reader is told beside the file, and what the reader gives: pieces, which are parsed together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
-from pipeline.formats.head import Container
+from pipeline.formats.head import Container, Head
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.blocks import TextBlock
 
 if TYPE_CHECKING:
     from pipeline.formats.apps import AppMap
-    from pipeline.formats.head import Head
     from pipeline.options import ReadOptions
 
 
@@ -80,7 +79,6 @@ class Parser(Protocol):
         """
 
 
-Lines = TypeVar("Lines", bound=Parser)
 #: Lines and what parses them; or, where a record is not a line, records that were parsed.
 Piece = tuple[Parser, TextBlock] | Batch
 
@@ -90,57 +88,27 @@ def batches_of(pieces: Iterable[Piece]) -> Iterator[Batch]:
     return (piece if isinstance(piece, Batch) else piece[0].parse(piece[1]) for piece in pieces)
 
 
-@dataclass(frozen=True, eq=False)
-class FlowParser(Generic[Lines]):
-    """A parser of a syntax, and a format's way from the columns to flow records.
-
-    Attributes:
-        lines: Parses the lines into columns.
-        flows: Turns the columns into flow records.
-        context: What `flows` is told.
-    """
-
-    lines: Lines
-    flows: Callable[[Batch, ReadContext], Batch]
-    context: ReadContext
-
-    def parse(self, block: TextBlock) -> Batch:
-        return self.flows(self.lines.parse(block), self.context)
+#: Reads a decompressed stream to its end, in pieces; raises SourceError where the file as a whole cannot be counted.
+Reader = Callable[[BinaryIO, ReadContext], Iterator[Piece]]
 
 
-class Format(Protocol):
-    """One raw format. `formats.FORMATS` lists them; a new one is a module that has an object of this shape.
+@dataclass(frozen=True)
+class Format:
+    """A raw format in one of the containers that it comes in. `formats.FORMATS` lists them.
 
     Attributes:
         name: What summaries call it, as in "Zeek conn.log, TSV".
         option: The value of `--format` that selects it; several formats may share one.
         container: How its files are written.
+        recognises: Whether a file that is written so, and starts like this, is of this format; raises UnknownFormat for a near
+            relation that must not be half-read, as a Zeek log of another kind.
+        read: Reads a file. `syntaxes` makes it for the usual syntaxes.
         settings: What can be set of it.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def option(self) -> str: ...
-    @property
-    def container(self) -> Container: ...
-    @property
-    def settings(self) -> Sequence[Setting]: ...
-
-    def recognises(self, head: Head) -> bool:
-        """Whether a file that is written so, and starts like this, is of this format.
-
-        Raises:
-            UnknownFormat: It is a near relation that must not be half-read, as a Zeek log of another kind.
-        """
-
-    def read(self, stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
-        """Reads a decompressed stream to its end, in pieces.
-
-        Args:
-            stream: The file.
-            context: What is known beside the file.
-
-        Raises:
-            SourceError: The file as a whole cannot be counted.
-        """
+    name: str
+    option: str
+    container: Container
+    recognises: Callable[[Head], bool]
+    read: Reader
+    settings: tuple[Setting, ...] = ()

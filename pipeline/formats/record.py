@@ -22,10 +22,17 @@ class Endpoint:
     Attributes:
         addresses: The columns that may have its IP address; in each row the first that has a value counts.
         app: Its app, null in the rows in which the address names the app; None if the log names no apps.
+        named: Where given, the app counts in these rows alone, if it is not null; in the others the address names the app.
     """
 
     addresses: tuple[str, ...]
     app: pa.DictionaryArray | None = None
+    named: Mask | None = None
+
+    def of_rows(self, kept: Mask) -> Endpoint:
+        """The same for some of the rows, as the mask says."""
+        app = None if self.app is None else self.app.filter(pa.array(kept))
+        return replace(self, app=app, named=None if self.named is None else self.named[kept])
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,8 @@ class Record:
 
         return replace(
             self,
-            src=replace(self.src, app=of(self.src.app)),
-            dst=replace(self.dst, app=of(self.dst.app)),
+            src=self.src.of_rows(kept),
+            dst=self.dst.of_rows(kept),
             sent=of(self.sent),
             received=of(self.received),
             vpc=of(self.vpc),

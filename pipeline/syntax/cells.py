@@ -62,9 +62,10 @@ class Column:
         required: Whether a file without it is refused; else the column is all null there.
         instead_of: The column whose place it takes where that has no value; elsewhere nobody looks at its cells, and so
             these may be anything.
-        outer: In JSON, the object within which the column may be, too: `a` of `a.b`, which else is a key with a dot.
         path: In JSON, the keys that lead to it, from the outermost on; empty where `name` is the only one. A key is an element,
             never a part of one: `("a", "b.c")` is in an object `a`, under the key `b.c`. See `at`.
+        others: In JSON, further paths at which a record may have it, as `("id", "orig_h")` for `id.orig_h`; the first path that
+            has a value counts.
         in_text: In JSON, whether an integer may also be written as a text, as protobuf does with 64 bits: `"1234"`.
     """
 
@@ -72,8 +73,8 @@ class Column:
     kind: Kind
     required: bool = True
     instead_of: str | None = None
-    outer: str | None = None
     path: tuple[str, ...] = ()
+    others: tuple[tuple[str, ...], ...] = ()
     in_text: bool = False
 
     @classmethod
@@ -85,9 +86,8 @@ class Column:
 
     @property
     def places(self) -> list[tuple[str, ...]]:
-        """The paths at which JSON may have it; a value at the first counts before one at the second."""
-        own = self.path or (self.name,)
-        return [own, (self.outer, self.name.removeprefix(f"{self.outer}."))] if self.outer else [own]
+        """The paths at which JSON may have it; a value at an earlier one counts before one at a later one."""
+        return [self.path or (self.name,), *self.others]
 
 
 def parsed_schema(columns: Sequence[Column]) -> pa.Schema:

@@ -66,6 +66,10 @@ class Renaming:
         nameless = np.array([new is None for new in names], bool)
         return cls(pa.array(["" if new is None else new for new in names], pa.string()), nameless)
 
+    def and_of(self, more: Renaming) -> Renaming:
+        """The same for further distinct values, behind these."""
+        return Renaming(pa.concat_arrays([self.texts, more.texts]), np.concatenate([self.nameless, more.nameless]))
+
 
 def renamed(column: pa.DictionaryArray, new: Renaming) -> tuple[pa.DictionaryArray, Mask]:
     """The column with other texts.
@@ -78,11 +82,6 @@ def renamed(column: pa.DictionaryArray, new: Renaming) -> tuple[pa.DictionaryArr
         return with_dictionary(codes, new.texts), np.zeros(len(codes), bool)
     without = (codes >= 0) & new.nameless[codes]
     return with_dictionary(np.where(without, np.int32(-1), codes), new.texts), without
-
-
-def only(mask: Mask, column: pa.DictionaryArray) -> pa.DictionaryArray:
-    """The cells of a column where the mask says so, and null elsewhere."""
-    return with_dictionary(np.where(mask, codes_of(column), np.int32(-1)), column.dictionary)
 
 
 def choose(mask: Mask, these: pa.DictionaryArray, others: pa.DictionaryArray) -> pa.DictionaryArray:

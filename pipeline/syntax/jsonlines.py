@@ -219,9 +219,13 @@ def _has_other(column: Column, columns: Sequence[Column], record: JsonObject) ->
 
 def _value_of(column: Column, record: JsonObject) -> tuple[Any, str | None]:
     """What a record has for a column, and the rule that the way there breaks, if it breaks one."""
-    if column.outer and record.get(column.name) is None and isinstance(inner := record.get(column.outer), JsonObject):
-        return _value_at(column.places[1][1:], inner)
-    return _value_at(column.places[0], record)
+    first, *others = [_value_at(path, record) for path in column.places]
+    if not others:
+        return first
+    there = [found for found in (first, *others) if found[1] != NOT_WITHIN]  # what is no object has none of the keys
+    return next(
+        (found for found in there if found[0] is not None), next((found for found in there if found[1]), (None, None))
+    )
 
 
 def _value_at(path: Sequence[str], record: JsonObject) -> tuple[Any, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,12 +13,12 @@ from typing import Any
 from unittest import mock
 
 from pipeline import formats
-from pipeline.formats import aws, zeek
+from pipeline.formats import aws
 from pipeline.formats.apps import AppMap
 from pipeline.formats.format import Piece, ReadContext, batches_of
 from pipeline.options import ReadOptions
 from pipeline.schema import FLOW_SCHEMA
-from pipeline.syntax import delimited, jsontext
+from pipeline.syntax import jsontext
 from pipeline.syntax.batch import Batch, Reject
 from pipeline.syntax.blocks import text_blocks
 from pipeline.syntax.cells import Column, Kind
@@ -117,9 +118,11 @@ def format_of(text: str | bytes, name: str = "raw", option: str = "auto") -> str
 def blocks_of(block_bytes: int) -> Iterator[None]:
     """Lets the readers cut text into blocks of about this size, so that a few lines cross many borders."""
     small = partial(text_blocks, block_bytes=block_bytes)
+    readers = [module for name, module in sys.modules.items() if name.startswith(("pipeline.formats.", "pipeline.syntax."))]
     with ExitStack() as stack:
-        for module in (delimited, aws, zeek):
-            stack.enter_context(mock.patch.object(module, "text_blocks", small))
+        for module in readers:
+            if hasattr(module, "text_blocks"):
+                stack.enter_context(mock.patch.object(module, "text_blocks", small))
         stack.enter_context(mock.patch.object(jsontext, "BLOCK_BYTES", block_bytes))
         yield
 

@@ -103,6 +103,16 @@ class TestLookUp:
         assert names.to_pylist() == ["office-1", None, "office", None, "office-1", "six-one"]
         assert invalid.tolist() == [False, False, False, True, False, False]
 
+    def test_a_column_may_have_the_addresses_of_one_before_and_more(self):
+        rules = app_map("10.0.0.0/8 net")
+        distinct = ["10.0.0.1", "bad", "192.0.2.1", "10.0.0.2", "worse"]
+        for count in (2, 3, 3, 5, 1, 4):
+            texts = pa.array(distinct[:count])
+            column = pa.DictionaryArray.from_arrays(pa.array(range(count), pa.int32()), texts)
+            names, invalid = rules.apps_of(column, pa.array([None] * count, DICTIONARY_TEXT))
+            assert names.to_pylist() == ["net", None, "192.0.2.1", "net", None][:count]
+            assert invalid.tolist() == [False, True, False, False, True][:count]
+
     def test_no_addresses_have_no_apps(self):
         names, invalid = self.RULES.apps_of(pa.array([], DICTIONARY_TEXT), pa.array([], DICTIONARY_TEXT))
         assert (names.type, len(names), len(invalid)) == (DICTIONARY_TEXT, 0, 0)

@@ -94,6 +94,20 @@ class TestEndpoints:
         batch = flows(batch_of(), record_of(dst=Endpoint(("server",), texts("web", None))))
         assert batch.table["dest_app"].to_pylist() == ["web", "10.0.0.9"]
 
+    @pytest.mark.parametrize(
+        ("named", "apps"),
+        [
+            ([True, False], ["web", "10.0.0.9"]),
+            ([False, True], ["10.0.0.9", "10.0.0.9"]),
+            ([False, False], ["10.0.0.9", "10.0.0.9"]),
+        ],
+    )
+    def test_an_app_may_count_in_some_rows_alone(self, named, apps):
+        end = Endpoint(("server",), texts("web", None), np.array(named))
+        assert flows(batch_of(), record_of(dst=end)).table["dest_app"].to_pylist() == apps
+        batch = flows(batch_of(when=(None, NOON)), record_of(dst=replace(end, app=texts("cache", "web"))))
+        assert batch.table["dest_app"].to_pylist() == (["web"] if named[1] else ["10.0.0.9"])
+
 
 class TestAnswers:
     ANSWER = np.array([False, True])

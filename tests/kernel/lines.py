@@ -36,7 +36,7 @@ JSON_COLUMNS = [
     Column.at("o", "p", "t", kind=Kind.TEXT),
     Column.at("o", "p", "s.s", kind=Kind.SECONDS),
     Column.at("o", "q", "i", kind=Kind.INTEGER, in_text=True),
-    Column("id.h", Kind.TEXT, outer="id"),
+    Column("id.h", Kind.TEXT, others=(("id", "h"),)),
 ]
 
 #: Around the eight bytes of a word, the sixteen and twenty-four that the kernel compares as words, and far beyond.

@@ -254,7 +254,7 @@ class TestColumns:
         column = Column.at("jsonPayload", "bytes.sent", kind=Kind.INTEGER)
         assert (column.name, column.places) == ("jsonPayload.bytes.sent", [("jsonPayload", "bytes.sent")])
         assert Column("id.orig_h", Kind.TEXT).places == [("id.orig_h",)]
-        assert Column("id.orig_h", Kind.TEXT, outer="id").places == [("id.orig_h",), ("id", "orig_h")]
+        assert Column("id.h", Kind.TEXT, others=(("id", "h"), ("id_h",))).places == [("id.h",), ("id", "h"), ("id_h",)]
 
     def test_those_of_the_header_are_found_in_the_order_in_which_they_are_asked_for(self):
         columns = [Column("a", Kind.TEXT), Column("b", Kind.TEXT, required=False), Column("c", Kind.TEXT)]

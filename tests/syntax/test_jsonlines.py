@@ -415,3 +415,35 @@ def test_every_object_is_a_record_or_a_reject_of_its_own_line(records, ensure_as
     assert outcome.read == len(lines)
     for row, n, t, _ in outcome.records:
         assert (n, t) == (records[row - 1].get("n"), records[row - 1].get("t"))
+
+
+class TestOtherPlaces:
+    COLUMN = Column("id.h", Kind.TEXT, others=(("id", "h"), ("id_h",)))
+
+    @pytest.mark.parametrize(
+        ("line", "value"),
+        [
+            ('{"id.h": "a"}', "a"),
+            ('{"id": {"h": "a"}}', "a"),
+            ('{"id_h": "a"}', "a"),
+            ('{"id_h": "c", "id": {"h": "b"}, "id.h": "a"}', "a"),
+            ('{"id_h": "c", "id": {"h": "b"}, "id.h": null}', "b"),
+            ('{"id_h": "c", "id": {}}', "c"),
+            ('{"id_h": "c", "id": 5}', "c"),
+            ('{"id": 5}', None),
+            ("{}", None),
+        ],
+    )
+    def test_the_first_place_that_has_a_value_counts(self, line, value):
+        assert read_columns(line, [self.COLUMN]).cells == [(value,)]
+
+    @pytest.mark.parametrize(
+        ("line", "rule"),
+        [
+            ('{"id_h": 5}', TEXT_RULE),
+            ('{"id.h": 5, "id_h": "c"}', TEXT_RULE),
+            ('{"id_h": null, "id_h": null}', ONCE_RULE),
+        ],
+    )
+    def test_a_fault_at_any_place_has_the_name_of_the_column(self, line, rule):
+        assert read_columns(line, [self.COLUMN]).faults == [(1, "id.h", rule)]

@@ -1,0 +1,108 @@
+"""How a log is read that is written in one of the usual syntaxes: CSV with a header, JSON in any container, Parquet.
+
+A format whose syntax is its own reads its lines itself, and gives each piece a `FlowParser` (see `awstext`, `zeekheader`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Generic, TypeVar
+
+from pipeline.formats.conversion import to_flows
+from pipeline.formats.format import Parser, Piece, ReadContext, Reader
+from pipeline.formats.record import Record
+from pipeline.schema import COLUMNS
+from pipeline.syntax.batch import Batch, Mask
+from pipeline.syntax.blocks import TextBlock
+from pipeline.syntax.cells import Column
+from pipeline.syntax.delimited import CsvParser, read_csv
+from pipeline.syntax.jsonlines import JsonParser
+from pipeline.syntax.jsonrecords import read_json
+from pipeline.syntax.parquet import read_parquet
+
+
+@dataclass(frozen=True, eq=False)
+class Log:
+    """The columns of a log, and what they say, in whatever syntax the log is written.
+
+    Attributes:
+        columns: The columns that are wanted of a file.
+        record: What the columns of a batch say; None where they are a flow record's own.
+        ignored: The rows of a batch that are left out, by reason, as they report no traffic or no flow; None where no rows are.
+    """
+
+    columns: Sequence[Column]
+    record: Callable[[Batch], Record] | None = None
+    ignored: Callable[[Batch], Mapping[str, Mask]] | None = None
+
+    def flows(self, batch: Batch, context: ReadContext) -> Batch:
+        """The flow records (`schema.FLOW_SCHEMA`, unvalidated) of a batch of these columns."""
+        if self.ignored:
+            batch = batch.ignore(self.ignored(batch))
+        if self.record is None:
+            return batch.with_table(batch.table.select(COLUMNS))
+        return to_flows(batch, self.record(batch), context.options, context.apps)
+
+
+Lines = TypeVar("Lines", bound=Parser)
+
+
+@dataclass(frozen=True, eq=False)
+class FlowParser(Generic[Lines]):
+    """A parser of a syntax, and a log's way from the columns to flow records.
+
+    Attributes:
+        lines: Parses the lines into columns.
+        log: Says what the columns are.
+        context: What is known beside the file.
+    """
+
+    lines: Lines
+    log: Log
+    context: ReadContext
+
+    def parse(self, block: TextBlock) -> Batch:
+        return self.log.flows(self.lines.parse(block), self.context)
+
+
+def csv(log: Log) -> Reader:
+    """Reads CSV whose first line names the columns."""
+
+    def parser_of(header: bytes, context: ReadContext) -> Parser:
+        return FlowParser(CsvParser(header, log.columns), log, context)
+
+    def read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
+        return read_csv(stream, lambda header: context.parser(parser_of, header))
+
+    return read
+
+
+def json(log: Log) -> Reader:
+    """Reads JSON objects, however they follow one another."""
+
+    def parser_of(told: None, context: ReadContext) -> FlowParser[JsonParser]:
+        del told  # all files have the same columns
+        return FlowParser(JsonParser(log.columns), log, context)
+
+    def read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
+        parser = context.parser(parser_of, None)
+        for piece in read_json(stream, parser.lines):
+            yield log.flows(piece, context) if isinstance(piece, Batch) else (parser, piece)
+
+    return read
+
+
+def parquet(log: Log, null_texts: Sequence[str] | None = None, name_of: Callable[[str], str] = str) -> Reader:
+    """Reads Parquet files.
+
+    Args:
+        log: What the columns say.
+        null_texts: Where given, columns may be of other types than their kinds (see `syntax.parquet.read_parquet`).
+        name_of: From a column's name in the file to the name that `log` has for it.
+    """
+
+    def read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
+        return (log.flows(batch, context) for batch in read_parquet(stream, log.columns, null_texts, name_of))
+
+    return read

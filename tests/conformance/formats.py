@@ -1,0 +1,155 @@
+"""What every format promises, whatever it is and however it is written."""
+
+import bz2
+import gzip
+import pickle
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipeline.counting.count import Limits, count_group
+from pipeline.counting.sources import Source
+from pipeline.errors import SourceError
+from pipeline.flowstore import FlowStore
+from pipeline.jobs.ingest import IngestOptions
+from pipeline.options import ReadOptions
+from pipeline.schema import TOTALS_SCHEMA
+from tests.conformance.executors import alone, plain, rejects_of, totals_of
+from tests.formats.helpers import blocks_of, format_of, read
+
+DOCS = Path(__file__).parents[2] / "docs" / "formats"
+#: None of them says what is in a file.
+NAMES = ["raw", "flows.csv", "flows.json", "conn.log", "part-0.parquet", "archive.gz", "vpc_flow_logs.log.zst"]
+COMPRESS = {
+    "gzip": gzip.compress,
+    "bz2": bz2.compress,
+    "zstd": lambda data: pa.Codec("zstd").compress(data, asbytes=True),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A sample of a format, and what is in it.
+
+    Attributes:
+        sample: A file with flows, a row that must be rejected, and rows that are ignored, if the format has such.
+        flows: The flow records: hour, src_app, dest_app, vpc_id, bytes_tx, bytes_rx.
+        rejected: By the number of a row that must be rejected: the field that is unfit, and a part of the raw text.
+        ignored: How many rows are left out, by reason.
+    """
+
+    sample: bytes
+    flows: list[tuple]
+    rejected: dict[int, tuple[str, str]]
+    ignored: dict[str, int]
+
+
+class FormatClaims:
+    """The claims. A subclass gives the fixtures `known`, a format, and `case`, its sample; `cases` are those of all formats."""
+
+    def count(self, *paths, folder):
+        return count_group([Source.at(path) for path in paths], ReadOptions(), Limits(1 << 30), str(folder))
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_it_is_known_by_its_content_under_any_name(self, known, case, name):
+        assert format_of(case.sample, name) == known.name
+
+    def test_its_option_names_it(self, known, case):
+        assert format_of(case.sample, option=known.option) == known.name
+
+    def test_a_sample_has_the_flows_that_it_says(self, case):
+        outcome = read(case.sample)
+        assert outcome.cells == case.flows
+        assert outcome.ignored == case.ignored
+
+    def test_each_row_is_valid_rejected_or_ignored(self, case):
+        outcome = read(case.sample)
+        assert outcome.read == len(case.flows) + len(case.rejected) + sum(case.ignored.values())
+
+    def test_a_reject_has_its_row_its_field_and_its_raw_text(self, case):
+        rejects = read(case.sample).rejects
+        assert {reject.row: reject.field for reject in rejects} == {row: field for row, (field, _) in case.rejected.items()}
+        assert all(case.rejected[reject.row][1] in reject.raw for reject in rejects)
+
+    @pytest.mark.parametrize("codec", COMPRESS)
+    def test_packed_it_is_the_same(self, case, codec):
+        assert read(COMPRESS[codec](case.sample)) == read(case.sample)
+
+    @pytest.mark.parametrize("block_bytes", [1, 7, 50, 170, 1000])
+    def test_where_blocks_end_changes_nothing(self, case, block_bytes):
+        expected = read(case.sample)
+        with blocks_of(block_bytes):
+            assert read(case.sample) == expected
+
+    def test_twice_in_a_folder_it_adds_twice(self, case, tmp_path, unsynced):
+        (tmp_path / "raw").mkdir()
+        for name in ("first", "second"):
+            (tmp_path / "raw" / name).write_bytes(case.sample)
+        store = FlowStore(tmp_path / "store", create=True)
+        store.ingest([str(tmp_path / "raw")], IngestOptions(same_content="count"))
+        expected = Counter()
+        for *key, tx, rx in case.flows:
+            expected.update({(*key, "bytes_tx"): 2 * tx, (*key, "bytes_rx"): 2 * rx, (*key, "flows"): 2})
+        hours = [hour for hour, *_ in case.flows]
+        totals = store.table(min(hours), max(hours) + 1).to_pylist()
+        keys = {tuple(row[name] for name in TOTALS_SCHEMA.names[:4]): row for row in totals}
+        assert {(*key, name): row[name] for key, row in keys.items() for name in TOTALS_SCHEMA.names[4:]} == expected
+
+    def test_neighbours_of_all_formats_change_nothing(self, case, cases, tmp_path):
+        paths = []
+        for number, other in enumerate([*cases.values(), case]):
+            paths += [tmp_path / f"{number}.own", tmp_path / f"{number}.other"]
+            paths[-2].write_bytes(case.sample)
+            paths[-1].write_bytes(other.sample)
+        group = self.count(*paths, folder=tmp_path)
+        assert list(map(plain, group.results)) == [plain(alone(Source.at(path), tmp_path)) for path in paths]
+
+    def test_what_was_counted_travels(self, case, tmp_path):
+        path = tmp_path / "raw"
+        path.write_bytes(case.sample)
+        group = self.count(path, folder=tmp_path)
+        copied = pickle.loads(pickle.dumps(group))
+        assert copied.results == group.results
+        assert rejects_of(copied) == rejects_of(group) != []
+        assert totals_of(copied) == totals_of(group) != {}
+
+    @given(data=st.data())
+    def test_a_damaged_file_is_read_or_refused(self, known, case, data):
+        start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(case.sample))] * 2)))
+        damaged = case.sample[:start] + data.draw(st.binary(max_size=20)) + case.sample[end:]
+        for option in ("auto", known.option):
+            read_or_refuse(damaged, option)
+
+    @given(st.binary(min_size=1, max_size=200))
+    @example(b"{}")
+    @example(b"[]")
+    @example(b"PAR1")
+    @example(b"\n\n#fields\n")
+    @example(b"-\n" * 20)
+    def test_random_bytes_are_read_or_refused(self, known, content):
+        read_or_refuse(content, known.option)
+
+    def test_a_page_says_what_it_is_and_what_can_be_set(self, known):
+        rows = [
+            line for line in (DOCS / "README.md").read_text().splitlines() if f"`{known.option}`" in line and "|" in line
+        ]
+        (page,) = {page for row in rows for page in re.findall(r"\((\S+\.md)\)", row)}
+        text = (DOCS / page).read_text()
+        assert re.search(rf"`(?:--format )?{known.option}`", text)
+        assert all(f"--set {setting.name}=" in text and setting.help for setting in known.settings)
+        assert all(setting.name.startswith(f"{known.option}.") for setting in known.settings)
+
+
+def read_or_refuse(content, option):
+    """Reads what may be no file of any format; the only error is one that fails this source alone."""
+    try:
+        outcome = read(content, option=option)
+    except SourceError:
+        return
+    assert outcome.read == len(outcome.records) + len(outcome.rejects) + sum(outcome.ignored.values())
