@@ -51,7 +51,7 @@ class TestPosixFiles(FilesTests):
 
     def test_processes_that_create_one_file_at_once_have_one_winner(self, files, root, tmp_path):
         files.create(root / "folder", b"")
-        for attempt in range(20):
+        for attempt in range(8):
             receive, send = os.pipe()
             children = []
             for number in range(4):
