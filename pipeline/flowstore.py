@@ -119,7 +119,7 @@ class FlowStore:
     def _latest(self) -> int:
         """The newest hour that has totals; in a store without any, one as good as any other."""
         hours = reversed(self.locations.hours_within(1, LAST_HOUR + 1))
-        return next((hour for hour in hours if self.locations.partition(hour).exists()), 1)
+        return next((hour for hour in hours if self.locations.files.exists(self.locations.partition_name(hour))), 1)
 
     def hours(self) -> list[PartitionSummary]:
         """The hours that have totals, in order, each in short."""

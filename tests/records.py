@@ -10,7 +10,7 @@ from pipeline.counting.totals import sums_of
 from pipeline.query.sums import sort_totals
 from pipeline.schema import FLOW_SCHEMA, TOTALS_SCHEMA
 from pipeline.store.chain import checksum_of, seal
-from pipeline.store.partitions import write_partition
+from pipeline.store.partitions import encode_partition
 
 NAMES = TOTALS_SCHEMA.names
 
@@ -53,7 +53,7 @@ def judged(flows):
 
 def write_totals(path, totals):
     """Writes an hour's totals as a run does."""
-    write_partition(path, totals, sums_of(totals))
+    path.write_bytes(encode_partition(totals, sums_of(totals)))
 
 
 def write_record(path, fields):

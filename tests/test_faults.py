@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import StoreError, StoreUnpublished, StoreUnwritable
-from pipeline.jobs import commit
 from pipeline.jobs.ingest import IngestOptions, ingest
 from pipeline.jobs.undo import drop
 from pipeline.jobs.verify import verify
 from pipeline.query.query import Query, run_query
 from pipeline.query.rejects import find_rejects
+from pipeline.store.files import PosixFiles, writing
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import read_runs
 
@@ -49,7 +49,7 @@ class Failing:
         self.fatal = fatal
         for name in OPERATIONS:
             monkeypatch.setattr(os, name, self.before(getattr(os, name)))
-        monkeypatch.setattr(commit, "write_partition", self.half_way(commit.write_partition))
+        monkeypatch.setattr(PosixFiles, "create", self.half_way(PosixFiles.create))
 
     def step(self):
         self.count += 1
@@ -63,12 +63,15 @@ class Failing:
 
         return failing
 
-    def half_way(self, write):
-        def failing(path, **content):
-            write(path, **content)
-            Path(path).write_bytes(Path(path).read_bytes()[:100])
-            self.step()
-            write(path, **content)
+    def half_way(self, create):
+        def failing(files, path, content):
+            if isinstance(content, Path):  # a link
+                create(files, path, content)
+                return
+            create(files, path, content[:100])
+            with writing(path):
+                self.step()
+            path.write_bytes(content)
 
         return failing
 

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import zip_longest
-from pathlib import Path
 from urllib.parse import quote
 
 from pipeline.errors import StoreDamaged, StoreError, StoreUnreadable
@@ -109,16 +108,20 @@ class Audit:
             rows = count_rejects(self._store, run.run_id)
             if rows != rejected:
                 yield f"{path}: has {rows:,} rows, but the run rejected {rejected:,}"
-            elif files.digest(path) != digest:
+            elif self._digest(path) != digest:
                 yield f"{path}: {_NOT_AS_WRITTEN}"
         except StoreError as error:
             yield str(error)
         except OSError as error:
             yield str(files.refusal(path, error))
 
+    def _digest(self, path: files.Name) -> str:
+        with self._store.files.opened(path) as file:
+            return files.digest_of(file)
+
     def _strange_records(self) -> Iterator[str]:
         records = {self._store.record_of(run_id).name for run_id in self._store.run_ids()}
-        for name in sorted(set(files.names(self._store.runs)) - records):
+        for name in sorted(set(self._store.files.list(self._store.runs)) - records):
             yield f"{self._store.runs / name}: is no record of the ledger"
 
     def _cut_off(self) -> Iterator[str]:
@@ -145,7 +148,7 @@ class Audit:
                 if path not in blamed:
                     yield f"{path}: {kind}"
             elif path in expected:
-                if path not in blamed and files.digest(Path(path)) != expected[path]:
+                if path not in blamed and self._digest(path) != expected[path]:
                     yield f"{path}: {_NOT_AS_WRITTEN}"
             elif path not in self._rejects and path not in blamed:
                 yield f"{path}: {_NO_FILE}"
@@ -159,7 +162,7 @@ class Audit:
         while waiting:
             folder = waiting.pop()
             try:
-                names = sorted(files.names(folder))
+                names = sorted(store.files.list(folder))
             except (StoreDamaged, StoreUnreadable) as error:
                 yield str(folder), f"cannot be read: {error.problem}"
                 continue

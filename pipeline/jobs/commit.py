@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +15,7 @@ from pipeline.counting.totals import HourlyTotals, merge_sorted, sums_of
 from pipeline.store import files
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import RunRecord, SourceRecord, now
-from pipeline.store.partitions import read_partition, write_partition, write_rejects
+from pipeline.store.partitions import encode_partition, read_partition, write_rejects
 from pipeline.store.transaction import Transaction
 
 
@@ -71,8 +70,10 @@ def commit(
     """
     hours = dict(_stage_hours(store, transaction, change, resources or Resources()))
     if change.rejects is not None and change.rejects.count:
-        write = partial(write_rejects, batches=change.rejects.batches())
-        transaction.stage(store.rejects_of(transaction.run_id), write)
+        rejects = transaction.scratch / "rejects.parquet"
+        with files.writing(rejects):
+            write_rejects(rejects, change.rejects.batches())
+        transaction.stage(store.rejects_of(transaction.run_id), rejects)
     run = RunRecord(
         run_id=transaction.run_id,
         started=started,
@@ -123,7 +124,7 @@ def _stage_hour(
     new = filled[0] if len(filled) == 1 else merge_sorted(filled)
     before, after = sums_of(present), sums_of(new)
     if new.num_rows:
-        transaction.stage(store.partition(hour), partial(write_partition, totals=new, sums=after))
-    elif files.exists(store.partition_name(hour)):
+        transaction.stage(store.partition(hour), encode_partition(new, after))
+    elif store.files.exists(store.partition_name(hour)):
         transaction.remove(store.partition(hour))
     return {name: after[name] - before[name] for name in after}

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from pipeline import identity
 from pipeline.errors import StoreDamaged, StoreUnreadable, StoreVersion
-from pipeline.store import files
 from pipeline.store.layout import Locations, run_id_of, run_id_of_attempt
 
 #: The version of the store's format. Each record says it, and no other version is read.
@@ -64,7 +63,7 @@ def read_sealed(store: Locations, run_id: str) -> tuple[bytes, str]:
         StoreVersion: Another version of flowlog wrote the record.
     """
     path = store.record_of(run_id)
-    content = files.read(path)
+    content = store.files.read(path)
     checksum = checksum_of(content)
     if checksum is None or not content.startswith(_HEAD):
         version = _version_of(content)
@@ -82,12 +81,12 @@ def check_version(store: Locations) -> None:
     """
     with suppress(StoreDamaged, StoreUnreadable):  # what reads the records will say so
         try:
-            with files.opened(store.record_of(run_id_of(1))) as file:
+            with store.files.opened(store.record_of(run_id_of(1))) as file:
                 is_ours = file.read(len(_HEAD)) == _HEAD
             if not is_ours:
                 read_sealed(store, run_id_of(1))
         except FileNotFoundError:
-            if any(map(_NAME_IN_VERSION_1.fullmatch, files.names(store.runs))):
+            if any(map(_NAME_IN_VERSION_1.fullmatch, store.files.list(store.runs))):
                 raise StoreVersion(str(store.runs), 1) from None
 
 

@@ -1,7 +1,11 @@
-"""Operations on a store's files: what is read is a file and nothing else, what is written survives a loss of power.
+"""The operations on a store's files, and their implementation on POSIX file systems.
 
-POSIX makes a rename or a link atomic, but durable only once the folder that holds the name is synced too; a file's
-content is durable once the file is.
+What is read is a file and nothing else, and what is written survives a loss of power. POSIX makes a rename or a link atomic,
+but durable only once the folder that holds the name is synced too; a file's content is durable once the file is.
+
+Nothing else touches the store's bytes. Some files are things of the machine, wherever the store is: the locks, the index, the
+service's log, the scratch files of a run, and the links and pipes that `verify` may meet. Their modules use the functions of
+this module, or the operating system's.
 """
 
 from __future__ import annotations
@@ -11,12 +15,18 @@ import io
 import os
 import shutil
 import stat
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 from pipeline.errors import FlowlogError, StoreDamaged, StoreUnreadable, StoreUnwritable, UsageError
 from pipeline.identity import new_digest
+
+#: A name in a store. Who opens thousands gives texts: a `Path` takes as long to make as a small file to open.
+Name = str | Path
+#: The content of a new file: bytes, or a file of this machine that has the content.
+Content = bytes | memoryview | Path
 
 _HASH_BLOCK = 1 << 16  # beyond twice this, the C library maps memory for each read
 
@@ -85,57 +95,6 @@ def opened(path: str | Path) -> io.FileIO:
     return io.FileIO(descriptor)  # a buffer takes longer to make than a small file to read
 
 
-def read(path: str | Path) -> bytes:
-    """A file of a store, whole; raises what `opened` raises."""
-    with opened(path) as file:
-        try:
-            return file.readall()
-        except OSError as error:
-            raise refusal(path, error) from error
-
-
-def exists(path: str | Path) -> bool:
-    """Whether something is there, whatever it is.
-
-    Raises:
-        StoreUnreadable: The operating system does not say.
-    """
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise refusal(path, error) from error
-    return True
-
-
-def is_folder(path: Path) -> bool:
-    """Whether a folder, or a link to one, is there; raises what `exists` raises."""
-    try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise refusal(path, error) from error
-
-
-def names(folder: Path) -> list[str]:
-    """The names in a folder, in no order; none if there is no folder.
-
-    Raises:
-        StoreDamaged: It is no folder.
-        StoreUnreadable: The operating system refused.
-    """
-    try:
-        return os.listdir(folder)  # noqa: PTH208 - years of runs are half a million names, of which no path is wanted
-    except FileNotFoundError:
-        return []
-    except NotADirectoryError:
-        raise StoreDamaged(str(folder), "it must be a folder") from None
-    except OSError as error:
-        raise refusal(folder, error) from error
-
-
 def sync(path: Path) -> None:
     """Makes a file's content, or a folder's names, durable."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -143,44 +102,6 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-#: So many files are synced at once where they are many: the file system makes them durable together, in a tenth of the time.
-_SYNCED_AT_ONCE = 16
-
-
-def sync_all(paths: Collection[Path]) -> None:
-    """Makes the contents of files, or the names of folders, durable."""
-    if len(paths) <= _SYNCED_AT_ONCE:
-        for path in paths:
-            sync(path)
-        return
-    from concurrent.futures import ThreadPoolExecutor  # a query syncs nothing
-
-    with ThreadPoolExecutor(_SYNCED_AT_ONCE) as pool:
-        for _ in pool.map(sync, paths):
-            pass
-
-
-def digest(path: Path) -> str:
-    """XXH3-128 of a file's bytes, in hexadecimal: what identifies a source, and proves a file of the store.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    hashed = new_digest()
-    with path.open("rb", buffering=0) as file:  # a buffer takes longer to make than a small file to read
-        while block := file.read(_HASH_BLOCK):
-            hashed.update(block)
-    return hashed.hexdigest()
-
-
-def make_folder(path: Path) -> None:
-    """Makes a folder and those above it, where they are missing, durably."""
-    if not path.is_dir():
-        make_folder(path.parent)
-        path.mkdir(exist_ok=True)
-        sync(path.parent)
 
 
 def write(path: Path, content: bytes) -> None:
@@ -191,43 +112,223 @@ def write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def link_exclusively(source: Path, target: Path) -> None:
-    """Gives a synced file a second name, durably.
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it, where they are missing, durably."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
+
+
+def digest(path: Path) -> str:
+    """XXH3-128 of a file's bytes, in hexadecimal: what identifies a source, and proves a file of the store.
 
     Raises:
-        FileExistsError: The name is taken. (A rename would replace that file without a word.)
+        OSError: The file cannot be read.
     """
-    os.link(source, target)
-    sync(target.parent)
+    with path.open("rb", buffering=0) as file:  # a buffer takes longer to make than a small file to read
+        return digest_of(file)
 
 
-def replace_all(moves: Mapping[Path, Path]) -> None:
-    """Moves synced files over others: who opens a target finds the old file or the new one, whole."""
-    folders = {target.parent for target in moves.values()}
-    for above in {folder.parent for folder in folders}:
-        make_folder(above)
-    for folder in folders:
-        folder.mkdir(exist_ok=True)
-    for above in {folder.parent for folder in folders}:
-        sync(above)
-    for source, target in moves.items():
-        source.replace(target)
-    sync_all(folders)
+def digest_of(file: io.RawIOBase) -> str:
+    """The same of a file that is open."""
+    hashed = new_digest()
+    while block := file.read(_HASH_BLOCK):
+        hashed.update(block)
+    return hashed.hexdigest()
 
 
-def remove_all(paths: Iterable[Path]) -> None:
-    """Removes files, each with its folder if it was alone there, durably; those that are gone already do no harm."""
-    for path in paths:
-        path.unlink(missing_ok=True)
-        if path.parent.exists():
-            if any(path.parent.iterdir()):  # somebody's file, as NFS makes one while a reader has the partition open
-                sync(path.parent)
+class Files(Protocol):
+    """The nine operations on the files of a store. `tests/conformance/files.py` has the claims that each implementation keeps.
+
+    A file never changes: another file takes its place, and whoever has opened the first goes on reading the first. A folder is
+    there at least as long as a file is in it. What the medium refuses is a StoreError that names the path.
+    """
+
+    def read(self, path: Name) -> bytes:
+        """A file, whole; raises what `opened` raises."""
+
+    def opened(self, path: Name) -> io.RawIOBase:
+        """A file, open: the way to read it in pieces.
+
+        Raises:
+            FileNotFoundError: There is nothing.
+            StoreDamaged: Something else than a file is there.
+            StoreUnreadable: The medium refused.
+        """
+
+    def size(self, path: Name) -> int:
+        """The size of a file, in bytes.
+
+        Raises:
+            FileNotFoundError: There is nothing.
+            StoreUnreadable: The medium refused.
+        """
+
+    def exists(self, path: Name) -> bool:
+        """Whether something is there, whatever it is; or a folder, where the name ends with a slash.
+
+        Raises:
+            StoreUnreadable: The medium does not say.
+        """
+
+    def list(self, folder: Name) -> Sequence[str]:
+        """The names directly below a folder, in no order; none if there is no folder.
+
+        Raises:
+            StoreDamaged: A file stands there.
+            StoreUnreadable: The medium refused.
+        """
+
+    def create(self, path: Path, content: Content) -> None:
+        """Makes a new file, which is durable once the file and its folder are synced.
+
+        Args:
+            path: The file.
+            content: What is in the file. If this is a synced file of this machine, the new file is there whole or not at all.
+
+        Raises:
+            FileExistsError: The name is taken. Of several who create the same file, one does not see this.
+            StoreUnwritable: The medium refused.
+        """
+
+    def replace(self, moves: Mapping[Path, Path]) -> None:
+        """Moves synced files over others, durably: who opens a target finds the old file or the new one, whole.
+
+        Raises:
+            StoreUnwritable: The medium refused; some of the files may be moved.
+        """
+
+    def copy(self, source: Path, target: Path) -> None:
+        """Makes a new file with the content of a synced one, durably; raises what `create` raises."""
+
+    def delete(self, paths: Iterable[Path]) -> None:
+        """Removes files, durably, and folders with all that is in them; what is gone already does no harm.
+
+        Raises:
+            StoreUnwritable: The medium refused; some of the files may be removed.
+        """
+
+    def sync(self, paths: Collection[Path]) -> None:
+        """Makes the contents of files, or the names in folders, durable.
+
+        Raises:
+            StoreUnwritable: The medium refused.
+        """
+
+
+#: So many files are synced at once where they are many: the file system makes them durable together, in a tenth of the time.
+_SYNCED_AT_ONCE = 16
+
+
+class PosixFiles(Files):
+    """A store in a folder: a link makes a file exclusively, where a rename would replace another without a word."""
+
+    def read(self, path: Name) -> bytes:
+        with opened(path) as file:
+            try:
+                return file.readall()
+            except OSError as error:
+                raise refusal(path, error) from error
+
+    def opened(self, path: Name) -> io.RawIOBase:
+        return opened(path)
+
+    def size(self, path: Name) -> int:
+        try:
+            return os.stat(path).st_size  # noqa: PTH116 - a text need not become a path
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise refusal(path, error) from error
+
+    def exists(self, path: Name) -> bool:
+        try:
+            os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise refusal(path, error) from error
+        return True
+
+    def list(self, folder: Name) -> Sequence[str]:
+        try:
+            return os.listdir(folder)  # noqa: PTH208 - years of runs are half a million names, of which no path is wanted
+        except FileNotFoundError:
+            return []
+        except NotADirectoryError:
+            raise StoreDamaged(str(folder), "it must be a folder") from None
+        except OSError as error:
+            raise refusal(folder, error) from error
+
+    def create(self, path: Path, content: Content) -> None:
+        with writing(path):
+            make_folder(path.parent)
+        try:
+            if isinstance(content, Path):
+                os.link(content, path)
             else:
-                path.parent.rmdir()
-        sync(path.parent.parent)
+                with path.open("xb") as file:
+                    file.write(content)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise StoreUnwritable(str(path), error.strerror or str(error)) from error
+
+    def replace(self, moves: Mapping[Path, Path]) -> None:
+        folders = {target.parent for target in moves.values()}
+        above = {folder.parent for folder in folders}
+        for folder in above:
+            with writing(folder):
+                make_folder(folder)
+        for folder in folders:
+            with writing(folder):
+                folder.mkdir(exist_ok=True)
+        self.sync(above)
+        for source, target in moves.items():
+            with writing(target):
+                source.replace(target)
+        self.sync(folders)
+
+    def copy(self, source: Path, target: Path) -> None:
+        self.create(target, source)
+        self.sync([target.parent])
+
+    def delete(self, paths: Iterable[Path]) -> None:
+        folders = set()
+        for path in paths:
+            with writing(path):
+                if path.is_dir():  # a run's work, of which the next run removes what a loss of power brings back
+                    shutil.rmtree(path)
+                    continue
+                path.unlink(missing_ok=True)
+                folders.add(_without_empty(path.parent))
+        self.sync([folder for folder in folders if folder.is_dir()])
+
+    def sync(self, paths: Collection[Path]) -> None:
+        if len(paths) <= _SYNCED_AT_ONCE:
+            for path in paths:
+                _sync(path)
+            return
+        from concurrent.futures import ThreadPoolExecutor  # a query syncs nothing
+
+        with ThreadPoolExecutor(_SYNCED_AT_ONCE) as pool:
+            for _ in pool.map(_sync, paths):
+                pass
 
 
-def remove_tree(path: Path) -> None:
-    """Removes a folder and all below it, if it is there."""
-    if path.exists():
-        shutil.rmtree(path)
+def _sync(path: Path) -> None:
+    with writing(path):
+        sync(path)
+
+
+def _without_empty(folder: Path) -> Path:
+    """Removes a folder if it is empty; gives the folder whose names have changed.
+
+    Somebody's file may be there, as NFS makes one while a reader has the partition open.
+    """
+    if folder.is_dir():
+        if any(folder.iterdir()):
+            return folder
+        folder.rmdir()
+    return folder.parent

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from pipeline.errors import UsageError
 from pipeline.scalars import INT64_MAX
-from pipeline.store import files
+from pipeline.store.files import Files, PosixFiles
 
 _HOUR = re.compile(r"hour=([1-9]\d{0,18})")  # never zero-padded: readers would take hour=01 for a text
 #: A run's number as a name: eight digits, and more only where eight are too few.
@@ -42,9 +42,10 @@ def run_id_of_attempt(attempt: str) -> str:
 
 @dataclass(frozen=True)
 class Locations:
-    """The paths of the store in the folder `root`."""
+    """The paths of the store in the folder `root`, and the operations on the files there."""
 
     root: Path
+    files: Files = field(default_factory=PosixFiles, repr=False, compare=False)
 
     def exist(self) -> bool:
         """Whether there is a store.
@@ -52,7 +53,7 @@ class Locations:
         Raises:
             StoreUnreadable: The operating system does not say.
         """
-        return any(files.exists(path) for path in (self.lock, self.runs, self.flows, self.wal))
+        return any(self.files.exists(path) for path in (self.lock, self.runs, self.flows, self.wal))
 
     @property
     def flows(self) -> Path:
@@ -98,7 +99,7 @@ class Locations:
 
     def damaged_files(self) -> list[Path]:
         """Those files."""
-        return [self.damaged / name for name in sorted(_names(self.damaged, re.compile(r"(.+)")))]
+        return [self.damaged / name for name in sorted(self._names(self.damaged, re.compile(r"(.+)")))]
 
     @property
     def keys(self) -> Path:
@@ -111,7 +112,7 @@ class Locations:
 
     def segments(self) -> list[str]:
         """The files of the service's log, oldest first."""
-        return sorted(_names(self.wal, _SEGMENT))
+        return sorted(self._names(self.wal, _SEGMENT))
 
     def partition(self, hour: int) -> Path:
         """The file with an hour's totals."""
@@ -151,7 +152,7 @@ class Locations:
 
     def hours(self) -> list[int]:
         """The hours that have a partition, in order."""
-        return [hour for hour in self.hours_within(1, INT64_MAX + 1) if files.exists(self.partition_name(hour))]
+        return [hour for hour in self.hours_within(1, INT64_MAX + 1) if self.files.exists(self.partition_name(hour))]
 
     def hours_within(self, first: int, until: int) -> Sequence[int]:
         """The hours from `first` on and before `until` that may have a partition, in order; no other has one.
@@ -160,17 +161,17 @@ class Locations:
         has, all are given; of a long one those that have a folder, which a run that was cut off may have left without a file.
         """
         until = min(until, INT64_MAX + 1)
-        if until - first <= _SHORT_RANGE and files.is_folder(self.flows):
+        if until - first <= _SHORT_RANGE and self.files.exists(f"{self._flows_name}/"):
             return range(first, until)
-        return sorted(hour for name in _names(self.flows, _HOUR) if first <= (hour := int(name)) < until)
+        return sorted(hour for name in self._names(self.flows, _HOUR) if first <= (hour := int(name)) < until)
 
     def runs_with_rejects(self) -> list[str]:
         """The runs that rejected rows, oldest first."""
-        return sorted(_names(self.rejects, _RUN), key=int)
+        return sorted(self._names(self.rejects, _RUN), key=int)
 
     def run_numbers(self) -> list[int]:
         """The numbers of the committed runs, oldest first. This lists `runs/`, which a run need not do."""
-        return sorted(map(int, _names(self.runs, _RECORD)))
+        return sorted(map(int, self._names(self.runs, _RECORD)))
 
     def run_ids(self) -> list[str]:
         """The committed runs, oldest first."""
@@ -183,15 +184,14 @@ class Locations:
             UsageError: There is none.
         """
         run_id = number.rjust(len(run_id_of(0)), "0")
-        if not re.fullmatch(_RUN_ID, run_id) or not files.exists(self.record_of(run_id)):
+        if not re.fullmatch(_RUN_ID, run_id) or not self.files.exists(self.record_of(run_id)):
             raise UsageError(f"there is no run {number}; `flowlog runs` lists them")
         return run_id
 
     def staged_runs(self) -> list[str]:
         """The attempts to commit a run that have not cleared their staging folder, by the run's number."""
-        return sorted(_names(self.staging, _ATTEMPT), key=lambda attempt: int(run_id_of_attempt(attempt)))
+        return sorted(self._names(self.staging, _ATTEMPT), key=lambda attempt: int(run_id_of_attempt(attempt)))
 
-
-def _names(folder: Path, pattern: re.Pattern[str]) -> list[str]:
-    """The captured part of each name in a folder that matches; none if there is no folder. Raises what `files.names` does."""
-    return [match[1] for name in files.names(folder) if (match := pattern.fullmatch(name))]
+    def _names(self, folder: Path, pattern: re.Pattern[str]) -> list[str]:
+        """The captured part of each name in a folder that matches; none if there is no folder. Raises what `Files.list` does."""
+        return [match[1] for name in self.files.list(folder) if (match := pattern.fullmatch(name))]

@@ -1,4 +1,7 @@
-"""The store's locks: one run writes at a time, and one service; readers need none, but for a proof."""
+"""The store's locks: one run writes at a time, and one service; readers need none, but for a proof.
+
+A lock is a thing of this machine (`flock`), so a lock file is made by the operating system and not by the store's `Files`.
+"""
 
 from __future__ import annotations
 

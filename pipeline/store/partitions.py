@@ -18,9 +18,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow._parquet import ParquetReader
 
-from pipeline.errors import StoreDamaged
+from pipeline.errors import StoreDamaged, StoreError
 from pipeline.schema import COUNT, PARTITION_ORDER, PARTITION_SCHEMA, REJECT_SCHEMA, SUMS, TOTALS_SCHEMA, dictionary_encoded
-from pipeline.store import files
+from pipeline.store.files import Files
 from pipeline.store.layout import Locations
 
 #: Rows in a row group: what a reader that wants one app may skip.
@@ -69,13 +69,12 @@ class PartitionSummary:
     file_bytes: int
 
 
-def write_partition(path: Path, totals: pa.Table, sums: Mapping[str, int]) -> None:
-    """Writes an hour's totals.
+def encode_partition(totals: pa.Table, sums: Mapping[str, int]) -> memoryview:
+    """The content of an hour's file.
 
-    The file's bytes depend on nothing but the totals, so that a run that was interrupted and repeated leaves the same.
+    The bytes depend on nothing but the totals, so that a run that was interrupted and repeated leaves the same.
 
     Args:
-        path: A new file; its folder must be there.
         totals: `schema.TOTALS_SCHEMA` or `schema.PARTITION_SCHEMA`, in the store's order; its text may be encoded, if each
             column's texts are in the order in which they come.
         sums: Of its `bytes_tx`, `bytes_rx` and `flows`, as `aggregation.sums_of` gives them.
@@ -84,13 +83,13 @@ def write_partition(path: Path, totals: pa.Table, sums: Mapping[str, int]) -> No
 
     summary = {key: str(sums[name]).encode() for name, key in _SUMMARY_KEYS.items()}
     table = dictionary_encoded(totals.select(PARTITION_SCHEMA.names))
-    content = pa.BufferOutputStream()  # the writer writes in small pieces, which costs more on a file than in memory
+    content = pa.BufferOutputStream()
     options = _WRITE_OPTIONS | _PARTITION_OPTIONS
     with pq.ParquetWriter(content, table.schema, sorting_columns=_sorting_columns(), **options) as writer:
         for group in _row_groups(table):
             writer.write_table(group)
         writer.add_key_value_metadata(summary)
-    path.write_bytes(content.getvalue())
+    return memoryview(content.getvalue())
 
 
 def _row_groups(table: pa.Table) -> Iterator[pa.Table]:
@@ -137,7 +136,7 @@ def read_partition(store: Locations, hour: int) -> pa.Table:
     Raises:
         StoreDamaged: The file is no partition of a flowlog store, or a checksum fails.
     """
-    table = _read(store.partition_name(hour), PARTITION_SCHEMA, PARTITION_ORDER)
+    table = _read(store, hour, PARTITION_SCHEMA, PARTITION_ORDER)
     if not table.num_rows:
         return dictionary_encoded(_no_rows(TOTALS_SCHEMA))
     totals = table.replace_schema_metadata(None).combine_chunks()
@@ -157,7 +156,7 @@ def read_partitions(store: Locations, hours: Sequence[int]) -> pa.Table:
     Raises:
         StoreDamaged: A file is no partition of a flowlog store, or a checksum fails.
     """
-    tables = [_read(store.partition_name(hour), PARTITION_SCHEMA) for hour in hours]
+    tables = [_read(store, hour, PARTITION_SCHEMA) for hour in hours]
     if not any(table.num_rows for table in tables):  # as mostly, where a run asks
         return _no_rows(TOTALS_SCHEMA)
     hour_of_each = array("q")
@@ -185,7 +184,7 @@ def read_in_pieces(store: Locations, hour: int, rows: int) -> Iterator[pa.Record
     Raises:
         StoreDamaged: The file is no partition of a flowlog store, or a checksum of the first piece fails.
     """
-    pieces = _pieces(store.partition_name(hour), rows)
+    pieces = _pieces(store.files, store.partition_name(hour), rows)
     return chain(list(islice(pieces, 1)), pieces)
 
 
@@ -193,10 +192,11 @@ def read_in_pieces(store: Locations, hour: int, rows: int) -> Iterator[pa.Record
 _READ_BYTES = 1 << 18
 
 
-def _pieces(path: str, rows: int) -> Iterator[pa.RecordBatch]:
+def _pieces(files: Files, path: str, rows: int) -> Iterator[pa.RecordBatch]:
     try:
         with files.opened(path) as file:
-            is_small = os.fstat(file.fileno()).st_size <= _READ_BYTES
+            is_small = file.seek(0, os.SEEK_END) <= _READ_BYTES
+            file.seek(0)
             content = pa.BufferReader(file.readall()) if is_small else pa.PythonFile(file, mode="r")
             reader = ParquetReader()
             reader.open(content, buffer_size=0 if is_small else _READ_BYTES, **_READ_OPTIONS)
@@ -211,8 +211,8 @@ def _pieces(path: str, rows: int) -> Iterator[pa.RecordBatch]:
 def partition_bytes(store: Locations, hour: int) -> int:
     """The size of an hour's file; 0 if there is none, or if it cannot be looked at, of which its reader will say why."""
     try:
-        return os.stat(store.partition_name(hour)).st_size  # noqa: PTH116 - as there
-    except OSError:
+        return store.files.size(store.partition_name(hour))
+    except (FileNotFoundError, StoreError):
         return 0
 
 
@@ -226,10 +226,10 @@ def summarise_partition(store: Locations, hour: int) -> PartitionSummary | None:
 
     path = store.partition(hour)
     try:
-        with files.opened(path) as file:
+        with store.files.opened(path) as file:
             footer = pq.read_metadata(file)
             sums = {name: int(footer.metadata[key]) for name, key in _SUMMARY_KEYS.items()}
-            size = os.fstat(file.fileno()).st_size
+            size = file.seek(0, os.SEEK_END)
     except FileNotFoundError:
         return None
     except (*_UNREADABLE, KeyError, TypeError) as error:
@@ -238,7 +238,7 @@ def summarise_partition(store: Locations, hour: int) -> PartitionSummary | None:
 
 
 def write_rejects(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
-    """Writes a run's rejects (`schema.REJECT_SCHEMA`) as they come, to a new file.
+    """Writes a run's rejects (`schema.REJECT_SCHEMA`) as they come, to a new file of this machine.
 
     Its row groups are small enough to be read one by one: whoever reads them needs no more memory than was needed here.
     """
@@ -273,7 +273,7 @@ def read_rejects(store: Locations, run_id: str) -> Iterator[pa.Table]:
     """
     path = store.rejects_of(run_id)
     try:
-        with files.opened(path) as file:
+        with store.files.opened(path) as file:
             reader = ParquetReader()
             reader.open(pa.PythonFile(file, mode="r"), **_READ_OPTIONS)
             for group in range(reader.num_row_groups):
@@ -296,7 +296,7 @@ def count_rejects(store: Locations, run_id: str) -> int:
 
     path = store.rejects_of(run_id)
     try:
-        with files.opened(path) as file:
+        with store.files.opened(path) as file:
             footer = pq.read_metadata(file)
         _check_columns(path, footer.schema.to_arrow_schema(), REJECT_SCHEMA)
     except FileNotFoundError:
@@ -306,10 +306,11 @@ def count_rejects(store: Locations, run_id: str) -> int:
     return int(footer.num_rows)
 
 
-def _read(path: str, schema: pa.Schema, in_codes: Sequence[str] = ()) -> pa.Table:
-    """A file of the store, whole, with the text of some columns dictionary-encoded; no rows if there is none."""
+def _read(store: Locations, hour: int, schema: pa.Schema, in_codes: Sequence[str] = ()) -> pa.Table:
+    """An hour's file, whole, with the text of some columns dictionary-encoded; no rows if there is none."""
+    path = store.partition_name(hour)
     try:
-        content = pa.BufferReader(files.read(path))
+        content = pa.BufferReader(store.files.read(path))
         reader = ParquetReader()
         reader.open(content, **_READ_OPTIONS)
         _check_columns(path, reader.schema_arrow, schema)

@@ -1,27 +1,28 @@
 """A run's changes to a store: staged, committed at one point, published; and the recovery of a run that was cut off.
 
-    stage    write each new file into staging/ATTEMPT
-    commit   sync these files, and link runs/NUMBER.json: the run has happened if this link is there, whatever comes next
-    publish  rename each staged file over its place; remove staging/ATTEMPT
+    stage    create each new file in staging/ATTEMPT
+    commit   sync these files, and create runs/NUMBER.json: the run has happened if this file is there, whatever comes next
+    publish  replace each file by the staged one; remove staging/ATTEMPT
 
 A run takes the number behind the last run's at its start. The name of an attempt is this number and a random suffix, and the
 record has the name of the attempt that wrote it. So where two attempts want one number, as when one of them was killed, the
 record tells which of them has it. A crash before the commit leaves a staging folder whose attempt no record has: the next run
-removes the folder. A crash behind the commit leaves a staging folder whose attempt a record has: the next run renames the files
+removes the folder. A crash behind the commit leaves a staging folder whose attempt a record has: the next run moves the files
 that are still there. Both can be repeated, and cut off, any number of times.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from pipeline.errors import StoreOvertaken, StoreUnpublished, StoreUnwritable
+from pipeline.errors import StoreOvertaken, StoreUnpublished, StoreUnreadable, StoreUnwritable
+from pipeline.identity import digest_of_bytes
 from pipeline.store import files
 from pipeline.store.chain import LastRun, is_committed
+from pipeline.store.files import Content
 from pipeline.store.layout import Locations, run_id_of, run_id_of_attempt
 
 #: The end of the name of an empty file that stands for a file to be removed.
@@ -39,7 +40,7 @@ class Transaction:
         run_id: The run's number, as people see it.
         previous: The checksum of the last run's record.
         attempt: The name of this attempt to commit the run; no other attempt has it.
-        scratch: A folder for what the run must put aside while it works; it is never published.
+        scratch: A folder of this machine for what the run must put aside while it works; it is never published.
         digests: The digest of each file that is staged, by the path that it will have in the store.
     """
 
@@ -61,31 +62,31 @@ class Transaction:
 
     def __exit__(self, *_: object) -> None:
         if not self._may_be_committed:
-            with suppress(OSError):  # what is left here the next run clears away
-                files.remove_tree(self._folder)
+            with suppress(StoreUnwritable):  # what is left here the next run clears away
+                self._store.files.delete([self._folder])
 
-    def stage(self, final: Path, write: Callable[[Path], None]) -> None:
-        """Has a new file written that the commit will put in place of `final`. Several threads may do so.
+    def stage(self, final: Path, content: Content) -> None:
+        """Writes a new file that the commit will put in place of `final`. Several threads may do so.
 
         Args:
             final: A path in the store.
-            write: Writes the file whose path it is given.
+            content: What is in the file; or a file in `scratch` that has the content.
 
         Raises:
-            StoreUnwritable: It cannot be written.
+            StoreUnwritable: The file cannot be written.
         """
         staged = self._store.staged(self.attempt, final)
+        self._store.files.create(staged, content)
         with files.writing(staged):
-            write(staged)
-            self.digests[final.relative_to(self._store.root).as_posix()] = files.digest(staged)
+            digest = files.digest(content) if isinstance(content, Path) else digest_of_bytes(content)
+        self.digests[final.relative_to(self._store.root).as_posix()] = digest
         self._staged.append(staged)
 
     def remove(self, final: Path) -> None:
         """Has the commit remove a file."""
         staged = self._store.staged(self.attempt, final)
         mark = staged.with_name(staged.name + _REMOVED)
-        with files.writing(mark):
-            mark.touch()
+        self._store.files.create(mark, b"")
         self._staged.append(mark)
 
     def commit(self, record: bytes) -> None:
@@ -99,15 +100,14 @@ class Transaction:
             StoreOvertaken: Another run has this number; nothing was committed.
             StoreUnpublished: The run is committed, but not all of its files are in their places.
         """
-        draft = self._folder / "record.json"
+        draft = self.scratch / "record.json"
         target = self._store.record_of(self.run_id)
         try:
-            with files.writing(target):
-                files.sync_all(self._staged)
+            with files.writing(draft):
                 files.write(draft, record)
-                files.sync(self._folder)
-                files.make_folder(target.parent)
-                self._link(draft, target)
+            self._store.files.sync(self._staged)
+            self._store.files.sync([self._folder])
+            self._create(target, draft)
         except StoreUnwritable as error:
             if not (self._may_be_committed and self._is_committed()):
                 raise
@@ -115,10 +115,10 @@ class Transaction:
             raise StoreUnpublished(self.run_id, error.path, error.problem) from error
         publish(self._store, self.attempt)
 
-    def _link(self, draft: Path, target: Path) -> None:
+    def _create(self, target: Path, draft: Path) -> None:
         self._may_be_committed = True
         try:
-            files.link_exclusively(draft, target)
+            self._store.files.create(target, draft)
         except FileExistsError:
             # A file system on a network may have linked the record at its first try, and fail so at its own second try.
             if not self._is_committed():
@@ -141,16 +141,15 @@ def publish(store: Locations, attempt: str) -> None:
     folder = store.staging_of(attempt)
     try:
         # A run that was cut off may not have come to this sync, and before it nothing may be published.
-        files.sync(store.runs)
-        staged = sorted(path.name for path in folder.iterdir())
+        store.files.sync([store.runs])
+        staged = sorted(store.files.list(folder))
         removed = [name.removesuffix(_REMOVED) for name in staged if "%" in name and name.endswith(_REMOVED)]
         moved = [name for name in staged if "%" in name and name.endswith(".parquet")]
-        files.remove_all(store.final_of(name) for name in removed)
-        files.replace_all({folder / name: store.final_of(name) for name in moved})
-        files.remove_tree(folder)
-    except OSError as error:
-        path, problem = str(error.filename or folder), error.strerror or str(error)
-        raise StoreUnpublished(run_id_of_attempt(attempt), path, problem) from error
+        store.files.delete(map(store.final_of, removed))
+        store.files.replace({folder / name: store.final_of(name) for name in moved})
+        store.files.delete([folder])
+    except (StoreUnreadable, StoreUnwritable) as error:
+        raise StoreUnpublished(run_id_of_attempt(attempt), error.path, error.problem) from error
 
 
 def recover(store: Locations) -> list[str]:
@@ -169,6 +168,5 @@ def recover(store: Locations) -> list[str]:
             publish(store, attempt)
             forward.append(run_id_of_attempt(attempt))
         else:
-            with files.writing(store.staging):
-                files.remove_tree(store.staging_of(attempt))
+            store.files.delete([store.staging_of(attempt)])
     return forward

@@ -12,6 +12,8 @@ A segment's name says whether 0 bytes were accepted when it was written, since t
 Bytes that no seal proves are one of two things. A write that a crash cut short ends the file, and is the beginning of an
 entry: it was never acknowledged, and is cut off. All else is damage, and may have been acknowledged: the file is kept in
 `damaged/`, the segment goes on with its whole entries, and `verify` and the service tell until a person takes the file away.
+
+Segments are appended to, so they are files of this machine: the store's `Files` knows none that changes in its place.
 """
 
 from __future__ import annotations
@@ -210,9 +212,8 @@ def put_aside(store: Locations, path: Path, content: bytes) -> None:
     The name has the digest of the content in it: doing this again after a crash does nothing, and no file takes another's
     place.
     """
-    files.make_folder(store.damaged)
     with suppress(FileExistsError):
-        files.link_exclusively(path, store.damaged / f"{path.name}.{digest_of_bytes(content)[:8]}")
+        store.files.copy(path, store.damaged / f"{path.name}.{digest_of_bytes(content)[:8]}")
 
 
 def replace(store: Locations, path: Path, content: bytes) -> None:

@@ -27,8 +27,8 @@ def content(store):
 
 
 def stage(transaction, store):
-    transaction.stage(store.partition(1), lambda path: path.write_text("new"))
-    transaction.stage(store.partition(2), lambda path: path.write_text("new"))
+    transaction.stage(store.partition(1), b"new")
+    transaction.stage(store.partition(2), b"new")
 
 
 def record_of(transaction):
@@ -121,7 +121,7 @@ def test_all_is_durable_before_the_commit_is_and_again_before_the_run_is_over(st
     monkeypatch.setattr(os, "replace", lambda source, target: (steps.append(("move", str(target))), rename(source, target)))
     with Transaction(store, LastRun()) as transaction:
         for hour in range(1, count + 1):
-            transaction.stage(store.partition(hour), lambda path: path.write_text("new"))
+            transaction.stage(store.partition(hour), b"new")
         transaction.commit(b"{}")
     commit = steps.index(("link", str(store.record_of(transaction.run_id))))
     for hour in range(1, count + 1):
@@ -162,24 +162,24 @@ def test_a_second_record_of_the_same_name_is_refused_not_replaced(store):
     files.make_folder(store.runs)
     store.record_of(RUN).write_bytes(b"first")
     with pytest.raises(OSError, match="exists"):
-        files.link_exclusively(store.partition(1), store.record_of(RUN))
+        store.files.create(store.record_of(RUN), store.partition(1))
     assert store.record_of(RUN).read_bytes() == b"first"
 
 
-def refuse(monkeypatch, name, on_path):
-    """Makes an operation of the operating system fail for one path, as a full disk does."""
-    real = getattr(files, name)
+def refuse(monkeypatch, module, name, on_path):
+    """Makes an operation fail for one path, as a full disk does."""
+    real = getattr(module, name)
 
     def refusing(*args):
         if on_path in str(args):
             raise OSError(28, "No space left on device", on_path)
         return real(*args)
 
-    monkeypatch.setattr(files, name, refusing)
+    monkeypatch.setattr(module, name, refusing)
 
 
 def test_a_refused_write_before_the_commit_commits_nothing(store, monkeypatch):
-    refuse(monkeypatch, "write", "record.json")
+    refuse(monkeypatch, files, "write", "record.json")
     with (
         pytest.raises(StoreUnwritable, match=r"No space left.*nothing was committed"),
         Transaction(store, LastRun()) as transaction,
@@ -191,7 +191,7 @@ def test_a_refused_write_before_the_commit_commits_nothing(store, monkeypatch):
 
 
 def test_a_refused_write_behind_the_commit_is_said_to_be_committed(store, monkeypatch):
-    refuse(monkeypatch, "replace_all", "part-0")
+    refuse(monkeypatch, os, "replace", "part-0")
     with pytest.raises(StoreUnpublished, match="run 00000001 is committed"), Transaction(store, LastRun()) as transaction:
         stage(transaction, store)
         transaction.commit(record_of(transaction))
@@ -218,7 +218,7 @@ class TestALockThatDidNotHold:
             stage(winner, store)
             loser = Transaction(store, LastRun())
             loser.__enter__()
-            loser.stage(store.partition(1), lambda path: path.write_text("loser"))
+            loser.stage(store.partition(1), b"loser")
             winner.commit(record_of(winner))
         with pytest.raises(StoreOvertaken, match=r"00000001\.json meanwhile.*run the command again"):
             loser.commit(record_of(loser))
@@ -239,10 +239,11 @@ class TestALockThatDidNotHold:
         """A network file system repeats a link whose answer was lost."""
 
         def twice(source, target):
-            os.link(source, target)
+            link(source, target)
             raise FileExistsError(17, "File exists", str(target))
 
-        monkeypatch.setattr(files, "link_exclusively", twice)
+        link = os.link
+        monkeypatch.setattr(os, "link", twice)
         with Transaction(store, LastRun()) as transaction:
             stage(transaction, store)
             transaction.commit(record_of(transaction))
@@ -250,8 +251,8 @@ class TestALockThatDidNotHold:
 
     def test_what_is_staged_stays_where_it_cannot_be_seen_whose_the_number_is(self, store, monkeypatch):
         files.make_folder(store.runs)
-        refuse(monkeypatch, "link_exclusively", "record.json")
-        refuse(monkeypatch, "opened", f"{RUN}.json")
+        refuse(monkeypatch, os, "link", "record.json")
+        refuse(monkeypatch, files, "opened", f"{RUN}.json")
         with pytest.raises(OSError, match="No space left"), Transaction(store, LastRun()) as transaction:
             stage(transaction, store)
             transaction.commit(record_of(transaction))

@@ -1,0 +1,201 @@
+"""What every implementation of a store's file operations promises."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+
+from pipeline.errors import StoreError, StoreUnreadable, StoreUnwritable
+
+ODD_NAMES = ["a b", "ü", "日本", "%2F", "a%b", "hour=1", "#?&+", "'\"", "-", "~", "new\nline", "a" * 200]
+
+
+class FilesTests:
+    """The claims. A subclass gives these fixtures.
+
+    files: The implementation, where nothing is yet.
+    root: The path of the store.
+    refusing: A context in which the medium refuses every operation.
+    """
+
+    def test_what_is_created_is_read_back_whole_and_in_pieces(self, files, root):
+        files.create(root / "a", b"content")
+        assert files.read(root / "a") == files.read(str(root / "a")) == b"content"
+        with files.opened(root / "a") as file:
+            assert (file.read(3), file.seek(-2, io.SEEK_END), file.read()) == (b"con", 5, b"nt")
+
+    @pytest.mark.parametrize("kind", [bytes, memoryview, "a file of this machine"])
+    @pytest.mark.parametrize("content", [b"", b"\0\r\n\xff", b"x" * 3_000_000])
+    def test_any_content_is_kept(self, files, root, tmp_path, kind, content):
+        given = self.machine_file(tmp_path, content) if isinstance(kind, str) else kind(content)
+        files.create(root / "below" / "folders" / "a", given)
+        assert files.read(root / "below" / "folders" / "a") == content
+        assert files.size(root / "below" / "folders" / "a") == len(content)
+
+    @pytest.mark.parametrize("name", ODD_NAMES)
+    def test_any_name_is_kept(self, files, root, name):
+        files.create(root / name / name, b"odd")
+        assert files.read(root / name / name) == b"odd"
+        assert list(files.list(root)) == list(files.list(root / name)) == [name]
+        files.replace({root / name / name: root / f"{name}2" / name})
+        files.delete([root / f"{name}2" / name])
+        assert not files.exists(root / f"{name}2" / name)
+
+    def test_what_is_not_there_cannot_be_read(self, files, root):
+        for operation in (files.read, files.opened, files.size):
+            with pytest.raises(FileNotFoundError):
+                operation(root / "none")
+
+    def test_a_file_exists_and_so_does_its_folder(self, files, root):
+        files.create(root / "folder" / "a", b"")
+        assert files.exists(root / "folder" / "a")
+        assert files.exists(str(root / "folder" / "a"))
+        assert files.exists(f"{root}/folder/")
+        assert not files.exists(f"{root}/folder/a/")
+        for none in ("b", "folder/b", "folder/a/b", "fold", "folder/aa"):
+            assert not files.exists(root / none)
+
+    def test_a_list_has_the_names_directly_below(self, files, root):
+        assert list(files.list(root / "folder")) == []
+        for name in ("folder/a", "folder/b", "folder/inner/c", "folder2/d"):
+            files.create(root / name, b"")
+        assert sorted(files.list(root / "folder")) == ["a", "b", "inner"]
+        assert sorted(files.list(str(root / "folder"))) == ["a", "b", "inner"]
+
+    def test_a_list_may_be_long(self, files, root):
+        names = {f"{number:05}" for number in range(1_100)}
+        for name in names:
+            files.create(root / "folder" / name, b"")
+        assert set(files.list(root / "folder")) == names
+
+    @pytest.mark.parametrize("is_on_machine", [False, True])
+    def test_a_name_that_is_taken_is_refused_and_what_is_there_is_left(self, files, root, tmp_path, is_on_machine):
+        files.create(root / "a", b"first")
+        with pytest.raises(FileExistsError):
+            files.create(root / "a", self.machine_file(tmp_path, b"2") if is_on_machine else b"2")
+        assert files.read(root / "a") == b"first"
+
+    def test_of_several_who_create_one_file_at_once_one_succeeds_and_the_file_is_its_own(self, files, root, tmp_path):
+        creators, barrier = 8, Barrier(8)
+        mine = [self.machine_file(tmp_path, str(number).encode() * 1000, f"{number}") for number in range(creators)]
+
+        def create(number, name):
+            barrier.wait()
+            try:
+                files.create(root / name, mine[number])
+            except FileExistsError:
+                return None
+            return number
+
+        with ThreadPoolExecutor(creators) as pool:
+            for attempt in range(50):
+                name = f"race-{attempt}"
+                (winner,) = set(pool.map(create, range(creators), [name] * creators)) - {None}
+                assert files.read(root / name) == mine[winner].read_bytes()
+
+    def test_a_file_that_is_replaced_is_seen_whole_old_or_new(self, files, root):
+        contents = [bytes([number]) * 100_000 for number in range(30)]
+        files.create(root / "flows" / "a", contents[0])
+
+        def replace():
+            for number, content in enumerate(contents[1:]):
+                files.create(root / "staging" / str(number), content)
+                files.replace({root / "staging" / str(number): root / "flows" / "a"})
+
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(replace)
+            seen = []
+            while not done.done():
+                seen.append(files.read(root / "flows" / "a"))
+            done.result()
+        assert set(seen) <= set(contents)
+        assert seen == sorted(seen)
+        assert files.read(root / "flows" / "a") == contents[-1]
+        assert list(files.list(root / "staging")) == []
+
+    def test_many_files_move_at_once_into_folders_that_are_not_there_yet(self, files, root):
+        moves = {root / "staging" / str(number): root / "flows" / f"hour={number}" / "part" for number in range(1, 40)}
+        for source in moves:
+            files.create(source, source.name.encode())
+        files.sync(moves)
+        files.replace(moves)
+        assert [files.read(target) for target in moves.values()] == [source.name.encode() for source in moves]
+        assert not any(files.exists(source) for source in moves)
+
+    def test_who_has_a_file_open_goes_on_reading_it_whatever_takes_its_place(self, files, root):
+        files.create(root / "a", b"old" * 100_000)
+        files.create(root / "b", b"new" * 100_000)
+        with files.opened(root / "a") as file:
+            start = file.read(3)
+            files.replace({root / "b": root / "a"})
+            assert start + file.readall() == b"old" * 100_000
+
+    def test_a_copy_has_the_content_and_takes_nobodys_place(self, files, root):
+        files.create(root / "a", b"content")
+        files.copy(root / "a", root / "kept" / "a")
+        with pytest.raises(FileExistsError):
+            files.copy(root / "a", root / "kept" / "a")
+        files.delete([root / "a"])
+        assert files.read(root / "kept" / "a") == b"content"
+
+    def test_a_file_that_is_deleted_is_gone_and_its_neighbours_are_not(self, files, root):
+        for name in ("folder/a", "folder/aa", "other/a"):
+            files.create(root / name, b"")
+        files.delete([root / "folder" / "a", root / "other" / "a"])
+        assert list(files.list(root / "folder")) == ["aa"]
+        assert list(files.list(root / "other")) == []
+
+    def test_a_folder_is_deleted_with_all_that_is_in_it(self, files, root):
+        for name in ("folder/a", "folder/inner/b", "folder2/c"):
+            files.create(root / name, b"")
+        files.delete([root / "folder"])
+        assert not files.exists(root / "folder" / "inner" / "b")
+        assert list(files.list(root)) == ["folder2"]
+
+    def test_to_delete_what_is_gone_does_no_harm(self, files, root):
+        files.create(root / "a", b"")
+        files.delete([root / "none", root / "no" / "such" / "folder" / "a"])
+        files.delete([root / "a"])
+        files.delete([root / "a"])
+
+    def test_a_deleted_name_can_be_created_again(self, files, root):
+        for content in (b"first", b"second"):
+            files.create(root / "a", content)
+            assert files.read(root / "a") == content
+            files.delete([root / "a"])
+
+    @pytest.mark.parametrize("count", [0, 1, 50])
+    def test_any_number_of_files_can_be_synced(self, files, root, count):
+        paths = [root / "folder" / str(number) for number in range(count)]
+        for path in paths:
+            files.create(path, b"content")
+        files.sync(paths)
+        assert [files.read(path) for path in paths] == [b"content"] * count
+
+    def test_what_the_medium_refuses_is_an_error_of_the_store_with_the_path_in_it(self, files, root, tmp_path, refusing):
+        there, new = root / "folder" / "there", root / "folder" / "new"
+        mine = self.machine_file(tmp_path, b"mine")
+        files.create(there, b"content")
+        changes = [
+            lambda: files.create(new, b"content"),
+            lambda: files.create(new, mine),
+            lambda: files.copy(there, new),
+            lambda: files.replace({there: new}),
+            lambda: files.delete([there]),
+            lambda: files.sync([there]),
+        ]
+        looks = [lambda operation=operation: operation(there) for operation in (files.read, files.opened, files.size)]
+        looks += [lambda: files.exists(there), lambda: files.list(there.parent)]
+        for operations, kind in ((changes, StoreUnwritable), (looks, StoreUnreadable)):
+            for operation in operations:
+                with refusing(), pytest.raises(StoreError) as refused:
+                    operation()
+                assert isinstance(refused.value, kind)
+                assert str(root) in str(refused.value)
+        assert files.read(there) == b"content"
+
+    def machine_file(self, folder: Path, content: bytes, name: str = "machine") -> Path:
+        (folder / name).write_bytes(content)
+        return folder / name
