@@ -1,6 +1,6 @@
-"""What users type and read, one value at a time: hours, sizes, paths, commands, texts.
+"""Values, one at a time: the hours, sizes, paths and commands that users type and read, and the digests that identify content.
 
-It needs no library, so that what must start fast loads none.
+The module needs no library, so that what must start fast loads none.
 
 An hour, as flowlog counts it, is a number of whole hours since 1970-01-01T00:00 UTC.
 """
@@ -13,9 +13,12 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from operator import index
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    import xxhash
 
 SECONDS_PER_HOUR = 3600
 #: Readers of Hive partitions take an hour for an int32, and one larger hour turns the whole column into text for them.
@@ -256,3 +259,34 @@ def parse_size(text: str) -> int:
     if match is None or not int(match[1]):
         raise UsageError(f"{text!r} is no amount of memory; write it like 512M or 2G")
     return int(match[1]) * _SIZE_UNITS[match[2].lower()]
+
+
+class Content(NamedTuple):
+    """What identifies a content.
+
+    Attributes:
+        digest: XXH3-128 of all its bytes, in hexadecimal.
+        size: In bytes.
+        head: XXH3-64 of its head, in hexadecimal.
+    """
+
+    digest: str
+    size: int
+    head: str
+
+
+NO_CONTENT = Content("", 0, "")
+
+
+def new_digest() -> xxhash.xxh3_128:
+    """What takes a digest piece by piece."""
+    import xxhash  # a query takes no digest
+
+    return xxhash.xxh3_128()
+
+
+def digest_of_bytes(data: bytes | memoryview) -> str:
+    """XXH3-128 of some bytes, in hexadecimal."""
+    import xxhash  # as above
+
+    return xxhash.xxh3_128_hexdigest(data)

@@ -16,10 +16,10 @@ from typing import BinaryIO
 
 import xxhash
 
-from pipeline import identity
+from pipeline import scalars
 from pipeline.counting.sources import Source, Text
 from pipeline.errors import UnreadableSource
-from pipeline.identity import Content
+from pipeline.scalars import Content
 
 #: Of so many first bytes a digest is taken. It is a short one, as it only proposes: that of the whole content decides.
 _HEAD_SIZES = (0, *(1 << k for k in range(6, 17)))
@@ -43,7 +43,7 @@ class Digester:
     """
 
     def __init__(self, sizes: Iterable[int] = ()) -> None:
-        self._hash, self._head = identity.new_digest(), xxhash.xxh3_64()
+        self._hash, self._head = scalars.new_digest(), xxhash.xxh3_64()
         self._asked = sorted(sizes, reverse=True)
         self.size = 0
         self.heads: list[bytes] = []
@@ -92,8 +92,8 @@ def text_of(data: bytes, packed: bytes | None = None) -> Text:
     """
     view = memoryview(data)
     heads = [xxhash.xxh3_64_digest(view[:size]) for size in _HEAD_SIZES if size <= len(data)]
-    digest = identity.digest_of_bytes(data)
-    packed_digest = digest if packed is None or packed is data else identity.digest_of_bytes(packed)
+    digest = scalars.digest_of_bytes(data)
+    packed_digest = digest if packed is None or packed is data else scalars.digest_of_bytes(packed)
     return Text(data, Content(digest, len(data), heads[-1].hex()), heads, packed_digest)
 
 
@@ -182,7 +182,7 @@ def digest_of(source: Source) -> str:
     Raises:
         UnreadableSource: It cannot be read.
     """
-    taken = identity.new_digest()
+    taken = scalars.new_digest()
     try:
         with source.path.open("rb", buffering=0) as file:
             while block := file.read(_DIGESTED_BYTES):

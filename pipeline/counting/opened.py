@@ -9,7 +9,7 @@ from typing import BinaryIO, Self, cast
 from pipeline.counting.content import BLOCK, Digester, small_text
 from pipeline.counting.sources import Source
 from pipeline.errors import SourceChanged
-from pipeline.identity import Content
+from pipeline.scalars import Content
 
 
 class DigestingFile(io.RawIOBase):

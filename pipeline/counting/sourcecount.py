@@ -11,8 +11,8 @@ import numpy.typing as npt
 from pipeline.counting.distinct_hours import DistinctHours
 from pipeline.counting.rejects import RejectSpool
 from pipeline.errors import SourceError, StrictRunStopped
-from pipeline.identity import NO_CONTENT, Content
 from pipeline.kernel.totals import Added
+from pipeline.scalars import NO_CONTENT, Content
 from pipeline.syntax.batch import Batch, Reject
 
 #: So many rejected rows are put aside in a batch of their own: a reader has whole batches in memory.

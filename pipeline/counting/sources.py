@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import UnreadableSource
-from pipeline.identity import Content
+from pipeline.scalars import Content
 
 _ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
 _TO_ESCAPE = re.compile(r"[\\\udc80-\udcff]")

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 from pipeline.counting.content import Digester, identify
 from pipeline.counting.sources import Source
 from pipeline.errors import SourceError
-from pipeline.identity import Content
+from pipeline.scalars import Content
 from pipeline.store.index import Index, Known
 
 Asked = TypeVar("Asked")

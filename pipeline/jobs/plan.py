@@ -18,11 +18,11 @@ from pathlib import Path
 from pipeline.counting.content import Look, look_at
 from pipeline.counting.sources import Failure, Source, name_of
 from pipeline.errors import SourceError
-from pipeline.identity import Content
 from pipeline.jobs.compare import Looked, MapAll, compare, or_error
 from pipeline.jobs.find import Found
 from pipeline.jobs.rivals import Rival, rivals_among
 from pipeline.options import SameContent
+from pipeline.scalars import Content
 from pipeline.store.index import Index, Known, Memory
 
 #: No content has this digest: a file that could not be read when the run was planned is not counted if it can be later.

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pipeline.counting.sources import Source
-from pipeline.identity import Content
 from pipeline.jobs.compare import Looked
+from pipeline.scalars import Content
 
 
 @dataclass(frozen=True)

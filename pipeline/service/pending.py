@@ -16,8 +16,7 @@ from typing import Any
 import msgspec
 
 from pipeline.errors import StoreDamaged
-from pipeline.identity import new_digest
-from pipeline.scalars import INT64_MAX
+from pipeline.scalars import INT64_MAX, new_digest
 from pipeline.service.body import read_lines
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import read_run

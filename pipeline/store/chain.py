@@ -10,7 +10,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pipeline import identity
+from pipeline import scalars
 from pipeline.errors import StoreDamaged, StoreUnreadable, StoreVersion
 from pipeline.store.layout import Locations, run_id_of, run_id_of_attempt
 
@@ -37,19 +37,19 @@ def seal(fields: bytes) -> bytes:
     Args:
         fields: A JSON object, without the newline and the brace at its end.
     """
-    return fields + _end(identity.digest_of_bytes(fields))
+    return fields + _end(scalars.digest_of_bytes(fields))
 
 
 def _end(checksum: str) -> bytes:
     return f',\n "checksum": "{checksum}"\n}}\n'.encode()
 
 
-_END_BYTES = len(_end(identity.digest_of_bytes(b"")))
+_END_BYTES = len(_end(scalars.digest_of_bytes(b"")))
 
 
 def checksum_of(content: bytes) -> str | None:
     """The checksum with which a record ends; None if this is not the checksum of all bytes before it."""
-    checksum = identity.digest_of_bytes(content[:-_END_BYTES])
+    checksum = scalars.digest_of_bytes(content[:-_END_BYTES])
     return checksum if content.endswith(_end(checksum)) else None
 
 

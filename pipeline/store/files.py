@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.errors import FlowlogError, StoreDamaged, StoreUnreadable, StoreUnwritable, UsageError
-from pipeline.identity import new_digest
+from pipeline.scalars import new_digest
 
 #: A name in a store. Who opens thousands gives texts: a `Path` takes as long to make as a small file to open.
 Name = str | Path

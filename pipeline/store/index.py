@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import StoreDamaged, StoreUnwritable
-from pipeline.identity import Content
+from pipeline.scalars import Content
 from pipeline.store import files
 from pipeline.store.chain import LastRun, check_version, is_last
 from pipeline.store.layout import Locations

@@ -15,7 +15,7 @@ from itertools import count
 from typing import Any
 
 from pipeline.errors import StoreDamaged
-from pipeline.identity import Content
+from pipeline.scalars import Content
 from pipeline.store.chain import STORE_VERSION, LastRun, read_sealed, seal
 from pipeline.store.layout import Locations, run_id_of
 

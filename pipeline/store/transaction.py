@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from pipeline.errors import StoreOvertaken, StoreUnpublished, StoreUnreadable, StoreUnwritable
-from pipeline.identity import digest_of_bytes
+from pipeline.scalars import digest_of_bytes
 from pipeline.store import files
 from pipeline.store.chain import LastRun, is_committed
 from pipeline.store.files import Content

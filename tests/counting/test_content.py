@@ -12,7 +12,7 @@ from pipeline.counting.content import Digester, digest_of, identify, look_at, te
 from pipeline.counting.opened import DigestingFile
 from pipeline.counting.sources import Source
 from pipeline.errors import UnreadableSource
-from pipeline.identity import Content
+from pipeline.scalars import Content
 
 sizes = st.integers(0, 300) | st.sampled_from([65_535, 65_536, 65_537, 131_072, 200_000])
 

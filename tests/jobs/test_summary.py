@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.counting.sources import Failure, Source
-from pipeline.identity import Content
 from pipeline.jobs.outcome import Outcome
 from pipeline.jobs.plan import Plan
 from pipeline.jobs.summary import IngestSummary, summary_of
+from pipeline.scalars import Content
 from pipeline.store.index import Known
 from pipeline.store.ledger import RunRecord, SourceRecord
 

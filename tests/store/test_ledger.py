@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 
 from pipeline.errors import StoreDamaged, StoreVersion
-from pipeline.identity import Content
 from pipeline.jobs import commit as committing
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.undo import drop
+from pipeline.scalars import Content
 from pipeline.store import index
 from pipeline.store.index import Known, Memory, open_index
 from pipeline.store.layout import Locations, run_id_of

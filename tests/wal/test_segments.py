@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.identity import digest_of_bytes
+from pipeline.scalars import digest_of_bytes
 from pipeline.store import files
 from pipeline.wal import segments
 from pipeline.wal.inspection import put_aside_problems
