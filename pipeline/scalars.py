@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from operator import index
 from pathlib import Path
@@ -261,7 +262,8 @@ def parse_size(text: str) -> int:
     return int(match[1]) * _SIZE_UNITS[match[2].lower()]
 
 
-class Content(NamedTuple):
+@dataclass(frozen=True)
+class Content:
     """What identifies a content.
 
     Attributes:
