@@ -137,13 +137,8 @@ class Pending:
         else:
             self._piece_bytes += len(piece[1].data)
             self._piece_lines += piece[1].line_count
-        if self._is_block:
+        if self._piece_bytes >= BLOCK_BYTES or self._piece_lines >= MAX_LINES_AT_ONCE:
             self.parse_alone()
-
-    @property
-    def _is_block(self) -> bool:
-        """Whether the pieces are enough to be parsed."""
-        return self._piece_bytes >= BLOCK_BYTES or self._piece_lines >= MAX_LINES_AT_ONCE
 
     def parse_alone(self) -> None:
         """Parses the pieces of the only source that is here, one by one.
@@ -156,13 +151,19 @@ class Pending:
 
     def take(self, other: Pending) -> None:
         """Takes over a source's rows, of which none is in the totals yet. The source was read to its end."""
+        if self._would_be_more_than_a_block(other):
+            self._parse_together()
         for parsed in other._parsed:
             self._hold(parsed)
         self._pieces += other._pieces
         self._piece_bytes += other._piece_bytes
         self._piece_lines += other._piece_lines
-        if self._is_block:
-            self._parse_together()
+
+    def _would_be_more_than_a_block(self, other: Pending) -> bool:
+        return (
+            self._piece_bytes + other._piece_bytes > BLOCK_BYTES
+            or self._piece_lines + other._piece_lines > MAX_LINES_AT_ONCE
+        )
 
     def settle(self) -> None:
         """Parses and validates all rows, and adds them to the totals and to what is known of their sources.
@@ -221,30 +222,15 @@ class Pending:
             else:
                 by_parser.setdefault(piece[0], []).append((reading, piece[1]))
         for parser, blocks in by_parser.items():
-            for some in _blocks_at_once(blocks):
-                readings = [reading for reading, _ in some]
-                if len(some) == 1:
-                    yield _Parsed(parser.parse(some[0][1]), readings)
-                else:
-                    block = gathered([block for _, block in some])
-                    yield _Parsed(parser.parse(block.block), readings, block)
+            readings = [reading for reading, _ in blocks]
+            if len(blocks) == 1:
+                yield _Parsed(parser.parse(blocks[0][1]), readings)
+            else:
+                block = gathered([block for _, block in blocks])
+                yield _Parsed(parser.parse(block.block), readings, block)
 
     def _hold(self, parsed: _Parsed) -> None:
         self._parsed.append(parsed)
         self._rows += parsed.batch.read
         self._bytes += parsed.batch.nbytes + _BATCH_BYTES
         self.told(parsed.batch.read)
-
-
-def _blocks_at_once(blocks: Sequence[tuple[Reading, TextBlock]]) -> Iterator[list[tuple[Reading, TextBlock]]]:
-    """Cuts a list of blocks where they would be more than one full block."""
-    some: list[tuple[Reading, TextBlock]] = []
-    size = lines = 0
-    for reading, block in blocks:
-        size, lines = size + len(block.data), lines + block.line_count
-        if some and (size > BLOCK_BYTES or lines > MAX_LINES_AT_ONCE):
-            yield some
-            some, size, lines = [], len(block.data), block.line_count
-        some.append((reading, block))
-    if some:
-        yield some

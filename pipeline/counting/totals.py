@@ -193,7 +193,13 @@ def _write(sink: str | pa.NativeFile, totals: TotalsByHour) -> None:
 
 def _with_few_texts(column: pa.DictionaryArray) -> pa.DictionaryArray:
     """A column of dictionary-encoded text without the texts that none of its rows has."""
-    used, codes = np.unique(column.indices.to_numpy(), return_inverse=True)
-    if len(used) == len(column.dictionary):
+    codes, texts = column.indices.to_numpy(), column.dictionary
+    if len(texts) > len(codes):  # an hour of many: its codes are sorted, and the texts are not looked at
+        used, new_codes = np.unique(codes, return_inverse=True)
+        return pa.DictionaryArray.from_arrays(new_codes.astype(np.int32), texts.take(pa.array(used)))
+    is_used = np.zeros(len(texts), bool)
+    is_used[codes] = True
+    if is_used.all():
         return column
-    return pa.DictionaryArray.from_arrays(codes.astype(np.int32), column.dictionary.take(pa.array(used)))
+    new_codes = np.cumsum(is_used, dtype=np.int32) - np.int32(1)
+    return pa.DictionaryArray.from_arrays(new_codes[codes], texts.filter(pa.array(is_used)))

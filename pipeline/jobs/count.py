@@ -213,7 +213,8 @@ def change_of(plan: Plan, counted: PlanCount, rebuilt: Rebuilt | None, reading: 
 
 def _with_starts(record: SourceRecord, starts: Iterable[Content]) -> SourceRecord:
     """A source's record, with the contents that are known to be its start."""
-    return replace(record, starts=[start for start in dict.fromkeys(starts) if start.digest != record.digest])
+    others = [start for start in dict.fromkeys(starts) if start.digest != record.digest]
+    return replace(record, starts=others) if others else record
 
 
 def record_of(source: Source, count: SourceCount) -> SourceRecord:

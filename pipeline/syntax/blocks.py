@@ -133,7 +133,7 @@ class TextBlock:
 
     def pieces(self) -> Iterator[Self]:
         """The block in pieces of whole records that have at most so many lines, but for records of more: itself, mostly."""
-        if self.line_count <= MAX_LINES_AT_ONCE:
+        if len(self.data) <= MAX_LINES_AT_ONCE or self.line_count <= MAX_LINES_AT_ONCE:  # few bytes need not be counted
             yield self
             return
         start, number = 0, self.first_line
@@ -263,9 +263,10 @@ def text_blocks(
             data = chunk if is_whole else b"".join((rest[:end], memoryview(chunk)[: max(0, end - len(rest))]))
             block = kind(_without_marks(data), line)
             yield from block.pieces()
-            line += block.line_count
         rest = rest[end:] + chunk[max(0, end - len(rest)) :]
         chunk = stream.read(block_bytes)
+        if end and (rest or chunk):  # most files are one block, of which nobody needs the number of lines
+            line += block.line_count
         if _is_too_long(rest, chunk):
             raise UnreadableSource(f"line {line} is longer than {MAX_LINE_BYTES >> 20} MiB; this is no flow log")
     if rest:
