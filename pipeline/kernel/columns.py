@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.kernel.library import Column, Field, KernelMemory, check, kernel
-from pipeline.kernel.texts import Names
+from pipeline.kernel.texts import Texts
 from pipeline.schema import DICTIONARY_TEXT
 
 #: What the kernel reads -> its number in kernel.h.
@@ -78,7 +78,7 @@ class LineParser(KernelMemory):
         self._columns = (Column * len(types))()
         for column, type_ in zip(self._columns, types, strict=True):
             column.kind = _SKIPPED if type_ is None else _KINDS[type_]
-        self._texts = {i: Names() for i, type_ in enumerate(types) if type_ == DICTIONARY_TEXT}
+        self._texts = {i: Texts() for i, type_ in enumerate(types) if type_ == DICTIONARY_TEXT}
 
     def parse(self, data: bytes, line_count: int | None = None) -> ParsedLines | None:
         """Parses whole lines, the last of which may lack its newline. None if the text is not plain.
@@ -132,7 +132,7 @@ class LineParser(KernelMemory):
     def _with_dictionary(self, i: int, codes: pa.Array) -> pa.DictionaryArray:
         texts = self._texts[i]
         if len(texts) > _MOST_TEXTS or texts.nbytes > _MOST_TEXT_BYTES:
-            self._texts[i] = Names()
+            self._texts[i] = Texts()
         return pa.DictionaryArray.from_arrays(codes, texts.texts(), safe=False)
 
 

@@ -71,7 +71,7 @@ static inline int read_cell(text_t p, text_t end, column *into, int64_t row, con
         if (into->is_valid && length == d->null_length && !memcmp(p, d->null, length))
             is_valid = 0;
         else
-            code = names_code(into->texts, p, length);
+            code = texts_code(into->texts, p, length);
         if (UNLIKELY(code < 0)) {
             *failed = code == OUT_OF_MEMORY;
             return 0;

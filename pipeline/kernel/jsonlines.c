@@ -55,7 +55,7 @@ static inline text_t read_value(text_t p, column *into, int64_t row, int *failed
     }
     if (into->kind == TEXT) {
         if (*p != '"' || !(end = text_end(++p))) return NULL;
-        int32_t code = names_code(into->texts, p, (uint32_t)(end - p));
+        int32_t code = texts_code(into->texts, p, (uint32_t)(end - p));
         if (UNLIKELY(code < 0)) {
             *failed = code == OUT_OF_MEMORY;
             return NULL;

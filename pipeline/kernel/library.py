@@ -38,7 +38,7 @@ _PATH = Path(__file__).with_name("_kernel.so")
 
 #: Calls that are over sooner than another thread would give the interpreter's lock back: they keep it.
 _SHORT = {
-    "pack_bits", "names_new", "names_count", "names_bytes", "totals_new", "totals_count", "totals_memory", "totals_names", "totals_key",
+    "pack_bits", "texts_new", "texts_count", "texts_bytes", "totals_new", "totals_count", "totals_memory", "totals_names", "totals_key",
 }  # fmt: skip
 
 
@@ -61,13 +61,13 @@ def _load() -> ctypes.CDLL:
 
         "parse_json_lines": (c_int64, c_char_p, c_int64, c_int32, columns, c_int32, POINTER(Field), c_void_p, counter),
         "split_json": (c_int64, c_char_p, c_int64, c_int32, c_void_p, c_int64, *[c_void_p] * 3),
-        "names_new": (c_void_p,),
-        "names_free": (None, c_void_p),
-        "names_count": (c_int64, c_void_p),
-        "names_bytes": (c_int64, c_void_p),
-        "names_detours": (c_int64, c_void_p),
-        "names_codes": (c_int32, c_void_p, c_int64, c_void_p, c_void_p, c_void_p),
-        "names_export": (c_int32, c_void_p, c_void_p, c_void_p, c_void_p),
+        "texts_new": (c_void_p,),
+        "texts_free": (None, c_void_p),
+        "texts_count": (c_int64, c_void_p),
+        "texts_bytes": (c_int64, c_void_p),
+        "texts_detours": (c_int64, c_void_p),
+        "texts_codes": (c_int32, c_void_p, c_int64, c_void_p, c_void_p, c_void_p),
+        "texts_export": (c_int32, c_void_p, c_void_p, c_void_p, c_void_p),
         "totals_new": (c_void_p,),
         "totals_free": (None, c_void_p),
         "totals_count": (c_int64, c_void_p),

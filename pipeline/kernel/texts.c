@@ -10,8 +10,8 @@ uint64_t hash_keys[4] = {0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xBF58476D1CE4E
 /* Takes the keys of all hashes, once, before there is a table. */
 API void set_hash_keys(text_t keys) { memcpy(hash_keys, keys, sizeof hash_keys); }
 
-API names *names_new(void) {
-    names *self = calloc(1, sizeof *self);
+API texts *texts_new(void) {
+    texts *self = calloc(1, sizeof *self);
     if (!self) return NULL;
     self->capacity = FIRST_ENTRIES;
     self->mask = SLOTS_FOR_EACH * FIRST_ENTRIES - 1;
@@ -20,11 +20,11 @@ API names *names_new(void) {
     self->slots = calloc((size_t)self->mask + 1, sizeof *self->slots);
     self->bytes = malloc(self->room);
     if (self->entries && self->slots && self->bytes) return self;
-    names_free(self);
+    texts_free(self);
     return NULL;
 }
 
-API void names_free(names *self) {
+API void texts_free(texts *self) {
     if (!self) return;
     free(self->entries);
     free(self->slots);
@@ -32,15 +32,15 @@ API void names_free(names *self) {
     free(self);
 }
 
-API int64_t names_count(const names *self) { return self->count; }
+API int64_t texts_count(const texts *self) { return self->count; }
 
-API int64_t names_bytes(const names *self) { return (int64_t)self->used; }
+API int64_t texts_bytes(const texts *self) { return (int64_t)self->used; }
 
-API int64_t names_memory(const names *self) {
+API int64_t texts_memory(const texts *self) {
     return (int64_t)(self->capacity * sizeof *self->entries + ((uint64_t)self->mask + 1) * sizeof *self->slots + self->room);
 }
 
-API int64_t names_detours(const names *self) {
+API int64_t texts_detours(const texts *self) {
     int64_t total = 0;
     for (uint32_t slot = 0; slot <= self->mask; slot++)
         if (self->slots[slot]) total += (slot - self->entries[self->slots[slot] - 1].hash) & self->mask;
@@ -64,7 +64,7 @@ static int is_utf8(text_t p, uint32_t length) {
     return 1;
 }
 
-static int grow(names *self) {
+static int grow(texts *self) {
     uint32_t capacity = 2 * self->capacity, mask = SLOTS_FOR_EACH * capacity - 1;
     if (capacity > INT32_MAX / SLOTS_FOR_EACH) return 0;
     entry *entries = realloc(self->entries, capacity * sizeof *entries);
@@ -84,7 +84,7 @@ static int grow(names *self) {
     return 1;
 }
 
-int32_t names_add(names *self, text_t text, const entry *wanted) {
+int32_t texts_add(texts *self, text_t text, const entry *wanted) {
     if (!is_utf8(text, wanted->length)) return NOT_UTF8;
     if (self->count == self->capacity && !grow(self)) return OUT_OF_MEMORY;
     if (self->used + wanted->length > self->room) {
@@ -105,14 +105,14 @@ int32_t names_add(names *self, text_t text, const entry *wanted) {
     return (int32_t)(self->count - 1);
 }
 
-/* The codes of some texts as Arrow has them. Returns 0 or what `names_code` does. */
-API int names_codes(names *self, int64_t count, const int32_t *offsets, text_t bytes, int32_t *codes) {
+/* The codes of some texts as Arrow has them. Returns 0 or what `texts_code` does. */
+API int texts_codes(texts *self, int64_t count, const int32_t *offsets, text_t bytes, int32_t *codes) {
     for (int64_t i = 0; i < count; i++) {
         text_t text = bytes + offsets[i];
         uint8_t padded[16] = {0};
         uint32_t length = (uint32_t)(offsets[i + 1] - offsets[i]);
         if (length < 16) text = length ? memcpy(padded, text, length) : padded; /* there may be no bytes at all */
-        codes[i] = names_code(self, text, length);
+        codes[i] = texts_code(self, text, length);
         if (UNLIKELY(codes[i] < 0)) return codes[i];
     }
     return 0;
@@ -129,7 +129,7 @@ static int by_bytes(const void *left, const void *right) {
     return order ? order : (a->length > b->length) - (a->length < b->length);
 }
 
-API int names_export(const names *self, int32_t *offsets, uint8_t *bytes, int32_t *rank) {
+API int texts_export(const texts *self, int32_t *offsets, uint8_t *bytes, int32_t *rank) {
     if (self->used > INT32_MAX) return OUT_OF_MEMORY; /* Arrow's offsets have 32 bits */
     sortable *all = malloc((self->count + 1) * sizeof *all);
     if (!all) return OUT_OF_MEMORY;

@@ -1,7 +1,7 @@
 /* Distinct texts: an open-addressing hash table. Nearly all names and addresses have at most 24 bytes, which are kept
  * in the entry itself as three words, so that looking one up compares words and not strings. */
-#ifndef FLOWLOG_NAMES_H
-#define FLOWLOG_NAMES_H
+#ifndef FLOWLOG_TEXTS_H
+#define FLOWLOG_TEXTS_H
 
 #include "kernel.h"
 
@@ -13,7 +13,7 @@ typedef struct {
     uint32_t hash;
 } entry;
 
-struct names {
+struct texts {
     entry *entries;
     uint32_t count, capacity;
     uint32_t *slots; /* an entry's number plus 1; 0 is free */
@@ -22,25 +22,25 @@ struct names {
     uint64_t used, room;
 };
 
-API names *names_new(void);
-API void names_free(names *self);
+API texts *texts_new(void);
+API void texts_free(texts *self);
 /* The number of texts; the bytes of all of them; the memory that they take. */
-API int64_t names_count(const names *self);
-API int64_t names_bytes(const names *self);
-API int64_t names_memory(const names *self);
+API int64_t texts_count(const texts *self);
+API int64_t texts_bytes(const texts *self);
+API int64_t texts_memory(const texts *self);
 /* How many slots beyond the first must be looked at to find each text once. */
-API int64_t names_detours(const names *self);
-/* The codes of some texts as Arrow has them. Returns 0 or what `names_code` does. */
-API int names_codes(names *self, int64_t count, const int32_t *offsets, text_t bytes, int32_t *codes);
-/* The texts as Arrow has them: `offsets` has room for count + 1, `bytes` for names_bytes(). Where `rank` is given, they
+API int64_t texts_detours(const texts *self);
+/* The codes of some texts as Arrow has them. Returns 0 or what `texts_code` does. */
+API int texts_codes(texts *self, int64_t count, const int32_t *offsets, text_t bytes, int32_t *codes);
+/* The texts as Arrow has them: `offsets` has room for count + 1, `bytes` for texts_bytes(). Where `rank` is given, they
  * come sorted by their bytes, and `rank` receives each code's place. */
-API int names_export(const names *self, int32_t *offsets, uint8_t *bytes, int32_t *rank);
+API int texts_export(const texts *self, int32_t *offsets, uint8_t *bytes, int32_t *rank);
 
 /* Adds a text that is not there. Returns its code, OUT_OF_MEMORY or NOT_UTF8. */
-int32_t names_add(names *self, text_t text, const entry *wanted);
+int32_t texts_add(texts *self, text_t text, const entry *wanted);
 
 /* The code of a text, which is added if it is new; OUT_OF_MEMORY or NOT_UTF8. 16 bytes must be readable at `text`. */
-static inline int32_t names_code(names *self, text_t text, uint32_t length) {
+static inline int32_t texts_code(texts *self, text_t text, uint32_t length) {
     /* masks[n] keeps the first n bytes of a word. */
     static const uint64_t masks[9] = {0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF, 0xFFFFFFFFFF, 0xFFFFFFFFFFFF, 0xFFFFFFFFFFFFFF, ~0ULL};
     entry wanted = {.length = length};
@@ -59,7 +59,7 @@ static inline int32_t names_code(names *self, text_t text, uint32_t length) {
         if (LIKELY(!differs) && LIKELY(length <= 24 || !memcmp(self->bytes + found->offset, text, length)))
             return (int32_t)(self->slots[slot] - 1);
     }
-    return names_add(self, text, &wanted);
+    return texts_add(self, text, &wanted);
 }
 
 #endif

@@ -13,7 +13,7 @@ from pipeline.kernel.library import KernelMemory, check, kernel
 Codes = npt.NDArray[np.int32]
 
 
-class Names(KernelMemory):
+class Texts(KernelMemory):
     """Distinct texts, numbered in the order in which they came. All are UTF-8.
 
     Args:
@@ -22,22 +22,22 @@ class Names(KernelMemory):
 
     def __init__(self, handle: int | None = None) -> None:
         self._owned = handle is None
-        self.handle = handle or kernel.names_new()
+        self.handle = handle or kernel.texts_new()
         if not self.handle:
             raise MemoryError
         self._texts = pa.array([], pa.string())
 
     def __del__(self) -> None:
         if self._owned:
-            kernel.names_free(self.handle)
+            kernel.texts_free(self.handle)
 
     def __len__(self) -> int:
-        return int(kernel.names_count(self.handle))
+        return int(kernel.texts_count(self.handle))
 
     @property
     def nbytes(self) -> int:
         """The bytes of all texts."""
-        return int(kernel.names_bytes(self.handle))
+        return int(kernel.texts_bytes(self.handle))
 
     def texts(self) -> pa.StringArray:
         """All texts, by code."""
@@ -56,7 +56,7 @@ class Names(KernelMemory):
         _, offsets, data = texts.buffers()
         if len(texts):
             start = offsets.address + 4 * texts.offset
-            state = kernel.names_codes(self.handle, len(texts), start, data.address if data else None, codes.ctypes.data)
+            state = kernel.texts_codes(self.handle, len(texts), start, data.address if data else None, codes.ctypes.data)
             check(state)
             if state:
                 raise ValueError("a text is not UTF-8")
@@ -65,7 +65,7 @@ class Names(KernelMemory):
     def _export(self, rank: Codes | None) -> pa.StringArray:
         count, size = len(self), self.nbytes
         offsets, data = pa.allocate_buffer(4 * (count + 1)), pa.allocate_buffer(size)
-        check(kernel.names_export(self.handle, offsets.address, data.address, None if rank is None else rank.ctypes.data))
+        check(kernel.texts_export(self.handle, offsets.address, data.address, None if rank is None else rank.ctypes.data))
         return pa.Array.from_buffers(pa.string(), count, [None, offsets, data])
 
 

@@ -14,7 +14,7 @@ typedef struct {
 } total;
 
 typedef struct {
-    names *texts;
+    texts *texts;
     total *rows;
     uint32_t count, capacity;
     uint32_t *slots; /* a row's number plus 1; 0 is free */
@@ -30,7 +30,7 @@ API totals *totals_new(void) {
     if (!self) return NULL;
     self->capacity = FIRST_ROWS;
     self->mask = 2 * FIRST_ROWS - 1;
-    self->texts = names_new();
+    self->texts = texts_new();
     self->rows = malloc(self->capacity * sizeof *self->rows);
     self->slots = calloc((size_t)self->mask + 1, sizeof *self->slots);
     if (self->texts && self->rows && self->slots) return self;
@@ -40,7 +40,7 @@ API totals *totals_new(void) {
 
 API void totals_free(totals *self) {
     if (!self) return;
-    names_free(self->texts);
+    texts_free(self->texts);
     free(self->rows);
     free(self->slots);
     free(self);
@@ -48,11 +48,11 @@ API void totals_free(totals *self) {
 
 API int64_t totals_count(const totals *self) { return self->count; }
 
-API names *totals_names(totals *self) { return self->texts; }
+API texts *totals_names(totals *self) { return self->texts; }
 
 /* The memory that it takes: of the room for more rows, the system gives what is written to. */
 API int64_t totals_memory(const totals *self) {
-    return (int64_t)(self->count * sizeof *self->rows + ((uint64_t)self->mask + 1) * sizeof *self->slots) + names_memory(self->texts);
+    return (int64_t)(self->count * sizeof *self->rows + ((uint64_t)self->mask + 1) * sizeof *self->slots) + texts_memory(self->texts);
 }
 
 /* How many slots beyond the first must be looked at to find each row once. */
@@ -281,7 +281,7 @@ static ranked *sort_by_byte(ranked *from, ranked *to, int64_t count, int part, i
 /* The rows of one hour, sorted by the ranks of their names.
  *
  * count, order: their numbers, as `totals_hours` gives them.
- * rank: of each name, as `names_export` gives it; names: how many there are.
+ * rank: of each name, as `texts_export` gives it; names: how many there are.
  * keys[3]: receive a number for each row, and texts[3] the rank of each number: every text once, in the order in which
  *   it comes; text_counts[3]: how many these are.
  * sums[3]: receive the sums.

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.errors import SumOverflow
 from pipeline.kernel.library import OVERFLOW, KernelMemory, check, kernel
-from pipeline.kernel.texts import Names, address_of
+from pipeline.kernel.texts import Texts, address_of
 from pipeline.schema import COUNT, KEY, SUMS
 
 Number = TypeVar("Number", np.int32, np.int64)
@@ -38,7 +38,7 @@ class Totals(KernelMemory):
         self._handle = kernel.totals_new()
         if not self._handle:
             raise MemoryError
-        self._names = Names(kernel.totals_names(self._handle))
+        self._names = Texts(kernel.totals_names(self._handle))
 
     def __del__(self) -> None:
         kernel.totals_free(self._handle)

@@ -13,7 +13,7 @@ from pipeline.errors import SumOverflow
 from pipeline.kernel.columns import count_lines, has_four, lines_from
 from pipeline.kernel.jsonvalues import Between, split_json
 from pipeline.kernel.library import kernel
-from pipeline.kernel.texts import Names
+from pipeline.kernel.texts import Texts
 from pipeline.kernel.totals import SortedTotals, Totals
 from pipeline.schema import dictionary_encoded
 from tests.kernel.lines import (
@@ -101,7 +101,7 @@ def tight(text):
 
 
 def name():
-    names = Names()
+    names = Texts()
     for length in (0, 1, 40):
         texts = [b"x" * length, *NAMES, b"", *(b"%d" % i for i in range(5000))]
         names.codes_of(pa.array([text.decode() for text in texts])[1:])

@@ -1,4 +1,4 @@
-"""Names and keys that collide by design: half a million of them took minutes as long as everybody knew the hash."""
+"""Texts and keys that collide by design: half a million of them took minutes as long as everybody knew the hash."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.kernel.library import kernel
-from pipeline.kernel.texts import Names
+from pipeline.kernel.texts import Texts
 from pipeline.kernel.totals import Totals
 from tests.records import flows_of
 
@@ -48,10 +48,10 @@ def colliding_keys(names, slots):
 
 
 def test_names_that_are_made_to_collide_are_as_quickly_found_as_others():
-    names = Names()
+    names = Texts()
     names.codes_of(pa.array(list(colliding_names(20_000)), pa.string()))
     assert len(names) == 20_000
-    assert kernel.names_detours(names.handle) < 20_000  # where all collide, 200 million
+    assert kernel.texts_detours(names.handle) < 20_000  # where all collide, 200 million
 
 
 @pytest.mark.parametrize("length", [3, 8, 12, 16, 20, 24, 25, 32, 40, 100])
@@ -59,9 +59,9 @@ def test_names_that_are_made_to_collide_are_as_quickly_found_as_others():
 def test_names_of_any_length_spread_over_the_table(length, place):
     pad = "-" * (length - 3)
     texts = [pad + f"{i:03x}" if place == "end" else f"{i:03x}" + pad for i in range(4096)]
-    names = Names()
+    names = Texts()
     names.codes_of(pa.array(texts, pa.string()))
-    assert kernel.names_detours(names.handle) < 4096
+    assert kernel.texts_detours(names.handle) < 4096
 
 
 def test_keys_that_are_made_to_collide_are_as_quickly_found_as_others():
@@ -94,8 +94,8 @@ def test_the_store_does_not_depend_on_the_keys_of_the_hashes(tmp_path):
 def test_each_process_has_keys_of_its_own():
     """How many names of a full table lie beside their places says nothing, but the same twice in ten processes would."""
     script = (
-        "import pyarrow as pa; from pipeline.kernel.library import kernel; from pipeline.kernel.texts import Names;"
-        "names = Names(); names.codes_of(pa.array([str(i) for i in range(60_000)])); print(kernel.names_detours(names.handle))"
+        "import pyarrow as pa; from pipeline.kernel.library import kernel; from pipeline.kernel.texts import Texts;"
+        "names = Texts(); names.codes_of(pa.array([str(i) for i in range(60_000)])); print(kernel.texts_detours(names.handle))"
     )
     runs = [subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, cwd=ROOT) for _ in range(4)]
     assert len({run.stdout for run in runs}) > 1

@@ -11,7 +11,7 @@ import pytest
 
 import pipeline.kernel
 from pipeline.kernel.columns import DelimitedLines, JsonColumn, JsonLines, LineParser
-from pipeline.kernel.texts import Names
+from pipeline.kernel.texts import Texts
 from pipeline.kernel.totals import SortedTotals, Totals, TotalsByHour
 from pipeline.schema import DICTIONARY_TEXT
 from tests.records import flows_of
@@ -24,7 +24,7 @@ def totals():
 
 
 MAKERS = {
-    Names: Names,
+    Texts: Texts,
     Totals: totals,
     TotalsByHour: lambda: TotalsByHour(totals()),
     SortedTotals: lambda: SortedTotals(totals()),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.kernel.texts import Names
+from pipeline.kernel.texts import Texts
 from tests.kernel.lines import NAMES, NOT_UTF8, SCRIPTS
 
 TEXTS = [text.decode() for text in (*NAMES, *SCRIPTS, b"", b"\0", b"\0\0", b"n", b"n\0", b"n\0\0")]
@@ -25,7 +25,7 @@ def bytes_as_text(*values):
 
 @given(st.lists(st.lists(texts, max_size=20), max_size=5))
 def test_they_are_a_dict_of_texts_to_numbers(columns):
-    names, known = Names(), {}
+    names, known = Texts(), {}
     for column in columns:
         codes = names.codes_of(strings(column))
         assert codes.tolist() == [known.setdefault(text, len(known)) for text in column]
@@ -35,7 +35,7 @@ def test_they_are_a_dict_of_texts_to_numbers(columns):
 
 @given(st.lists(texts, max_size=30))
 def test_sorted_they_are_in_the_order_of_their_bytes(column):
-    names = Names()
+    names = Texts()
     codes = names.codes_of(strings(column))
     ordered, rank = names.sorted_texts()
     ordered.validate(full=True)
@@ -48,7 +48,7 @@ def test_sorted_they_are_in_the_order_of_their_bytes(column):
 def test_a_piece_of_a_column_counts_alone(column, data):
     start = data.draw(st.integers(0, len(column)))
     piece = strings(column)[start : data.draw(st.integers(start, len(column)))]
-    names = Names()
+    names = Texts()
     codes = names.codes_of(piece)
     assert names.texts().take(pa.array(codes)).equals(piece)
     assert set(names.texts().to_pylist()) == set(piece.to_pylist())
@@ -57,7 +57,7 @@ def test_a_piece_of_a_column_counts_alone(column, data):
 def test_codes_stay_as_the_names_grow():
     """Beyond 100,000, of every length: through many doublings of the table and of its bytes."""
     column = [f"{i:x}".rjust(i % 37, "-") for i in range(150_000)]
-    names = Names()
+    names = Texts()
     pieces = [names.codes_of(strings(column[start : start + 7_000])) for start in range(0, len(column), 7_000)]
     expected = {text: code for code, text in enumerate(dict.fromkeys(column))}
     assert len(names) == len(expected) > 100_000
@@ -71,13 +71,13 @@ def test_codes_stay_as_the_names_grow():
 def test_many_long_texts_may_differ_in_a_few_bytes_anywhere(place):
     """So many that each meets others in the table: what is not kept there in words is compared as well."""
     column = ["n" * place + f"{i:05}" + "n" * (37 - place) for i in range(20_000)]
-    names = Names()
+    names = Texts()
     assert names.codes_of(strings(column)).tolist() == list(range(20_000))
     assert names.codes_of(strings(column[::-1])).tolist() == list(range(20_000))[::-1]
 
 
 def test_what_was_exported_stays_as_it_was():
-    names = Names()
+    names = Texts()
     names.codes_of(strings(["a", "b"]))
     before = names.texts()
     names.codes_of(strings(["c" * 5000]))
@@ -88,19 +88,19 @@ def test_what_was_exported_stays_as_it_was():
 
 
 def test_nothing_has_no_codes():
-    names = Names()
+    names = Texts()
     assert names.codes_of(strings([])).tolist() == []
     assert (len(names), names.texts().to_pylist(), names.sorted_texts()[0].to_pylist()) == (0, [], [])
 
 
 def test_the_empty_text_is_one():
-    names = Names()
+    names = Texts()
     assert names.codes_of(strings(["", "", "a", ""])).tolist() == [0, 0, 1, 0]
 
 
 @pytest.mark.parametrize("text", NOT_UTF8)
 def test_what_is_not_utf8_is_refused_and_leaves_the_others(text):
-    names = Names()
+    names = Texts()
     with pytest.raises(ValueError, match="a text is not UTF-8"):
         names.codes_of(bytes_as_text(b"before", text, b"behind"))
     assert names.codes_of(strings(["before", "later"])).tolist() == [0, 1]
@@ -110,4 +110,4 @@ def test_what_is_not_utf8_is_refused_and_leaves_the_others(text):
 def test_not_even_in_a_long_text_at_its_very_end():
     for length in range(64):
         with pytest.raises(ValueError, match="a text is not UTF-8"):
-            Names().codes_of(bytes_as_text(b"a" * length + b"\xe2\x98"))
+            Texts().codes_of(bytes_as_text(b"a" * length + b"\xe2\x98"))

@@ -15,7 +15,7 @@ from pipeline.schema import FLOW_SCHEMA, TOTALS_SCHEMA, dictionary_encoded
 from tests.kernel.lines import NAMES, SCRIPTS
 from tests.records import flows_of, judged, records, totals_of
 
-#: Names that a hash or a comparison of words could mix up, or sort wrongly.
+#: Texts that a hash or a comparison of words could mix up, or sort wrongly.
 TEXTS = [name.decode() for name in (*NAMES, *SCRIPTS, b"n", b"z", b"Z", b"\0", b"n\0")]
 
 
