@@ -123,6 +123,8 @@ class TestBombs:
             assert result["rows"]["valid"] == 60_000
             assert result["peak_mib"] < BOUND_MIB
         assert peak_of_command("verify", "--store", str(store.root)) < 250
+        for question in (["--top", "1"], ["--by", "src_app", "--until", "9"], ["--app", "*d7"]):
+            assert peak_of_command("query", "1", *question, "--store", str(store.root)) < 250
 
     def test_blank_lines_without_end_are_no_rows(self, store, tmp_path):
         gzipped(tmp_path / "bomb.csv.gz", [HEADER.encode(), *[b"\n" * (1 << 20)] * 30])

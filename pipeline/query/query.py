@@ -116,9 +116,19 @@ def run_query(store: Locations, query: Query) -> pa.Table:
         SumOverflow: A sum over several rows does not fit into int64.
     """
     tables = _read_each(store, query)
+    if _is_plain(query):
+        return pa.concat_tables([TOTALS_SCHEMA.empty_table(), *tables])  # hour by hour, each in its order
+    from pipeline.query.sums import decoded  # imports what a plain hour's answer does without
+
     if query.by != KEY:
-        return _top(_merge_each(tables, query.by), query)
-    return _top(pa.concat_tables([TOTALS_SCHEMA.empty_table(), *tables]), query)  # hour by hour, each in its order
+        return decoded(_top(_merge_each(tables, query.by), query))
+    found = list(tables)
+    return decoded(_top(pa.concat_tables(found), query)) if found else TOTALS_SCHEMA.empty_table()
+
+
+def _is_plain(query: Query) -> bool:
+    """Whether the rows are wanted as they stand. Else their text is dictionary-encoded up to the answer: long names stay few."""
+    return query.by == KEY and not query.filters and query.sort is None and query.top is None
 
 
 #: Files of so many bytes are read, filtered and handed on as one table: what is done for each table takes longer than a
@@ -166,11 +176,18 @@ def _parts(store: Locations, query: Query) -> Iterator[list[int]]:
 
 
 def _read_part(store: Locations, query: Query, hours: Sequence[int]) -> pa.Table:
-    totals = read_partitions(store, hours)
+    totals = read_partitions(store, hours, encoded=not _is_plain(query))
+    rows = totals.num_rows
     if filters := query.filters:
-        from pipeline.query.sums import rows_with  # imports what a plain hour's answer does without
+        from pipeline.query.sums import rows_with  # as above
 
-        return rows_with(totals, [(FILTERS[name], texts) for name, texts in filters.items()])
+        totals = rows_with(totals, [(FILTERS[name], texts) for name, texts in filters.items()])
+    if query.top is not None and query.by == KEY and totals.num_rows > query.top:
+        totals = _top(totals, query)  # the answer's rows are among the best of each part
+    if totals.num_rows < rows:
+        from pipeline.query.sums import with_own_texts  # as above
+
+        return with_own_texts(totals)
     return totals
 
 

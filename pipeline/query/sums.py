@@ -10,8 +10,9 @@ data sets and their file systems along. That takes longer than a range of hours 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial, reduce
+from typing import Any
 
 import pyarrow as pa
 from pyarrow._acero import AggregateNodeOptions, Declaration, TableSourceNodeOptions
@@ -26,7 +27,7 @@ def merge(totals: Iterable[pa.Table], by: Sequence[str] = KEY) -> pa.Table:
     """Sums totals by their key. Associative and commutative.
 
     Args:
-        totals: Tables with `schema.TOTALS_SCHEMA`.
+        totals: Tables with `schema.TOTALS_SCHEMA`; the text of all or of none is dictionary-encoded, and so is the result's.
         by: The columns of the key that are kept; the sums run over the others.
 
     Returns:
@@ -36,12 +37,12 @@ def merge(totals: Iterable[pa.Table], by: Sequence[str] = KEY) -> pa.Table:
         SumOverflow: A sum does not fit into int64.
     """
     summed = (*SUMS, COUNT)
-    schema = pa.schema([TOTALS_SCHEMA.field(name) for name in (*by, *summed)])
-    table = pa.concat_tables([schema.empty_table(), *(table.select(schema.names) for table in totals)])
+    tables = [table.select([*by, *summed]) for table in totals]
+    table, texts = _in_ranks(pa.concat_tables(tables or [TOTALS_SCHEMA.empty_table().select([*by, *summed])]))
     if all(_cannot_wrap(table.column(name)) for name in summed):
-        return _group(table, by, summed)
+        return _with_texts(_group(table, by, summed), texts)
     # Arrow's sum of integers wraps silently; its sum of decimals has room for 2**63 sums of int64.
-    grouped = _group(_cast(table, summed, pa.decimal128(38)), by, summed)
+    grouped = _with_texts(_group(_cast(table, summed, pa.decimal128(38)), by, summed), texts)
     for name in summed:
         _refuse_overflow(grouped, by, name)
     return _cast(grouped, summed, pa.int64())
@@ -84,14 +85,14 @@ def rows_with(table: pa.Table, filters: Iterable[tuple[Sequence[str], Sequence[s
     r"""The rows that pass all of some filters, of which there is at least one.
 
     Args:
-        table: Its columns of text are not dictionary-encoded.
+        table: The columns of text may be dictionary-encoded: each distinct text is then compared once.
         filters: Each some columns and some texts: one of the columns must have one of the texts, in which `*` stands for any
             text, and `\*` for a `*`.
     """
     either, both = (
         partial(reduce, lambda one, other, name=name: call_function(name, [one, other])) for name in ("or", "and")
     )
-    masks = (either([_is_one_of(table.column(name), texts) for name in columns]) for columns, texts in filters)
+    masks = (either([_rows_of(table.column(name), texts) for name in columns]) for columns, texts in filters)
     return call_function("filter", [table, both(masks)])
 
 
@@ -105,7 +106,14 @@ def literally_meant(text: str) -> str:
     return text.replace(r"\*", "*")
 
 
-def _is_one_of(column: pa.ChunkedArray, texts: Sequence[str]) -> pa.ChunkedArray:
+def _rows_of(column: pa.ChunkedArray, texts: Sequence[str]) -> pa.ChunkedArray:
+    if not pa.types.is_dictionary(column.type):
+        return _is_one_of(column, texts)
+    masks = [_take(_is_one_of(chunk.dictionary, texts), chunk.indices) for chunk in column.chunks]
+    return pa.chunked_array(masks, pa.bool_())
+
+
+def _is_one_of(column: pa.Array | pa.ChunkedArray, texts: Sequence[str]) -> pa.Array | pa.ChunkedArray:
     exact = [literally_meant(text) for text in texts if not _WILD.search(text)]
     mask = call_function("is_in", [column], SetLookupOptions(pa.array(exact, pa.string()), skip_nulls=True))
     for text in texts:
@@ -140,9 +148,65 @@ def sort_totals(totals: pa.Table, by: Sequence[str] = KEY) -> pa.Table:
 
 
 def sort_rows(table: pa.Table, order: Sequence[tuple[str, str]]) -> pa.Table:
-    """Rows sorted by columns, each "ascending" or "descending".
+    """Rows sorted by columns, each "ascending" or "descending"; dictionary-encoded text stays so.
 
     Not by `Table.sort_by`: that starts Arrow's pool of threads, as filtering by an expression and Parquet's `pre_buffer` do,
     and of the processes that end right behind it, as a query does, one in a hundred was aborted ("terminate called").
     """
-    return call_function("take", [table, call_function("sort_indices", [table], SortOptions(list(order)))])
+    table, texts = _in_ranks(table)
+    return _with_texts(_take(table, call_function("sort_indices", [table], SortOptions(list(order)))), texts)
+
+
+def _take(values: Any, indices: pa.Array) -> Any:
+    return call_function("take", [values, indices])
+
+
+def _encoded_columns(table: pa.Table) -> list[tuple[int, str]]:
+    """The places and names of the columns of dictionary-encoded text."""
+    return [(place, field.name) for place, field in enumerate(table.schema) if pa.types.is_dictionary(field.type)]
+
+
+def _in_ranks(table: pa.Table) -> tuple[pa.Table, dict[str, pa.Array]]:
+    """Numbers for dictionary-encoded text, which sort and group as the text does; and the sorted texts of each such column."""
+    sorted_texts = {}
+    ascending = SortOptions([("", "ascending")])
+    for place, name in _encoded_columns(table):
+        column = table.column(name).combine_chunks()  # with one dictionary
+        order = call_function("sort_indices", [column.dictionary], ascending)
+        ranks = call_function("cast", [call_function("sort_indices", [order], ascending)], CastOptions.safe(pa.int32()))
+        sorted_texts[name] = _take(column.dictionary, order)
+        table = table.set_column(place, name, _take(ranks, column.indices))
+    return table, sorted_texts
+
+
+def _with_texts(table: pa.Table, texts: Mapping[str, pa.Array]) -> pa.Table:
+    for name, dictionary in texts.items():
+        column = pa.DictionaryArray.from_arrays(table.column(name).combine_chunks(), dictionary)
+        table = table.set_column(table.column_names.index(name), name, column)
+    return table
+
+
+def with_own_texts(table: pa.Table) -> pa.Table:
+    """The same rows without the dictionary-encoded texts that no row has: what is kept of a few rows is then small."""
+    for place, name in _encoded_columns(table):
+        column = table.column(name).combine_chunks()
+        used = call_function("dictionary_encode", [column.indices])
+        texts = _take(column.dictionary, used.dictionary)
+        table = table.set_column(place, name, pa.DictionaryArray.from_arrays(used.indices, texts))
+    return table
+
+
+#: Rows whose text is decoded into one array: Arrow's text has at most 2 GiB in an array.
+_DECODED_ROWS = 65_536
+
+
+def decoded(table: pa.Table) -> pa.Table:
+    """The same rows without dictionary-encoded text."""
+    for place, name in _encoded_columns(table):
+        texts = [
+            _take(chunk.dictionary, chunk.indices.slice(start, _DECODED_ROWS))
+            for chunk in table.column(name).chunks
+            for start in range(0, len(chunk), _DECODED_ROWS)
+        ]
+        table = table.set_column(place, name, pa.chunked_array(texts, pa.string()))
+    return table

@@ -19,7 +19,16 @@ import pyarrow as pa
 from pyarrow._parquet import ParquetReader
 
 from pipeline.errors import StoreDamaged, StoreError
-from pipeline.schema import COUNT, PARTITION_ORDER, PARTITION_SCHEMA, REJECT_SCHEMA, SUMS, TOTALS_SCHEMA, dictionary_encoded
+from pipeline.schema import (
+    COUNT,
+    FLOW_SCHEMA,
+    PARTITION_ORDER,
+    PARTITION_SCHEMA,
+    REJECT_SCHEMA,
+    SUMS,
+    TOTALS_SCHEMA,
+    dictionary_encoded,
+)
 from pipeline.store.files import Files
 from pipeline.store.layout import Locations
 
@@ -143,26 +152,34 @@ def read_partition(store: Locations, hour: int) -> pa.Table:
     return totals.add_column(0, "hour", pa.repeat(pa.scalar(hour, pa.int64()), totals.num_rows))
 
 
-def read_partitions(store: Locations, hours: Sequence[int]) -> pa.Table:
+#: `schema.TOTALS_SCHEMA` with its text dictionary-encoded.
+_ENCODED_TOTALS = FLOW_SCHEMA.append(TOTALS_SCHEMA.field(COUNT))
+
+
+def read_partitions(store: Locations, hours: Sequence[int], encoded: bool = False) -> pa.Table:
     """Reads the totals of some hours, one behind the other.
 
     Args:
         store: The store.
         hours: One or more; hours since the epoch.
+        encoded: Whether the text is dictionary-encoded, so that a name that stands in many rows is in memory once.
 
     Returns:
-        `schema.TOTALS_SCHEMA`, each hour's rows sorted by key; each column in one piece.
+        `schema.TOTALS_SCHEMA`, but for the text of `encoded`; each hour's rows sorted by key.
 
     Raises:
         StoreDamaged: A file is no partition of a flowlog store, or a checksum fails.
     """
-    tables = [_read(store, hour, PARTITION_SCHEMA) for hour in hours]
-    if not any(table.num_rows for table in tables):  # as mostly, where a run asks
-        return _no_rows(TOTALS_SCHEMA)
-    hour_of_each = array("q")
-    for hour, table in zip(hours, tables, strict=True):
-        hour_of_each.extend(array("q", [hour]) * table.num_rows)
-    totals = pa.concat_tables(tables).replace_schema_metadata(None).combine_chunks()
+    tables, hour_of_each = [], array("q")
+    for hour in hours:
+        if (table := _read(store, hour, PARTITION_SCHEMA, PARTITION_ORDER if encoded else ())).num_rows:
+            tables.append(table)
+            hour_of_each.extend(array("q", [hour]) * table.num_rows)
+    if not tables:
+        return _no_rows(_ENCODED_TOTALS if encoded else TOTALS_SCHEMA)
+    totals = pa.concat_tables(tables).replace_schema_metadata(None)
+    if len(tables) > 1:  # a small file's piece costs as much as its rows; the copy of a single large hour is spared
+        totals = totals.combine_chunks()
     buffers = [None, pa.py_buffer(hour_of_each)]
     return totals.add_column(0, "hour", pa.Array.from_buffers(pa.int64(), totals.num_rows, buffers))
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from pipeline.errors import BadQuery, StoreDamaged, SumOverflow, UsageError
 from pipeline.query import query as query_module
+from pipeline.query import sums
 from pipeline.query.query import Query, run_query
-from pipeline.query.sums import literally, rows_with
-from pipeline.schema import KEY, TOTALS_SCHEMA
+from pipeline.query.sums import decoded, literally, rows_with, with_own_texts
+from pipeline.schema import KEY, TOTALS_SCHEMA, dictionary_encoded
 from pipeline.store.layout import Locations
 from tests.records import write_totals
 
@@ -124,6 +125,28 @@ class TestWhich:
         for name in names:
             found = rows_with(table, [(("src_app",), [literally(name)])]).column("src_app").to_pylist()
             assert set(found) == {name}
+
+    @given(st.lists(st.text("a*\\\n", max_size=4), max_size=8), st.text("a*\\\n", max_size=5))
+    def test_dictionary_encoded_text_passes_a_filter_as_plain_text_does(self, names, pattern):
+        table = pa.table({"src_app": pa.array(names, pa.string())})
+        filters = [(("src_app",), [pattern])]
+        assert decoded(rows_with(dictionary_encoded(table), filters)).equals(rows_with(table, filters))
+
+    def test_texts_that_no_row_has_any_more_are_let_go(self):
+        found = rows_with(dictionary_encoded(pa.table({"src_app": ["a", "b", "c", "b"]})), [(("src_app",), ["b"])])
+        assert with_own_texts(found).column("src_app").chunk(0).dictionary.to_pylist() == ["b"]
+        assert decoded(with_own_texts(found)).column("src_app").to_pylist() == ["b", "b"]
+
+    def test_text_is_decoded_a_few_rows_at_a_time(self, ask, monkeypatch):
+        monkeypatch.setattr(sums, "_DECODED_ROWS", 2)
+        assert ask(1, 11, app=["*"]) == SMALL
+
+    @pytest.mark.parametrize("query", [{}, {"src_app": "a"}, {"top": 9}, {"by": ("src_app",)}, {"sort": "src_app"}])
+    def test_text_is_plain_in_every_answer(self, tmp_path, query):
+        for hour in (1, 3):
+            table = run_query(stored(tmp_path / str(hour), SMALL), Query(hour, **query))
+            names = [*query.get("by", KEY), "bytes_tx", "bytes_rx", "flows"]
+            assert table.schema == pa.schema([TOTALS_SCHEMA.field(name) for name in names])
 
     def test_apps_whose_names_join_to_the_same_text_stay_apart(self, tmp_path):
         rows = [(1, "a", "bc", "v", 1, 1, 1), (1, "ab", "c", "v", 2, 2, 1)]
@@ -235,6 +258,13 @@ class TestOrder:
     )
     def test_top_takes_the_first_rows(self, ask, query, expected):
         assert ask(1, 11, **query) == [SMALL[i] for i in expected]
+
+    @pytest.mark.parametrize("at_once", [1, 1 << 18])
+    def test_top_of_a_range_is_the_top_of_its_hours(self, tmp_path, monkeypatch, at_once):
+        monkeypatch.setattr(query_module, "_BYTES_AT_ONCE", at_once)
+        rows = [(hour, app, "b", "v", 1, (hour * ord(app)) % 5, 1) for hour in range(1, 9) for app in "abcdef"]
+        expected = sorted(rows, key=lambda row: (-row[5], row[:4]))[:4]
+        assert rows_of(run_query(stored(tmp_path, rows), Query(1, 9, top=4))) == expected
 
     def test_top_takes_from_the_sums(self, ask):
         assert ask(1, 11, by=("dest_app",), top=1) == [("b", 100, 10, 5)]
