@@ -329,6 +329,11 @@ class TestFailing:
         if forced != "zeek":
             assert ingest(store, raw).ingested == count
 
+    def test_a_named_format_that_is_wrong_for_an_unknown_file_is_not_asked_for_again(self, raw, store):
+        write(raw / "notes.txt", "a b c\n" * 3)
+        (failure,) = ingest(store, raw, format="aws-vpc").failures
+        assert failure.error.endswith("it looks like text that starts with 'a b c'; leave out --format, or name another")
+
     def test_a_source_without_a_valid_row_fails_and_keeps_no_rejects_and_is_tried_again(self, raw, store):
         bad = Path(write(raw / "bad.csv", HEADER + "x,a,b,v,1,1\n" * 3))
         write(raw / "good.csv", rows("a", 2))

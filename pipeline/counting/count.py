@@ -16,11 +16,13 @@ from pipeline.counting.sources import Source
 from pipeline.counting.totals import HourlyTotals
 from pipeline.errors import NoValidRow, SourceError, UnknownFormat, UnreadableSource
 from pipeline.formats.apps import AppMap
+from pipeline.formats.detection import NAME_THE_FORMAT
 from pipeline.formats.format import Piece, ReadContext
 from pipeline.options import ReadOptions
 
 #: Is told that so many bytes of raw files, and so many rows, were read. Whatever it raises ends the counting.
 Told = Callable[[int, int], None]
+_NAME_ANOTHER = "leave out --format, or name another"
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ def _looks_like(source: Source, known: str) -> str:
         with source.path.open("rb") as file:
             name = formats.open_source(file, source.name)[0].name
     except UnknownFormat as error:
-        return f"{error.found}; {error.advice}"
+        return f"{error.found}; {_NAME_ANOTHER if error.advice == NAME_THE_FORMAT else error.advice}"
     except (OSError, SourceError):
         return ""
-    return f"{name}; leave out --format, or name another" if name != known else ""
+    return f"{name}; {_NAME_ANOTHER}" if name != known else ""

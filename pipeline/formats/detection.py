@@ -10,6 +10,8 @@ from pipeline.formats.format import Format
 from pipeline.formats.head import Container, Head, is_utf_16
 
 _TEXT_LINES = 50
+#: What can be done with a file of which nothing is known.
+NAME_THE_FORMAT = "name the format with --format if you know it to be one that flowlog reads"
 
 
 def detect(head: Head, formats: Sequence[Format], otherwise: Format | None = None) -> Format:
@@ -32,17 +34,17 @@ def detect(head: Head, formats: Sequence[Format], otherwise: Format | None = Non
     if head.is_named and first:  # the user says that it is one of these
         return first
     refuse_foreign(head.json_objects)
-    refuse_columns(head.parquet_columns or [head.first_line])
+    refuse_columns(head.parquet_columns or [head.first_line], is_read_otherwise=head.is_named)
     for foreign, (is_it, advice) in _FOREIGN.items():
         if is_it(head):
             raise UnknownFormat(foreign, advice)
     if otherwise and otherwise.container is head.container and b"\0" not in head.data:
         return otherwise
-    if head.container is Container.TEXT:
-        refuse_unnamed(head.text.splitlines()[:_TEXT_LINES])
     if head.is_named:
         raise UnknownFormat(_described(head), "the format that --format names is not written so; leave out --format")
-    raise UnknownFormat(_described(head), "name the format with --format if you know it to be one that flowlog reads")
+    if head.container is Container.TEXT:
+        refuse_unnamed(head.text.splitlines()[:_TEXT_LINES])
+    raise UnknownFormat(_described(head), NAME_THE_FORMAT)
 
 
 def _described(head: Head) -> str:

@@ -172,6 +172,9 @@ _COLUMNS = (
     ("class_uid category_uid", "OCSF events", _NOT_YET),
     ("srcaddr tgw_id", "an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only"),
     ("srcaddr tgw-id", "an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only"),
+)
+#: The same of the logs that flowlog reads, where they are not written as it reads them.
+_OWN_COLUMNS = (
     ("srcaddr dstaddr bytes", "AWS VPC flow log records in columns that AWS does not write", _AWS_WRITES),
     ("id.orig_h id.resp_h", "a Zeek log in columns that Zeek does not write", _ZEEK_WRITES),
     ("id_orig_h id_resp_h", "a Zeek log in columns that Zeek does not write", _ZEEK_WRITES),
@@ -179,17 +182,18 @@ _COLUMNS = (
 _BETWEEN = re.compile(r'[\s,;|"]+')
 
 
-def refuse_columns(names: Iterable[str]) -> None:
+def refuse_columns(names: Iterable[str], is_read_otherwise: bool = False) -> None:
     """Refuses the log that has such columns, if it is a known one.
 
     Args:
         names: Of the columns; or the first line of a text alone, whatever divides its cells.
+        is_read_otherwise: Whether a format that was not asked may read the log.
 
     Raises:
         UnknownFormat: It is a flow log that flowlog does not read.
     """
     given = {word for name in names for word in _BETWEEN.split(name)}
-    for columns, found, advice in _COLUMNS:
+    for columns, found, advice in _COLUMNS if is_read_otherwise else _COLUMNS + _OWN_COLUMNS:
         if given.issuperset(columns.split()):
             raise UnknownFormat(found, advice)
 

@@ -128,6 +128,23 @@ class TestForced:
         with pytest.raises(UnknownFormat):
             format_of(data, option=option)
 
+    @pytest.mark.parametrize(
+        ("data", "option"),
+        [
+            (AWS_HEADER + AWS_LINE, "json"),
+            (AWS_LINE, "parquet"),
+            (
+                "#separator \\x09\n#path\tconn\n#fields\tts\tuid\tid.orig_h\tid.resp_h\n1764144000.309996\tCHhAvVGS1DHFjwGM9\t10.1.2.3\t::1\n",
+                "json",
+            ),
+            (json.dumps(CONN), "csv"),
+            (parquet("srcaddr", "dstaddr", "bytes", "start", "account_id"), "zeek"),
+        ],
+    )
+    def test_a_log_that_another_format_reads_is_not_said_to_be_unreadable(self, data, option):
+        with pytest.raises(UnknownFormat, match="the format that --format names is not written so; leave out --format"):
+            format_of(data, option=option)
+
     def test_every_option_selects_a_format(self):
         assert formats.FORMAT_OPTIONS == ("auto", "csv", "json", "parquet", "zeek", "aws-vpc")
 
