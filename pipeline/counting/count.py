@@ -126,7 +126,9 @@ class _Group:
             for piece in self._pieces(source, reading):
                 own.put(reading, piece)
                 if own.is_full:
+                    own.end()
                     own.settle()
+            own.end()
         except SourceError as error:
             reading.error = error
             return

@@ -149,6 +149,15 @@ class Pending:
         for reading, piece in self._take_pieces():
             self._hold(self._alone(reading, piece))
 
+    def end(self) -> None:
+        """Parses what is left of a source of which a part was parsed alone, so that the hours of all its blocks are known.
+
+        Raises:
+            SourceError: The source cannot be counted.
+        """
+        if self.totals or self._parsed:
+            self.parse_alone()
+
     def take(self, other: Pending) -> None:
         """Takes over a source's rows, of which none is in the totals yet. The source was read to its end."""
         if self._would_be_more_than_a_block(other):
