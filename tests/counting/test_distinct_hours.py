@@ -47,7 +47,7 @@ def test_a_file_of_too_many_hours_fails_by_name_and_its_neighbours_count(tmp_pat
 
 def test_the_hours_of_all_blocks_of_a_file_are_bounded_together(tmp_path, monkeypatch, unsynced):
     monkeypatch.setattr(distinct_hours, "MAX_HOURS_OF_SOURCE", 10)
-    rows = [*range(1, 7)] * 57_000 + [7] * 20_000 + [*range(8, 12)]  # the last five hours are in a block of their own
+    rows = [*range(1, 7)] * 43_000 + [7] * 100_000 + [*range(8, 12)]  # enough to be summed apart, and a rest
     (tmp_path / "wide.csv").write_text(HEADER + "".join(f"{hour},a,b,v,1,1\n" for hour in rows))
     (failure,) = ingest([str(tmp_path / "wide.csv")], Locations(tmp_path / "store")).failures
     assert "of more than 10 different hours" in failure.error
