@@ -12,19 +12,12 @@ import threading
 from collections.abc import Collection
 from typing import IO
 
-#: GNU's malloc.h; and how large a piece, and how much at the top of the memory, is kept.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_LARGEST_KEPT, _MOST_KEPT = 8 << 20, 64 << 20
-
 
 def prepare() -> None:
     """Turns what every command wants turned. It comes before all imports that take long."""
     gc.set_threshold(100_000)  # imports make objects that stay, of which nothing can be collected
     # numpy's linear algebra, of which there is none here, would start threads that wait for work by spinning.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Threads that come back from the kernel wait so long for the lock of one that runs Python, as an import does.
-    # It was measured with `keep_freed_memory` alone.
-    sys.setswitchinterval(0.0005)
 
 
 def keep_out(names: Collection[str]) -> None:
@@ -45,20 +38,6 @@ class _Without:
     def find_spec(self, fullname: str, *_: object) -> None:
         if fullname in self._names:
             raise ModuleNotFoundError(f"this command does without {fullname}", name=fullname)
-
-
-def keep_freed_memory() -> None:
-    """Has the C library, if it is GNU's, keep what is freed for what is needed next, for the rest of the process.
-
-    It would give blocks of a file and columns of an hour back to the system at once, and get the next ones from there, page
-    by page. Without this, the switch interval and three tunings of other modules together, two workloads of an ingest took
-    4 and 7 % more, and a third 4 % less.
-    """
-    import ctypes  # a run that is refused its options does without
-
-    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
-        mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT)
-        mallopt(_M_TRIM_THRESHOLD, _MOST_KEPT)
 
 
 def end(exit_code: int) -> None:

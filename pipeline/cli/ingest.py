@@ -14,7 +14,6 @@ from pipeline.cli.reporting import ingest_lines, ingest_problems
 from pipeline.errors import UsageError
 from pipeline.flowstore import FlowStore
 from pipeline.options import AWS_FIELDS, IngestOptions
-from pipeline.process import keep_freed_memory
 from pipeline.scalars import DEFAULT_STORE
 
 DEFAULT_RAW = "data/raw"
@@ -44,7 +43,6 @@ def ingest(
         if _SETTING_OF_AWS in options.settings:
             raise UsageError(f"{_SETTING_OF_AWS} is given twice, by --set and by {AWS_FIELDS.name}")
         options = replace(options, settings={**options.settings, _SETTING_OF_AWS: aws_fields})
-    keep_freed_memory()
     opened = FlowStore(store, create=True)
     if sys.stderr.isatty() and not quiet:
         from pipeline.cli.progress import ProgressBar  # imports rich

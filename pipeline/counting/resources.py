@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 MIB = 1 << 20
-#: The memory of a run beside its totals: the interpreter, its libraries and freed memory that is kept; and for each worker
+#: The memory of a run beside its totals: the interpreter, its libraries and freed memory; and for each worker
 #: the rows that wait to be validated. Both are measured.
 _BASE, _FOR_EACH_WORKER = 288 * MIB, 64 * MIB
 #: The size of a table of totals. A larger one made no run faster. Smaller ones go to disk more often: at 4 MiB a run over many
