@@ -76,13 +76,8 @@ class Head:
         return split_cells(self.first_line, delimiter)
 
     @cached_property
-    def json_records(self) -> list[dict[str, object]]:
-        """The first objects of JSON in whatever container, as far as they are whole."""
-        return self._json_start[0]
-
-    @cached_property
     def json_objects(self) -> list[dict[str, object]]:
-        """The same; where none is whole, what there is of the first."""
+        """The first objects of JSON in whatever container, as far as they are whole; where none is, what there is of the first."""
         records, unfit = self._json_start
         cut = (_completed(self.text[position:]) for position in unfit[:_UNFIT_RECORDS])
         return records or [found for found in cut if found][:1]

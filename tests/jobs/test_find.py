@@ -12,17 +12,6 @@ from pipeline.errors import UsageError
 from pipeline.jobs.find import find
 
 
-@pytest.fixture
-def raw(tmp_path, monkeypatch):
-    """A folder of raw files, which is the current one."""
-    folder = tmp_path / "raw"
-    (folder / "deep" / "er").mkdir(parents=True)
-    for name in ("b.csv", "a.csv", "deep/c.csv", "deep/er/d.log.gz"):
-        (folder / name).write_text(name)
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def names(paths, raw):
     return [str(path.relative_to(raw)) for path in paths]
 

@@ -15,17 +15,6 @@ from pipeline.store.layout import Locations
 from pipeline.store.ledger import RunRecord, SourceRecord
 
 
-@pytest.fixture
-def raw(tmp_path, monkeypatch):
-    """A folder of raw files, which is the current one."""
-    folder = tmp_path / "raw"
-    (folder / "deep" / "er").mkdir(parents=True)
-    for name in ("b.csv", "a.csv", "deep/c.csv", "deep/er/d.log.gz"):
-        (folder / name).write_text(name)
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def record_of(path, **fields):
     """A source as the ledger has it once it was counted."""
     source, content = Source.at(path), identify(Source.at(path)).content()
