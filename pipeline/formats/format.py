@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
@@ -81,11 +81,6 @@ class Parser(Protocol):
 
 #: Lines and what parses them; or, where a record is not a line, records that were parsed.
 Piece = tuple[Parser, TextBlock] | Batch
-
-
-def batches_of(pieces: Iterable[Piece]) -> Iterator[Batch]:
-    """The batches of some pieces, each parsed alone."""
-    return (piece if isinstance(piece, Batch) else piece[0].parse(piece[1]) for piece in pieces)
 
 
 #: Reads a decompressed stream to its end, in pieces; raises SourceError where the file as a whole cannot be counted.

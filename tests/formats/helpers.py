@@ -15,7 +15,7 @@ from unittest import mock
 from pipeline import formats
 from pipeline.formats import aws
 from pipeline.formats.apps import AppMap
-from pipeline.formats.format import Piece, ReadContext, batches_of
+from pipeline.formats.format import Piece, ReadContext
 from pipeline.options import ReadOptions
 from pipeline.schema import FLOW_SCHEMA
 from pipeline.syntax import jsontext
@@ -90,6 +90,11 @@ def gather(pieces: Iterable[Piece]) -> Outcome:
     # A batch need not have its rows in the file's order: the lines that are not plain come last.
     records.sort(key=lambda record: record[0])
     return Outcome(records, sorted(rejects, key=lambda reject: reject.row), ignored, read)
+
+
+def batches_of(pieces: Iterable[Piece]) -> Iterator[Batch]:
+    """The batches of some pieces, each parsed alone."""
+    return (piece if isinstance(piece, Batch) else piece[0].parse(piece[1]) for piece in pieces)
 
 
 def raw_bytes(text: str | bytes) -> bytes:

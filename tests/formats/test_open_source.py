@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from pipeline import formats
 from pipeline.errors import SourceError
 from pipeline.formats.apps import AppMap
-from pipeline.formats.format import ReadContext, batches_of
+from pipeline.formats.format import ReadContext
 from pipeline.options import ReadOptions
-from tests.formats.helpers import blocks_of, gather, read
+from tests.formats.helpers import batches_of, blocks_of, gather, read
 
 FLOW = {"hour": 1, "src_app": "a", "dest_app": "b", "vpc_id": "v", "bytes_tx": 1, "bytes_rx": 2}
 AWS = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n"

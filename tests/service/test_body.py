@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline import formats
 from pipeline.counting.validation import validate
 from pipeline.formats.apps import AppMap
-from pipeline.formats.format import ReadContext, batches_of
+from pipeline.formats.format import ReadContext
 from pipeline.options import ReadOptions
 from pipeline.scalars import INT64_MAX, LAST_HOUR
 from pipeline.schema import COLUMNS, FLOW_SCHEMA, MAX_NAME_LENGTH, MAX_RECORD_BYTES, flow_schema
@@ -21,6 +21,7 @@ from pipeline.service import body
 from pipeline.service.body import MAX_RECORDS, Checker, to_lines
 from pipeline.service.explain import explain
 from pipeline.service.problem import Problem
+from tests.formats.helpers import batches_of
 from tests.service.conftest import EXAMPLE, record
 
 CHECKERS = {zero_bytes: Checker(zero_bytes) for zero_bytes in ("accept", "reject")}
