@@ -32,13 +32,13 @@ class TestWhen:
         with running(tmp_path / "store", flush_seconds=0.2) as service:
             service.post(EXAMPLE)
             assert service.store.locations.hours() == []
-            wait_until(lambda: service.store.locations.hours() == [1, 2], 5)
+            wait_until(lambda: service.store.locations.hours() == [1, 2])
 
     def test_at_so_many_bytes(self, tmp_path):
         with running(tmp_path / "store", flush_seconds=3600, flush_bytes=1000) as service:
             service.post([record()])
             service.post([record(2)] * 10)
-            wait_until(lambda: service.store.locations.hours() == [1, 2], 5)
+            wait_until(lambda: service.store.locations.hours() == [1, 2])
 
     def test_at_the_end(self, tmp_path):
         with running(tmp_path / "store", flush_seconds=3600) as service:
