@@ -23,6 +23,7 @@ from pipeline.formats.format import Format, Piece, ReadContext
 from pipeline.formats.head import Container, Head
 from pipeline.formats.record import Endpoint, Record, column_of, integers_of, is_answer, texts_of
 from pipeline.formats.syntaxes import Log, parquet
+from pipeline.options import ReadOptions
 from pipeline.syntax.batch import Batch, Mask
 from pipeline.syntax.blocks import TextBlock, text_blocks
 from pipeline.syntax.cells import Column, Kind
@@ -69,7 +70,7 @@ def _is_without_data(batch: Batch) -> Mask:
     return np.logical_and.reduce(is_null)
 
 
-def _record(batch: Batch) -> Record:
+def _record(batch: Batch, _options: ReadOptions) -> Record:
     return Record(
         start="start",
         src=_endpoint(batch, "srcaddr", "egress"),

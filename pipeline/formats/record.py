@@ -36,6 +36,36 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
+class Reporter:
+    """Who reports the records: a log that is written at interfaces has a flow between two of them twice.
+
+    The decision about a record depends on the record and the options alone, so that the order and the number of files change
+    nothing.
+
+    Attributes:
+        other: The rows whose bytes another record has, by the format's own rule.
+        sender: The rows that the sender's interface reports; None where the log does not tell.
+        receiver: The rows that the receiver's interface reports, where nothing in the record tells whether the sender's reports
+            the same bytes: the user says which networks are logged.
+        interface: What names the reporting interface, as dictionary-encoded text; None where the log does not.
+    """
+
+    other: Mask | None = None
+    sender: Mask | None = None
+    receiver: Mask | None = None
+    interface: pa.DictionaryArray | None = None
+
+    def of_rows(self, kept: Mask) -> Reporter:
+        """The same for some of the rows, as the mask says."""
+
+        def of(mask: Mask | None) -> Mask | None:
+            return None if mask is None else mask[kept]
+
+        interface = None if self.interface is None else self.interface.filter(pa.array(kept))
+        return Reporter(of(self.other), of(self.sender), of(self.receiver), interface)
+
+
+@dataclass(frozen=True)
 class Record:
     """The records of a batch, column by column. `conversion.to_flows` makes flow records of them.
 
@@ -55,6 +85,9 @@ class Record:
         vpc: The VPC that the record names, as dictionary-encoded text; null or None where it names none.
         owner: What stands for the VPC where neither the record nor the user names it, as an account.
         answer: Which rows go from the server to the client; None where src always is the client, or nothing tells.
+        end: The column of the time at which the flow ended, in a unit as that of `start`; None where the log has none.
+        reporter: Who reports the records; None where the log is not written at interfaces.
+        scaled: The rows whose bytes were multiplied by a sampling factor of the record; None where no row may be.
     """
 
     start: str
@@ -66,6 +99,9 @@ class Record:
     vpc: pa.DictionaryArray | None = None
     owner: pa.DictionaryArray | None = None
     answer: Mask | None = None
+    end: str | None = None
+    reporter: Reporter | None = None
+    scaled: Mask | None = None
 
     def of_rows(self, kept: Mask) -> Record:
         """The same for some of the rows, as the mask says."""
@@ -83,6 +119,8 @@ class Record:
             vpc=of(self.vpc),
             owner=of(self.owner),
             answer=None if self.answer is None else self.answer[kept],
+            reporter=None if self.reporter is None else self.reporter.of_rows(kept),
+            scaled=None if self.scaled is None else self.scaled[kept],
         )
 
 

@@ -12,6 +12,7 @@ from typing import BinaryIO, Generic, TypeVar
 from pipeline.formats.conversion import to_flows
 from pipeline.formats.format import Parser, Piece, ReadContext, Reader
 from pipeline.formats.record import Record
+from pipeline.options import ReadOptions
 from pipeline.schema import COLUMNS
 from pipeline.syntax.batch import Batch, Mask
 from pipeline.syntax.blocks import TextBlock
@@ -28,12 +29,12 @@ class Log:
 
     Attributes:
         columns: The columns that are wanted of a file.
-        record: What the columns of a batch say; None where they are a flow record's own.
+        record: What the columns of a batch say, and the user of them; None where they are a flow record's own.
         ignored: The rows of a batch that are left out, by reason, as they report no traffic or no flow; None where no rows are.
     """
 
     columns: Sequence[Column]
-    record: Callable[[Batch], Record] | None = None
+    record: Callable[[Batch, ReadOptions], Record] | None = None
     ignored: Callable[[Batch], Mapping[str, Mask]] | None = None
 
     def flows(self, batch: Batch, context: ReadContext) -> Batch:
@@ -42,7 +43,7 @@ class Log:
             batch = batch.ignore(self.ignored(batch))
         if self.record is None:
             return batch.with_table(batch.table.select(COLUMNS))
-        return to_flows(batch, self.record(batch), context.options, context.apps)
+        return to_flows(batch, self.record(batch, context.options), context.options, context.apps)
 
 
 Lines = TypeVar("Lines", bound=Parser)

@@ -24,6 +24,7 @@ from pipeline.formats.record import Endpoint, Record, column_of, texts_of
 from pipeline.formats.syntaxes import Log
 from pipeline.formats.zeekheader import read_records
 from pipeline.formats.zeeklogs import ADDRESSES, CONN, GROWING, OF_CONN, is_conn, log_of, require_conn, unscoped
+from pipeline.options import ReadOptions
 from pipeline.syntax.batch import OTHER_EVENT, Batch, Mask
 from pipeline.syntax.blocks import TextBlock, text_blocks
 from pipeline.syntax.cells import Column, Kind
@@ -48,7 +49,7 @@ _PATH_LINE = re.compile(r"^#path[ \t]+(\S+)", re.MULTILINE)
 _FIRST_LINES = ("#separator", "#fields\t", "#path\t")
 
 
-def _record(batch: Batch) -> Record:
+def _record(batch: Batch, _options: ReadOptions) -> Record:
     return Record(
         start="ts",
         src=Endpoint(("id.orig_h",)),

@@ -19,8 +19,9 @@ RowNumbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 #: The memory of a reject, beside its texts.
 REJECT_BYTES = 256
-#: Why records are left out, where several formats have the reason.
-OTHER_EVENT, REPEATED = "other kind of event", "repeated record"
+#: Why records are left out, in the words of all formats.
+OTHER_EVENT, REPEATED, OTHER_REPORTER = "other kind of event", "repeated record", "other reporter"
+DENIED, NO_TRAFFIC, LOST, CONTROL = "denied", "no traffic", "lost by the source", "control message"
 #: The rule that a null breaks.
 MISSING = "must not be missing"
 
