@@ -52,6 +52,7 @@ class TestReadOptions:
             "vpc_id": "v",
             "settings": {},
             "zero_bytes": "accept",
+            "timezone": "UTC",
         }
 
     def test_a_run_s_record_has_them(self, ingested):

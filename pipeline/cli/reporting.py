@@ -60,6 +60,7 @@ def ingest_lines(summary: IngestSummary, store: Path) -> Iterator[str]:
         yield f"hours    {len(summary.hours):,}, from {first} to {last}"
     if lost := summary.ignored["SKIPDATA"]:
         yield f"note     AWS lost records in {lost:,} intervals (SKIPDATA): the totals are too small there"
+    yield from (f"note     {count:,} rows {note}" for note, count in sorted(summary.notes.items()))
     if summary.rejected:
         rejects = command_line("rejects", "--run", summary.run_id, store=store)
         yield f"note     {rejects} shows what was rejected, and why"

@@ -14,6 +14,7 @@ from pipeline.counting.sources import Source
 from pipeline.errors import UnreadableSource, UsageError
 from pipeline.options import ReadOptions
 from pipeline.scalars import is_utf8, real_path, version
+from pipeline.zones import zone_of
 
 if TYPE_CHECKING:
     from pipeline.formats.apps import AppMap
@@ -23,8 +24,9 @@ def resolved(options: ReadOptions) -> ReadOptions:
     """The options as the ledger keeps them, with the real path and the digest of the mapping file, once they are checked.
 
     Raises:
-        UsageError: There is no mapping file, the VPC cannot be stored, or a format has no such setting.
+        UsageError: There is no mapping file, no such time zone, the VPC cannot be stored, or a format has no such setting.
     """
+    zone_of(options.timezone)
     if not is_utf8(options.vpc_id or ""):
         raise UsageError("the VPC must be valid UTF-8")
     if options.settings:

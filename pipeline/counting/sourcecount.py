@@ -29,6 +29,7 @@ class SourceCount:
         packed_digest: The digest of its bytes as they lie: XXH3-128, in hexadecimal.
         read: Its records: valid + rejected + the sum of `ignored`.
         ignored: How many records were left out on purpose, by reason.
+        notes: How many valid records have something of which a user should know, by what that is (see `Batch.notes`).
         bytes_tx: The sum over its valid records, in bytes; bytes_rx alike.
         hours: The hours to which it added.
     """
@@ -40,6 +41,7 @@ class SourceCount:
     valid: int = 0
     rejected: int = 0
     ignored: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
     bytes_tx: int = 0
     bytes_rx: int = 0
     hours: set[int] = field(default_factory=set)
@@ -70,6 +72,8 @@ class Reading:
         count.read += batch.read
         for reason, rows in batch.left_out.items():
             count.ignored[reason] = count.ignored.get(reason, 0) + len(rows)
+        for note, rows in batch.noted.items():
+            count.notes[note] = count.notes.get(note, 0) + len(rows)
         count.valid += batch.table.num_rows
         count.bytes_tx += added.bytes_tx
         count.bytes_rx += added.bytes_rx

@@ -31,6 +31,7 @@ class IngestSummary:
         failures: The sources that failed.
         read: How many records were read from the counted sources; valid and rejected alike.
         ignored: How many were left out on purpose, by reason.
+        notes: How many valid records have something of which a user should know, by what that is.
         bytes_tx: The sum over the valid records, in bytes; bytes_rx alike.
         hours: The hours whose totals changed.
         recovered: Runs that an earlier crash had cut off behind their commit, and that were finished first.
@@ -54,6 +55,7 @@ class IngestSummary:
     valid: int = 0
     rejected: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
     bytes_tx: int = 0
     bytes_rx: int = 0
     hours: Sequence[int] = ()
@@ -91,6 +93,7 @@ class IngestSummary:
                 "ignored": self.ignored.total(),
             },
             "ignored": dict(self.ignored),
+            "notes": dict(self.notes),
             "bytes_tx": self.bytes_tx,
             "bytes_rx": self.bytes_rx,
             "hours": list(self.hours),
@@ -147,8 +150,10 @@ def summary_of(
 
 def _numbers_of(run: RunRecord) -> dict[str, Any]:
     """What a summary has of the run's record."""
-    ignored = Counter[str]()
+    ignored, notes = Counter[str](), Counter[str]()
     for source in run.sources:
         ignored.update(source.ignored)
+        notes.update(source.notes)
     totals = {name: run.total(name) for name in ("read", "valid", "rejected", "bytes_tx", "bytes_rx")}
-    return {"run_id": run.run_id, "ingested": len(run.sources), "ignored": ignored, "hours": sorted(run.hours), **totals}
+    said = {"ignored": ignored, "notes": notes, "hours": sorted(run.hours)}
+    return {"run_id": run.run_id, "ingested": len(run.sources), **said, **totals}

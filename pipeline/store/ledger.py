@@ -39,6 +39,7 @@ class SourceRecord:
         bytes_tx: The sum over its valid records, in bytes; bytes_rx alike.
         hours: The hours to which it added.
         starts: Other contents that were met, with which this one starts, so that what is in them is counted.
+        notes: How many valid records have something of which a user should know, by what that is.
     """
 
     path: str
@@ -57,6 +58,7 @@ class SourceRecord:
     bytes_rx: int
     hours: list[int] = field(default_factory=list)
     starts: list[Content] = field(default_factory=list)
+    notes: dict[str, int] = field(default_factory=dict)
 
     @property
     def content(self) -> Content:
@@ -125,6 +127,7 @@ class RunRecord:
             _check_types(source, "path digest head packed_digest format", str)
             _check_types(source, "size packed_size mtime_ns read valid rejected bytes_tx bytes_rx", int)
             _check_integers(source.ignored.values())
+            _check_integers(source.notes.values())
             _check_integers(source.hours)
             for start in source.starts:
                 _check_types(start, "digest head", str)

@@ -78,6 +78,8 @@ class Batch:
         rejects: The records that were found unfit so far.
         left_out: The row numbers of the records that were left out on purpose, by reason (as AWS's NODATA).
         raw_bytes: The memory that is kept for `raw_of`.
+        notes: The row numbers of records of which a user should know something, whether they are still in or not: by what that
+            is, as the end of a sentence that begins with how many rows it is ("have no …").
     """
 
     table: pa.Table
@@ -86,6 +88,7 @@ class Batch:
     rejects: Sequence[Reject] = ()
     left_out: Mapping[str, RowNumbers] = field(default_factory=dict)
     raw_bytes: int = 0
+    notes: Mapping[str, RowNumbers] = field(default_factory=dict)
 
     @property
     def ignored(self) -> Counter[str]:
@@ -96,6 +99,11 @@ class Batch:
     def read(self) -> int:
         """The number of records that the batch started with."""
         return self.table.num_rows + len(self.rejects) + sum(map(len, self.left_out.values()))
+
+    @property
+    def noted(self) -> dict[str, RowNumbers]:
+        """The row numbers of the records that are still in and have a note, by note."""
+        return {note: rows[np.isin(rows, self.rows)] for note, rows in self.notes.items()}
 
     @property
     def nbytes(self) -> int:
@@ -114,11 +122,14 @@ class Batch:
             table=pa.concat_tables([self.table, other.table]),
             rows=np.concatenate([self.rows, other.rows]),
             rejects=[*self.rejects, *other.rejects],
-            left_out={
-                reason: np.concatenate([batch.left_out[reason] for batch in (self, other) if reason in batch.left_out])
-                for reason in self.left_out.keys() | other.left_out.keys()
-            },
+            left_out=_joined(self.left_out, other.left_out),
+            notes=_joined(self.notes, other.notes),
         )
+
+    def note(self, notes: Mapping[str, Mask]) -> Batch:
+        """Notes something about the rows that are marked."""
+        found = {note: self.rows[mask] for note, mask in notes.items() if mask.any()}
+        return replace(self, notes=_joined(self.notes, found)) if found else self
 
     def ignore(self, unwanted: Mapping[str, Mask]) -> Batch:
         """Leaves rows out, counted under their reasons; a row that is marked for several counts under the first."""
@@ -151,6 +162,14 @@ class Batch:
     def _without(self, mask: Mask, **changes: object) -> Batch:
         kept = ~mask
         return replace(self, table=self.table.filter(pa.array(kept)), rows=self.rows[kept], **changes)  # type: ignore[arg-type]
+
+
+def _joined(these: Mapping[str, RowNumbers], others: Mapping[str, RowNumbers]) -> dict[str, RowNumbers]:
+    """The row numbers of both, by what is said of them."""
+    return {
+        said: np.concatenate([rows[said] for rows in (these, others) if said in rows])
+        for said in dict.fromkeys([*these, *others])
+    }
 
 
 def shown_text(cell: pa.Scalar, most: int) -> str:
