@@ -53,6 +53,9 @@ class TestReadOptions:
             "settings": {},
             "zero_bytes": "accept",
             "timezone": "UTC",
+            "both_ends": "once",
+            "logged": [],
+            "hop": [],
         }
 
     def test_a_run_s_record_has_them(self, ingested):
