@@ -18,6 +18,8 @@ from pipeline.errors import UnreadableSource
 from pipeline.scalars import is_utf8
 from pipeline.syntax.batch import OTHER_EVENT
 from pipeline.syntax.blocks import raw_text
+from pipeline.syntax.jsonlines import DECODER, NOT_OBJECT, ONCE
+from pipeline.syntax.jsonobjects import JsonObject
 from pipeline.syntax.jsontext import JsonText
 
 
@@ -154,7 +156,8 @@ def records_of(stream: BinaryIO) -> Iterator[list[AnyRecord]]:
 def records_in(value: Any) -> list[Any]:
     """The records of a document; of any other value, itself."""
     records = value.get("records") if isinstance(value, dict) else None
-    return records if isinstance(records, list) else [value]
+    is_ambiguous = isinstance(value, JsonObject) and "records" in value.repeated
+    return records if isinstance(records, list) and not is_ambiguous else [value]
 
 
 def layout_of(record: Mapping[str, Any]) -> Layout | None:
@@ -175,28 +178,31 @@ def _forwarded(record: Mapping[str, Any]) -> list[Any]:
 
 def _decoded(line: bytes) -> Any:
     try:
-        return json.loads(line.decode("utf-8", "surrogateescape"))
-    except (RecursionError, ValueError) as error:  # ValueError: a number of more than 4,300 digits
-        raise UnreadableSource(f"the record that begins with {raw_text(line[:40])!r} cannot be read: {error}") from None
+        return DECODER.decode(line.decode("utf-8", "surrogateescape"))
+    except RecursionError:
+        raise UnreadableSource(f"the record that begins with {raw_text(line[:40])!r} is too deeply nested") from None
 
 
 def _record_of(value: Any) -> AnyRecord:
-    layout = layout_of(value) if isinstance(value, dict) else None
-    if layout:
-        try:
-            return _flow_record(value, layout)
-        except _Misshapen as found:
-            return UnfitRecord(found.field, found.rule, _shown(value))
-    if isinstance(value, dict) and isinstance(value.get("category"), str):
+    try:
+        return _known_record(value)
+    except _Misshapen as unfit:
+        return UnfitRecord(unfit.field, unfit.rule, raw_text(json.dumps(value).encode()))
+
+
+def _known_record(record: Any) -> AnyRecord:
+    if not isinstance(record, JsonObject):
+        raise _Misshapen("", NOT_OBJECT)
+    if record.repeated:
+        raise _Misshapen(min(record.repeated), ONCE)
+    if layout := layout_of(record):
+        return _flow_record(record, layout)
+    if isinstance(record.get("category"), str):
         return LeftOut(OTHER_EVENT, 1)
-    return UnfitRecord("", "must be a record of an Azure flow log", _shown(value))
+    raise _Misshapen("", "must be a record of an Azure flow log")
 
 
-def _shown(value: Any) -> str:
-    return raw_text(json.dumps(value).encode())
-
-
-def _flow_record(record: Mapping[str, Any], layout: Layout) -> FlowRecord:
+def _flow_record(record: JsonObject, layout: Layout) -> FlowRecord:
     digest = xxhash.xxh3_128()
     digest.update(_encoded("\0".join(str(record.get(name)) for name in _IDENTITY)))
     network = _network_of(record)
@@ -222,23 +228,32 @@ def _tuples_of(record: Mapping[str, Any], layout: Layout) -> Iterator[tuple[obje
         yield record.get("rule"), interface, forwarded
         return
     _check_version(record, shape)
-    for flow in _array(record.get(shape.around), "flows"):
+    for flow in _array(_cell(record, shape.around), "flows"):
         for group in _array(flow, shape.within):
             tuples = _array(group, "flowTuples")
             yield (flow.get("aclID"), flow.get("rule"), group.get("rule")), _text(group, "mac") or interface, tuples
+
+
+def _cell(value: Any, key: str) -> Any:
+    """What an object has under a key; None where it has nothing, or is none."""
+    if not isinstance(value, JsonObject):
+        return None
+    if key in value.repeated:
+        raise _Misshapen(key, ONCE)
+    return value.get(key)
 
 
 def _check_version(record: Mapping[str, Any], shape: _Shape) -> None:
     """The tuples of an unknown version may look as those of a known one, and say something else."""
     version: Any = record
     for key in shape.version:
-        version = version.get(key) if isinstance(version, dict) else None
+        version = _cell(version, key)
     if version is not None and str(version) not in shape.versions:
         raise _Misshapen(".".join(shape.version), f"must be {' or '.join(shape.versions)}")
 
 
 def _array(value: Any, key: str) -> list[Any]:
-    found = value.get(key) if isinstance(value, dict) else None
+    found = _cell(value, key)
     if not isinstance(found, list):
         raise _Misshapen(key, "must be an array")
     return found
@@ -246,7 +261,7 @@ def _array(value: Any, key: str) -> list[Any]:
 
 def _text(value: Mapping[str, Any], key: str) -> str:
     """A text of an object; "" where the object has none."""
-    found = value.get(key)
+    found = _cell(value, key)
     if found is not None and not (isinstance(found, str) and is_utf8(found)):
         raise _Misshapen(key, "must be text")
     return found or ""

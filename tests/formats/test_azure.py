@@ -1,5 +1,6 @@
 """Azure's VNet flow logs, version 4, and NSG flow logs, versions 1 and 2."""
 
+import contextlib
 import json
 import os
 from collections import Counter
@@ -282,8 +283,8 @@ class TestRecords:
             (vnet(macAddress=5), "macAddress", "must be text"),
             (vnet(targetResourceID="/virtualNetworks/\ud800"), "targetResourceID", "must be text"),
             ({"hello": 1}, "", "must be a record of an Azure flow log"),
-            (5, "", "must be a record of an Azure flow log"),
-            (None, "", "must be a record of an Azure flow log"),
+            (5, "", "must be a JSON object"),
+            (None, "", "must be a JSON object"),
         ],
     )
     def test_a_record_that_is_written_otherwise_is_one_rejected_row(self, unfit, field, rule):
@@ -291,6 +292,20 @@ class TestRecords:
         assert (outcome.cells, outcome.rows) == ([FIRST, SECOND], [1, 3])
         assert outcome.faults == [(2, field, rule)]
         assert json.loads(outcome.raws[2]) == unfit
+
+    @pytest.mark.parametrize("key", ["category", "time", "flowRecords", "flows", "flowGroups", "flowTuples", "records"])
+    def test_a_key_that_is_there_twice_is_ambiguous(self, key):
+        written = text(vnet(CONTINUES))
+        start = written.index(f'"{key}":')
+        outcome = read(f'{written[:start]}"{key}": null, {written[start:]}' + text(vnet(ENDS)), option="azure")
+        assert (outcome.cells, outcome.faults) == ([SECOND], [(1, key, "must be there once")])
+
+    @pytest.mark.parametrize("depth", [100, 400, 900, 2_000])
+    def test_a_record_that_is_deeply_nested_is_read_or_refused(self, depth):
+        nested = json.dumps(vnet(CONTINUES) | {"x": "?"}).replace('"?"', "[" * depth + "]" * depth)
+        unfit = '{"x": ' + "[" * depth + "]" * depth + "}"
+        with contextlib.suppress(UnreadableSource):
+            assert read(f'{{"records": [{nested}, {unfit}]}}', option="azure").cells == [FIRST]
 
     def test_a_forwarder_s_keys_are_tuples(self):
         forwarded = {
