@@ -23,9 +23,9 @@ import pyarrow as pa
 from pipeline.formats.azurerecords import (
     AnyRecord,
     FlowRecord,
-    Group,
     Layout,
     LeftOut,
+    TupleBlock,
     UnfitRecord,
     layout_of,
     records_in,
@@ -39,7 +39,6 @@ from pipeline.formats.syntaxes import Log
 from pipeline.options import ReadOptions
 from pipeline.schema import FLOW_SCHEMA
 from pipeline.syntax.batch import DENIED, NO_TRAFFIC, REPEATED, Batch, Fault, Mask, Reject
-from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.delimited import DelimitedParser, Dialect
 from pipeline.syntax.dictionary import is_text, with_dictionary
@@ -108,24 +107,19 @@ class _Tuples:
         self._context = context
         self._parser = DelimitedParser(_FIELDS[layout], _COLUMNS, _COMMAS)
 
-    def parse(self, records: Sequence[AnyRecord], first: int) -> Iterator[Batch]:
-        """Flow records of the tuples of some records, of which the first has that row number."""
-        groups = [group for record in records for group in self._groups_of(record)]
+    def parse(self, records: Sequence[tuple[int, FlowRecord]]) -> Iterator[Batch]:
+        """Flow records of the tuples of some records, each with the row number of its first."""
+        groups = [group for _, record in records for group in record.groups]
         counts = [group.count for group in groups]
-        columns = {name: _repeated([getattr(group, name) for group in groups], counts) for name in ("network", "interface")}
-        for block in TextBlock(b"".join(group.lines for group in groups), first).pieces():
+        said = {name: _repeated([getattr(group, name) for group in groups], counts) for name in ("network", "interface")}
+        rows = np.concatenate([np.arange(row, row + record.count) for row, record in records])
+        for block in TupleBlock(b"".join(group.lines for group in groups), records[0][0], rows).pieces():
             batch = self._parser.parse(block)
-            places = pa.array(batch.rows - first)
-            for name, column in columns.items():
+            places = pa.array(np.searchsorted(rows, batch.rows))
+            for name, column in said.items():
                 batch = batch.with_table(batch.table.append_column(name, column.take(places)))
             batch = replace(batch, rejects=[self._explained(reject) for reject in batch.rejects])
             yield _LOG.flows(batch.reject(*_unknown_states(batch)), self._context)
-
-    def _groups_of(self, record: AnyRecord) -> list[Group]:
-        """The tuples of a record; of another one as many blank lines, which are no tuples."""
-        if isinstance(record, FlowRecord) and record.layout is self.layout:
-            return record.groups
-        return [Group("", "", b"\n" * record.count, record.count)]
 
     def _explained(self, reject: Reject) -> Reject:
         is_old = self.layout is Layout.NSG and not reject.field and reject.value == str(_OLD_FIELDS)
@@ -154,18 +148,18 @@ def _other_than(known: Sequence[str], batch: Batch, name: str) -> Fault:
     return Fault(name, f"must be {', '.join(known[:-1])} or {known[-1]}", bad, texts)
 
 
-def _left_out(records: Sequence[AnyRecord], first: int) -> Batch:
-    """The records that have no tuples to count."""
+def _left_out(records: Sequence[tuple[int, AnyRecord]]) -> Iterator[Batch]:
+    """The records of which no tuple counts, each with its first row number."""
     left_out: dict[str, list[int]] = {}
     rejects = []
-    for record in records:
+    for row, record in records:
         if isinstance(record, UnfitRecord):
-            rejects.append(Reject(first, record.field, record.rule, "", record.raw))
+            rejects.append(Reject(row, record.field, record.rule, "", record.raw))
         elif isinstance(record, LeftOut):
-            left_out.setdefault(record.reason, []).extend(range(first, first + record.count))
-        first += record.count
-    rows = {reason: np.array(numbers, np.int64) for reason, numbers in left_out.items()}
-    return Batch(FLOW_SCHEMA.empty_table(), np.empty(0, np.int64), _no_raw, rejects, rows)
+            left_out.setdefault(record.reason, []).extend(range(row, row + record.count))
+    if left_out or rejects:
+        rows = {reason: np.array(numbers, np.int64) for reason, numbers in left_out.items()}
+        yield Batch(FLOW_SCHEMA.empty_table(), np.empty(0, np.int64), _no_raw, rejects, rows)
 
 
 def _no_raw(row: int) -> str:
@@ -173,18 +167,28 @@ def _no_raw(row: int) -> str:
 
 
 def _read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
-    """The row number of a tuple is its place among the file's tuples; a record that has none to count takes one place."""
-    repeats, first = Repeats(), 1
-    for found in records_of(stream):
-        is_new = repeats.are_new([record.key if isinstance(record, FlowRecord) else None for record in found])
-        records = [
-            record if new else LeftOut(REPEATED, record.count) for record, new in zip(found, is_new.tolist(), strict=True)
-        ]
+    for records in _without_repeats(records_of(stream)):
         for layout in Layout:
-            if any(isinstance(record, FlowRecord) and record.layout is layout for record in records):
-                yield from context.parser(_Tuples, layout).parse(records, first)
-        yield _left_out(records, first)
-        first += sum(record.count for record in records)
+            own = [(row, record) for row, record in records if isinstance(record, FlowRecord) and record.layout is layout]
+            if own:
+                yield from context.parser(_Tuples, layout).parse(own)
+        yield from _left_out(records)
+
+
+def _without_repeats(found: Iterator[list[AnyRecord]]) -> Iterator[list[tuple[int, AnyRecord]]]:
+    """The records, of which repeats are left out, each with its first row number.
+
+    A tuple's row number is its place among the file's tuples, from 1 on; a record that is none of a flow log takes one place.
+    """
+    repeats, row = Repeats(), 1
+    for records in found:
+        is_new = repeats.are_new([record.key if isinstance(record, FlowRecord) else None for record in records])
+        rows = np.cumsum([row, *(record.count for record in records)]).tolist()
+        known = (
+            record if new else LeftOut(REPEATED, record.count) for record, new in zip(records, is_new.tolist(), strict=True)
+        )
+        yield list(zip(rows[:-1], known, strict=True))
+        row = rows[-1]
 
 
 def _has(layout: Layout, head: Head) -> bool:

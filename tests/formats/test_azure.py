@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
 from pipeline.flowstore import FlowStore
-from pipeline.formats import azure, repeats
+from pipeline.formats import azure, azurerecords, repeats
 from pipeline.formats.syntaxes import Log
 from pipeline.jobs.ingest import IngestOptions
 from pipeline.syntax import jsontext
@@ -191,6 +191,15 @@ class TestTuples:
     def test_a_reject_shows_the_tuple(self):
         unfit = CONTINUES.replace(",5,", ",x,")
         assert read(text(AUDIT, vnet(CONTINUES, unfit))).raws == {3: unfit}
+
+    def test_endless_short_tuples_are_read_in_pieces(self, monkeypatch):
+        monkeypatch.setattr(azurerecords, "MAX_LINES_AT_ONCE", 2)
+        record = vnet(time="1")
+        record["flowRecords"]["flows"][0]["flowGroups"] = [{"rule": "r", "flowTuples": ["", ENDS, "", CONTINUES, ENDS]}]
+        outcome = read(text(vnet(CONTINUES), AUDIT, vnet(CONTINUES), record, nsg("x")))
+        assert (outcome.cells, outcome.rows) == ([FIRST, SECOND, FIRST, SECOND], [1, 5, 7, 8])
+        assert [(reject.row, reject.raw) for reject in outcome.rejects] == [(4, " "), (6, " "), (9, "x")]
+        assert outcome.read == 9
 
     def test_an_nsg_tuple_has_a_decision(self):
         outcome = read(text(nsg(NSG_CONTINUES.replace(",A,", ",Z,"), NSG_CONTINUES.replace(",C,", ",D,"))))
