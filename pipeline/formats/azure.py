@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
+from itertools import compress
 from typing import BinaryIO
 
 import numpy as np
@@ -24,7 +25,7 @@ from pipeline.formats.azurerecords import (
     AnyRecord,
     FlowRecord,
     Layout,
-    LeftOut,
+    OtherRecord,
     TupleBlock,
     UnfitRecord,
     layout_of,
@@ -35,10 +36,11 @@ from pipeline.formats.format import Format, Piece, ReadContext
 from pipeline.formats.head import Container, Head
 from pipeline.formats.record import Endpoint, Record, Reporter, column_of, integers_of, texts_of
 from pipeline.formats.repeats import Repeats
+from pipeline.formats.reporters import sizes_of
 from pipeline.formats.syntaxes import Log
 from pipeline.options import ReadOptions
 from pipeline.schema import FLOW_SCHEMA
-from pipeline.syntax.batch import DENIED, NO_TRAFFIC, REPEATED, Batch, Fault, Mask, Reject
+from pipeline.syntax.batch import DENIED, NO_TRAFFIC, OTHER_EVENT, REPEATED, Batch, Fault, LeftOut, Mask, Reject
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.delimited import DelimitedParser, Dialect
 from pipeline.syntax.dictionary import is_text, with_dictionary
@@ -107,13 +109,16 @@ class _Tuples:
         self._context = context
         self._parser = DelimitedParser(_FIELDS[layout], _COLUMNS, _COMMAS)
 
-    def parse(self, records: Sequence[tuple[int, FlowRecord]]) -> Iterator[Batch]:
-        """Flow records of the tuples of some records, each with the row number of its first."""
-        groups = [group for _, record in records for group in record.groups]
+    def parse(self, records: Sequence[tuple[int, AnyRecord]]) -> Iterator[Batch]:
+        """Flow records of the tuples of those records that are of the kind, each with the row number of its first tuple."""
+        own = [(row, record) for row, record in records if isinstance(record, FlowRecord) and record.layout is self.layout]
+        if not own:
+            return
+        groups = [group for _, record in own for group in record.groups]
         counts = [group.count for group in groups]
         said = {name: _repeated([getattr(group, name) for group in groups], counts) for name in ("network", "interface")}
-        rows = np.concatenate([np.arange(row, row + record.count) for row, record in records])
-        for block in TupleBlock(b"".join(group.lines for group in groups), records[0][0], rows).pieces():
+        rows = np.concatenate([np.arange(row, row + record.count) for row, record in own])
+        for block in TupleBlock(b"".join(group.lines for group in groups), own[0][0], rows).pieces():
             batch = self._parser.parse(block)
             places = pa.array(np.searchsorted(rows, batch.rows))
             for name, column in said.items():
@@ -148,18 +153,23 @@ def _other_than(known: Sequence[str], batch: Batch, name: str) -> Fault:
     return Fault(name, f"must be {', '.join(known[:-1])} or {known[-1]}", bad, texts)
 
 
-def _left_out(records: Sequence[tuple[int, AnyRecord]]) -> Iterator[Batch]:
-    """The records of which no tuple counts, each with its first row number."""
-    left_out: dict[str, list[int]] = {}
-    rejects = []
-    for row, record in records:
-        if isinstance(record, UnfitRecord):
-            rejects.append(Reject(row, record.field, record.rule, "", record.raw))
-        elif isinstance(record, LeftOut):
-            left_out.setdefault(record.reason, []).extend(range(row, row + record.count))
-    if left_out or rejects:
-        rows = {reason: np.array(numbers, np.int64) for reason, numbers in left_out.items()}
-        yield Batch(FLOW_SCHEMA.empty_table(), np.empty(0, np.int64), _no_raw, rejects, rows)
+def _as_repeats(batch: Batch) -> Batch:
+    """A batch all of whose rows are left out, as earlier ones of the file say the same."""
+    counted = LeftOut(batch.rows, sizes_of(batch.table.column("bytes_tx"), batch.table.column("bytes_rx")))
+    rejected = LeftOut.of(np.array([reject.row for reject in batch.rejects], np.int64))
+    repeated = reduce(LeftOut.and_of, (rejected, *batch.left_out.values()), counted)
+    return Batch(FLOW_SCHEMA.empty_table(), batch.rows[:0], batch.raw_of, (), {REPEATED: repeated})
+
+
+def _without_tuples(records: Sequence[tuple[int, AnyRecord]]) -> Iterator[Batch]:
+    """The records of other logs, and those that are unfit, each with its row number."""
+    others = np.array([row for row, record in records if isinstance(record, OtherRecord)], np.int64)
+    rejects = [
+        Reject(row, record.field, record.rule, "", record.raw) for row, record in records if isinstance(record, UnfitRecord)
+    ]
+    if len(others) or rejects:
+        left_out = {OTHER_EVENT: LeftOut.of(others)} if len(others) else {}
+        yield Batch(FLOW_SCHEMA.empty_table(), np.empty(0, np.int64), _no_raw, rejects, left_out)
 
 
 def _no_raw(row: int) -> str:
@@ -167,28 +177,17 @@ def _no_raw(row: int) -> str:
 
 
 def _read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
-    for records in _without_repeats(records_of(stream)):
-        for layout in Layout:
-            own = [(row, record) for row, record in records if isinstance(record, FlowRecord) and record.layout is layout]
-            if own:
-                yield from context.parser(_Tuples, layout).parse(own)
-        yield from _left_out(records)
-
-
-def _without_repeats(found: Iterator[list[AnyRecord]]) -> Iterator[list[tuple[int, AnyRecord]]]:
-    """The records, of which repeats are left out, each with its first row number.
-
-    A tuple's row number is its place among the file's tuples, from 1 on; a record that is none of a flow log takes one place.
-    """
+    """A tuple's row number is its place among the file's tuples, from 1 on; a record that is of no flow log takes one place."""
     repeats, row = Repeats(), 1
-    for records in found:
-        is_new = repeats.are_new([record.key if isinstance(record, FlowRecord) else None for record in records])
-        rows = np.cumsum([row, *(record.count for record in records)]).tolist()
-        known = (
-            record if new else LeftOut(REPEATED, record.count) for record, new in zip(records, is_new.tolist(), strict=True)
-        )
-        yield list(zip(rows[:-1], known, strict=True))
-        row = rows[-1]
+    for found in records_of(stream):
+        rows = np.cumsum([row, *(record.count for record in found)]).tolist()
+        records, row = list(zip(rows[:-1], found, strict=True)), rows[-1]
+        is_new = repeats.are_new([record.key if isinstance(record, FlowRecord) else None for record in found])
+        for layout in Layout:
+            parser = context.parser(_Tuples, layout)
+            yield from parser.parse(list(compress(records, is_new)))
+            yield from map(_as_repeats, parser.parse(list(compress(records, ~is_new))))
+        yield from _without_tuples(records)
 
 
 def _has(layout: Layout, head: Head) -> bool:
@@ -198,7 +197,6 @@ def _has(layout: Layout, head: Head) -> bool:
 
 
 #: A file may have the records of both.
-FORMATS = (
-    Format("Azure VNet flow log", "azure", Container.JSON, partial(_has, Layout.VNET), _read),
-    Format("Azure NSG flow log", "azure", Container.JSON, partial(_has, Layout.NSG), _read),
-)
+VNET = Format("Azure VNet flow log", "azure", Container.JSON, partial(_has, Layout.VNET), _read)
+NSG = Format("Azure NSG flow log", "azure", Container.JSON, partial(_has, Layout.NSG), _read)
+FORMATS = (VNET, NSG)

@@ -17,7 +17,7 @@ import xxhash
 
 from pipeline.errors import UnreadableSource
 from pipeline.scalars import is_utf8
-from pipeline.syntax.batch import OTHER_EVENT, RowNumbers
+from pipeline.syntax.batch import RowNumbers
 from pipeline.syntax.blocks import MAX_LINES_AT_ONCE, TextBlock, raw_text
 from pipeline.syntax.jsonlines import DECODER, NOT_OBJECT, ONCE
 from pipeline.syntax.jsonobjects import JsonObject
@@ -127,16 +127,10 @@ class TupleBlock(TextBlock):
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """A record whose tuples do not count.
+class OtherRecord:
+    """A record of another log, which counts as one row."""
 
-    Attributes:
-        reason: Why, as in `syntax.batch`.
-        count: How many tuples it has; 1 for a record of another log.
-    """
-
-    reason: str
-    count: int
+    count: int = 1
 
 
 @dataclass(frozen=True)
@@ -155,7 +149,7 @@ class UnfitRecord:
     count: int = 1
 
 
-AnyRecord = FlowRecord | LeftOut | UnfitRecord
+AnyRecord = FlowRecord | OtherRecord | UnfitRecord
 
 
 class _Misshapen(Exception):
@@ -230,7 +224,7 @@ def _known_record(record: Any) -> AnyRecord:
     if layout := layout_of(record):
         return _flow_record(record, layout)
     if isinstance(record.get("category"), str):
-        return LeftOut(OTHER_EVENT, 1)
+        return OtherRecord()
     raise _Misshapen("", "must be a record of an Azure flow log")
 
 

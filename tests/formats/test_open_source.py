@@ -63,7 +63,9 @@ FILES = {
         }
     ).encode(),
     "Azure VNet flow log": json.dumps({"records": [{"category": "FlowLogFlowEvent", "flowRecords": VNET}]}).encode(),
-    "Azure NSG flow log": json.dumps({"records": [{"category": "NetworkSecurityGroupFlowEvent", "properties": NSG}]}).encode(),
+    "Azure NSG flow log": json.dumps(
+        {"records": [{"category": "NetworkSecurityGroupFlowEvent", "properties": NSG}]}
+    ).encode(),
     "Zeek conn.log, JSON": (json.dumps(CONN) + "\n").encode() * 2,
 }
 PACKERS = [bytes, gzip.compress, bz2.compress, lambda data: pa.compress(data, codec="zstd", asbytes=True)]
