@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.cli.reporting import ingest_notes
 from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
 from pipeline.flowstore import FlowStore
 from pipeline.formats import azure, azurerecords, repeats
@@ -336,6 +337,47 @@ class TestRecords:
 
     def test_the_sender_s_interface_reports_what_goes_out_and_the_receiver_s_what_comes_in(self):
         assert reported(text(vnet(CONTINUES, ENDS.replace(",O,", ",I,")))) == [("O", MAC), ("I", MAC)]
+
+
+class TestBothEnds:
+    #: 705 bytes that are reported by both ends of a flow, and 806 by the receiver's of another.
+    RECORDS = (
+        vnet(CONTINUES),
+        vnet(CONTINUES.replace(",O,", ",I,"), macAddress="B"),
+        vnet(ENDS.replace(",O,", ",I,").replace("10.0.0.1", "192.0.2.1"), macAddress="B"),
+    )
+
+    def ingest(self, folder, *records, **options):
+        (folder / "PT1H.json").write_text(text(*records))
+        return FlowStore(folder / "store", create=True).ingest([str(folder / "PT1H.json")], IngestOptions(**options))
+
+    def test_both_reports_count_and_the_run_says_so(self, tmp_path, unsynced):
+        summary = self.ingest(tmp_path, *self.RECORDS)
+        assert (summary.bytes_tx + summary.bytes_rx, summary.both_ends.bytes) == (2 * 705 + 806, 705)
+
+    def test_what_is_sent_within_networks_that_are_logged_counts_as_the_sender_reports_it(self, tmp_path, unsynced):
+        summary = self.ingest(tmp_path, *self.RECORDS, logged=("10.0.0.0/8",))
+        assert (summary.bytes_tx + summary.bytes_rx, summary.ignored_bytes) == (705 + 806, {"other reporter": 705})
+
+    def test_the_reports_of_an_interface_on_the_way_are_left_out(self, tmp_path, unsynced):
+        summary = self.ingest(tmp_path, *self.RECORDS, hop=("B",))
+        assert (summary.bytes_tx + summary.bytes_rx, summary.ignored_bytes) == (705, {"other reporter": 705 + 806})
+
+    def test_what_stands_twice_is_told_with_its_bytes(self, tmp_path, unsynced):
+        record = vnet(CONTINUES, DENIED.replace("0,0,0,0", "1,66,0,0"), "?", BEGINS)
+        summary = self.ingest(tmp_path, record, record)
+        assert summary.ignored == {"denied": 1, "no traffic": 1, "repeated record": 4}
+        assert summary.ignored_bytes == {"denied": 66, "repeated record": 705 + 66}
+
+    def test_a_run_that_reads_vnet_and_nsg_flow_logs_says_that_these_may_overlap(self, tmp_path, unsynced):
+        raw, store = tmp_path / "raw", FlowStore(tmp_path / "store", create=True)
+        raw.mkdir()
+        said = []
+        for name, record in (("a", vnet(CONTINUES)), ("b", nsg(NSG_CONTINUES)), ("c", vnet(ENDS)), ("d", nsg(NSG_BEGINS))):
+            (raw / name).write_text(text(record))
+            if name != "c":
+                said.append(any("VNet and NSG" in line for line in ingest_notes(store.ingest([str(raw)]))))
+        assert said == [False, False, True]
 
 
 def reported(found):
