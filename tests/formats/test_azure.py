@@ -105,6 +105,17 @@ class TestContainers:
         assert (outcome.cells, outcome.rows) == ([FIRST, SECOND], [1, 4])
         assert outcome.ignored == {"denied": 1, "no traffic": 1}
 
+    def test_a_record_of_a_busy_firewall_is_read(self):
+        long = vnet() | {"flowRecords": {"flows": [{"flowGroups": [{"flowTuples": [CONTINUES] * 100_000}]}]}}
+        written = text(long, vnet(ENDS))
+        assert len(written) > 6 << 20
+        outcome = read(written)
+        assert (len(outcome.rows), outcome.cells[-1]) == (100_001, SECOND)
+
+    def test_a_record_that_does_not_end_is_none(self):
+        with pytest.raises(UnreadableSource, match="is longer than 16 MiB"):
+            read('{"records": [' + json.dumps(vnet())[:-1] + ', "x": "' + "x" * (17 << 20))
+
     @pytest.mark.parametrize("cut", [1, 2, 5, 40, 300])
     def test_a_file_that_stops_short_counts_nothing(self, cut):
         with pytest.raises(UnreadableSource, match="truncated"):
