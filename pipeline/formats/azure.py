@@ -116,7 +116,9 @@ class _Tuples:
             return
         groups = [group for _, record in own for group in record.groups]
         counts = [group.count for group in groups]
-        said = {name: _repeated([getattr(group, name) for group in groups], counts) for name in ("network", "interface")}
+        said = {
+            name: _for_each_tuple([getattr(group, name) for group in groups], counts) for name in ("network", "interface")
+        }
         rows = np.concatenate([np.arange(row, row + record.count) for row, record in own])
         for block in TupleBlock(b"".join(group.lines for group in groups), own[0][0], rows).pieces():
             batch = self._parser.parse(block)
@@ -131,8 +133,8 @@ class _Tuples:
         return replace(reject, rule=_NO_BYTES, value="") if is_old else reject
 
 
-def _repeated(texts: Sequence[str], counts: Sequence[int]) -> pa.DictionaryArray:
-    """A column with each text so many times; null for ""."""
+def _for_each_tuple(texts: Sequence[str], counts: Sequence[int]) -> pa.DictionaryArray:
+    """A column of what groups say: the text of each as often as the group has tuples; null for ""."""
     numbers = {text: i for i, text in enumerate(dict.fromkeys(filter(None, texts)))}
     codes = np.array([numbers.get(text, -1) for text in texts], np.int32)
     return with_dictionary(np.repeat(codes, counts), pa.array(numbers, pa.string()))

@@ -179,10 +179,14 @@ def records_of(stream: BinaryIO) -> Iterator[list[AnyRecord]]:
         UnreadableSource: It is not whole JSON, as a file that is still being written.
     """
     for block in JsonText(stream, _LONGEST_RECORD).values(1, around=("records",)):
-        values = map(_decoded, block.data.removesuffix(b"\n").split(b"\n"))
+        lines = block.data.removesuffix(b"\n").split(b"\n")
+        values = (DECODER.decode(line.decode("utf-8", "surrogateescape")) for line in lines)
         records = (_record_of(record) for value in values for record in records_in(value))
-        while found := list(islice(records, _RECORDS_AT_ONCE)):
-            yield found
+        try:
+            while found := list(islice(records, _RECORDS_AT_ONCE)):
+                yield found
+        except RecursionError:
+            raise UnreadableSource("a record is too deeply nested") from None
 
 
 def records_in(value: Any) -> list[Any]:
@@ -194,25 +198,21 @@ def records_in(value: Any) -> list[Any]:
 
 def layout_of(record: Mapping[str, Any]) -> Layout | None:
     """The kind of flow log that a record is of: by its category or, where it has none, by its shape. None for other logs."""
-    for layout, shape in _SHAPES.items():
-        inner = record.get(shape.around)
-        is_alike = isinstance(inner, dict) and isinstance(inner.get("flows"), list)
-        is_forwarded = str(record.get("operationName")).startswith(layout.value) and _forwarded(record)
-        if record.get("category") == layout.value or ("category" not in record and (is_alike or is_forwarded)):
-            return layout
-    return None
+    if "category" in record:
+        return next((layout for layout in Layout if layout.value == record["category"]), None)
+    return next((layout for layout in Layout if _is_shaped(record, layout)), None)
+
+
+def _is_shaped(record: Mapping[str, Any], layout: Layout) -> bool:
+    inner = record.get(_SHAPES[layout].around)
+    if isinstance(inner, dict) and isinstance(inner.get("flows"), list):
+        return True
+    return str(record.get("operationName")).startswith(layout.value) and bool(_forwarded(record))
 
 
 def _forwarded(record: Mapping[str, Any]) -> list[Any]:
     """The tuples of a record of which a forwarder has made keys of its own: `flow.0`, `flow.1`."""
     return [record[key] for key in record if _FORWARDED.fullmatch(key)]
-
-
-def _decoded(line: bytes) -> Any:
-    try:
-        return DECODER.decode(line.decode("utf-8", "surrogateescape"))
-    except RecursionError:
-        raise UnreadableSource(f"the record that begins with {raw_text(line[:40])!r} is too deeply nested") from None
 
 
 def _record_of(value: Any) -> AnyRecord:

@@ -321,7 +321,7 @@ class TestRecords:
         outcome = read(f'{written[:start]}"{key}": null, {written[start:]}' + text(vnet(ENDS)), option="azure")
         assert (outcome.cells, outcome.faults) == ([SECOND], [(1, key, "must be there once")])
 
-    @pytest.mark.parametrize("depth", [100, 400, 900, 2_000])
+    @pytest.mark.parametrize("depth", [100, 900, *range(950, 1_000, 3), 2_000])
     def test_a_record_that_is_deeply_nested_is_read_or_refused(self, depth):
         nested = json.dumps(vnet(CONTINUES) | {"x": "?"}).replace('"?"', "[" * depth + "]" * depth)
         unfit = '{"x": ' + "[" * depth + "]" * depth + "}"
