@@ -30,6 +30,8 @@ MAX_NAME_BYTES = 4096
 #: The most hours of which one source may have rows: five years and eight months. Each is a file and a folder of the store, and a
 #: hundred thousand of them, in a file of a kilobyte, take minutes.
 MAX_HOURS_OF_SOURCE = 50_000
+#: The most days that a flow may last whose bytes are spread over its hours: of a longer one the end is no end.
+MAX_DAYS_OF_FLOW = 366
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ COLUMNS = tuple(field.name for field in FIELDS)
 KEY = ("hour", "src_app", "dest_app", "vpc_id")
 SUMS = ("bytes_tx", "bytes_rx")
 COUNT = "flows"
+#: Two columns that a batch of flow records has beside their own where bytes are spread over hours, and some of its flows span
+#: several: when each flow started and ended, in nanoseconds since 1970 (int64); the end is the start where none is known.
+SPAN = ("start", "end")
 
 #: Text on its way through the program: each distinct text once, and for each row the number of its own. What is done to
 #: a text, as checking it or finding the app of an address, is so done once for many rows.

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pipeline.counting.distinct_hours import DistinctHours
 from pipeline.counting.reports import Reports
 from pipeline.counting.sourcecount import Reading
+from pipeline.counting.spread import is_spanning, spread
 from pipeline.counting.totals import HourlyTotals
 from pipeline.counting.validation import validate
 from pipeline.errors import SourceError
@@ -45,6 +46,20 @@ class _Parsed:
     batch: Batch
     readings: Sequence[Reading]
     block: GatheredBlock | None = None
+
+    def add(self, batch: Batch, totals: HourlyTotals) -> Added:
+        """Adds the batch, validated, to the totals, and takes note of the hours over which its bytes are spread."""
+        if not is_spanning(batch.table):
+            return totals.add(batch.table)
+        added = Added()
+        for records, flows in spread(batch.table):
+            added += totals.add(flows)
+            rows = batch.rows[records]
+            parts = self.block.place(rows)[0] if self.block else np.zeros_like(rows)
+            # Many rows open the same hour. A part and an hour are one number here, as such are sorted much faster than pairs.
+            for number in np.unique(parts << 32 | flows.column("hour").to_numpy()).tolist():
+                self.readings[number >> 32].count.hours.add(number & 0xFFFFFFFF)
+        return added
 
     def note(self, batch: Batch, added: Added) -> None:
         """Takes note of the batch, validated and added to the totals, at the sources."""
@@ -193,7 +208,7 @@ class Pending:
         totals = self.totals = self.totals or self.new_totals()
         checked = validate([one.batch for one in parsed], flow_schema(self.zero_bytes))
         for one, batch in zip(parsed, checked, strict=True):
-            one.note(batch, totals.add(batch.table))
+            one.note(batch, one.add(batch, totals))
             self.reports.add(batch)
         for reading in {id(reading): reading for one in parsed for reading in one.readings}.values():
             reading.settle(self.is_strict)

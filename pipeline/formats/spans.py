@@ -1,0 +1,56 @@
+"""From when to when flows lasted, for bytes that are spread over hours (`--spread hours`)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.formats.record import Record, column_of, numbers_of
+from pipeline.schema import MAX_DAYS_OF_FLOW, SPAN
+from pipeline.syntax.batch import Batch, Fault
+from pipeline.syntax.dictionary import arrow_of
+from pipeline.syntax.times import nanoseconds_of
+
+#: The rule that an end, or a duration, breaks with which a flow would have lasted for years.
+TOO_LONG = f"must not be more than {MAX_DAYS_OF_FLOW} days after the start"
+
+_SECOND, _HOUR, _LONGEST = 10**9, 3600 * 10**9, MAX_DAYS_OF_FLOW * 86_400 * 10**9
+
+Nanoseconds = npt.NDArray[np.int64]
+
+
+def too_long(batch: Batch, record: Record) -> list[Fault]:
+    """The fault of the rows whose flows would have lasted for years: one of them would have bytes in ten thousand hours."""
+    started, ended = _span(batch, record)
+    name, bad = record.end or record.duration or "", ended - started > _LONGEST
+    return [Fault(name, TOO_LONG, bad, batch.table.column(name))] if bad.any() else []
+
+
+def with_span(flows: pa.Table, batch: Batch, record: Record) -> pa.Table:
+    """Flow records with `schema.SPAN`, if some flow spans hours; else as they are.
+
+    Args:
+        flows: The flow records of a batch.
+        batch: The columns of the log, for the same rows; all starts are times of flows.
+        record: What the columns say.
+    """
+    span = _span(batch, record)
+    started, ended = span
+    if (started // _HOUR == (ended - 1) // _HOUR)[ended > started].all():
+        return flows
+    for name, times in zip(SPAN, span, strict=True):
+        flows = flows.append_column(name, arrow_of(times))
+    return flows
+
+
+def _span(batch: Batch, record: Record) -> tuple[Nanoseconds, Nanoseconds]:
+    """When each flow started and ended. A flow ends where it starts if its log does not tell, or tells an earlier time."""
+    started = nanoseconds_of(numbers_of(column_of(batch, record.start, pa.int64())))
+    if record.end:
+        return started, np.maximum(started, nanoseconds_of(numbers_of(column_of(batch, record.end, pa.int64()))))
+    if record.duration:
+        seconds = numbers_of(column_of(batch, record.duration, pa.float64()))
+        microseconds = np.rint(np.fmin(np.fmax(seconds, 0), 2 * _LONGEST / _SECOND) * 10**6)
+        return started, started + microseconds.astype(np.int64) * 1000
+    return started, started
