@@ -23,8 +23,12 @@ Nanoseconds = npt.NDArray[np.int64]
 def too_long(batch: Batch, record: Record) -> list[Fault]:
     """The fault of the rows whose flows would have lasted for years: one of them would have bytes in ten thousand hours."""
     started, ended = _span(batch, record)
-    name, bad = record.end or record.duration or "", ended - started > _LONGEST
-    return [Fault(name, TOO_LONG, bad, batch.table.column(name))] if bad.any() else []
+    bad = ended - started > _LONGEST
+    if not bad.any():
+        return []
+    names = [name for name in (record.end, record.duration) if name and name in batch.table.column_names]
+    columns = {name: batch.table.column(name) for name in names}
+    return [Fault(name, TOO_LONG, bad & column.is_valid().to_numpy(), column) for name, column in columns.items()]
 
 
 def with_span(flows: pa.Table, batch: Batch, record: Record) -> pa.Table:
@@ -46,11 +50,12 @@ def with_span(flows: pa.Table, batch: Batch, record: Record) -> pa.Table:
 
 def _span(batch: Batch, record: Record) -> tuple[Nanoseconds, Nanoseconds]:
     """When each flow started and ended. A flow ends where it starts if its log does not tell, or tells an earlier time."""
-    started = nanoseconds_of(numbers_of(column_of(batch, record.start, pa.int64())))
-    if record.end:
-        return started, np.maximum(started, nanoseconds_of(numbers_of(column_of(batch, record.end, pa.int64()))))
+    started = ended = nanoseconds_of(numbers_of(column_of(batch, record.start, pa.int64())))
     if record.duration:
         seconds = numbers_of(column_of(batch, record.duration, pa.float64()))
         microseconds = np.rint(np.fmin(np.fmax(seconds, 0), 2 * _LONGEST / _SECOND) * 10**6)
-        return started, started + microseconds.astype(np.int64) * 1000
-    return started, started
+        ended = started + microseconds.astype(np.int64) * 1000
+    if record.end:
+        told = nanoseconds_of(numbers_of(column_of(batch, record.end, pa.int64())))
+        ended = np.where(told > 0, np.maximum(started, told), ended)
+    return started, ended

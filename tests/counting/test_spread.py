@@ -20,6 +20,7 @@ from pipeline.flowstore import FlowStore
 from pipeline.jobs.ingest import IngestOptions
 from pipeline.jobs.verify import DeepOptions
 from pipeline.options import ReadOptions
+from tests.formats.helpers import read
 from tests.records import flows_of
 
 SECOND, HOUR = 10**9, 3600 * 10**9
@@ -254,6 +255,36 @@ class TestZeek:
         group = count(tmp_path, text)
         assert by_hour(group) == {0: (200, 8, 2)}
         assert faults(group) == [(row, "duration", "must not be more than 366 days after the start") for row in (2, 3)]
+
+
+SILK = "sIP|dIP|bytes|sTime|duration|eTime|\n10.0.0.1|10.0.0.9|100|2025/11/26T10:30:00|{}|{}|\n"
+ARGUS = "StartTime,Dur,SrcAddr,DstAddr,SrcBytes,DstBytes\n{}.5,3600.000000,10.0.0.1,10.0.0.9,100,10\n"
+PMACCT = {"ip_src": "10.0.0.1", "ip_dst": "10.0.0.9", "bytes": 100, "timestamp_start": str(TEN + 1800)}
+
+
+class TestOtherFormats:
+    @pytest.mark.parametrize(
+        ("duration", "end"), [("3600.000", ""), ("", "2025/11/26T11:30:00"), ("1.0", "2025/11/26T11:30:00")]
+    )
+    def test_silk_has_an_end_which_goes_before_the_duration(self, tmp_path, duration, end):
+        assert by_hour(count(tmp_path, SILK.format(duration, end))) == {0: (50, 0, 1), 1: (50, 0, 0)}
+
+    def test_a_silk_flow_of_years_is_rejected_under_the_field_that_says_so(self, tmp_path):
+        texts = [SILK.format(cells[0], cells[1]) for cells in (("1.0", "2027/11/26T11:30:00"), ("4e7", ""))]
+        assert [reject[1] for text in texts for reject in read(text, spread="hours").faults] == ["eTime", "duration"]
+
+    def test_argus_has_a_duration(self, tmp_path):
+        assert by_hour(count(tmp_path, ARGUS.format(TEN + 1799))) == {0: (50, 5, 1), 1: (50, 5, 0)}
+        flow = {"stime": TEN + 1800, "dur": 3600.0, "saddr": "10.0.0.1", "daddr": "10.0.0.9", "sbytes": 100, "dbytes": 10}
+        for text in (json.dumps({"ArgusData": [flow]}), json.dumps(flow | {"ltime": TEN + 5400, "dur": 1.0})):
+            assert by_hour(count(tmp_path, text)) == {0: (50, 5, 1), 1: (50, 5, 0)}
+
+    @pytest.mark.parametrize("end", [str(TEN + 5400), "2025-11-26 11:30:00", f"{TEN + 5400}.000000"])
+    def test_pmacct_has_an_end(self, tmp_path, end):
+        assert by_hour(count(tmp_path, json.dumps(PMACCT | {"timestamp_end": end}))) == {0: (50, 0, 1), 1: (50, 0, 0)}
+
+    def test_pmacct_s_end_of_nothing_is_none(self, tmp_path):
+        assert by_hour(count(tmp_path, json.dumps(PMACCT | {"timestamp_end": "0.000000"}))) == {0: (100, 0, 1)}
 
 
 class TestStore:
