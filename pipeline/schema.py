@@ -66,9 +66,6 @@ COLUMNS = tuple(field.name for field in FIELDS)
 KEY = ("hour", "src_app", "dest_app", "vpc_id")
 SUMS = ("bytes_tx", "bytes_rx")
 COUNT = "flows"
-#: Two columns that a batch of flow records has beside their own where bytes are spread over hours, and some of its flows span
-#: several: when each flow started and ended, in nanoseconds since 1970 (int64); the end is the start where none is known.
-SPAN = ("start", "end")
 
 #: Text on its way through the program: each distinct text once, and for each row the number of its own. What is done to
 #: a text, as checking it or finding the app of an address, is so done once for many rows.

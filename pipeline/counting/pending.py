@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pipeline.counting.distinct_hours import DistinctHours
 from pipeline.counting.reports import Reports
 from pipeline.counting.sourcecount import Reading
-from pipeline.counting.spread import is_spanning, spread
+from pipeline.counting.spread import span_of, spread
 from pipeline.counting.totals import HourlyTotals
 from pipeline.counting.validation import validate
 from pipeline.errors import SourceError
@@ -49,10 +49,11 @@ class _Parsed:
 
     def add(self, batch: Batch, totals: HourlyTotals) -> Added:
         """Adds the batch, validated, to the totals, and takes note of the hours over which its bytes are spread."""
-        if not is_spanning(batch.table):
+        span = span_of(batch)
+        if span is None:
             return totals.add(batch.table)
         added = Added()
-        for records, flows in spread(batch.table):
+        for records, flows in spread(batch.table, span):
             added += totals.add(flows)
             rows = batch.rows[records]
             parts = self.block.place(rows)[0] if self.block else np.zeros_like(rows)
@@ -219,7 +220,7 @@ class Pending:
         try:
             parsed, hours = list(self._gathered(pieces)), DistinctHours()
             for one in parsed if self.is_bounded else ():
-                hours.add(one.batch.table)
+                hours.add(one.batch)
         except SourceError:
             parsed = []
             for reading, piece in pieces:
@@ -238,7 +239,7 @@ class Pending:
     def _alone(self, reading: Reading, piece: Piece) -> _Parsed:
         batch = piece if isinstance(piece, Batch) else piece[0].parse(piece[1])
         if self.is_bounded:
-            reading.hours.add(batch.table)
+            reading.hours.add(batch)
         return _Parsed(batch, [reading])
 
     def _gathered(self, pieces: Sequence[tuple[Reading, Piece]]) -> Iterator[_Parsed]:

@@ -11,44 +11,48 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.formats.spans import SPAN
 from pipeline.kernel.library import kernel
-from pipeline.schema import COUNT, KEY, SPAN, SUMS
+from pipeline.schema import COUNT, KEY, SUMS
+from pipeline.syntax.batch import Batch, Integers
 from pipeline.syntax.dictionary import arrow_of
 
 #: So many rows are made at once, and a flow's more: a small file of flows that last for months becomes many.
 _ROWS_AT_ONCE = 1 << 18
 _HOUR = 3600 * 10**9
 
-Integers = npt.NDArray[np.int64]
+
+#: When flows started and ended, in nanoseconds since 1970.
+Span = tuple[Integers, Integers]
 
 
-def is_spanning(flows: pa.Table) -> bool:
-    """Whether some of the flow records may span hours."""
-    return SPAN[0] in flows.column_names
+def span_of(batch: Batch) -> Span | None:
+    """When the flows of a batch lasted; None where all count in the hour that their record names."""
+    if batch.marks is None or SPAN[0] not in batch.marks.column_names:
+        return None
+    started, ended = (batch.marks.column(name).to_numpy() for name in SPAN)
+    return started, ended
 
 
-def spread(flows: pa.Table) -> Iterator[tuple[Integers, pa.Table]]:
-    """Spreads flow records.
-
-    Args:
-        flows: Valid flow records, with `schema.SPAN`.
+def spread(flows: pa.Table, span: Span) -> Iterator[tuple[Integers, pa.Table]]:
+    """Spreads valid flow records (`schema.FLOW_SCHEMA`).
 
     Yields:
-        Some rows with `schema.FLOW_SCHEMA` and `flows`; before them, of each of them the position of its record.
+        Some rows with these columns and `flows`; before them, of each of them the position of its record.
     """
-    first, last = _hours(flows)
+    first, last = _hours(span)
     room = np.append(0, np.cumsum(last - first + 1))
     cuts = np.searchsorted(room, np.arange(0, room[-1], _ROWS_AT_ONCE))
     for start, end in pairwise(np.unique(np.append(cuts, len(first))).tolist()):
-        records, part = _spread(flows.slice(start, end - start), int(room[end] - room[start]))
-        yield records + start, part
+        part = flows.slice(start, end - start), (span[0][start:end], span[1][start:end])
+        records, made = _spread(*part, int(room[end] - room[start]))
+        yield records + start, made
 
 
-def _spread(flows: pa.Table, room: int) -> tuple[Integers, pa.Table]:
-    given = [flows.column(name).to_numpy() for name in (*SPAN, *SUMS)]
+def _spread(flows: pa.Table, span: Span, room: int) -> tuple[Integers, pa.Table]:
+    given = [*span, *(flows.column(name).to_numpy() for name in SUMS)]
     made = [np.empty(room, np.int64) for _ in range(5)]
     count = kernel.spread(flows.num_rows, *(column.ctypes.data for column in (*given, *made)))
     rows, hours, *sums = (column[:count] for column in made)
@@ -56,9 +60,9 @@ def _spread(flows: pa.Table, room: int) -> tuple[Integers, pa.Table]:
     return rows, pa.table([arrow_of(hours), *texts.columns, *map(arrow_of, sums)], names=[*KEY, *SUMS, COUNT])
 
 
-def spanned_hours(flows: pa.Table) -> Integers:
-    """The distinct hours from the starts of flow records to their ends, in order."""
-    first, last = _hours(flows)
+def spanned_hours(span: Span) -> Integers:
+    """The distinct hours from the starts of flows to their ends, in order."""
+    first, last = _hours(span)
     if not len(first):
         return first
     lowest, length = first.min(), last.max() - first.min() + 2
@@ -66,7 +70,7 @@ def spanned_hours(flows: pa.Table) -> Integers:
     return lowest + np.flatnonzero(np.cumsum(begun - over))
 
 
-def _hours(flows: pa.Table) -> tuple[Integers, Integers]:
-    """The hours in which the flows started, and those in which they ended: where an hour ends, the next is not touched."""
-    started, ended = (flows.column(name).to_numpy() for name in SPAN)
+def _hours(span: Span) -> tuple[Integers, Integers]:
+    """The hours in which flows started, and those in which they ended: where an hour ends, the next is not touched."""
+    started, ended = span
     return started // _HOUR, np.maximum(started, ended - 1) // _HOUR

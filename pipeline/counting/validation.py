@@ -21,7 +21,7 @@ def validate(batches: Sequence[Batch], schema: pandera.DataFrameSchema) -> list[
     """Checks batches of flow records, all at once: what a call of pandera costs depends little on the number of rows.
 
     Args:
-        batches: Their tables have `schema.FLOW_SCHEMA`, and perhaps columns beside it.
+        batches: Their tables have `schema.FLOW_SCHEMA`.
         schema: What `schema.flow_schema` gives.
 
     Returns:
@@ -30,7 +30,7 @@ def validate(batches: Sequence[Batch], schema: pandera.DataFrameSchema) -> list[
     """
     if not batches:
         return []
-    flows, too_long = _without_long(pa.concat_tables([batch.table.select(COLUMNS) for batch in batches]))
+    flows, too_long = _without_long(pa.concat_tables([batch.table for batch in batches]))
     errors = _errors(flows, schema)
     return _without_faulty(batches, errors, too_long) if errors else list(batches)
 

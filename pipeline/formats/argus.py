@@ -23,10 +23,10 @@ from pipeline.errors import UnknownFormat
 from pipeline.formats.argusjson import ARRAY, read_objects
 from pipeline.formats.format import Format, Parser, Piece, ReadContext, Reader
 from pipeline.formats.head import Container, Head, split_cells
-from pipeline.formats.record import Endpoint, Integers, Record, column_of, is_answer, texts_of
+from pipeline.formats.record import Endpoint, Record, column_of, is_answer, texts_of
 from pipeline.formats.syntaxes import FlowParser, Log
 from pipeline.options import ReadOptions
-from pipeline.syntax.batch import OTHER_EVENT, Batch, Mask
+from pipeline.syntax.batch import OTHER_EVENT, Batch, Integers, Mask
 from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.delimited import CsvParser, Dialect, read_csv

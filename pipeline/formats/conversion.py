@@ -37,9 +37,8 @@ def to_flows(batch: Batch, record: Record, options: ReadOptions, apps: AppMap) -
         apps: Names the app of an address.
 
     Returns:
-        The batch with `schema.FLOW_SCHEMA`, unvalidated, and with `schema.SPAN` beside it where bytes are to be spread. Rejected
-        are the rows that lack a required value, have no time of a flow, or have an address that is none; a reject names the
-        log's own column.
+        The batch with `schema.FLOW_SCHEMA`, unvalidated. Rejected are the rows that lack a required value, have no time of a
+        flow, or have an address that is none; a reject names the log's own column.
     """
     batch, record = reported_once(*_without_faulty(batch, record, options), options)
     batch = marked(batch, record, options)
@@ -55,7 +54,7 @@ def to_flows(batch: Batch, record: Record, options: ReadOptions, apps: AppMap) -
     hours = _hours(_seconds(batch, record))
     flows = pa.table([hours, src_apps, dest_apps, vpc_ids, sent, received], schema=FLOW_SCHEMA)
     if options.spread == "hours":
-        flows = with_span(flows, batch, record)
+        batch = with_span(batch, record)
     return batch.with_table(flows).reject(*bad_src, *bad_dest)
 
 

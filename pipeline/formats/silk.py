@@ -20,10 +20,10 @@ import pyarrow as pa
 from pipeline.errors import UnknownFormat, UnreadableSource
 from pipeline.formats.format import Format, Parser, Piece, ReadContext
 from pipeline.formats.head import Container, Head
-from pipeline.formats.record import Endpoint, Integers, Record, column_of, integers_of, is_answer, texts_of
+from pipeline.formats.record import Endpoint, Record, column_of, integers_of, is_answer, texts_of
 from pipeline.formats.syntaxes import FlowParser, Log
 from pipeline.options import ReadOptions
-from pipeline.syntax.batch import Batch
+from pipeline.syntax.batch import Batch, Integers
 from pipeline.syntax.blocks import TextBlock, text_blocks
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.delimited import DelimitedParser, Dialect

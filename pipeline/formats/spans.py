@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.formats.record import Record, column_of, numbers_of
-from pipeline.schema import MAX_DAYS_OF_FLOW, SPAN
+from pipeline.schema import MAX_DAYS_OF_FLOW
 from pipeline.syntax.batch import Batch, Fault
 from pipeline.syntax.dictionary import arrow_of
 from pipeline.syntax.times import nanoseconds_of
 
+#: The columns of `Batch.marks` that a batch has where bytes are to be spread, and some of its flows span hours: when each flow
+#: started and ended, in nanoseconds since 1970 (int64); the end is the start where none is known.
+SPAN = ("started", "ended")
 #: The rule that an end, or a duration, breaks with which a flow would have lasted for years.
 TOO_LONG = f"must not be more than {MAX_DAYS_OF_FLOW} days after the start"
 
@@ -31,21 +36,21 @@ def too_long(batch: Batch, record: Record) -> list[Fault]:
     return [Fault(name, TOO_LONG, bad & column.is_valid().to_numpy(), column) for name, column in columns.items()]
 
 
-def with_span(flows: pa.Table, batch: Batch, record: Record) -> pa.Table:
-    """Flow records with `schema.SPAN`, if some flow spans hours; else as they are.
+def with_span(batch: Batch, record: Record) -> Batch:
+    """The batch with `SPAN` among its marks, if some flow spans hours; else as it is.
 
     Args:
-        flows: The flow records of a batch.
-        batch: The columns of the log, for the same rows; all starts are times of flows.
+        batch: The columns of the log; all starts are times of flows.
         record: What the columns say.
     """
-    span = _span(batch, record)
-    started, ended = span
+    started, ended = _span(batch, record)
     if (started // _HOUR == (ended - 1) // _HOUR)[ended > started].all():
-        return flows
-    for name, times in zip(SPAN, span, strict=True):
-        flows = flows.append_column(name, arrow_of(times))
-    return flows
+        return batch
+    span = pa.table([arrow_of(started), arrow_of(ended)], names=list(SPAN))
+    return replace(
+        batch,
+        marks=span if batch.marks is None else pa.table([*batch.marks, *span], names=[*batch.marks.column_names, *SPAN]),
+    )
 
 
 def _span(batch: Batch, record: Record) -> tuple[Nanoseconds, Nanoseconds]:

@@ -53,7 +53,7 @@ class Log:
         return [*self.columns, *self.ends] if options.spread == "hours" else self.columns
 
     def flows(self, batch: Batch, context: ReadContext) -> Batch:
-        """The flow records (as `conversion.to_flows` gives them) of a batch of these columns."""
+        """The flow records (`schema.FLOW_SCHEMA`, unvalidated) of a batch of these columns."""
         if self.record is None:
             return batch.with_table(batch.table.select(COLUMNS))
         if self.ignored:

@@ -5,6 +5,7 @@ from collections import Counter
 from fractions import Fraction
 from unittest import mock
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,9 +18,11 @@ from pipeline.counting.distinct_hours import DistinctHours
 from pipeline.counting.sources import Source
 from pipeline.errors import UnreadableSource
 from pipeline.flowstore import FlowStore
+from pipeline.formats.spans import SPAN
 from pipeline.jobs.ingest import IngestOptions
 from pipeline.jobs.verify import DeepOptions
 from pipeline.options import ReadOptions
+from pipeline.syntax.batch import Batch
 from tests.formats.helpers import read
 from tests.records import flows_of
 
@@ -37,17 +40,25 @@ spans = st.tuples(
 )
 
 
-def table_of(*flows):
+def batch_of(*flows):
     """Flow records with their spans."""
     table = flows_of([(start // HOUR, "a", "b", "v", tx, rx) for start, _, tx, rx in flows])
-    table = table.append_column("start", pa.array([start for start, *_ in flows], pa.int64()))
-    return table.append_column("end", pa.array([start + duration for start, duration, *_ in flows], pa.int64()))
+    times = [(start, start + duration) for start, duration, *_ in flows]
+    marks = pa.table(
+        [pa.array(column, pa.int64()) for column in (list(zip(*times, strict=True)) or [(), ()])], names=list(SPAN)
+    )
+    return Batch(table, np.arange(len(flows)), str, marks=marks)
+
+
+def spread(*flows):
+    batch = batch_of(*flows)
+    return spreading.spread(batch.table, spreading.span_of(batch))
 
 
 def shares(*flows):
     """What the hours of each flow get: (hour, tx, rx, flows), by the flow's position."""
     found = {position: [] for position in range(len(flows))}
-    for positions, part in spreading.spread(table_of(*flows)):
+    for positions, part in spread(*flows):
         columns = [part.column(name).to_pylist() for name in ("hour", "bytes_tx", "bytes_rx", "flows")]
         for position, *row in zip(positions.tolist(), *columns, strict=True):
             found[position].append(tuple(row))
@@ -104,7 +115,7 @@ class TestShares:
         assert [shares(flow)[0] for flow in flows] == whole
 
     def test_of_no_flow_there_are_none(self):
-        assert list(spreading.spread(table_of().slice(0, 0))) == []
+        assert list(spread()) == []
 
 
 class TestHours:
@@ -112,13 +123,13 @@ class TestHours:
     @settings(max_examples=50)
     def test_they_are_all_from_the_starts_to_the_ends(self, flows):
         expected = {hour for start, duration, *_ in flows for hour in exact(start, duration, 0)}
-        assert spreading.spanned_hours(table_of(*flows)).tolist() == sorted(expected)
+        assert spreading.spanned_hours(spreading.span_of(batch_of(*flows))).tolist() == sorted(expected)
 
     def test_a_source_may_open_so_many_alone(self):
         year = 366 * 24 * HOUR
-        table = table_of(*((TEN * SECOND + number * year, year, 9, 9) for number in range(6)))
+        batch = batch_of(*((TEN * SECOND + number * year, year, 9, 9) for number in range(6)))
         with pytest.raises(UnreadableSource, match=r"more than 50,000 different hours, from 2025-11-26T10 to 2031-12"):
-            DistinctHours().add(table)
+            DistinctHours().add(batch)
 
 
 def aws(*records):

@@ -23,6 +23,9 @@ FLOW = {"hour": 1, "src_app": "a", "dest_app": "b", "vpc_id": "v", "bytes_tx": 1
 AWS = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n"
 CONN = {"ts": 1440007200.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "orig_ip_bytes": 1, "resp_ip_bytes": 2}
 
+ARGUS = {"stime": 1440007200.5, "saddr": "10.0.0.1", "daddr": "10.0.0.2", "sbytes": 1, "dbytes": 2}
+PMACCT = {"timestamp_start": "1440007200.5", "ip_src": "10.0.0.1", "ip_dst": "10.0.0.2", "bytes": 1}
+
 
 def parquet_file(columns):
     target = io.BytesIO()
@@ -60,6 +63,11 @@ FILES = {
             ],
         }
     ).encode(),
+    "SiLK, rwcut": b"sIP|dIP|bytes|sTime|\n" + b"10.0.0.1|10.0.0.2|1|2026/11/24T08:00:00.000|\n" * 2,
+    "Argus, CSV": b"StartTime,SrcAddr,DstAddr,SrcBytes,DstBytes\n" + b"1440007200.5,10.0.0.1,10.0.0.2,1,2\n" * 2,
+    "Argus, JSON": json.dumps({"ArgusData": [ARGUS | {"stime": "2026/11/24 08:00:00.5"}] * 2}).encode(),
+    "Argus, JSON with times since 1970": json.dumps({"ArgusData": [ARGUS] * 2}).encode(),
+    "pmacct, JSON": (json.dumps(PMACCT) + "\n").encode() * 2,
     "Zeek conn.log, JSON": (json.dumps(CONN) + "\n").encode() * 2,
 }
 PACKERS = [bytes, gzip.compress, bz2.compress, lambda data: pa.compress(data, codec="zstd", asbytes=True)]
