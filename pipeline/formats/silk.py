@@ -45,7 +45,7 @@ _ADVICE = "print it with rwcut --fields=sIP,dIP,sPort,dPort,bytes,sTime,eTime,se
 
 _SIP, _DIP = b"sIP", b"dIP"
 _TITLE = re.compile(r" *[A-Za-z][A-Za-z+]* *([^\w .:+-])")
-_BLANK_IN_TIME = re.compile(rb"(?<=-[0-9][0-9]) (?=[0-9][0-9]:)")
+_BLANK_IN_TIME = re.compile(rb"-([0-9][0-9]) ([0-9][0-9]:)")
 _UNTITLED = re.compile(r" *[0-9a-fA-F.:]+\| *[0-9a-fA-F.:]+\|.*\| *[0-9]{4}/[0-9]{2}/[0-9]{2}T")
 
 
@@ -147,7 +147,7 @@ class _Lines:
 
     def parse(self, block: TextBlock) -> Batch:
         """The records. Blanks are padding, but for the one that may stand in a time."""
-        return self._parser.parse_as(block, _BLANK_IN_TIME.sub(b"T", block.data).translate(None, b" "))
+        return self._parser.parse_as(block, _BLANK_IN_TIME.sub(rb"-\1T\2", block.data).translate(None, b" "))
 
 
 FORMATS = (Format("SiLK, rwcut", "silk", Container.TEXT, _is_silk, _read),)
