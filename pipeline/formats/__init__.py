@@ -8,9 +8,10 @@
     syntaxes          how a log is read that is CSV, JSON or Parquet
     canonical         flow records under their own names
     aws               AWS VPC Flow Logs
+    awstgw            AWS Transit Gateway Flow Logs
       awsfields       the names of the fields
       awstext         lines with a header or without
-      awsgateway      how a Transit Gateway's records are told, and refused
+      awsgateway      what a Transit Gateway's records say, and how they are told from a VPC's
       cloudwatch      what exports put around a line
       envelopes       lines in the events of CloudWatch Logs, in JSON
       repeats         records that are delivered twice
@@ -30,7 +31,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO, cast
 
 from pipeline.errors import UsageError
-from pipeline.formats import aws, canonical, envelopes, zeek
+from pipeline.formats import aws, awstgw, canonical, envelopes, zeek
 from pipeline.formats.awsfields import OWN_FIELDS
 from pipeline.formats.detection import detect
 from pipeline.formats.format import Format
@@ -40,7 +41,7 @@ from pipeline.syntax.blocks import LinesOfReturns
 from pipeline.syntax.compression import decompressed
 
 #: As they are asked: the text of AWS last, which may be known by a line that is not the first.
-FORMATS: tuple[Format, ...] = (*canonical.FORMATS, *zeek.FORMATS, *aws.FORMATS, *envelopes.FORMATS)
+FORMATS: tuple[Format, ...] = (*canonical.FORMATS, *zeek.FORMATS, *awstgw.FORMATS, *aws.FORMATS, *envelopes.FORMATS)
 
 #: The values of `--format`.
 FORMAT_OPTIONS = ("auto", *dict.fromkeys(known.option for known in FORMATS))

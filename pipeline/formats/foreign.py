@@ -170,11 +170,11 @@ _COLUMNS = (
     ("jsonPayload logName", "a Google Cloud log", _NOT_YET),
     ("event_type flow_id", "a Suricata EVE log", _NOT_YET),
     ("class_uid category_uid", "OCSF events", _NOT_YET),
-    ("srcaddr tgw_id", "an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only"),
-    ("srcaddr tgw-id", "an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only"),
 )
 #: The same of the logs that flowlog reads, where they are not written as it reads them.
 _OWN_COLUMNS = (
+    ("srcaddr tgw_id", "AWS Transit Gateway flow log records in columns that AWS does not write", _AWS_WRITES),
+    ("srcaddr tgw-id", "AWS Transit Gateway flow log records in columns that AWS does not write", _AWS_WRITES),
     ("srcaddr dstaddr bytes", "AWS VPC flow log records in columns that AWS does not write", _AWS_WRITES),
     ("id.orig_h id.resp_h", "a Zeek log in columns that Zeek does not write", _ZEEK_WRITES),
     ("id_orig_h id_resp_h", "a Zeek log in columns that Zeek does not write", _ZEEK_WRITES),

@@ -84,10 +84,6 @@ class DelimitedParser:
         batch = parse_lines(self._lines, self._names, block, self._parse_mended)
         return batch.with_table(batch.table.select([column.name for column in self._present]))
 
-    def parse_as(self, block: TextBlock, data: bytes) -> Batch:
-        """The same as if the block had these lines for its own, which still are what its rejects show."""
-        return _shown_as(block, self.parse(replace(block, data=data)))
-
     def _parse_mended(self, block: TextBlock) -> Batch:
         mended = self._dialect.mended(block.data) if self._dialect.mended else block.data
         if mended == block.data:

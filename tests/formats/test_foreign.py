@@ -73,7 +73,10 @@ COLUMNS = [
     ("jsonPayload,logName,timestamp", "a Google Cloud log"),
     ("timestamp,flow_id,event_type,src_ip", "a Suricata EVE log"),
     ("class_uid,category_uid,time,src_endpoint", "OCSF events"),
-    ('"version","account_id","tgw_id","srcaddr","dstaddr","bytes"', "an AWS Transit Gateway flow log"),
+    (
+        '"version","account_id","tgw_id","srcaddr","dstaddr","bytes"',
+        "AWS Transit Gateway flow log records in columns that AWS does not write",
+    ),
     ('"version","account_id","srcaddr","dstaddr","bytes"', "AWS VPC flow log records in columns that AWS does not write"),
     ("ts,uid,id.orig_h,id.resp_h", "a Zeek log in columns that Zeek does not write"),
     ("ts,uid,id_orig_h,id_resp_h", "a Zeek log in columns that Zeek does not write"),

@@ -21,6 +21,12 @@ from tests.formats.helpers import batches_of, blocks_of, gather, read
 
 FLOW = {"hour": 1, "src_app": "a", "dest_app": "b", "vpc_id": "v", "bytes_tx": 1, "bytes_rx": 2}
 AWS = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n"
+GATEWAY = "version tgw-id srcaddr dstaddr srcport dstport bytes start flow-direction log-status\n"
+GATEWAY_LINE = "6 tgw-0a1b2c3d 10.0.0.1 10.0.0.2 49152 22 4249 1440007200 ingress OK\n"
+DEFAULT_GATEWAY_LINE = (
+    "6 TransitGateway 1 tgw-0a1b2c3d tgw-attach-0a1b2c3d - - - - - - - - - - - 10.0.0.1 10.0.0.2 49152 22 6 20 4249 1440007200 "
+    "1440007260 OK IPv4 0 0 0 0 2 us-east-1 ingress - -"
+)
 CONN = {"ts": 1440007200.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "orig_ip_bytes": 1, "resp_ip_bytes": 2}
 
 
@@ -48,6 +54,16 @@ FILES = {
             "bytes": [1, None],
         }
     ),
+    "AWS Transit Gateway Flow Logs, text": (GATEWAY + GATEWAY_LINE * 2).encode(),
+    "AWS Transit Gateway Flow Logs, Parquet": parquet_file(
+        {
+            name: [int(cell) if name in ("bytes", "start") else cell] * 2
+            for name, cell in zip(GATEWAY.split(), GATEWAY_LINE.split(), strict=True)
+        }
+    ),
+    "AWS Transit Gateway Flow Logs, CloudWatch events": json.dumps(
+        {"messageType": "DATA_MESSAGE", "logEvents": [{"id": f"{i}", "message": DEFAULT_GATEWAY_LINE} for i in range(2)]}
+    ).encode(),
     "Zeek conn.log, TSV": (
         "#separator \\x09\n#path\tconn\n#fields\t" + "\t".join(CONN) + "\n1440007200.5\t10.0.0.1\t::1\t1\t-\n" * 2
     ).encode(),
