@@ -145,7 +145,8 @@ def test_a_transit_gateway_s_record_in_an_unnamed_order_is_rejected_and_fails_a_
     desk.put("a.log", text(" ".join(GATEWAY.values()), AWS_HEADER, SENT))
     desk.put("b.log", text(" ".join((GATEWAY | {"bytes": "5001"}).values())))
     assert (desk.ingest(), desk.sums()) == (3, (400, 0))
-    assert "b.log: its only row is not valid as AWS Transit Gateway Flow Logs, text: must have 36 fields" in desk.err
+    assert "b.log: its only row is not valid" in desk.err
+    assert "must have 36 fields" in desk.err
 
 
 @pytest.mark.parametrize("header", [" ".join(GATEWAY), " ".join(GATEWAY).replace("-", "_")])

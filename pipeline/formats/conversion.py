@@ -13,11 +13,12 @@ import pyarrow.compute as pc
 
 from pipeline.formats.apps import AppMap
 from pipeline.formats.record import Endpoint, Record, column_of, numbers_of, texts_of
+from pipeline.formats.reporters import marked, reported_once
 from pipeline.options import ReadOptions
 from pipeline.scalars import SECONDS_PER_HOUR
 from pipeline.schema import FLOW_SCHEMA
-from pipeline.syntax.batch import MISSING, OTHER_REPORTER, Batch, Fault, Mask
-from pipeline.syntax.dictionary import arrow_of, choose, codes_of, constant, exchanged, first_of
+from pipeline.syntax.batch import MISSING, Batch, Fault, Mask
+from pipeline.syntax.dictionary import arrow_of, codes_of, constant, exchanged, first_of, with_dictionary
 from pipeline.syntax.times import OUT_OF_RANGE, not_times, seconds_of
 
 NOT_ADDRESS = "must be an IP address"
@@ -31,14 +32,15 @@ def to_flows(batch: Batch, record: Record, options: ReadOptions, apps: AppMap) -
     Args:
         batch: The columns of the log, without the rows that are ignored.
         record: What the columns say, for the same rows.
-        options: The VPC of records that name none.
+        options: The VPC of records that name none, and which reports of one flow count.
         apps: Names the app of an address.
 
     Returns:
         The batch with `schema.FLOW_SCHEMA`, unvalidated. Rejected are the rows that lack a required value, have no time of a
         flow, or have an address that is none; a reject names the log's own column.
     """
-    batch, record = _reported_here(*_without_faulty(batch, record))
+    batch, record = reported_once(*_without_faulty(batch, record), options)
+    batch = marked(batch, record, options)
     vpc_ids = _vpc_ids(record, options, batch.table.num_rows)
     src_apps, bad_src = _apps(batch, record.src, vpc_ids, apps)
     dest_apps, bad_dest = _apps(batch, record.dst, vpc_ids, apps)
@@ -61,13 +63,6 @@ def _without_faulty(batch: Batch, record: Record) -> tuple[Batch, Record]:
     if not faults:
         return batch, record
     return batch.reject(*faults), record.of_rows(~np.logical_or.reduce([fault.bad for fault in faults]))
-
-
-def _reported_here(batch: Batch, record: Record) -> tuple[Batch, Record]:
-    """The batch and the record without the rows whose bytes another record has."""
-    if record.reporter is None or record.reporter.other is None or not record.reporter.other.any():
-        return batch, record
-    return batch.ignore({OTHER_REPORTER: record.reporter.other}), record.of_rows(~record.reporter.other)
 
 
 def _seconds(batch: Batch, record: Record) -> npt.NDArray[Any]:
@@ -100,24 +95,21 @@ def _vpc_ids(record: Record, options: ReadOptions, count: int) -> pa.DictionaryA
 def _apps(batch: Batch, end: Endpoint, vpc_ids: pa.DictionaryArray, known: AppMap) -> tuple[pa.DictionaryArray, list[Fault]]:
     """The apps of an endpoint, and the faults of its addresses."""
     columns = {name: texts_of(batch, name) for name in end.addresses}
-    apps, invalid = known.apps_of(reduce(first_of, columns.values()), vpc_ids)
+    apps, invalid = known.apps_of(reduce(first_of, columns.values()), vpc_ids, _named(end))
     faults = []
     if invalid.any():
         for name, addresses in columns.items():
             has_address = codes_of(addresses) >= 0
             faults.append(Fault(name, NOT_ADDRESS, invalid & has_address, addresses))
             invalid = invalid & ~has_address
-    return _with_named(end, apps), faults
+    return apps, faults
 
 
-def _with_named(end: Endpoint, apps: pa.DictionaryArray) -> pa.DictionaryArray:
-    """The apps that the log names, and elsewhere those of the addresses."""
-    if end.app is None:
-        return apps
-    if end.named is None:
-        return first_of(end.app, apps)
-    named = end.named & (codes_of(end.app) >= 0) if end.app.null_count else end.named
-    return choose(named, end.app, apps) if named.any() else apps
+def _named(end: Endpoint) -> pa.DictionaryArray | None:
+    """The apps that the log names; None if it names none."""
+    if end.app is None or end.named is None:
+        return end.app
+    return with_dictionary(np.where(end.named, codes_of(end.app), np.int32(-1)), end.app.dictionary)
 
 
 def _choose_numbers(mask: Mask, these: pa.Array, others: pa.Array) -> pa.Array:

@@ -168,7 +168,7 @@ class TestExports:
         """Whether a text says the same as the records do by themselves."""
         alone, found = read("\n".join(self.RECORDS)), read(text, **options)
         assert [(row - first + 1, *cells) for row, *cells in found.records] == alone.records
-        assert found.ignored == alone.ignored == {"REJECT": 1, "NODATA": 1}
+        assert found.ignored == alone.ignored == {"denied": 1, "no traffic": 1}
         assert [(reject.row - first + 1, reject.rule, reject.raw) for reject in found.rejects] == [
             (4, "must have 14 fields", raws[3])
         ]
@@ -239,7 +239,7 @@ class TestWithoutLogStatus:
 
     def test_it_is_ignored(self):
         outcome = read(log(line(self.FIELDS), line(self.FIELDS, **NO_DATA), fields=self.FIELDS))
-        assert (outcome.cells, outcome.ignored, outcome.rejects) == ([FLOW], {"NODATA": 1}, [])
+        assert (outcome.cells, outcome.ignored, outcome.rejects) == ([FLOW], {"no traffic": 1}, [])
 
     @pytest.mark.parametrize("field", ["srcaddr", "dstaddr", "bytes"])
     def test_a_record_that_lacks_less_is_rejected(self, field):
@@ -288,15 +288,15 @@ class TestWhatIsLeftOut:
         refused = line(action="REJECT")
         outcome = read(log(line(), no_data, skipped, no_data, refused, refused, refused, line()))
         assert outcome.rows == [2, 9]
-        assert outcome.ignored == {"NODATA": 2, "SKIPDATA": 1, "REJECT": 3}
+        assert outcome.ignored == {"no traffic": 2, "lost by the source": 1, "denied": 3}
         assert (outcome.rejects, outcome.read) == ([], 8)
 
     def test_a_line_is_left_out_for_one_reason(self):
         outcome = read(log(line(log_status="SKIPDATA", action="REJECT"), line(log_status="NODATA", action="REJECT")))
-        assert outcome.ignored == {"SKIPDATA": 1, "NODATA": 1}
+        assert outcome.ignored == {"lost by the source": 1, "no traffic": 1}
 
     def test_a_refused_record_need_not_be_complete(self):
-        assert read(log(line(action="REJECT", bytes="-", srcaddr="-"))).ignored == {"REJECT": 1}
+        assert read(log(line(action="REJECT", bytes="-", srcaddr="-"))).ignored == {"denied": 1}
 
     @pytest.mark.parametrize(
         "values", [{"action": "-"}, {"log_status": "-"}, {"action": "accept"}, {"log_status": "nodata"}]
@@ -414,6 +414,12 @@ class TestIdentity:
     def test_an_ecs_service_names_the_app_on_its_side(self, direction, apps):
         assert flow_of(flow_direction=direction, ecs_service_name="billing")[1:3] == apps
 
+    def test_the_mapping_file_goes_before_an_ecs_service(self):
+        apps = AppMap([(ipaddress.ip_network("10.0.0.1"), "mine", None)])
+        values = {"flow_direction": "egress", "ecs_service_name": "billing"}
+        assert flow_of(options={"apps": apps}, **values)[1:3] == ("mine", "10.0.0.2")
+        assert flow_of(options={"apps": apps}, **values, srcaddr="10.0.0.3")[1:3] == ("billing", "10.0.0.2")
+
     def test_a_service_s_answer_is_turned_round_with_its_name(self):
         answer = flow_of(srcport="443", dstport="49152", flow_direction="egress", ecs_service_name="billing")
         assert answer == (HOUR, "10.0.0.2", "billing", "123456789010", 0, 100)
@@ -513,7 +519,7 @@ class TestParquet:
             read(self.parquet(*records)),
         )
         assert found.cells == text.cells
-        assert found.ignored == text.ignored == {"REJECT": 1, "NODATA": 1}
+        assert found.ignored == text.ignored == {"denied": 1, "no traffic": 1}
         assert found.rows == [row - 1 for row in text.rows] == [1, 2, 3, 4]  # the text has a header line
         assert [(row, field.replace("_", "-"), rule) for row, field, rule in found.faults] == [
             (row - 1, field, rule) for row, field, rule in text.faults
@@ -540,7 +546,7 @@ class TestParquet:
         target = io.BytesIO()
         pq.write_table(pa.table({spell(name): pa.array(cells) for name, cells in columns.items()}), target)
         outcome = read(target.getvalue())
-        assert (outcome.records, outcome.ignored) == ([(1, *FLOW)], {"NODATA": 1})
+        assert (outcome.records, outcome.ignored) == ([(1, *FLOW)], {"no traffic": 1})
         assert [row for row, *_ in outcome.faults] == [3, 4]
 
     def test_few_columns_are_enough_and_missing_ones_are_named(self):
@@ -555,7 +561,7 @@ class TestParquet:
         columns |= {"bytes": ["100", "None"], "account_id": [123456789010] * 2, "log_status": ["OK", "NODATA"]}
         pq.write_table(pa.table(columns), target)
         outcome = read(target.getvalue())
-        assert (outcome.records, outcome.ignored) == ([(1, *FLOW)], {"NODATA": 1})
+        assert (outcome.records, outcome.ignored) == ([(1, *FLOW)], {"no traffic": 1})
 
 
 @settings(max_examples=50, deadline=None)

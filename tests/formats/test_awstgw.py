@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import OtherLog, UnknownFormat
+from pipeline.flowstore import FlowStore
 from pipeline.formats.awsfields import DEFAULT_FIELDS, DEFAULT_GATEWAY_FIELDS
+from pipeline.options import IngestOptions
 from tests.formats.helpers import blocks_of, format_of, read
 
 SAMPLES = Path(os.environ.get("FLOWLOG_SAMPLES") or Path(__file__).parents[3] / "shared" / "samples")
@@ -194,6 +196,13 @@ class TestMixed:
         assert tuple(outcome.cells) == self.FLOWS
         assert (outcome.read, outcome.ignored["other reporter"]) == (7, 2)
         assert outcome.rows == [row + len(before) for row in (1, 2, 5, 7)]
+
+    def test_beside_records_that_say_who_reports_them(self, tmp_path):
+        fields = " ".join([*DEFAULT_FIELDS, "flow-direction"])
+        (tmp_path / "raw").write_text(text(fields, f"{VPC_LINE} egress", *pair(), f"{VPC_LINE} ingress"))
+        store = FlowStore(tmp_path / "store", create=True)
+        store.ingest([str(tmp_path / "raw")], IngestOptions())
+        assert sorted(row["bytes_tx"] for row in store.table(HOUR).to_pylist()) == [5000, 10_000]
 
     def test_header_by_header(self):
         data = text(header(), *pair(), " ".join(DEFAULT_FIELDS), VPC_LINE, header(), *pair(**ANSWER))
