@@ -9,6 +9,7 @@ What is said here about the formats is from
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html (fields, tcp-flags, log-status),
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-s3-path.html (the files in S3),
     https://docs.aws.amazon.com/vpc/latest/tgw/tgw-flow-logs.html (a Transit Gateway's fields and directions),
+    https://schema.ocsf.io/1.1.0/classes/network_activity (its members),
     https://docs.zeek.org/en/v4.0.9/scripts/base/protocols/conn/main.zeek.html (fields, conn_state, history).
 """
 
@@ -437,8 +438,8 @@ def tgw_conversation(draw: Draw, hour: int) -> Iterator[AwsRecord]:
 
 
 def tgw_sample(draw: Draw, hour: int) -> bytes:
-    """A file as AWS leaves it in S3, with 60 connections between the VPCs, and minutes without traffic."""
-    records = [record for _ in range(60) for record in tgw_conversation(draw, hour)]
+    """A file as AWS leaves it in S3, with 15 connections between the VPCs, and minutes without traffic."""
+    records = [record for _ in range(15) for record in tgw_conversation(draw, hour)]
     records += [tgw_record(hour * SECONDS_PER_HOUR + i * TGW_WINDOW, VPC_SHOP, VPC_BACK, "NODATA") for i in range(3)]
     records.sort(key=lambda record: record["end"])
     lines = (" ".join(str(record.get(field, "-")) for field in TGW_HEADER.split()) for record in records)
@@ -448,6 +449,50 @@ def tgw_sample(draw: Draw, hour: int) -> bytes:
 def tgw_name(hour: int) -> str:
     moment = datetime.fromtimestamp(hour * SECONDS_PER_HOUR, UTC)
     return f"aws-tgw/{ACCOUNT}_vpcflowlogs_us-east-1_fl-0e5f6a7b_{moment:%Y%m%dT%H%MZ}_5e6f7a8b.log.gz"
+
+
+OCSF_DIRECTIONS = {"ingress": 1, "egress": 2}
+
+
+def ocsf_event(record: AwsRecord) -> dict[str, object]:
+    """A VPC's record as OCSF's examples map it; of the endpoints, only the reporter's has a VPC."""
+    reporter = {"interface_uid": record["interface-id"], "vpc_uid": record.get("vpc-id", VPC_SHOP)}
+    direction = str(record.get("flow-direction", "-"))
+
+    def endpoint(side: str, is_reporter: bool) -> dict[str, object]:
+        return {"ip": record.get(f"{side}addr", "-"), "port": record.get(f"{side}port"), **(reporter if is_reporter else {})}
+
+    has_traffic = "bytes" in record
+    return {
+        "metadata": {
+            "product": {"name": "Amazon VPC", "vendor_name": "AWS", "feature": {"name": "Flowlogs"}},
+            "version": "1.1.0",
+        },
+        "cloud": {"account": {"uid": record["account-id"]}, "region": "us-east-1", "provider": "AWS"},
+        "src_endpoint": endpoint("src", direction != "ingress"),
+        "dst_endpoint": endpoint("dst", direction == "ingress"),
+        "connection_info": {
+            "protocol_num": record.get("protocol"),
+            "tcp_flags": record.get("tcp-flags"),
+            "direction_id": OCSF_DIRECTIONS.get(direction, 99),
+        },
+        "traffic": {"bytes": record["bytes"], "packets": record["packets"]} if has_traffic else None,
+        "time": int(record["start"]) * 1000,
+        "start_time": int(record["start"]) * 1000,
+        "end_time": int(record["end"]) * 1000,
+        "status_code": record["log-status"],
+        "class_uid": 4001,
+        "category_uid": 4,
+        "activity_id": 6 if has_traffic else 0,
+        "action": {"ACCEPT": "Allowed", "REJECT": "Denied"}.get(str(record.get("action")), "-"),
+    }
+
+
+def ocsf_sample(draw: Draw, hour: int) -> bytes:
+    """10 conversations as events, a scan that was refused, and a window without traffic."""
+    records = [record for _ in range(10) for record in aws_conversation(draw, conversation(draw, hour))]
+    records += [aws_scan(draw, hour), aws_silence(draw, hour, "NODATA")]
+    return text(json.dumps(ocsf_event(record), separators=(",", ":")) for record in records)
 
 
 def stored_gzip(content: bytes) -> bytes:
@@ -550,6 +595,7 @@ def sample_files(seed: int) -> dict[str, bytes]:
         "flows-2026-11-24.jsonl": jsonl_sample,
         **{aws_name(hour): partial(aws_sample, hour=hour) for hour in (FIRST_HOUR + 3, FIRST_HOUR + 4)},
         tgw_name(FIRST_HOUR + 3): partial(tgw_sample, hour=FIRST_HOUR + 3),
+        "ocsf/vpc-flow-2026-11-24T10.json": partial(ocsf_sample, hour=FIRST_HOUR + 4),
         "zeek/conn.log": zeek_sample,
         # Beside that folder and not in it, because whatever is in it gets read as raw files.
         "../apps.csv": lambda _: text(map(",".join, [Network._fields, *APPS])),

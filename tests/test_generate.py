@@ -92,7 +92,7 @@ def test_the_sample_of_a_transit_gateway_has_each_packet_as_it_comes_in_and_as_i
         for way in ("ingress", "egress")
     }
     assert seen["ingress"] == seen["egress"]
-    assert len(records) == 240
+    assert len(records) == 60
 
 
 def test_the_sample_is_small() -> None:

@@ -12,9 +12,11 @@
       awsfields       the names of the fields
       awstext         lines with a header or without
       awsgateway      what a Transit Gateway's records say, and how they are told from a VPC's
+      awsjson         records as JSON objects
       cloudwatch      what exports put around a line
       envelopes       lines in the events of CloudWatch Logs, in JSON
       repeats         records that are delivered twice
+    ocsf              OCSF's network activity
     zeek              Zeek's conn.log
       zeekheader      text with `#` lines
       zeeklogs        which of Zeek's logs something is of
@@ -31,7 +33,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO, cast
 
 from pipeline.errors import UsageError
-from pipeline.formats import aws, awstgw, canonical, envelopes, zeek
+from pipeline.formats import aws, awsjson, awstgw, canonical, envelopes, ocsf, zeek
 from pipeline.formats.awsfields import OWN_FIELDS
 from pipeline.formats.detection import detect
 from pipeline.formats.format import Format
@@ -41,7 +43,15 @@ from pipeline.syntax.blocks import LinesOfReturns
 from pipeline.syntax.compression import decompressed
 
 #: As they are asked: the text of AWS last, which may be known by a line that is not the first.
-FORMATS: tuple[Format, ...] = (*canonical.FORMATS, *zeek.FORMATS, *awstgw.FORMATS, *aws.FORMATS, *envelopes.FORMATS)
+FORMATS: tuple[Format, ...] = (
+    *canonical.FORMATS,
+    *zeek.FORMATS,
+    *awstgw.FORMATS,
+    *aws.FORMATS,
+    *awsjson.FORMATS,
+    *envelopes.FORMATS,
+    *ocsf.FORMATS,
+)
 
 #: The values of `--format`.
 FORMAT_OPTIONS = ("auto", *dict.fromkeys(known.option for known in FORMATS))

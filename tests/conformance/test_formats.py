@@ -25,6 +25,33 @@ def lines(*records):
     return "".join(f"{record if isinstance(record, str) else json.dumps(record)}\n" for record in records).encode()
 
 
+def ocsf(src, dst, sport, dport, count, status="OK", action="Allowed"):
+    """An event of a VPC's record."""
+    return {
+        "class_uid": 4001,
+        "category_uid": 4,
+        "metadata": {"product": {"name": "Amazon VPC"}},
+        "src_endpoint": {"ip": src, "port": sport, "vpc_uid": "vpc-a"},
+        "dst_endpoint": {"ip": dst, "port": dport},
+        "traffic": {"bytes": count},
+        "time": TEN * 1000,
+        "status_code": status,
+        "action": action,
+    }
+
+
+OCSF_FLOWS = [(HOUR, "10.0.0.1", "10.0.0.9", "vpc-a", 5, 0), (HOUR, "10.0.0.1", "10.0.0.9", "vpc-a", 0, 700)]
+OCSF_IGNORED = {"no traffic": 1, "denied": 1}
+OCSF_EVENTS = [
+    ocsf("10.0.0.1", "10.0.0.9", 40_000, 443, 5),
+    ocsf("10.0.0.9", "10.0.0.1", 443, 40_000, 700),
+    ocsf("-", "-", None, None, None, "NODATA", "-"),
+    ocsf("10.0.0.1", "10.0.0.9", 40_000, 443, 6, action="Denied"),
+    ocsf("10.0.0.1", "ten", 40_000, 443, 7),
+]
+OCSF_OTHERS = [{"class_uid": 4003, "category_uid": 4, "metadata": {"product": {"name": "Route 53"}}}]
+
+
 def gateway_line(ends, count, direction):
     """A Transit Gateway's record in the order of AWS."""
     unset = " ".join("-" * 11)
@@ -167,6 +194,23 @@ CASES = {
         {5: ("dstaddr", '"ten"')},
         AWS_IGNORED,
     ),
+    "AWS Transit Gateway Flow Logs, JSON": Case(
+        lines(
+            *(
+                {"tgw_id": "tgw-0a1b2c3d", "start": TEN, **dict(zip(GATEWAY_COLUMNS, row, strict=True))}
+                for row in GATEWAY_ROWS
+            )
+        ),
+        GATEWAY_FLOWS,
+        {6: ("dstaddr", '"ten"')},
+        GATEWAY_IGNORED,
+    ),
+    "AWS VPC Flow Logs, JSON": Case(
+        lines(*(dict(zip(AWS_HEADER.replace("-", "_").split(), line.split(), strict=True)) for line in AWS_LINES)),
+        AWS_FLOWS,
+        {5: ("dstaddr", '"ten"')},
+        AWS_IGNORED,
+    ),
     "AWS Transit Gateway Flow Logs, CloudWatch events": Case(
         lines(
             {
@@ -196,6 +240,18 @@ CASES = {
         AWS_FLOWS,
         {5: ("dstaddr", " ten ")},
         AWS_IGNORED | {"control message": 1},
+    ),
+    "OCSF network activity, JSON": Case(
+        lines(*OCSF_EVENTS, *OCSF_OTHERS),
+        OCSF_FLOWS,
+        {5: ("dst_endpoint.ip", '"ten"')},
+        OCSF_IGNORED | {"other kind of event": 1},
+    ),
+    "OCSF network activity, Parquet": Case(
+        parquet(**{name: [event[name] for event in OCSF_EVENTS] for name in OCSF_EVENTS[0]}),
+        OCSF_FLOWS,
+        {5: ("dst_endpoint.ip", '"ten"')},
+        OCSF_IGNORED,
     ),
 }
 
