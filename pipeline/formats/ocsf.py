@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.errors import OtherLog, UnknownFormat
 from pipeline.formats.format import Format, Piece, ReadContext
@@ -45,10 +46,12 @@ def _integer(*path: str, required: bool = False) -> Column:
     return Column.at(*path, kind=Kind.INTEGER, required=required, in_text=True, in_float=True, null=_NULL)
 
 
+#: The members that have a time, the first that has a value counts. An event has several of them at once.
+_STARTS, _ENDS = ("start_time", "start_time_dt", "time", "time_dt"), ("end_time", "end_time_dt")
 _COLUMNS = [
     _integer("class_uid", required=True),
-    Column("start_time", Kind.SECONDS, path=("start_time",), others=(("start_time_dt",), ("time",), ("time_dt",))),
-    Column("end_time", Kind.SECONDS, required=False, path=("end_time",), others=(("end_time_dt",),)),
+    *(Column.at(name, kind=Kind.SECONDS, required=name == "time") for name in _STARTS),
+    *(Column.at(name, kind=Kind.SECONDS, required=False) for name in _ENDS),
     Column.at("src_endpoint", "ip", kind=Kind.TEXT, null=_NULL),
     Column.at("dst_endpoint", "ip", kind=Kind.TEXT, null=_NULL),
     _integer("traffic", "bytes", required=True),
@@ -92,11 +95,11 @@ def _record(batch: Batch, _options: ReadOptions) -> Record:
         return first_of(texts_of(batch, f"src_endpoint.{name}"), texts_of(batch, f"dst_endpoint.{name}"))
 
     return Record(
-        start="start_time",
+        start="time",
         src=Endpoint(("src_endpoint.ip",)),
         dst=Endpoint(("dst_endpoint.ip",)),
         sent=column_of(batch, "traffic.bytes", pa.int64()),
-        required=("start_time", "src_endpoint.ip", "dst_endpoint.ip", "traffic.bytes"),
+        required=("time", "src_endpoint.ip", "dst_endpoint.ip", "traffic.bytes"),
         vpc=of_reporter("vpc_uid"),
         owner=texts_of(batch, "cloud.account.uid"),
         answer=is_answer(*ports, integers_of(batch, "connection_info.tcp_flags", 0)),
@@ -108,6 +111,17 @@ def _record(batch: Batch, _options: ReadOptions) -> Record:
 
 
 _LOG = Log(_COLUMNS, _record, _ignored)
+
+
+def _with_times(batch: Batch) -> Batch:
+    """The batch with the start of each flow in `time`, and the end in `end_time`, wherever the event has them."""
+    table = batch.table
+    for name, members in (("time", _STARTS), ("end_time", _ENDS)):
+        if present := [table.column(member) for member in members if member in table.column_names]:
+            times = pc.coalesce(*present)
+            place = table.column_names.index(name) if name in table.column_names else table.num_columns
+            table = table.set_column(place, name, times) if place < table.num_columns else table.append_column(name, times)
+    return batch.with_table(table)
 
 
 def _flows(batches: Iterator[Batch], context: ReadContext) -> Iterator[Batch]:
@@ -124,7 +138,7 @@ def _flows(batches: Iterator[Batch], context: ReadContext) -> Iterator[Batch]:
         _refuse_products(texts_of(own, "metadata.product.name"))
         others += int(np.count_nonzero(is_other))
         activities += batch.read - int(np.count_nonzero(is_other))
-        yield _LOG.flows(own, context)
+        yield _LOG.flows(_with_times(own), context)
     if others and not activities:
         raise _of_another_class()
 
