@@ -10,7 +10,9 @@ What is said here about the formats is from
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-s3-path.html (the files in S3),
     https://docs.zeek.org/en/v4.0.9/scripts/base/protocols/conn/main.zeek.html (fields, conn_state, history),
     https://learn.microsoft.com/azure/network-watcher/vnet-flow-logs-overview (the records of Azure, and their tuples),
-    rwcut(1) of SiLK, ra(1) of Argus, and CONFIG-KEYS of pmacct (fields).
+    rwcut(1) of SiLK, ra(1) of Argus, and CONFIG-KEYS of pmacct (fields),
+    https://docs.aws.amazon.com/vpc/latest/tgw/tgw-flow-logs.html (a Transit Gateway's fields and directions),
+    https://schema.ocsf.io/1.1.0/classes/network_activity (its members).
 """
 
 from __future__ import annotations
@@ -380,6 +382,122 @@ def aws_name(hour: int) -> str:
     return f"aws/{ACCOUNT}_vpcflowlogs_us-east-1_fl-0a1b2c3d_{moment:%Y%m%dT%H%MZ}_1a2b3c4d.log.gz"
 
 
+# A Transit Gateway's flow log without a chosen format has all fields.
+TGW_HEADER = (
+    "version resource-type account-id tgw-id tgw-attachment-id tgw-src-vpc-account-id tgw-dst-vpc-account-id "
+    "tgw-src-vpc-id tgw-dst-vpc-id tgw-src-subnet-id tgw-dst-subnet-id tgw-src-eni tgw-dst-eni tgw-src-az-id "
+    "tgw-dst-az-id tgw-pair-attachment-id srcaddr dstaddr srcport dstport protocol packets bytes start end log-status "
+    "type packets-lost-no-route packets-lost-blackhole packets-lost-mtu-exceeded packets-lost-ttl-expired tcp-flags "
+    "region flow-direction pkt-src-aws-service pkt-dst-aws-service"
+)
+TGW = "tgw-0c4e1f7a9b2d36580"
+#: The attachment of each VPC, between which all traffic of the sample goes.
+TGW_ATTACHMENTS = {VPC_SHOP: "tgw-attach-01f2e3d4c5b6a7980", VPC_BACK: "tgw-attach-0a9b8c7d6e5f41320"}
+TGW_WINDOW = 60  # seconds
+
+
+def tgw_record(start: int, source: str, target: str, status: str) -> AwsRecord:
+    """What even a record without traffic has, of what goes from one VPC to another."""
+    return {
+        "version": 6,
+        "resource-type": "TransitGateway",
+        "account-id": ACCOUNT,
+        "tgw-id": TGW,
+        "tgw-attachment-id": TGW_ATTACHMENTS[source],
+        "tgw-pair-attachment-id": TGW_ATTACHMENTS[target],
+        "tgw-src-vpc-id": source,
+        "tgw-dst-vpc-id": target,
+        "start": start,
+        "end": start + TGW_WINDOW - 1,
+        "log-status": status,
+        "region": "us-east-1",
+    }
+
+
+def tgw_conversation(draw: Draw, hour: int) -> Iterator[AwsRecord]:
+    """A minute of a connection between the VPCs: each direction twice, as it comes into the gateway and as it goes out."""
+    start = hour * SECONDS_PER_HOUR + draw.integer(0, 59) * TGW_WINDOW
+    client, server = draw.one_of(instances("cart", VPC_SHOP)), draw.one_of(instances("orders-db", VPC_BACK))
+    port = draw.integer(*EPHEMERAL_PORTS)
+    for vpcs, source, target, payload, flag in (
+        ((VPC_SHOP, VPC_BACK), (client, port), (server, 8080), draw.around(900), 2),
+        ((VPC_BACK, VPC_SHOP), (server, 8080), (client, port), draw.around(18_000), 18),
+    ):
+        seen = tgw_record(start, *vpcs, "OK") | {
+            "srcaddr": source[0],
+            "srcport": source[1],
+            "dstaddr": target[0],
+            "dstport": target[1],
+            "protocol": AWS_PROTOCOL["tcp"],
+            "packets": packets(payload),
+            "bytes": bytes_on_wire(payload),
+            "type": "IPv4",
+            **{f"packets-lost-{why}": 0 for why in ("no-route", "blackhole", "mtu-exceeded", "ttl-expired")},
+            "tcp-flags": flag,
+        }
+        here, there = seen["tgw-attachment-id"], seen["tgw-pair-attachment-id"]
+        yield seen | {"flow-direction": "ingress"}
+        yield seen | {"flow-direction": "egress", "tgw-attachment-id": there, "tgw-pair-attachment-id": here}
+
+
+def tgw_sample(draw: Draw, hour: int) -> bytes:
+    """A file as AWS leaves it in S3, with 15 connections between the VPCs, and minutes without traffic."""
+    records = [record for _ in range(15) for record in tgw_conversation(draw, hour)]
+    records += [tgw_record(hour * SECONDS_PER_HOUR + i * TGW_WINDOW, VPC_SHOP, VPC_BACK, "NODATA") for i in range(3)]
+    records.sort(key=lambda record: record["end"])
+    lines = (" ".join(str(record.get(field, "-")) for field in TGW_HEADER.split()) for record in records)
+    return stored_gzip(text([TGW_HEADER, *lines]))
+
+
+def tgw_name(hour: int) -> str:
+    moment = datetime.fromtimestamp(hour * SECONDS_PER_HOUR, UTC)
+    return f"aws-tgw/{ACCOUNT}_vpcflowlogs_us-east-1_fl-0e5f6a7b_{moment:%Y%m%dT%H%MZ}_5e6f7a8b.log.gz"
+
+
+OCSF_DIRECTIONS = {"ingress": 1, "egress": 2}
+
+
+def ocsf_event(record: AwsRecord) -> dict[str, object]:
+    """A VPC's record as OCSF's examples map it; of the endpoints, only the reporter's has a VPC."""
+    reporter = {"interface_uid": record["interface-id"], "vpc_uid": record.get("vpc-id", VPC_SHOP)}
+    direction = str(record.get("flow-direction", "-"))
+
+    def endpoint(side: str, is_reporter: bool) -> dict[str, object]:
+        return {"ip": record.get(f"{side}addr", "-"), "port": record.get(f"{side}port"), **(reporter if is_reporter else {})}
+
+    has_traffic = "bytes" in record
+    return {
+        "metadata": {
+            "product": {"name": "Amazon VPC", "vendor_name": "AWS", "feature": {"name": "Flowlogs"}},
+            "version": "1.1.0",
+        },
+        "cloud": {"account": {"uid": record["account-id"]}, "region": "us-east-1", "provider": "AWS"},
+        "src_endpoint": endpoint("src", direction != "ingress"),
+        "dst_endpoint": endpoint("dst", direction == "ingress"),
+        "connection_info": {
+            "protocol_num": record.get("protocol"),
+            "tcp_flags": record.get("tcp-flags"),
+            "direction_id": OCSF_DIRECTIONS.get(direction, 99),
+        },
+        "traffic": {"bytes": record["bytes"], "packets": record["packets"]} if has_traffic else None,
+        "time": int(record["start"]) * 1000,
+        "start_time": int(record["start"]) * 1000,
+        "end_time": int(record["end"]) * 1000,
+        "status_code": record["log-status"],
+        "class_uid": 4001,
+        "category_uid": 4,
+        "activity_id": 6 if has_traffic else 0,
+        "action": {"ACCEPT": "Allowed", "REJECT": "Denied"}.get(str(record.get("action")), "-"),
+    }
+
+
+def ocsf_sample(draw: Draw, hour: int) -> bytes:
+    """10 conversations as events, a scan that was refused, and a window without traffic."""
+    records = [record for _ in range(10) for record in aws_conversation(draw, conversation(draw, hour))]
+    records += [aws_scan(draw, hour), aws_silence(draw, hour, "NODATA")]
+    return text(json.dumps(ocsf_event(record), separators=(",", ":")) for record in records)
+
+
 def stored_gzip(content: bytes) -> bytes:
     """A gzip file (RFC 1952) that stores its content as it is (RFC 1951, 3.2.4), without a name or a time.
 
@@ -624,6 +742,8 @@ def sample_files(seed: int) -> dict[str, bytes]:
         "flows-2026-11-24.csv": csv_sample,
         "flows-2026-11-24.jsonl": jsonl_sample,
         **{aws_name(hour): partial(aws_sample, hour=hour) for hour in (FIRST_HOUR + 3, FIRST_HOUR + 4)},
+        tgw_name(FIRST_HOUR + 3): partial(tgw_sample, hour=FIRST_HOUR + 3),
+        "ocsf/vpc-flow-2026-11-24T10.json": partial(ocsf_sample, hour=FIRST_HOUR + 4),
         "zeek/conn.log": zeek_sample,
         azure_name(FIRST_HOUR + 1): partial(azure_sample, hour=FIRST_HOUR + 1),
         "silk/rwcut.txt": silk_sample,

@@ -105,6 +105,18 @@ def test_the_same_seed_makes_the_same_sample_and_another_seed_another() -> None:
     assert [path for path in SAMPLE if other[path] == SAMPLE[path]] == ["../apps.csv"]
 
 
+def test_the_sample_of_a_transit_gateway_has_each_packet_as_it_comes_in_and_as_it_goes_out() -> None:
+    (content,) = (content for path, content in SAMPLE.items() if path.startswith("aws-tgw/"))
+    records = [record for record in aws_records(text_of(content).splitlines()) if record["log-status"] == "OK"]
+    keys = ("srcaddr", "dstaddr", "srcport", "dstport", "bytes", "start")
+    seen = {
+        way: Counter(tuple(r[key] for key in keys) for r in records if r["flow-direction"] == way)
+        for way in ("ingress", "egress")
+    }
+    assert seen["ingress"] == seen["egress"]
+    assert len(records) == 60
+
+
 def test_the_sample_is_small() -> None:
     assert sum(map(len, SAMPLE.values())) < 300_000
 

@@ -92,7 +92,7 @@ class TestSettings:
 
     @pytest.mark.parametrize("name", ["aws-vpc.field", "gcp.fields", "fields", ""])
     def test_a_setting_that_no_format_has_is_refused_with_those_that_there_are(self, name):
-        with pytest.raises(UsageError, match=f"there is no setting {name}; the settings are {FIELDS}"):
+        with pytest.raises(UsageError, match=f"there is no setting {name}; the settings are aws-tgw.fields, {FIELDS}"):
             resolved(ReadOptions(settings={name: "x"}))
 
     def test_a_value_that_the_format_cannot_use_is_refused(self):
@@ -118,6 +118,13 @@ class TestSettingsOfTheCommandLine:
         kept = json.loads(flowlog("runs", "--store", "store", "--json").out)[0]["interpretation"]
         assert kept["settings"] == {FIELDS: self.NAMES}
 
+    def test_the_option_is_also_a_name_for_the_setting_of_transit_gateways(self, flowlog):
+        names = "version tgw-id srcaddr dstaddr bytes start flow-direction"
+        Path("b.log").write_text("6 tgw-0a1b2c3d4e 10.0.0.1 10.0.0.2 400 1764144000 ingress\n")
+        assert self.bytes_of(flowlog("ingest", "b.log", "--store", "store", "--json", "--aws-fields", names)) == 400
+        kept = json.loads(flowlog("runs", "--store", "store", "--json").out)[0]["interpretation"]
+        assert kept["settings"] == {"aws-tgw.fields": names}
+
     @pytest.mark.parametrize("value", [f'{FIELDS}="{NAMES}"', f"'{FIELDS}={NAMES}'"])
     def test_quotes_in_the_variable_keep_together_what_has_blanks(self, flowlog, monkeypatch, value):
         monkeypatch.setenv("FLOWLOG_SET", value)
@@ -126,7 +133,7 @@ class TestSettingsOfTheCommandLine:
     @pytest.mark.parametrize(
         ("variable", "given", "sentence"),
         [
-            (None, ["--set", "aws-vpc.field=x"], f"flowlog: --set: there is no setting aws-vpc.field; the settings are {FIELDS}"),
+            (None, ["--set", "aws-vpc.field=x"], f"flowlog: --set: there is no setting aws-vpc.field; the settings are aws-tgw.fields, {FIELDS}"),
             (None, ["--set", FIELDS], f"flowlog: --set: '{FIELDS}' is not a setting; write it like"),
             (None, ["--set", f"{FIELDS}={NAMES}", "--aws-fields", NAMES], f"flowlog: {FIELDS} is given twice"),
             (f"{FIELDS}={NAMES}", [], "flowlog: --set: 'dstaddr' is not a setting"),

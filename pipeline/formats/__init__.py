@@ -8,14 +8,17 @@
     syntaxes          how a log is read that is CSV, JSON or Parquet
     canonical         flow records under their own names
     aws               AWS VPC Flow Logs
+    awstgw            AWS Transit Gateway Flow Logs
       awsfields       the names of the fields
       awstext         lines with a header or without
-      awsgateway      how a Transit Gateway's records are told, and refused
+      awsgateway      what a Transit Gateway's records say, and how they are told from a VPC's
+      awsjson         records as JSON objects
       cloudwatch      what exports put around a line
       envelopes       lines in the events of CloudWatch Logs, in JSON
       repeats         records that are delivered twice
     azure             Azure's VNet and NSG flow logs
       azurerecords    their records, of which each has many flows
+    ocsf              OCSF's network activity
     zeek              Zeek's conn.log
       zeekheader      text with `#` lines
       zeeklogs        which of Zeek's logs something is of
@@ -36,7 +39,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO, cast
 
 from pipeline.errors import UsageError
-from pipeline.formats import argus, aws, azure, canonical, envelopes, pmacct, silk, zeek
+from pipeline.formats import argus, aws, awsjson, awstgw, azure, canonical, envelopes, ocsf, pmacct, silk, zeek
 from pipeline.formats.awsfields import OWN_FIELDS
 from pipeline.formats.detection import detect
 from pipeline.formats.format import Format
@@ -53,6 +56,9 @@ FORMATS: tuple[Format, ...] = (
     *argus.FORMATS,
     *pmacct.FORMATS,
     *azure.FORMATS,
+    *ocsf.FORMATS,
+    *awstgw.FORMATS,
+    *awsjson.FORMATS,
     *aws.FORMATS,
     *envelopes.FORMATS,
 )

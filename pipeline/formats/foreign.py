@@ -9,7 +9,7 @@ Where the facts are from, by log:
 - Suricata: doc/userguide/output/eve/eve-json-format.rst; AWS Network Firewall: its developer guide, "Contents of a log".
 - NetObserv: docs/flows-format.adoc of its operator; Loki: its HTTP API, "Query logs at a single point in time".
 - goflow2: docs/protocols.md; nfdump: output_json.c; pmacct: CONFIG-KEYS; Logstash: its netflow codec; Argus: ra(1).
-- OCSF: the class Network Activity (4001); Hubble: api/v1/flow/flow.proto; Calico: "Flow log data types".
+- Hubble: api/v1/flow/flow.proto; Calico: "Flow log data types".
 - Columns: nfdump's output_csv.c, output_csv_fast.c, output_fmt.c; rwcut(1) of SiLK; ra(1); pmacct's print_plugin.c; Athena's
   table for VPC flow logs; the schema of Google's sink in BigQuery.
 """
@@ -110,20 +110,12 @@ def _collectors(record: Record) -> UnknownFormat | None:
 
 
 def _aws(record: Record) -> UnknownFormat | None:
-    if record.keys() >= {"srcaddr", "dstaddr"} and record.keys() & {"account_id", "interface_id", "log_status"}:
-        if record.keys() & {"tgw_id", "tgw_attachment_id"}:
-            return OtherLog("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
-        return UnknownFormat("AWS VPC flow log records as JSON objects", _AWS_WRITES)
     if "@message" in record and record.keys() & {"@timestamp", "@ptr"}:
         return UnknownFormat("a result of CloudWatch Logs Insights, JSON", "export it as CSV")
     return None
 
 
 def _others(record: Record) -> UnknownFormat | None:
-    if str(record.get("class_uid")) == "4001":
-        return UnknownFormat("OCSF network activity (class 4001)", _NOT_YET)
-    if isinstance(record.get("class_uid"), str | int) and "category_uid" in record:
-        return OtherLog(f"OCSF events of the class {record['class_uid']}", "flowlog reads flow logs only")
     flow = record.get("flow")
     if isinstance(flow, dict) and ("verdict" in flow or "node_name" in record or flow.get("Type") in ("L3_L4", "L7")):
         return UnknownFormat("a Hubble flow export", _BYTES_ELSEWHERE)
@@ -159,12 +151,11 @@ _COLUMNS = (
     ("jsonPayload.connection.src_ip", "a Google VPC flow log", _NOT_YET),
     ("jsonPayload logName", "a Google Cloud log", _NOT_YET),
     ("event_type flow_id", "a Suricata EVE log", _NOT_YET),
-    ("class_uid category_uid", "OCSF events", _NOT_YET),
-    ("srcaddr tgw_id", "an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only"),
-    ("srcaddr tgw-id", "an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only"),
 )
 #: The same of the logs that flowlog reads, where they are not written as it reads them.
 _OWN_COLUMNS = (
+    ("srcaddr tgw_id", "AWS Transit Gateway flow log records in columns that AWS does not write", _AWS_WRITES),
+    ("srcaddr tgw-id", "AWS Transit Gateway flow log records in columns that AWS does not write", _AWS_WRITES),
     ("srcaddr dstaddr bytes", "AWS VPC flow log records in columns that AWS does not write", _AWS_WRITES),
     ("id.orig_h id.resp_h", "a Zeek log in columns that Zeek does not write", _ZEEK_WRITES),
     ("id_orig_h id_resp_h", "a Zeek log in columns that Zeek does not write", _ZEEK_WRITES),

@@ -69,6 +69,7 @@ class Column:
         in_text: In JSON, whether an integer may also be written as a text, as protobuf does with 64 bits: `"1234"`.
         in_float: In JSON, whether an integer may also be written as a floating-point number, as languages do whose numbers are
             such: `1234.0`, `1.234e3`; with `in_text`, within a text, too.
+        null: In JSON, the text that stands for no value; None where none does.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Column:
     others: tuple[tuple[str, ...], ...] = ()
     in_text: bool = False
     in_float: bool = False
+    null: str | None = None
 
     @classmethod
     def at(
@@ -89,9 +91,10 @@ class Column:
         instead_of: str | None = None,
         in_text: bool = False,
         in_float: bool = False,
+        null: str | None = None,
     ) -> Column:
         """A column of JSON objects within objects, by the keys that lead to it, from the outermost on."""
-        return cls(".".join(path), kind, required, instead_of, path=path, in_text=in_text, in_float=in_float)
+        return cls(".".join(path), kind, required, instead_of, path=path, in_text=in_text, in_float=in_float, null=null)
 
     @property
     def places(self) -> list[tuple[str, ...]]:

@@ -46,6 +46,12 @@ def is_text(column: pa.DictionaryArray, text: str) -> Mask:
     return np.zeros(len(column), bool) if code < 0 else codes_of(column) == code
 
 
+def without_text(column: pa.DictionaryArray, text: str) -> pa.DictionaryArray:
+    """The column with null in the rows that have that text."""
+    has = is_text(column, text)
+    return with_dictionary(np.where(has, np.int32(-1), codes_of(column)), column.dictionary) if has.any() else column
+
+
 @dataclass(frozen=True)
 class Renaming:
     """New texts for the distinct values of a column.

@@ -21,7 +21,8 @@ from pipeline.kernel.columns import JsonColumn, JsonLines
 from pipeline.schema import dictionary_encoded
 from pipeline.syntax.batch import Batch, Reject, RowNumbers
 from pipeline.syntax.blocks import TextBlock, raw_text
-from pipeline.syntax.cells import EXACT_BELOW, SHORT_JSON_INTEGER, Column, has_odd_numbers, json_cell, parsed_schema
+from pipeline.syntax.cells import EXACT_BELOW, SHORT_JSON_INTEGER, Column, Kind, has_odd_numbers, json_cell, parsed_schema
+from pipeline.syntax.dictionary import without_text
 from pipeline.syntax.jsonobjects import JsonObject, integer_of, object_of
 from pipeline.syntax.lines import parse_lines
 
@@ -71,7 +72,15 @@ class JsonParser:
                 broken.
         """
         otherwise = partial(_parse_otherwise, columns=self._columns, values_of=values_of)
-        return parse_lines(self._lines, self._names, block, otherwise)
+        return self._without_null_texts(parse_lines(self._lines, self._names, block, otherwise))
+
+    def _without_null_texts(self, batch: Batch) -> Batch:
+        table = batch.table
+        for i, column in enumerate(self._columns):
+            if column.null is not None and column.kind is Kind.TEXT:
+                cells = without_text(table.column(i).combine_chunks(), column.null)
+                table = table.set_column(i, column.name, cells)
+        return batch if table is batch.table else batch.with_table(table)
 
 
 def _parse_otherwise(block: TextBlock, columns: Sequence[Column], values_of: ValuesOf = _no_values) -> Batch:
@@ -216,6 +225,8 @@ def json_record(value: Any, columns: Sequence[Column], row: int, raw: str) -> li
     record = []
     for column in columns:
         found, barred = _value_of(column, value)
+        if column.null is not None and found == column.null and not barred:
+            found = None
         cell, broken = json_cell(found, column.kind, column.in_text, column.in_float)
         broken = barred or broken
         if broken and not _has_other(column, columns, value):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import formats
-from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
+from pipeline.errors import UnknownFormat, UnreadableSource
 from pipeline.formats import envelopes, repeats
 from pipeline.formats.repeats import Repeats
 from pipeline.syntax import jsontext
@@ -146,17 +146,6 @@ class TestFields:
     def test_fourteen_fields_alone_are_not_the_default_order(self):
         with pytest.raises(UnknownFormat):
             read(json.dumps(envelope(" ".join(REQUEST.split()[::-1]))))
-
-    def test_a_transit_gateway_s_records_are_refused_by_name(self):
-        gateway = REQUEST.replace("eni-01", "tgw-0abc12345def67890 tgw-attach-0abc12345def67890")
-        with pytest.raises(OtherLog, match="an AWS Transit Gateway flow log"):
-            read(json.dumps(envelope(gateway)))
-        with pytest.raises(UnknownFormat, match="an AWS Transit Gateway flow log"):
-            read(json.dumps(envelope(REQUEST, gateway)))
-        for text in (json.dumps(envelope(gateway, REQUEST)), json.dumps(envelope(gateway)) + json.dumps(envelope(REQUEST))):
-            with pytest.raises(UnknownFormat, match="an AWS Transit Gateway flow log") as error:
-                read(text)
-            assert not isinstance(error.value, OtherLog)  # a folder would leave the VPC's record alone, too
 
     def test_messages_that_are_json_are_refused_by_name(self):
         with pytest.raises(UnknownFormat, match="CloudWatch Logs events whose messages are JSON"):
