@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from pipeline.declarations import QUIET, WAIT, ZERO_BYTES, Option, declared
 from pipeline.errors import UsageError
 from pipeline.scalars import ZeroBytes, parse_size
+from pipeline.zones import DEFAULT_ZONE
 
 RawFormat = Literal["auto", "csv", "json", "parquet", "aws-vpc", "zeek"]  # a test holds these against the readers
 SameContent = Literal["skip", "count"]
@@ -53,6 +54,9 @@ class ReadOptions:
         hash=False,
     )
     zero_bytes: ZeroBytes = declared(ZERO_BYTES, "accept")
+    timezone: str = declared(
+        Option("--timezone", "The zone of logs that write local times, as Europe/Berlin or +02:00.", "ZONE"), DEFAULT_ZONE
+    )
     both_ends: BothEnds = declared(
         Option(
             "--both-ends",

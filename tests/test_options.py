@@ -52,6 +52,7 @@ class TestReadOptions:
             "vpc_id": "v",
             "settings": {},
             "zero_bytes": "accept",
+            "timezone": "UTC",
             "both_ends": "once",
             "logged": [],
             "hop": [],

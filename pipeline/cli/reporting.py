@@ -78,6 +78,7 @@ def ingest_notes(summary: IngestSummary) -> Iterator[str]:
         yield f"note     {lost:,} records say that the source lost some (AWS's SKIPDATA): the totals are too small there"
     if summary.scaled:
         yield f"note     {summary.scaled:,} rows scaled by a sampling rate: their bytes are estimates"
+    yield from (f"note     {count:,} rows {note}" for note, count in sorted(summary.notes.items()))
     if summary.both_ends and summary.both_ends.bytes:
         share, about = summary.both_ends_share, "" if summary.both_ends.is_exact else "about "
         part = f"{share:.0%}".replace("%", " %") if share >= _LEAST_SHARE else "less than 1 %"

@@ -68,7 +68,7 @@ class _Parsed:
         self._note_others(batch, self.block)
 
     def _note_others(self, batch: Batch, block: GatheredBlock) -> None:
-        """Takes note of the rows that were not added."""
+        """Takes note of the rows that were not added, and of those of which a user should know something."""
         parts, rows = block.place(np.array([reject.row for reject in batch.rejects], np.int64))
         for reject, part, row in zip(batch.rejects, parts.tolist(), rows.tolist(), strict=True):
             self.readings[part].count.read += 1
@@ -76,6 +76,10 @@ class _Parsed:
         for reason, left_out in batch.left_out.items():
             for part, size in zip(block.place(left_out.rows)[0].tolist(), left_out.sizes.tolist(), strict=True):
                 self.readings[part].count.leave_out(reason, 1, size)
+        for note, noted in batch.noted.items():
+            for part, count in zip(*np.unique(block.place(noted)[0], return_counts=True), strict=True):
+                notes = self.readings[part].count.notes
+                notes[note] = notes.get(note, 0) + int(count)
 
 
 def _sums_between(values: npt.NDArray[np.int64], offsets: npt.NDArray[np.intp]) -> list[int]:

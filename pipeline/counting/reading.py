@@ -14,6 +14,7 @@ from pipeline.counting.sources import Source
 from pipeline.errors import UnreadableSource, UsageError
 from pipeline.options import ReadOptions
 from pipeline.scalars import is_utf8, real_path, version
+from pipeline.zones import zone_of
 
 if TYPE_CHECKING:
     from pipeline.formats.apps import AppMap
@@ -24,8 +25,10 @@ def resolved(options: ReadOptions) -> ReadOptions:
     interfaces one by one, once they are checked.
 
     Raises:
-        UsageError: There is no mapping file, the VPC cannot be stored, a format has no such setting, or a network is none.
+        UsageError: There is no mapping file, no such time zone, the VPC cannot be stored, a format has no such setting, or a network
+            is none.
     """
+    zone_of(options.timezone)
     if not is_utf8(options.vpc_id or ""):
         raise UsageError("the VPC must be valid UTF-8")
     if options.settings:

@@ -29,6 +29,7 @@ class SourceCount:
         content: What identifies its content, once it was read to its end.
         packed_digest: The digest of its bytes as they lie: XXH3-128, in hexadecimal.
         read: Its records: valid + rejected + the sum of `ignored`.
+        notes: How many valid records have something of which a user should know, by what that is (see `Batch.notes`).
         ignored: How many records were left out on purpose, by reason; ignored_bytes: their bytes, where they are known.
         bytes_tx: The sum over its valid records, in bytes; bytes_rx alike.
         hours: The hours to which it added.
@@ -41,6 +42,7 @@ class SourceCount:
     valid: int = 0
     rejected: int = 0
     ignored: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
     bytes_tx: int = 0
     bytes_rx: int = 0
     hours: set[int] = field(default_factory=set)
@@ -76,6 +78,8 @@ class Reading:
     def add(self, batch: Batch, added: Added) -> None:
         """Takes note of a batch of its own that was added to the totals."""
         count = self.count
+        for note, rows in batch.noted.items():
+            count.notes[note] = count.notes.get(note, 0) + len(rows)
         count.read += batch.table.num_rows + len(batch.rejects)
         for reason, left in batch.left_out.items():
             count.leave_out(reason, len(left), exact_sum(left.sizes))

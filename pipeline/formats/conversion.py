@@ -18,7 +18,7 @@ from pipeline.options import ReadOptions
 from pipeline.scalars import SECONDS_PER_HOUR
 from pipeline.schema import FLOW_SCHEMA
 from pipeline.syntax.batch import MISSING, Batch, Fault, Mask
-from pipeline.syntax.dictionary import arrow_of, choose, codes_of, constant, exchanged, first_of
+from pipeline.syntax.dictionary import arrow_of, codes_of, constant, exchanged, first_of, with_dictionary
 from pipeline.syntax.times import OUT_OF_RANGE, not_times, seconds_of
 
 NOT_ADDRESS = "must be an IP address"
@@ -95,24 +95,21 @@ def _vpc_ids(record: Record, options: ReadOptions, count: int) -> pa.DictionaryA
 def _apps(batch: Batch, end: Endpoint, vpc_ids: pa.DictionaryArray, known: AppMap) -> tuple[pa.DictionaryArray, list[Fault]]:
     """The apps of an endpoint, and the faults of its addresses."""
     columns = {name: texts_of(batch, name) for name in end.addresses}
-    apps, invalid = known.apps_of(reduce(first_of, columns.values()), vpc_ids)
+    apps, invalid = known.apps_of(reduce(first_of, columns.values()), vpc_ids, _named(end))
     faults = []
     if invalid.any():
         for name, addresses in columns.items():
             has_address = codes_of(addresses) >= 0
             faults.append(Fault(name, NOT_ADDRESS, invalid & has_address, addresses))
             invalid = invalid & ~has_address
-    return _with_named(end, apps), faults
+    return apps, faults
 
 
-def _with_named(end: Endpoint, apps: pa.DictionaryArray) -> pa.DictionaryArray:
-    """The apps that the log names, and elsewhere those of the addresses."""
-    if end.app is None:
-        return apps
-    if end.named is None:
-        return first_of(end.app, apps)
-    named = end.named & (codes_of(end.app) >= 0) if end.app.null_count else end.named
-    return choose(named, end.app, apps) if named.any() else apps
+def _named(end: Endpoint) -> pa.DictionaryArray | None:
+    """The apps that the log names; None if it names none."""
+    if end.app is None or end.named is None:
+        return end.app
+    return with_dictionary(np.where(end.named, codes_of(end.app), np.int32(-1)), end.app.dictionary)
 
 
 def _choose_numbers(mask: Mask, these: pa.Array, others: pa.Array) -> pa.Array:

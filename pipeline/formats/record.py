@@ -18,8 +18,9 @@ class Endpoint:
 
     Attributes:
         addresses: The columns that may have its IP address; in each row the first that has a value counts.
-        app: Its app, null in the rows in which the address names the app; None if the log names no apps.
-        named: Where given, the app counts in these rows alone, if it is not null; in the others the address names the app.
+        app: The app that the log names, null in the rows in which it names none; None if it never does. It counts where the
+            mapping file does not name the address, or there is none.
+        named: Where given, the log names the app in these rows alone, if it is not null.
     """
 
     addresses: tuple[str, ...]

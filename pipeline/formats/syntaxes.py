@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.formats.conversion import to_flows
 from pipeline.formats.format import Parser, Piece, ReadContext, Reader
+from pipeline.formats.localcolumns import with_local_times
 from pipeline.formats.record import Record
 from pipeline.formats.reporters import sizes_of
 from pipeline.options import ReadOptions
@@ -34,11 +35,15 @@ class Log:
         columns: The columns that are wanted of a file.
         record: What the columns of a batch say, and the user of them; None where they are a flow record's own.
         ignored: The rows of a batch that are left out, by reason, as they report no traffic or no flow; None where no rows are.
+        local: The columns of text that have times without an offset, first that of the start; they become seconds since 1970.
+        remark: What a user should know of all its records (see `Batch.notes`); "" if nothing.
     """
 
     columns: Sequence[Column]
     record: Callable[[Batch, ReadOptions], Record] | None = None
     ignored: Callable[[Batch], Mapping[str, Mask]] | None = None
+    local: Sequence[str] = ()
+    remark: str = ""
 
     def flows(self, batch: Batch, context: ReadContext) -> Batch:
         """The flow records (`schema.FLOW_SCHEMA`, unvalidated) of a batch of these columns."""
@@ -47,6 +52,10 @@ class Log:
         if self.ignored:
             unwanted = self.ignored(batch)
             batch = batch.ignore(unwanted, self._sizes(batch, unwanted, self.record, context.options))
+        if self.local:
+            batch = with_local_times(batch, self.local, context.options.timezone)
+        if self.remark:
+            batch = batch.note({self.remark: np.ones(batch.table.num_rows, bool)})
         return to_flows(batch, self.record(batch, context.options), context.options, context.apps)
 
     @staticmethod

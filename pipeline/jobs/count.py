@@ -251,6 +251,7 @@ def record_of(source: Source, count: SourceCount) -> SourceRecord:
         valid=count.valid,
         rejected=count.rejected,
         ignored=dict(count.ignored),
+        notes=dict(count.notes),
         bytes_tx=count.bytes_tx,
         bytes_rx=count.bytes_rx,
         hours=sorted(count.hours),

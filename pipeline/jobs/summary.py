@@ -33,6 +33,7 @@ class IngestSummary:
         why_changed: How each of these has changed, by its name, as a part of a sentence.
         failures: The sources that failed.
         read: How many records were read from the counted sources; valid and rejected alike.
+        notes: How many valid records have something of which a user should know, by what that is.
         ignored: How many were left out on purpose, by reason; ignored_bytes: their bytes, where they are known.
         bytes_tx: The sum over the valid records, in bytes; bytes_rx alike.
         scaled: How many of the valid records have bytes that were multiplied by a sampling factor.
@@ -59,6 +60,7 @@ class IngestSummary:
     valid: int = 0
     rejected: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
     ignored_bytes: Counter[str] = field(default_factory=Counter)
     bytes_tx: int = 0
     bytes_rx: int = 0
@@ -105,6 +107,7 @@ class IngestSummary:
                 "ignored": self.ignored.total(),
             },
             "ignored": dict(self.ignored),
+            "notes": dict(self.notes),
             "ignored_bytes": dict(self.ignored_bytes),
             "bytes_tx": self.bytes_tx,
             "bytes_rx": self.bytes_rx,
@@ -170,6 +173,6 @@ def _numbers_of(run: RunRecord, outcome: Outcome) -> dict[str, Any]:
         "hours": sorted(run.hours),
         "scaled": outcome.scaled,
         "both_ends": outcome.both_ends,
-        **{name: run.by_reason(name) for name in ("ignored", "ignored_bytes")},
+        **{name: run.by_reason(name) for name in ("ignored", "ignored_bytes", "notes")},
         **{name: run.total(name) for name in ("read", "valid", "rejected", "bytes_tx", "bytes_rx")},
     }

@@ -16,7 +16,9 @@ from pipeline.schema import DICTIONARY_TEXT
 
 #: What the kernel reads -> its number in kernel.h.
 _KINDS = {DICTIONARY_TEXT: 1, pa.int64(): 2, pa.float64(): 3}
-_SKIPPED, _INTEGER_IN_TEXT = 0, 4
+_SKIPPED = 0
+#: How JSON may write an integer, as kernel.h has it.
+_IN_TEXT, _IN_FLOAT = 1, 2
 #: So many columns and objects the kernel has a bit for.
 _MOST_NUMBERS = 64
 #: A dictionary that has so many texts, or bytes of them, is left to the batches that have it, and a new one begun.
@@ -186,11 +188,13 @@ class JsonColumn:
         type: Text (`schema.DICTIONARY_TEXT`), int64 or float64.
         paths: Where a record may have it: the keys that lead to each place, from the outermost on.
         in_text: Whether an integer may also stand in a text.
+        in_float: Whether an integer may also have a fraction of zeros.
     """
 
     type: pa.DataType
     paths: Sequence[Sequence[str]]
     in_text: bool = False
+    in_float: bool = False
 
 
 class JsonLines(LineParser):
@@ -204,7 +208,7 @@ class JsonLines(LineParser):
     def __init__(self, columns: Sequence[JsonColumn]) -> None:
         super().__init__([column.type for column in columns], nullable=True, foreign=b"\r", shortest=len("{}\n"))
         for column, wanted in zip(self._columns, columns, strict=True):
-            column.kind = _INTEGER_IN_TEXT if wanted.in_text else column.kind
+            column.forms = _IN_TEXT * wanted.in_text | _IN_FLOAT * wanted.in_float
         self._fields = _fields_of(columns)
 
     def _call(self, data: bytes, odd: int, odd_count: ctypes.c_int64) -> int:

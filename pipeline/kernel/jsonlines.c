@@ -30,17 +30,29 @@ static void set_null(column *self, int64_t row) {
     if (self->kind == TEXT) ((int32_t *)self->values)[row] = 0;
 }
 
+/* Reads the fraction of an integer, from the point on, where the column may have such and a double holds the integer exactly.
+ * Returns where the fraction ends, or NULL if it has anything but zeros. */
+static __attribute__((noinline)) text_t read_zeros(text_t point, const column *into, int64_t row) {
+    int64_t value = ((int64_t *)into->values)[row];
+    if (!(into->forms & IN_FLOAT) || value >= 1LL << 53 || value <= -(1LL << 53)) return NULL;
+    text_t p = point + 1;
+    while (*p == '0') p++;
+    return p > point + 1 ? p : NULL;
+}
+
 /* Reads an integer, or a decimal, of which JSON has none with leading zeros. Returns where it ends, or NULL. */
 static inline text_t read_number(text_t p, column *into, int64_t row) {
     text_t digits = p + (*p == '-');
     if (UNLIKELY(*digits == '0' && is_digit(digits[1]))) return NULL; /* 007 */
-    return into->kind == SECONDS ? read_decimal(p, (double *)into->values + row) : read_integer(p, (int64_t *)into->values + row);
+    if (into->kind == SECONDS) return read_decimal(p, (double *)into->values + row);
+    p = read_integer(p, (int64_t *)into->values + row);
+    return UNLIKELY(p && *p == '.') ? read_zeros(p, into, row) : p;
 }
 
 /* Reads what a text says that is not a text to its column, from its opening quote on. Returns where it ends, or NULL. */
 static __attribute__((noinline)) text_t read_quoted(text_t p, column *into, int64_t row) {
     if (into->kind == SECONDS) return read_time(p, (double *)into->values + row);
-    if (into->kind != INTEGER_IN_TEXT) return NULL;
+    if (!(into->forms & IN_TEXT)) return NULL;
     p = read_number(p + 1, into, row);
     return p && *p == '"' ? p + 1 : NULL;
 }

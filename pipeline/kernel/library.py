@@ -17,6 +17,7 @@ class Column(ctypes.Structure):
 
     _fields_ = (
         ("kind", c_int32),
+        ("forms", c_int32),
         ("texts", c_void_p),
         ("values", c_void_p),
         ("is_valid", c_void_p),

@@ -27,10 +27,12 @@ static inline text_t read_fraction(text_t p, int64_t *microseconds) {
     return places ? p + places : NULL;
 }
 
-/* Reads "Z", "+0100" or "+01:00", in seconds. Returns where it ends, or NULL. */
+/* Reads "Z", " UTC", "+0100", "+01:00" or nothing, in seconds. Returns where it ends, or NULL. */
 static inline text_t read_offset(text_t p, int64_t *offset) {
     *offset = 0;
+    if (*p == '"') return p;
     if (*p == 'Z') return p + 1;
+    if (!memcmp(p, " UTC", 4)) return p + 4;
     if (*p != '+' && *p != '-') return NULL;
     int hours = two_digits(p + 1), minutes = two_digits(p + 3 + (p[3] == ':'));
     if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59) return NULL;
@@ -38,11 +40,12 @@ static inline text_t read_offset(text_t p, int64_t *offset) {
     return p + 5 + (p[3] == ':');
 }
 
-/* Reads "2026-11-24T08:00:00.123456Z" from its opening quote on, in seconds since 1970. Returns where it ends, or NULL. */
+/* Reads "2026-11-24T08:00:00.123456Z", or as BigQuery writes it, "2026-11-24 08:00:00.123456 UTC", from its opening quote on, in
+ * seconds since 1970. Returns where it ends, or NULL. */
 static inline text_t read_time(text_t p, double *value) {
     static const int days_of[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     int century = two_digits(p + 1), years = two_digits(p + 3);
-    if (century < 1 || years < 0 || p[5] != '-' || p[8] != '-' || p[11] != 'T' || p[14] != ':' || p[17] != ':') return NULL;
+    if (century < 1 || years < 0 || p[5] != '-' || p[8] != '-' || (p[11] != 'T' && p[11] != ' ') || p[14] != ':' || p[17] != ':') return NULL;
     int year = 100 * century + years, month = two_digits(p + 6), day = two_digits(p + 9);
     int hour = two_digits(p + 12), minute = two_digits(p + 15), second = two_digits(p + 18);
     int is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);

@@ -40,6 +40,7 @@ class SourceRecord:
         bytes_tx: The sum over its valid records, in bytes; bytes_rx alike.
         hours: The hours to which it added.
         starts: Other contents that were met, with which this one starts, so that what is in them is counted.
+        notes: How many valid records have something of which a user should know, by what that is.
         ignored_bytes: The bytes of the records that were left out, sent and received together, by reason, where they are known;
             None in records of before this was kept.
     """
@@ -60,6 +61,7 @@ class SourceRecord:
     bytes_rx: int
     hours: list[int] = field(default_factory=list)
     starts: list[Content] = field(default_factory=list)
+    notes: dict[str, int] = field(default_factory=dict)
     ignored_bytes: dict[str, int] | None = None
 
     @property
@@ -129,6 +131,7 @@ class RunRecord:
             _check_types(source, "path digest head packed_digest format", str)
             _check_types(source, "size packed_size mtime_ns read valid rejected bytes_tx bytes_rx", int)
             _check_integers(source.ignored.values())
+            _check_integers(source.notes.values())
             _check_integers((source.ignored_bytes or {}).values())
             _check_integers(source.hours)
             for start in source.starts:

@@ -109,6 +109,8 @@ class Batch:
         rejects: The records that were found unfit so far.
         left_out: The records that were left out on purpose, by reason.
         raw_bytes: The memory that is kept for `raw_of`.
+        notes: The row numbers of records of which a user should know something, whether they are still in or not: by what that
+            is, as the end of a sentence that begins with how many rows it is ("have no …").
         marks: What else is known of each row of `table`, in columns of its own; None where that is nothing.
     """
 
@@ -118,6 +120,7 @@ class Batch:
     rejects: Sequence[Reject] = ()
     left_out: Mapping[str, LeftOut] = field(default_factory=dict)
     raw_bytes: int = 0
+    notes: Mapping[str, RowNumbers] = field(default_factory=dict)
     marks: pa.Table | None = None
 
     @property
@@ -129,6 +132,11 @@ class Batch:
     def read(self) -> int:
         """The number of records that the batch started with."""
         return self.table.num_rows + len(self.rejects) + sum(map(len, self.left_out.values()))
+
+    @property
+    def noted(self) -> dict[str, RowNumbers]:
+        """The row numbers of the records that are still in and have a note, by note."""
+        return {note: rows[np.isin(rows, self.rows)] for note, rows in self.notes.items()}
 
     @property
     def nbytes(self) -> int:
@@ -156,7 +164,13 @@ class Batch:
                 reason: self.left_out.get(reason, _NOTHING).and_of(other.left_out.get(reason, _NOTHING))
                 for reason in self.left_out.keys() | other.left_out.keys()
             },
+            notes=_joined(self.notes, other.notes),
         )
+
+    def note(self, notes: Mapping[str, Mask]) -> Batch:
+        """Notes something about the rows that are marked."""
+        found = {note: self.rows[mask] for note, mask in notes.items() if mask.any()}
+        return replace(self, notes=_joined(self.notes, found)) if found else self
 
     def ignore(self, unwanted: Mapping[str, Mask], sizes: Integers | None = None) -> Batch:
         """Leaves rows out, counted under their reasons; a row that is marked for several counts under the first.
@@ -199,6 +213,14 @@ class Batch:
         chosen = pa.array(kept)
         marks = None if self.marks is None else self.marks.filter(chosen)
         return replace(self, table=self.table.filter(chosen), rows=self.rows[kept], marks=marks, **changes)  # type: ignore[arg-type]
+
+
+def _joined(these: Mapping[str, RowNumbers], others: Mapping[str, RowNumbers]) -> dict[str, RowNumbers]:
+    """The row numbers of both, by what is said of them."""
+    return {
+        said: np.concatenate([rows[said] for rows in (these, others) if said in rows])
+        for said in dict.fromkeys([*these, *others])
+    }
 
 
 def shown_text(cell: pa.Scalar, most: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -67,6 +67,8 @@ class Column:
         others: In JSON, further paths at which a record may have it, as `("id", "orig_h")` for `id.orig_h`; the first path that
             has a value counts.
         in_text: In JSON, whether an integer may also be written as a text, as protobuf does with 64 bits: `"1234"`.
+        in_float: In JSON, whether an integer may also be written as a floating-point number, as languages do whose numbers are
+            such: `1234.0`, `1.234e3`; with `in_text`, within a text, too.
     """
 
     name: str
@@ -76,13 +78,20 @@ class Column:
     path: tuple[str, ...] = ()
     others: tuple[tuple[str, ...], ...] = ()
     in_text: bool = False
+    in_float: bool = False
 
     @classmethod
     def at(
-        cls, *path: str, kind: Kind, required: bool = True, instead_of: str | None = None, in_text: bool = False
+        cls,
+        *path: str,
+        kind: Kind,
+        required: bool = True,
+        instead_of: str | None = None,
+        in_text: bool = False,
+        in_float: bool = False,
     ) -> Column:
         """A column of JSON objects within objects, by the keys that lead to it, from the outermost on."""
-        return cls(".".join(path), kind, required, instead_of, path=path, in_text=in_text)
+        return cls(".".join(path), kind, required, instead_of, path=path, in_text=in_text, in_float=in_float)
 
     @property
     def places(self) -> list[tuple[str, ...]]:
@@ -246,38 +255,46 @@ def _to_int(sign: bytes, digits: bytes) -> int:
 
 
 _JSON_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
+_JSON_NUMBER = re.compile(_JSON_INTEGER.pattern + r"(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+#: From here on, a floating-point number stands for several integers.
+EXACT_BELOW = 2**53
 #: An integer in a text that fits into int64 in any case: a pattern of Arrow's.
 SHORT_JSON_INTEGER = r"^-?(?:0|[1-9][0-9]{0,17})$"
 
 
-def json_cell(value: Any, kind: Kind, in_text: bool = False) -> tuple[Any, str | None]:
+def json_cell(value: Any, kind: Kind, in_text: bool = False, in_float: bool = False) -> tuple[Any, str | None]:
     """Reads a JSON value as a cell.
 
     Args:
         value: What `json` makes of it.
         kind: What it must be.
         in_text: Whether an integer may also stand in a text (see `Column`), which then has what JSON has for it, and nothing else.
+        in_float: Whether an integer may also be a floating-point number, if such a number holds it exactly.
 
     Returns:
         The value as the column's type wants it (null stays None), and the rule that it breaks, if it does.
     """
     if value is None:
         return None, None
-    if in_text:
-        return _json_integer_in_text(value)
-    return _JSON_PARSERS[kind](value)
+    if kind is Kind.INTEGER:
+        return _json_integer(_number_in(value) if in_text else value, in_text, in_float)
+    return _json_text(value) if kind is Kind.TEXT else _json_seconds(value)
 
 
-def _json_integer_in_text(value: Any) -> tuple[Any, str | None]:
-    if isinstance(value, str) and _JSON_INTEGER.fullmatch(value):
-        value = integer_of(value)
-    cell, broken = _json_integer(value)
-    return cell, NOT_INTEGER_TEXT if broken == RULES[Kind.INTEGER] else broken
+def _number_in(value: Any) -> Any:
+    """The number that a text has; the value itself where it is no such text."""
+    if not isinstance(value, str) or not _JSON_NUMBER.fullmatch(value):
+        return value
+    return integer_of(value) if _JSON_INTEGER.fullmatch(value) else float(value)
 
 
-def _json_integer(value: Any) -> tuple[Any, str | None]:
-    if type(value) is not int:  # bool is a subclass of int, and 5.0 is not an integer here
-        return None, RULES[Kind.INTEGER]
+def _json_integer(value: Any, in_text: bool, in_float: bool) -> tuple[Any, str | None]:
+    if in_float and isinstance(value, float):
+        if abs(value) >= EXACT_BELOW:
+            return None, NOT_EXACT
+        value = int(value) if value.is_integer() else value
+    if type(value) is not int:  # bool is a subclass of int
+        return None, NOT_INTEGER_TEXT if in_text else RULES[Kind.INTEGER]
     return (value, None) if fits(value) else (None, TOO_LARGE)
 
 
@@ -298,10 +315,3 @@ def _json_seconds(value: Any) -> tuple[Any, str | None]:
     except OverflowError:
         return None, RULES[Kind.SECONDS]
     return (seconds, None) if math.isfinite(seconds) else (None, RULES[Kind.SECONDS])
-
-
-_JSON_PARSERS: dict[Kind, Callable[[Any], tuple[Any, str | None]]] = {
-    Kind.INTEGER: _json_integer,
-    Kind.TEXT: _json_text,
-    Kind.SECONDS: _json_seconds,
-}

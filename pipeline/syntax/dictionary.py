@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,9 +59,8 @@ class Renaming:
     nameless: Mask
 
     @classmethod
-    def of(cls, values: pa.Array, name: Callable[[Any], str | None]) -> Renaming:
-        """Gives each value a text, or None."""
-        names = [name(value) for value in values.to_pylist()]
+    def of(cls, names: Sequence[str | None]) -> Renaming:
+        """Gives the values these texts, in their order; None for none."""
         nameless = np.array([new is None for new in names], bool)
         return cls(pa.array(["" if new is None else new for new in names], pa.string()), nameless)
 

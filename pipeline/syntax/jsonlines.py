@@ -21,7 +21,7 @@ from pipeline.kernel.columns import JsonColumn, JsonLines
 from pipeline.schema import dictionary_encoded
 from pipeline.syntax.batch import Batch, Reject, RowNumbers
 from pipeline.syntax.blocks import TextBlock, raw_text
-from pipeline.syntax.cells import SHORT_JSON_INTEGER, Column, has_odd_numbers, json_cell, parsed_schema
+from pipeline.syntax.cells import EXACT_BELOW, SHORT_JSON_INTEGER, Column, has_odd_numbers, json_cell, parsed_schema
 from pipeline.syntax.jsonobjects import JsonObject, integer_of, object_of
 from pipeline.syntax.lines import parse_lines
 
@@ -58,7 +58,9 @@ class JsonParser:
     def __init__(self, columns: Sequence[Column]) -> None:
         self._columns = columns
         self._names = [column.name for column in columns]
-        self._lines = JsonLines([JsonColumn(column.kind.value, column.places, column.in_text) for column in columns])
+        self._lines = JsonLines(
+            [JsonColumn(column.kind.value, column.places, column.in_text, column.in_float) for column in columns]
+        )
 
     def parse(self, block: TextBlock, values_of: ValuesOf = _no_values) -> Batch:
         """One batch with all the block's records.
@@ -119,8 +121,14 @@ def _arrow_schema(columns: Sequence[Column]) -> pa.Schema:
             inside = tree
             for way in outer:
                 inside = inside.setdefault(way, {})
-            inside[key] = pa.string() if column.in_text else column.kind.parsed_type
+            inside[key] = _arrow_type(column)
     return pa.schema(_arrow_fields(tree))
+
+
+def _arrow_type(column: Column) -> pa.DataType:
+    if column.in_text:
+        return pa.string()
+    return pa.float64() if column.in_float else column.kind.parsed_type
 
 
 def _arrow_fields(tree: dict[str, Any]) -> list[pa.Field]:
@@ -130,12 +138,17 @@ def _arrow_fields(tree: dict[str, Any]) -> list[pa.Field]:
 
 
 def _flattened(table: pa.Table, columns: Sequence[Column]) -> pa.Table | None:
-    """The columns, from wherever they are in the objects. None if a text is not the integer that it must be."""
+    """The columns, from wherever they are in the objects. None if a text or a number may not be the integer that it must be."""
     flat = []
     for column in columns:
         found = pc.coalesce(*(_cells_at(table, path) for path in column.places))
         if column.in_text:
             if pc.all(pc.match_substring_regex(found, SHORT_JSON_INTEGER)).as_py() is False:
+                return None
+            found = found.cast(pa.int64())
+        elif column.in_float:
+            is_exact = pc.and_(pc.less(pc.abs(found), EXACT_BELOW), pc.equal(found, pc.trunc(found)))
+            if pc.all(is_exact).as_py() is False:
                 return None
             found = found.cast(pa.int64())
         flat.append(found)
@@ -203,7 +216,7 @@ def json_record(value: Any, columns: Sequence[Column], row: int, raw: str) -> li
     record = []
     for column in columns:
         found, barred = _value_of(column, value)
-        cell, broken = json_cell(found, column.kind, column.in_text)
+        cell, broken = json_cell(found, column.kind, column.in_text, column.in_float)
         broken = barred or broken
         if broken and not _has_other(column, columns, value):
             return Reject(row, column.name, broken, _shown(found), raw)

@@ -20,6 +20,8 @@ _LATEST = 7_258_118_400  # 2200 begins: what is later is a date written as a num
 #: begins, and holds its unit's times from 1973 to 5138; nanoseconds end with 64 bits.
 _UNITS = ((10**17, 10**9), (10**14, 10**6), (10**11, 10**3))
 _TIME_OF_DAY = re.compile(r"[Tt ]\d\d")
+#: How BigQuery writes the zone.
+_UTC = " UTC"
 
 Times = TypeVar("Times", npt.NDArray[np.int64], npt.NDArray[np.float64])
 
@@ -44,14 +46,14 @@ def not_times(seconds: Times) -> Mask | None:
 
 
 def seconds_of_text(text: str) -> float | None:
-    """A time as ISO 8601 has it in seconds since 1970, in UTC where it names no zone; None if the text is no such time.
+    """A time as ISO 8601 or BigQuery has it in seconds since 1970, in UTC where it names no zone; None if the text is no such time.
 
     A date alone is no time: the hour would be midnight, which nobody said.
     """
     if not _TIME_OF_DAY.search(text):
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.removesuffix(_UTC) + "Z" if text.endswith(_UTC) else text)
     except ValueError:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

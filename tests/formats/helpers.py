@@ -36,6 +36,7 @@ OBJECT_RULE = "must be a JSON object"
 ONCE_RULE = "must be there once"
 WITHIN_RULE = "must be within JSON objects"
 IN_TEXT_RULE = "must be an integer, bare or as a text"
+EXACT_RULE = "must be an integer that a floating-point number holds exactly"
 MISSING_RULE = "must not be missing"
 ADDRESS_RULE = "must be an IP address"
 

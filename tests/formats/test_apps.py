@@ -103,6 +103,18 @@ class TestLookUp:
         assert names.to_pylist() == ["office-1", None, "office", None, "office-1", "six-one"]
         assert invalid.tolist() == [False, False, False, True, False, False]
 
+    @pytest.mark.parametrize("rules", [("10.0.0.0/8 net",), ("10.0.0.0/8 net", "11.0.0.0/8 other vpc-1"), ()])
+    def test_an_app_that_the_log_names_counts_where_no_rule_holds_the_address(self, rules):
+        addresses = ["10.0.0.1", "10.0.0.1", "192.0.2.1", "192.0.2.1", None, None, "bad"]
+        named = ["a", None, "b", None, "c", None, "d"]
+        vpc_ids = pa.array([None] * len(named), DICTIONARY_TEXT)
+        apps, invalid = app_map(*rules).apps_of(
+            pa.array(addresses, DICTIONARY_TEXT), vpc_ids, pa.array(named, DICTIONARY_TEXT)
+        )
+        first = ["net", "net"] if rules else ["a", "10.0.0.1"]
+        assert apps.to_pylist() == [*first, "b", "192.0.2.1", "c", None, "d"]
+        assert invalid.tolist() == [False] * 6 + [True]
+
     def test_a_column_may_have_the_addresses_of_one_before_and_more(self):
         rules = app_map("10.0.0.0/8 net")
         distinct = ["10.0.0.1", "bad", "192.0.2.1", "10.0.0.2", "worse"]

@@ -448,6 +448,12 @@ class TestIdentity:
     def test_an_ecs_service_names_the_app_on_its_side(self, direction, apps):
         assert flow_of(flow_direction=direction, ecs_service_name="billing")[1:3] == apps
 
+    def test_the_mapping_file_goes_before_an_ecs_service(self):
+        apps = AppMap([(ipaddress.ip_network("10.0.0.1"), "mine", None)])
+        values = {"flow_direction": "egress", "ecs_service_name": "billing"}
+        assert flow_of(options={"apps": apps}, **values)[1:3] == ("mine", "10.0.0.2")
+        assert flow_of(options={"apps": apps}, **values, srcaddr="10.0.0.3")[1:3] == ("billing", "10.0.0.2")
+
     def test_a_service_s_answer_is_turned_round_with_its_name(self):
         answer = flow_of(srcport="443", dstport="49152", flow_direction="egress", ecs_service_name="billing")
         assert answer == (HOUR, "10.0.0.2", "billing", "123456789010", 0, 100)

@@ -1,6 +1,7 @@
 """A log's records become flow records in the same way, whatever the log's columns are called."""
 
 from dataclasses import replace
+from ipaddress import ip_network
 
 import numpy as np
 import pyarrow as pa
@@ -37,8 +38,8 @@ def record_of(**changes):
     return replace(plain, **changes)
 
 
-def flows(batch, record, vpc_id=None):
-    return to_flows(batch, record, ReadOptions(vpc_id=vpc_id), AppMap())
+def flows(batch, record, vpc_id=None, apps=None):
+    return to_flows(batch, record, ReadOptions(vpc_id=vpc_id), apps or AppMap())
 
 
 def rejects(batch):
@@ -90,9 +91,24 @@ class TestEndpoints:
         rule = "must be an IP address"
         assert rejects(batch) == [(2, "original", rule, "z"), (1, "client", rule, "x")]
 
-    def test_an_app_that_the_log_names_goes_before_that_of_the_address(self):
+    def test_an_app_that_the_log_names_goes_before_the_address(self):
         batch = flows(batch_of(), record_of(dst=Endpoint(("server",), texts("web", None))))
         assert batch.table["dest_app"].to_pylist() == ["web", "10.0.0.9"]
+
+    def test_the_mapping_file_s_word_goes_before_the_log_s(self):
+        apps = AppMap([(ip_network("10.0.0.1"), "mine", None)])
+        batch = flows(batch_of(), record_of(src=Endpoint(("client",), texts("web", "cache"))), apps=apps)
+        assert batch.table["src_app"].to_pylist() == ["mine", "cache"]
+
+    def test_an_end_without_an_address_may_have_an_app(self):
+        record = record_of(src=Endpoint(("client",), texts("web", "cache")), required=("when", "server"))
+        for apps in (AppMap(), AppMap([(ip_network("10.0.0.0/8"), "mine", None)])):
+            batch = flows(batch_of(client=(None, None)), record, apps=apps)
+            assert (batch.table["src_app"].to_pylist(), rejects(batch)) == (["web", "cache"], [])
+
+    def test_a_bad_address_is_rejected_whatever_app_the_log_names(self):
+        batch = flows(batch_of(client=("x", "10.0.0.2")), record_of(src=Endpoint(("client",), texts("web", "cache"))))
+        assert rejects(batch) == [(1, "client", "must be an IP address", "x")]
 
     @pytest.mark.parametrize(
         ("named", "apps"),

@@ -36,6 +36,8 @@ JSON_COLUMNS = [
     Column.at("o", "p", "t", kind=Kind.TEXT),
     Column.at("o", "p", "s.s", kind=Kind.SECONDS),
     Column.at("o", "q", "i", kind=Kind.INTEGER, in_text=True),
+    Column.at("o", "q", "f", kind=Kind.INTEGER, in_float=True),
+    Column.at("o", "q", "e", kind=Kind.INTEGER, in_text=True, in_float=True),
     Column("id.h", Kind.TEXT, others=(("id", "h"),)),
 ]
 
@@ -234,6 +236,7 @@ TIMES = [
         "2011-12-31T23:36:16.5+2359",
         "2011-08-15T03:36:16-00:00",
     ],
+    *["2011-08-15 03:36:16Z", "2011-08-15T03:36:16", "2011-08-15 03:36:16 UTC", "2011-08-15 03:36:16.748830 UTC"],
     *["0100-01-01T00:00:00Z", "2255-06-05T23:47:34.740991Z", "9999-12-31T23:59:59Z"],
 ]
 #: What is plain in one column is odd in another, or broken; none spans lines.
@@ -255,7 +258,9 @@ ODD_VALUES = [
         b"1e3",
         b"1E-3",
     ],
-    *[b"5.0", b"1" * 19, b"9223372036854775807", b"9223372036854775808", b"1" * 40, b"0." + b"1" * 40, b"1" * 400, b"1e400"],
+    *b'5.0 -5.00 -0.0 5.5 5.0e1 5.0.0 5.0x 15e-1 5.0000000000000000001 4503599627370496.5 "5.00" "5.5" "5." "5.0 "'.split(),
+    *b'9007199254740991.0 9007199254740992.0 -9007199254740992.0 9007199254740993 123456789012345678.0 "1e400"'.split(),
+    *[b"1" * 19, b"9223372036854775807", b"9223372036854775808", b"1" * 40, b"0." + b"1" * 40, b"1" * 400, b"1e400"],
     *[
         b'"',
         b'"open',
@@ -281,8 +286,10 @@ ODD_VALUES = [
     *[b'{"o":' + b"[" * depth + b"]" * (depth + 1) for depth in (62, 63, 64, 65)],
     *[b"{}", b'{"n":1}', b"[]", b"[1,2]", b"5 5", b"5,", b"// 5", b'"2011-08-15"', b'"2011-08-15T03:36:16 +02:00"'],
     *[
-        b'"2011-08-15 03:36:16Z"',
-        b'"2011-08-15T03:36:16"',
+        b'"2011-08-15 03:36:16UTC"',
+        b'"2011-08-15 03:36:16Z UTC"',
+        b'"2011-08-15 03:36:16+02:00 UTC"',
+        b'"2011-08-15 UTC"',
         b'"2011-08-15T03:36Z"',
         b'"2011-02-29T00:00:00Z"',
         b'"1900-02-29T00:00:00Z"',
@@ -375,6 +382,7 @@ _json_text = texts.filter(lambda text: b"\1" not in text).map(lambda text: b'"%s
 _json_integers = st.integers(-(10**18) + 1, 10**18 - 1).map(lambda number: b"%d" % number)
 _json_times = st.one_of(decimals, st.sampled_from([b'"%s"' % time.encode() for time in TIMES]))
 _json_in_text = st.one_of(_json_integers, _json_integers.map(lambda number: b'"%s"' % number))
+_json_in_float = _json_integers.flatmap(lambda number: st.sampled_from([number, number[-15:].lstrip(b"0") + b"1.0"]))
 _json_scalars = st.one_of(
     *[_json_text, _json_integers, decimals, st.sampled_from([b"true", b"false", b"null", b"1e400", b"-1.5E-3", b"0e+0"])],
     st.sampled_from([b'"\\"\\\\\\/\\b\\f\\n\\r\\t"', b'"\\u00e9\\ud800"', b'"}"', b'"{\\"n\\":1}"', b'"],"']),
@@ -410,7 +418,11 @@ _CELLS: dict[str, Any] = {
     "u": _json_text,
     "x": _json_any,
     "y": _json_scalars,
-    "o": {"n": _json_integers, "p": {"t": _json_text, "x": _json_any, "s.s": _json_times}, "q": {"i": _json_in_text}},
+    "o": {
+        "n": _json_integers,
+        "p": {"t": _json_text, "x": _json_any, "s.s": _json_times},
+        "q": {"i": _json_in_text, "f": _json_in_float, "e": st.one_of(_json_in_text, _json_in_float)},
+    },
     "id": {"h": _json_text, "y": _json_scalars},
 }
 

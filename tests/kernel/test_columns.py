@@ -167,6 +167,8 @@ class TestAgreesWithTheExactPath:
             b'{"id":%s}',
             b'{"o":{"n":%s}}',
             b'{"o":{"q":{"i":%s ,"x":1}}}',
+            b'{"o":{"q":{"f":%s,"x":1}}}',
+            b'{"o":{"q":{"e":%s}}}',
             b'{"o":{"x":[%s]},"n":1}',
         ):
             check_whole(Json(3 * GOOD_JSON + line % value))
@@ -513,3 +515,14 @@ def test_an_integer_may_stand_in_a_text_where_the_column_says_so():
     assert rows == [(1234,), (-5,), (-5,), (0,), (None,), (10**18 - 1,)]
     assert numbers == list(range(len(lines), len(lines) + len(odd)))
     assert read_objects([JsonColumn(pa.int64(), [["n"]])], *lines[:2]) == ([(-5,)], [0])
+
+
+@pytest.mark.parametrize("in_text", [False, True])
+def test_an_integer_may_have_a_fraction_of_zeros_where_the_column_says_so(in_text):
+    plain, odd = ["5.0", "-5.00", "-0.0", "9007199254740991.0"], ["5.5", "5.", "5.0e1", "9007199254740992.0", "1e3", "NaN"]
+    forms = ['{{"n":"{}"}}', '{{"n":{}}}'] if in_text else ['{{"n":{}}}']
+    lines = [form.format(value) for value in plain + odd for form in forms]
+    rows, numbers = read_objects([JsonColumn(pa.int64(), [["n"]], in_text, in_float=True)], *lines)
+    assert rows == [(cell,) for cell in (5, -5, 0, 2**53 - 1) for _ in forms]
+    assert numbers == list(range(len(rows), len(lines)))
+    assert read_objects([JsonColumn(pa.int64(), [["n"]], in_text)], *lines) == ([], list(range(len(lines))))

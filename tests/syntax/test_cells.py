@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from pipeline.errors import MissingColumns, UnreadableSource
 from pipeline.schema import dictionary_encoded
 from pipeline.syntax.cells import Column, Kind, json_cell, parse_column, parsed_schema, present_columns
-from tests.formats.helpers import COLUMNS, IN_TEXT_RULE, INTEGER_RULE, SECONDS_RULE, SIZE_RULE, TEXT_RULE, UTF8_RULE
+from tests.formats.helpers import (
+    COLUMNS,
+    EXACT_RULE,
+    IN_TEXT_RULE,
+    INTEGER_RULE,
+    SECONDS_RULE,
+    SIZE_RULE,
+    TEXT_RULE,
+    UTF8_RULE,
+)
 
 
 def parse(cell, kind):
@@ -216,6 +225,49 @@ class TestJson:
     @pytest.mark.parametrize("value", [str(2**63), str(-(2**63) - 1), "1" * 5000, 2**63])
     def test_an_integer_in_a_text_is_too_large(self, value):
         assert json_cell(value, Kind.INTEGER, in_text=True) == (None, SIZE_RULE)
+
+    @pytest.mark.parametrize("in_text", [False, True])
+    @pytest.mark.parametrize(
+        ("value", "cell", "rule"),
+        [
+            (5, 5, None),
+            (5.0, 5, None),
+            (-1e3, -1000, None),
+            (-0.0, 0, None),
+            (2.0**53 - 1, 2**53 - 1, None),
+            (5.5, None, INTEGER_RULE),
+            (float("nan"), None, INTEGER_RULE),
+            (2.0**53, None, EXACT_RULE),
+            (-1e300, None, EXACT_RULE),
+            (float("inf"), None, EXACT_RULE),
+            (2**63, None, SIZE_RULE),
+            (True, None, INTEGER_RULE),
+            ([5.0], None, INTEGER_RULE),
+        ],
+    )
+    def test_an_integer_may_be_a_floating_point_number_where_its_column_says_so(self, value, cell, rule, in_text):
+        rule = IN_TEXT_RULE if in_text and rule == INTEGER_RULE else rule
+        assert json_cell(value, Kind.INTEGER, in_text, in_float=True) == (cell, rule)
+
+    @pytest.mark.parametrize(
+        ("value", "cell", "rule"),
+        [
+            ("5", 5, None),
+            ("49444.0", 49444, None),
+            ("5e3", 5000, None),
+            ("-0.0", 0, None),
+            ("5.5", None, IN_TEXT_RULE),
+            ("5.", None, IN_TEXT_RULE),
+            (".5", None, IN_TEXT_RULE),
+            ("05.0", None, IN_TEXT_RULE),
+            ("5.0 ", None, IN_TEXT_RULE),
+            ("nan", None, IN_TEXT_RULE),
+            ("1e400", None, EXACT_RULE),
+        ],
+    )
+    def test_a_text_may_then_have_one_too(self, value, cell, rule):
+        assert json_cell(value, Kind.INTEGER, in_text=True, in_float=True) == (cell, rule)
+        assert json_cell(value, Kind.INTEGER, in_float=True) == (None, INTEGER_RULE)
 
     @pytest.mark.parametrize("value", [5, 5.0, True, [], {}])
     def test_it_is_no_text(self, value):
