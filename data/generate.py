@@ -8,7 +8,8 @@ The sample's bytes depend on the seed alone, not on the machine or on Python's v
 What is said here about the formats is from
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html (fields, tcp-flags, log-status),
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-s3-path.html (the files in S3),
-    https://docs.zeek.org/en/v4.0.9/scripts/base/protocols/conn/main.zeek.html (fields, conn_state, history).
+    https://docs.zeek.org/en/v4.0.9/scripts/base/protocols/conn/main.zeek.html (fields, conn_state, history),
+    https://learn.microsoft.com/azure/network-watcher/vnet-flow-logs-overview (the records of Azure, and their tuples).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import random
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
@@ -470,6 +471,77 @@ def zeek_sample(draw: Draw) -> bytes:
     return text([*ZEEK_HEADER, *(zeek_line(draw, talk) for talk in talks), ZEEK_TRAILER])
 
 
+AZURE_SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/shop/providers/Microsoft.Network"
+AZURE_MAC, AZURE_ADDRESS = "000D3AF87856", "10.20.1.10"  # an instance of web
+AZURE_RULES = ("DefaultRule_AllowVnetOutBound", "UserRule_AllowHttpsInBound", "DefaultRule_DenyAllInBound")
+
+
+def azure_tuple(talk: Conversation, moment: int, state: str, sent: int = 0, received: int = 0) -> str:
+    """A state of a flow, with the payload since the last one: version 4 writes zeros where it has no counts."""
+    link = talk.link
+    ports = (0, 0) if link.protocol == "icmp" else (talk.client_port, link.port)
+    counts = [count for payload in (sent, received) for count in (packets(payload), bytes_on_wire(payload))]
+    direction = "I" if talk.server == AZURE_ADDRESS else "O"
+    ends = (talk.client, talk.server, *ports, AWS_PROTOCOL[link.protocol])
+    return ",".join(map(str, (moment // 1_000, *ends, direction, state, "NX", *counts)))
+
+
+def azure_tuples(talk: Conversation) -> Iterator[tuple[int, str]]:
+    """A conversation: when it begins, what it has sent each minute (all but the last as one share), and when it ends."""
+    yield talk.start, azure_tuple(talk, talk.start, "B")
+    minutes = (talk.end - talk.start) // (60 * MICROSECONDS)
+    sent, received = talk.request // (minutes + 1), talk.response // (minutes + 1)
+    for minute in range(1, minutes + 1):
+        moment = talk.start + minute * 60 * MICROSECONDS
+        yield moment, azure_tuple(talk, moment, "C", sent, received)
+    yield talk.end, azure_tuple(talk, talk.end, "E", talk.request - minutes * sent, talk.response - minutes * received)
+
+
+def azure_record(minute: int, tuples: Sequence[tuple[int, str]]) -> dict[str, object]:
+    """What an interface has seen in a minute, by the rule that let it through or did not."""
+    by_rule: dict[str, list[str]] = {rule: [] for rule in AZURE_RULES}
+    for _, text_of_tuple in sorted(tuples):
+        direction, state = text_of_tuple.split(",")[6:8]
+        by_rule[AZURE_RULES[2] if state == "D" else AZURE_RULES[direction == "I"]].append(text_of_tuple)
+    groups = [{"rule": rule, "flowTuples": found} for rule, found in by_rule.items() if found]
+    return {
+        "time": f"{datetime.fromtimestamp(60 * minute + 59, UTC):%Y-%m-%dT%H:%M:%S}.7570617Z",
+        "flowLogVersion": 4,
+        "flowLogGUID": "66aa66aa-77bb-88cc-99dd-00ee00ee00ee",
+        "macAddress": AZURE_MAC,
+        "category": "FlowLogFlowEvent",
+        "flowLogResourceID": f"{AZURE_SUBSCRIPTION}/networkWatchers/watcher/flowLogs/shop-flowlog".upper(),
+        "targetResourceID": f"{AZURE_SUBSCRIPTION}/virtualNetworks/shop-vnet",
+        "operationName": "FlowLogFlowEvent",
+        "flowRecords": {"flows": [{"aclID": f"{AZURE_SUBSCRIPTION}/networkSecurityGroups/web-nsg", "flowGroups": groups}]},
+    }
+
+
+def azure_blob(tuples: Iterable[tuple[int, str]]) -> bytes:
+    """The blob of an interface's hour. Its last record stands twice, as happens."""
+    by_minute: dict[int, list[tuple[int, str]]] = {}
+    for moment, text_of_tuple in tuples:
+        by_minute.setdefault(moment // (60 * MICROSECONDS), []).append((moment, text_of_tuple))
+    records = [azure_record(minute, by_minute[minute]) for minute in sorted(by_minute)]
+    return json.dumps({"records": [*records, records[-1]]}, separators=(",", ":")).encode()
+
+
+def azure_sample(draw: Draw, hour: int) -> bytes:
+    """The hour of one interface: its conversations, and connections that the security group denies."""
+    talks = (conversation(draw, hour) for _ in range(100))
+    tuples = [found for talk in talks if AZURE_ADDRESS in (talk.client, talk.server) for found in azure_tuples(talk)]
+    scanned = WEIGHTED_LINKS[0]._replace(port=SCANNED_PORTS[0])
+    for _ in range(10):
+        scan = replace(conversation(draw, hour), link=scanned, client=draw.one_of(instances(INTERNET, VPC_SHOP)[:6]))
+        tuples.append((scan.end, azure_tuple(replace(scan, server=AZURE_ADDRESS), scan.end, "D")))
+    return azure_blob(found for found in tuples if found[0] // (SECONDS_PER_HOUR * MICROSECONDS) == hour)
+
+
+def azure_name(hour: int) -> str:
+    moment = datetime.fromtimestamp(hour * SECONDS_PER_HOUR, UTC)
+    return f"azure/{moment:y=%Y/m=%m/d=%d/h=%H/m=00}/macAddress={AZURE_MAC}/PT1H.json"
+
+
 def sample_files(seed: int) -> dict[str, bytes]:
     """The sample: the content of each file, by its path from the folder of raw files."""
     makers: dict[str, Callable[[Draw], bytes]] = {
@@ -477,6 +549,7 @@ def sample_files(seed: int) -> dict[str, bytes]:
         "flows-2026-11-24.jsonl": jsonl_sample,
         **{aws_name(hour): partial(aws_sample, hour=hour) for hour in (FIRST_HOUR + 3, FIRST_HOUR + 4)},
         "zeek/conn.log": zeek_sample,
+        azure_name(FIRST_HOUR + 1): partial(azure_sample, hour=FIRST_HOUR + 1),
         # Beside that folder and not in it, because whatever is in it gets read as raw files.
         "../apps.csv": lambda _: text(map(",".join, [Network._fields, *APPS])),
     }

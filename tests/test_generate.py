@@ -188,6 +188,24 @@ def test_zeek_knows_the_wire_bytes_of_a_packet_whose_payload_is_unset() -> None:
         assert int(record["orig_ip_bytes"]) > 0
 
 
+def test_the_azure_sample_is_an_hour_of_one_interface() -> None:
+    (content,) = (content for path, content in SAMPLE.items() if path.startswith("azure/"))
+    records = json.loads(content)["records"]
+    assert records[-1] == records[-2]
+    assert all(records[i] != records[i + 1] for i in range(len(records) - 2))
+    tuples = [
+        found.split(",")
+        for record in records
+        for flow in record["flowRecords"]["flows"]
+        for group in flow["flowGroups"]
+        for found in group["flowTuples"]
+    ]
+    assert {int(cells[0]) // 3_600_000 for cells in tuples} == {498_751}
+    assert all(len(cells) == 13 and "10.20.1.10" in cells[1:3] for cells in tuples)
+    assert {cells[7] for cells in tuples} == set("BCED")
+    assert all((cells[2] == "10.20.1.10") == (cells[6] == "I") for cells in tuples)
+
+
 def test_the_apps_name_most_addresses_but_not_those_outside() -> None:
     header, *rows = csv.reader(sample("apps.csv"))
     assert header == ["cidr", "app", "vpc_id"]

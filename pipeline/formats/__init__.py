@@ -14,6 +14,8 @@
       cloudwatch      what exports put around a line
       envelopes       lines in the events of CloudWatch Logs, in JSON
       repeats         records that are delivered twice
+    azure             Azure's VNet and NSG flow logs
+      azurerecords    their records, of which each has many flows
     zeek              Zeek's conn.log
       zeekheader      text with `#` lines
       zeeklogs        which of Zeek's logs something is of
@@ -30,7 +32,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO, cast
 
 from pipeline.errors import UsageError
-from pipeline.formats import aws, canonical, envelopes, zeek
+from pipeline.formats import aws, azure, canonical, envelopes, zeek
 from pipeline.formats.awsfields import OWN_FIELDS
 from pipeline.formats.detection import detect
 from pipeline.formats.format import Format
@@ -40,7 +42,7 @@ from pipeline.syntax.blocks import LinesOfReturns
 from pipeline.syntax.compression import decompressed
 
 #: As they are asked: the text of AWS last, which may be known by a line that is not the first.
-FORMATS: tuple[Format, ...] = (*canonical.FORMATS, *zeek.FORMATS, *aws.FORMATS, *envelopes.FORMATS)
+FORMATS: tuple[Format, ...] = (*canonical.FORMATS, *zeek.FORMATS, *aws.FORMATS, *envelopes.FORMATS, *azure.FORMATS)
 
 #: The values of `--format`.
 FORMAT_OPTIONS = ("auto", *dict.fromkeys(known.option for known in FORMATS))

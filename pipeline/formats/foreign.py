@@ -30,7 +30,6 @@ _AWS_WRITES = (
     "flowlog reads AWS's own text and Parquet; give it the files in S3, or write the fields out as text with a header"
 )
 _ZEEK_WRITES = "flowlog reads Zeek's own TSV and JSON; give it the conn.log as Zeek wrote it"
-_AZURE = {"NetworkSecurityGroupFlowEvent": "an Azure NSG flow log", "FlowLogFlowEvent": "an Azure VNet flow log"}
 _GOFLOW_TYPES = {"SFLOW_5", "NETFLOW_V5", "NETFLOW_V9", "IPFIX"}
 
 
@@ -68,13 +67,9 @@ def _google(record: Record) -> UnknownFormat | None:
 
 
 def _azure(record: Record) -> UnknownFormat | None:
-    if str(record.get("operationName", "")).startswith("NetworkSecurityGroupFlowEvent") and "records" not in record:
-        return UnknownFormat("an Azure NSG flow log, as a forwarder rewrote it", _NOT_YET)
     inner = record.get("records")
     first = inner[0] if isinstance(inner, list) and inner else record
     category = first.get("category") if isinstance(first, dict) else None
-    if isinstance(category, str) and category in _AZURE:
-        return UnknownFormat(_AZURE[category], _NOT_YET)
     if isinstance(category, str) and first.keys() & {"resourceId", "operationName"}:
         return OtherLog(f"an Azure log of the category {category}", "flowlog reads flow logs only")
     return None

@@ -42,6 +42,28 @@ AWS_HEADER = (
     "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
 )
 
+# A flow that goes on, one that begins, one that was denied, and one whose receiver is no address. The record stands twice.
+AZURE_VNET = [
+    f"{TEN}000,10.0.0.1,10.0.0.9,40000,443,6,O,C,NX,1,5,2,700",
+    f"{TEN}000,10.0.0.1,10.0.0.9,40000,443,6,O,B,NX,0,0,0,0",
+    f"{TEN}000,10.0.0.1,10.0.0.9,40000,443,6,I,D,NX,0,0,0,0",
+    f"{TEN}000,10.0.0.1,ten,40000,443,6,O,E,NX,1,5,2,700",
+]
+AZURE_NSG = [
+    f"{TEN},10.0.0.1,10.0.0.9,40000,443,T,O,A,C,1,5,2,700",
+    f"{TEN},10.0.0.1,10.0.0.9,40000,443,T,O,A,B,,,,",
+    f"{TEN},10.0.0.1,10.0.0.9,40000,443,T,I,D,B,,,,",
+    f"{TEN},10.0.0.1,ten,40000,443,T,O,A,E,1,5,2,700",
+]
+AZURE_IGNORED = {"no traffic": 1, "denied": 1, "repeated record": 4, "other kind of event": 1}
+
+
+def azure(**record):
+    """A document with a record of another log, and the given one twice."""
+    record |= {"time": "2025-11-26T10:01:00Z"}
+    return json.dumps({"records": [{"category": "AuditEvent", "operationName": "x"}, record, record]}).encode()
+
+
 ZEEK_FLOWS = [(HOUR, "10.0.0.1", "10.0.0.9", "-", 5, 700), (HOUR + 1, "10.0.0.1", "10.0.0.9", "-", 6, 800)]
 ZEEK = {"ts": TEN + 0.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.9", "orig_ip_bytes": 5, "resp_ip_bytes": 700}
 
@@ -132,6 +154,26 @@ CASES = {
         AWS_FLOWS,
         {5: ("dstaddr", " ten ")},
         AWS_IGNORED | {"control message": 1},
+    ),
+    "Azure VNet flow log": Case(
+        azure(
+            category="FlowLogFlowEvent",
+            targetResourceID="/providers/Microsoft.Network/virtualNetworks/shop",
+            flowRecords={"flows": [{"aclID": "a", "flowGroups": [{"rule": "r", "flowTuples": AZURE_VNET}]}]},
+        ),
+        [(HOUR, "10.0.0.1", "10.0.0.9", "shop", 5, 700)],
+        {5: ("destination", ",ten,")},
+        AZURE_IGNORED,
+    ),
+    "Azure NSG flow log": Case(
+        azure(
+            category="NetworkSecurityGroupFlowEvent",
+            resourceId="/PROVIDERS/MICROSOFT.NETWORK/NETWORKSECURITYGROUPS/WEB",
+            properties={"Version": 2, "flows": [{"rule": "r", "flows": [{"mac": "M", "flowTuples": AZURE_NSG}]}]},
+        ),
+        [(HOUR, "10.0.0.1", "10.0.0.9", "web", 5, 700)],
+        {5: ("destination", ",ten,")},
+        AZURE_IGNORED,
     ),
 }
 

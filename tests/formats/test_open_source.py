@@ -21,6 +21,8 @@ from tests.formats.helpers import batches_of, blocks_of, gather, read
 
 FLOW = {"hour": 1, "src_app": "a", "dest_app": "b", "vpc_id": "v", "bytes_tx": 1, "bytes_rx": 2}
 AWS = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n"
+VNET = {"flows": [{"flowGroups": [{"flowTuples": ["1440007200,10.0.0.1,10.0.0.2,49152,22,6,O,E,NX,1,66,1,66"] * 2}]}]}
+NSG = {"Version": 2, "flows": [{"flows": [{"flowTuples": ["1440007200,10.0.0.1,10.0.0.2,49152,22,T,O,A,E,1,66,1,66"] * 2}]}]}
 CONN = {"ts": 1440007200.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "orig_ip_bytes": 1, "resp_ip_bytes": 2}
 
 
@@ -59,6 +61,10 @@ FILES = {
                 for i in range(2)
             ],
         }
+    ).encode(),
+    "Azure VNet flow log": json.dumps({"records": [{"category": "FlowLogFlowEvent", "flowRecords": VNET}]}).encode(),
+    "Azure NSG flow log": json.dumps(
+        {"records": [{"category": "NetworkSecurityGroupFlowEvent", "properties": NSG}]}
     ).encode(),
     "Zeek conn.log, JSON": (json.dumps(CONN) + "\n").encode() * 2,
 }
