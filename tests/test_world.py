@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.flowstore import FlowStore
 from pipeline.options import IngestOptions
-from tests.world import APPS, HOPS, LOGGED, World, aws_files, aws_parquet, aws_text
+from tests.world import APPS, HOPS, LOGGED, World, aws_files, aws_parquet, aws_text, azure_files
 
 ENDS = {"logged": (LOGGED,), "hop": tuple(sorted(HOPS))}
 WRITERS = {"text": aws_text, "parquet": aws_parquet}
@@ -16,15 +16,15 @@ pytestmark = pytest.mark.usefixtures("unsynced")
 
 
 class Logs:
-    """The files of a world, in a folder."""
+    """The files of each interface, in a folder."""
 
-    def __init__(self, folder, world, write):
+    def __init__(self, folder, files):
         self.folder = folder
         (folder / "apps.csv").write_text(APPS)
         self.paths = {}
-        for interface, files in aws_files(world, write).items():
-            self.paths[interface] = [folder / f"{interface}-{number}.log" for number in range(len(files))]
-            for path, content in zip(self.paths[interface], files, strict=True):
+        for interface, contents in files.items():
+            self.paths[interface] = [folder / f"{interface}-{number}.log" for number in range(len(contents))]
+            for path, content in zip(self.paths[interface], contents, strict=True):
                 path.write_bytes(content)
 
     def of(self, interfaces):
@@ -53,10 +53,26 @@ def total(sums):
     return sum(sent + received for sent, received in sums.values())
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_so_it_is_with_azures_records_of_both_directions(tmp_path, seed):
+    world = World(seed)
+    logs = Logs(tmp_path, azure_files(world))
+    paths = logs.of(logs.paths)
+    store, summary = logs.count("store", paths, logged=(LOGGED,))
+    naive, without = logs.count("naive", paths)
+    assert sums_of(store) == world.truth_of_conversations()
+    assert (
+        total(sums_of(naive)) - total(sums_of(store))
+        == summary.ignored_bytes["other reporter"]
+        == without.both_ends.bytes
+        > 0
+    )
+
+
 @pytest.fixture(params=WRITERS)
 def written(request, tmp_path):
     world = World(7)
-    return world, Logs(tmp_path, world, WRITERS[request.param])
+    return world, Logs(tmp_path, aws_files(world, WRITERS[request.param]))
 
 
 def test_whatever_passes_how_many_interfaces_counts_once(written):
@@ -89,7 +105,7 @@ def test_what_the_hint_says_is_what_the_options_leave_out(written):
 def test_of_any_files_each_byte_counts_once_that_its_senders_file_tells(tmp_path, seed):
     """Of what comes from outside, the receiver's file tells; files of hops tell nothing, and may be there or not."""
     random, world = Random(seed), World(seed)
-    logs = Logs(tmp_path, world, aws_text)
+    logs = Logs(tmp_path, aws_files(world))
     chosen = {interface for interface in logs.paths if random.random() < 0.6}
     paths = logs.of(chosen)
     random.shuffle(paths)
@@ -101,7 +117,7 @@ def test_of_any_files_each_byte_counts_once_that_its_senders_file_tells(tmp_path
 @pytest.mark.parametrize("seed", range(3))
 def test_with_all_ends_there_the_files_of_hops_change_nothing(tmp_path, seed):
     random, world = Random(seed), World(seed)
-    logs = Logs(tmp_path, world, aws_text)
+    logs = Logs(tmp_path, aws_files(world))
     hops = {hop for hop in sorted(HOPS) if random.random() < 0.5}
     store, _ = logs.count("store", logs.of((set(logs.paths) - HOPS) | hops), **ENDS)
     assert sums_of(store) == world.truth()
@@ -109,7 +125,7 @@ def test_with_all_ends_there_the_files_of_hops_change_nothing(tmp_path, seed):
 
 def test_order_and_grouping_of_the_files_change_nothing(tmp_path):
     world = World(11)
-    logs = Logs(tmp_path, world, aws_text)
+    logs = Logs(tmp_path, aws_files(world))
     paths = logs.of(logs.paths)
     store, together = logs.count("together", paths, workers=2, **ENDS)
     Random(1).shuffle(paths)
@@ -121,7 +137,7 @@ def test_order_and_grouping_of_the_files_change_nothing(tmp_path):
 
 
 def test_the_hint_is_the_same_in_whatever_order_and_groups(tmp_path):
-    logs = Logs(tmp_path, World(11), aws_text)
+    logs = Logs(tmp_path, aws_files(World(11)))
     paths = logs.of(logs.paths)
     (tmp_path / "again").mkdir()
     names = list(range(len(paths)))
@@ -135,7 +151,7 @@ def test_the_hint_is_the_same_in_whatever_order_and_groups(tmp_path):
 
 
 def test_a_file_that_is_forgotten_leaves_what_the_others_count_alone(tmp_path):
-    logs = Logs(tmp_path, World(5), aws_text)
+    logs = Logs(tmp_path, aws_files(World(5)))
     chosen = [logs.paths[interface][0] for interface in ("eni-web-4", "eni-api-6", "eni-db-8", "eni-node", "eni-nat")]
     store, _ = logs.count("store", chosen, **ENDS)
     for left in range(len(chosen) - 1, 0, -1):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from random import Random
@@ -173,6 +174,16 @@ class World:
                 sums[key][packets.is_answer] += packets.size
         return {key: (sent, received) for key, (sent, received) in sums.items()}
 
+    def truth_of_conversations(self) -> Truth:
+        """The same where a record has both directions, so that all bytes are told by the client's interface."""
+        sums: dict[tuple[int, str, str, str], list[int]] = defaultdict(lambda: [0, 0])
+        for packets in self.packets:
+            client = packets.client
+            if client.interface:
+                key = packets.at // 3600, client.app, packets.server.app, client.interface.vpc
+                sums[key][packets.is_answer] += packets.size
+        return {key: (sent, received) for key, (sent, received) in sums.items()}
+
     def by_interface(self) -> dict[str, list[Passing]]:
         """What each interface sees."""
         found: dict[str, list[Passing]] = defaultdict(list)
@@ -248,3 +259,36 @@ def aws_files(world: World, write=aws_text) -> dict[str, list[bytes]]:
             by_hour[int(record["end"]) // 3600].append(record)
         files[interface] = [write(records) for records in by_hour.values()]
     return files
+
+
+def azure_files(world: World) -> dict[str, list[bytes]]:
+    """The VNet flow log of each network interface, which has the client first and both directions: `O` at the client's interface, `I`
+    at the server's. Azure's gateways write none.
+    """
+    sums: dict[tuple[Interface, str, int, Packets], list[int]] = defaultdict(lambda: [0, 0, 0])
+    for packets in world.packets:
+        for host, mark in ((packets.client, "O"), (packets.server, "I")):
+            if interface := host.interface:
+                flow = Packets(0, packets.client, packets.server, packets.port, is_answer=False, size=0)
+                found = sums[interface, mark, (packets.at - interface.offset) // interface.window, flow]
+                found[packets.is_answer] += packets.size
+                found[2] = max(found[2], packets.at)
+    tuples: dict[Interface, list[str]] = defaultdict(list)
+    for (interface, mark, _, flow), (sent, received, at) in sums.items():
+        ends = f"{flow.client.address},{flow.server.address},{flow.port},443,6"
+        tuples[interface].append(f"{at}000,{ends},{mark},C,NX,1,{sent},1,{received}")
+    return {interface.id: [_azure_document(interface, found)] for interface, found in tuples.items()}
+
+
+def _azure_document(interface: Interface, tuples: list[str]) -> bytes:
+    target = f"/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/{interface.vpc}"
+    record = {
+        "time": "2026-11-24T08:00:00Z",
+        "flowLogGUID": "g",
+        "macAddress": interface.id,
+        "category": "FlowLogFlowEvent",
+        "targetResourceID": target,
+        "flowLogVersion": 4,
+        "flowRecords": {"flows": [{"aclID": "a", "flowGroups": [{"rule": "r", "flowTuples": tuples}]}]},
+    }
+    return json.dumps({"records": [record]}).encode()
