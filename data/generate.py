@@ -9,7 +9,8 @@ What is said here about the formats is from
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html (fields, tcp-flags, log-status),
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-s3-path.html (the files in S3),
     https://docs.zeek.org/en/v4.0.9/scripts/base/protocols/conn/main.zeek.html (fields, conn_state, history),
-    https://learn.microsoft.com/azure/network-watcher/vnet-flow-logs-overview (the records of Azure, and their tuples).
+    https://learn.microsoft.com/azure/network-watcher/vnet-flow-logs-overview (the records of Azure, and their tuples),
+    rwcut(1) of SiLK, ra(1) of Argus, and CONFIG-KEYS of pmacct (fields).
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ MICROSECONDS = 1_000_000
 EPHEMERAL_PORTS = (32_768, 60_999)  # Linux's default range
 PAYLOAD_PER_PACKET = 1_400  # bytes, about what an Ethernet frame leaves
 HEADERS_PER_PACKET = 40  # bytes, IPv4 and TCP; near enough for the others
+FRAME_HEADERS = HEADERS_PER_PACKET + 14  # bytes, with those of Ethernet
 
 ACCOUNT = "123456789010"
 VPC_SHOP = "vpc-0f3c5a91d2b7e4680"
@@ -542,6 +544,80 @@ def azure_name(hour: int) -> str:
     return f"azure/{moment:y=%Y/m=%m/d=%d/h=%H/m=00}/macAddress={AZURE_MAC}/PT1H.json"
 
 
+SILK_FIELDS = "sIP dIP sPort dPort pro packets bytes flags sTime duration eTime sensor"
+PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17}
+
+
+def silk_time(microseconds: int) -> str:
+    """SiLK's time: UTC, in milliseconds."""
+    seconds, fraction = divmod(microseconds, MICROSECONDS)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y/%m/%dT%H:%M:%S}.{fraction // 1000:03d}"
+
+
+def ways(talk: Conversation) -> Iterator[tuple[str, str, int, int, int]]:
+    """The directions of a conversation that had packets: sender, receiver, their ports, payload; ICMP has no ports."""
+    ports = (0, 0) if talk.link.protocol == "icmp" else (talk.client_port, talk.link.port)
+    yield talk.client, talk.server, *ports, talk.request
+    if talk.response:
+        yield talk.server, talk.client, *ports[::-1], talk.response
+
+
+def silk_sample(draw: Draw) -> bytes:
+    """A listing of rwcut, padded as it is by default: 20 conversations, each direction a record of its own."""
+    rows = [SILK_FIELDS.split()]
+    for talk in sorted((conversation(draw, draw.one_of(WEIGHTED_HOURS)) for _ in range(20)), key=lambda talk: talk.start):
+        times = silk_time(talk.start), f"{(talk.end - talk.start) / MICROSECONDS:.3f}", silk_time(talk.end)
+        for source, target, source_port, target_port, payload in ways(talk):
+            counts = packets(payload), bytes_on_wire(payload), "FS PA" if talk.link.protocol == "tcp" else ""
+            protocol = PROTOCOLS[talk.link.protocol]
+            rows.append([*map(str, (source, target, source_port, target_port, protocol, *counts, *times, "edge"))])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return text("".join(f"{cell:>{width}}|" for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+def argus_sample(draw: Draw) -> bytes:
+    """What `ra -c , -u -s stime dur proto saddr sport dir daddr dport sbytes dbytes` prints of 20 conversations and of an ARP request."""
+    talks = sorted((conversation(draw, draw.one_of(WEIGHTED_HOURS)) for _ in range(20)), key=lambda talk: talk.start)
+    lines = ["StartTime,Dur,Proto,SrcAddr,Sport,Dir,DstAddr,Dport,SrcBytes,DstBytes"]
+    for talk in talks:
+        sender, direction = (
+            (talk.client, talk.client_port, talk.server, talk.link.port),
+            "  <->" if talk.response else "   ->",
+        )
+        source, source_port, target, target_port = map(str, sender)
+        if talk.link.protocol == "icmp":
+            source_port, target_port = "0x0008", ""
+        sizes = (payload + packets(payload) * FRAME_HEADERS for payload in (talk.request, talk.response))
+        start, duration = zeek_seconds(talk.start), zeek_seconds(talk.end - talk.start)
+        cells = start, duration, talk.link.protocol, source, source_port, direction, target, target_port, *sizes
+        lines.append(",".join(map(str, cells)))
+    first = talks[0]
+    lines.append(f"{zeek_seconds(talks[-1].start)},0.000000,arp,{first.client},,  who,{first.server},,42,0")
+    return text(lines)
+
+
+def pmacct_sample(draw: Draw) -> bytes:
+    """Flows of 20 conversations as pmacct's print plugin writes them (`timestamps_since_epoch`), each direction on its own."""
+    talks = sorted((conversation(draw, draw.one_of(WEIGHTED_HOURS)) for _ in range(20)), key=lambda talk: talk.start)
+    return text(
+        json.dumps(
+            {
+                "ip_src": source,
+                "ip_dst": target,
+                "port_src": source_port,
+                "port_dst": target_port,
+                "ip_proto": talk.link.protocol,
+                "timestamp_start": zeek_seconds(talk.start),
+                "timestamp_end": zeek_seconds(talk.end),
+                "packets": packets(payload),
+                "bytes": bytes_on_wire(payload),
+            }
+        )
+        for talk in talks
+        for source, target, source_port, target_port, payload in ways(talk)
+    )
+
+
 def sample_files(seed: int) -> dict[str, bytes]:
     """The sample: the content of each file, by its path from the folder of raw files."""
     makers: dict[str, Callable[[Draw], bytes]] = {
@@ -550,6 +626,9 @@ def sample_files(seed: int) -> dict[str, bytes]:
         **{aws_name(hour): partial(aws_sample, hour=hour) for hour in (FIRST_HOUR + 3, FIRST_HOUR + 4)},
         "zeek/conn.log": zeek_sample,
         azure_name(FIRST_HOUR + 1): partial(azure_sample, hour=FIRST_HOUR + 1),
+        "silk/rwcut.txt": silk_sample,
+        "argus/ra.csv": argus_sample,
+        "pmacct/flows.json": pmacct_sample,
         # Beside that folder and not in it, because whatever is in it gets read as raw files.
         "../apps.csv": lambda _: text(map(",".join, [Network._fields, *APPS])),
     }

@@ -35,7 +35,7 @@ def test_options_of_the_same_name_are_the_same():
 
 
 class TestReadOptions:
-    OPTIONS = ReadOptions("zeek", Path("/etc/apps.csv"), "ab12", "vpc-1", {FIELDS: "start bytes"}, "reject")
+    OPTIONS = ReadOptions("zeek", Path("/etc/apps.csv"), "ab12", "vpc-1", {FIELDS: "start bytes"}, "reject", spread="hours")
 
     @pytest.mark.parametrize("given", [OPTIONS, ReadOptions()])
     def test_the_ledger_gives_back_what_it_keeps(self, given):
@@ -56,6 +56,7 @@ class TestReadOptions:
             "both_ends": "once",
             "logged": [],
             "hop": [],
+            "spread": "start",
         }
 
     def test_a_run_s_record_has_them(self, ingested):

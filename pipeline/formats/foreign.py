@@ -106,10 +106,6 @@ def _collectors(record: Record) -> UnknownFormat | None:
         return UnknownFormat("an nfdump flow log, JSON", _NOT_YET)
     if isinstance(record.get("netflow"), dict):
         return UnknownFormat("NetFlow records of Logstash or Filebeat", _NOT_YET)
-    if "ip_src" in record and "ip_dst" in record:
-        return UnknownFormat("a pmacct flow log, JSON", _NOT_YET)
-    if "ArgusData" in record:
-        return UnknownFormat("an Argus flow log, JSON", _NOT_YET)
     return None
 
 
@@ -156,9 +152,8 @@ _COLUMNS = (
     ("firstSeen srcAddr dstAddr", "an nfdump flow log, CSV", _NOT_YET),
     ("ts te td val", "nfdump's statistics, CSV", "they have no flows; print the flows, without -s"),
     ("Date first seen Proto", "an nfdump listing", _NOT_YET),
-    ("sIP dIP", "a SiLK flow listing of rwcut", _NOT_YET),
-    ("StartTime SrcAddr DstAddr", "an Argus flow listing of ra", _NOT_YET),
-    ("SRC_IP DST_IP BYTES", "a pmacct flow log", _NOT_YET),
+    ("StartTime SrcAddr DstAddr", "an Argus flow listing for people", "print it with ra -c , -u"),
+    ("SRC_IP DST_IP BYTES", "a pmacct flow log in columns", "have pmacct write JSON (print_output: json)"),
     ("SrcAddr DstAddr TimeFlowStartMs", "a NetObserv flow log", _NOT_YET),
     ("type src_addr dst_addr sampler_address", "a goflow2 flow log", _NOT_YET),
     ("jsonPayload.connection.src_ip", "a Google VPC flow log", _NOT_YET),

@@ -67,6 +67,19 @@ def azure(**record):
 ZEEK_FLOWS = [(HOUR, "10.0.0.1", "10.0.0.9", "-", 5, 700), (HOUR + 1, "10.0.0.1", "10.0.0.9", "-", 6, 800)]
 ZEEK = {"ts": TEN + 0.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.9", "orig_ip_bytes": 5, "resp_ip_bytes": 700}
 
+
+def argus(start):
+    """A flow of Argus's JSON, what Argus says of itself, and a flow of which an address is none."""
+    flow = {"type": "flow", "stime": start, "dur": 9.5, "proto": "tcp", "saddr": "10.0.0.1", "sport": 40_000, "dir": " ->"}
+    flow |= {"daddr": "10.0.0.9", "dport": 443, "sbytes": 5, "dbytes": 700}
+    return [flow, {"type": "evnt", "stime": start, "proto": "evt"}, flow | {"daddr": "ten"}]
+
+
+ARGUS_FLOWS = [(HOUR, "10.0.0.1", "10.0.0.9", "-", 5, 700)]
+ARGUS_OUTCOME = ARGUS_FLOWS, {3: ("daddr", '"ten"')}, {"other kind of event": 1}
+PMACCT = {"ip_src": "10.0.0.1", "ip_dst": "10.0.0.9", "port_src": 40_000, "port_dst": 443, "ip_proto": "tcp", "bytes": 5}
+PMACCT |= {"timestamp_start": f"{TEN}.250000", "timestamp_end": f"{TEN + 9}.250000"}
+
 CASES = {
     "CSV": Case(
         lines(
@@ -121,6 +134,40 @@ CASES = {
         ),
         ZEEK_FLOWS,
         {3: ("id.resp_h", '"id.resp_h": null')},
+        {"other kind of event": 1},
+    ),
+    "SiLK, rwcut": Case(
+        lines(
+            "     sIP|     dIP|sPort|dPort|pro| bytes|                  sTime|                  eTime|sen|",
+            "10.0.0.1|10.0.0.9|40000|  443|  6|     5|2025/11/26T10:00:00.250|2025/11/26T10:00:09.250| S0|",
+            "10.0.0.9|10.0.0.1|  443|40000|  6|   700|2025/11/26T10:00:00.250|2025/11/26T10:00:09.250| S0|",
+            "10.0.0.1|     ten|40000|  443|  6|     6|2025/11/26T10:00:00.250|2025/11/26T10:00:09.250| S0|",
+        ),
+        [(HOUR, "10.0.0.1", "10.0.0.9", "S0", 5, 0), (HOUR, "10.0.0.1", "10.0.0.9", "S0", 0, 700)],
+        {4: ("dIP", "ten")},
+        {},
+    ),
+    "Argus, CSV": Case(
+        lines(
+            "StartTime,Dur,Proto,SrcAddr,Sport,Dir,DstAddr,Dport,TotBytes,SrcBytes,Label",
+            f"{TEN}.250000,9.5,tcp,10.0.0.1,40000,   ->,10.0.0.9,443,705,5,a",
+            f"{TEN}.250000,9.5,arp,10.0.0.1,,  who,10.0.0.9,,42,42,a",
+            f"{TEN}.250000,9.5,tcp,10.0.0.1,40000,   ->,ten,443,705,5,a",
+        ),
+        ARGUS_FLOWS,
+        {4: ("DstAddr", ",ten,")},
+        {"other kind of event": 1},
+    ),
+    "Argus, JSON": Case(lines({"ArgusData": argus("2025/11/26 10:00:00.250000")}), *ARGUS_OUTCOME),
+    "Argus, JSON with times since 1970": Case(lines({"ArgusData": argus(TEN + 0.25)}), *ARGUS_OUTCOME),
+    "pmacct, JSON": Case(
+        lines(
+            PMACCT,
+            PMACCT | {"ip_dst": "ten"},
+            {"event_type": "purge_close", "writer_id": "print", "tot_elems": 2},
+        ),
+        [(HOUR, "10.0.0.1", "10.0.0.9", "-", 5, 0)],
+        {2: ("ip_dst", '"ten"')},
         {"other kind of event": 1},
     ),
     "AWS VPC Flow Logs, text": Case(lines(AWS_HEADER, *AWS_LINES), AWS_FLOWS, {6: ("dstaddr", " ten ")}, AWS_IGNORED),
@@ -179,7 +226,7 @@ CASES = {
 
 
 def test_each_format_has_a_case():
-    assert list(CASES) == [known.name for known in FORMATS]
+    assert sorted(CASES) == sorted(known.name for known in FORMATS)
 
 
 @pytest.fixture(scope="module")
