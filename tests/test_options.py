@@ -78,6 +78,29 @@ class TestReadOptions:
         assert fingerprint(ReadOptions()) == fingerprint(ReadOptions())
 
 
+class TestEnds:
+    def test_networks_and_interfaces_are_kept_one_by_one(self, tmp_path):
+        (tmp_path / "nets").write_text("10.2.0.0/16\n")
+        given = ReadOptions(logged=("10.1.0.0/16,10.1.5.0/24", str(tmp_path / "nets")), hop=("eni-2, eni-1", "eni-1"))
+        found = resolved(given)
+        assert (found.logged, found.hop) == (("10.1.0.0/16", "10.2.0.0/16"), ("eni-1", "eni-2"))
+        assert ReadOptions.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+    @pytest.mark.parametrize("given", [{"logged": ("10.0.0.0/8",)}, {"hop": ("eni-1",)}])
+    def test_what_is_left_out_cannot_be_said_where_nothing_is(self, given):
+        with pytest.raises(UsageError, match="--both-ends count leaves none out; choose one"):
+            resolved(ReadOptions(both_ends="count", **given))
+
+    @pytest.mark.parametrize("hop", ["", "eni-1,", ","])
+    def test_an_interface_without_a_name_is_refused(self, hop):
+        with pytest.raises(UsageError, match="--hop: an interface has no name"):
+            resolved(ReadOptions(hop=(hop,)))
+
+    def test_records_of_before_there_were_these_are_read(self):
+        kept = {name: value for name, value in ReadOptions().to_json().items() if name not in ("both_ends", "logged", "hop")}
+        assert ReadOptions.from_json(kept) == ReadOptions()
+
+
 class TestSettings:
     def test_a_setting_is_all_behind_the_first_equals_sign(self):
         assert settings_of(["a.b=c=d", "e.f="]) == {"a.b": "c=d", "e.f": ""}

@@ -103,6 +103,13 @@ class TestEvents:
         assert (outcome.rows, outcome.ignored) == ([1, 2, 3], {"repeated record": 3})
         assert read(json.dumps({"events": [event(REQUEST, eventId="7")] * 2})).ignored == {"repeated record": 1}
 
+    def test_what_is_repeated_keeps_its_bytes(self):
+        refused = REQUEST.replace("ACCEPT", "REJECT")
+        outcome = read(json.dumps(envelope(REQUEST, refused, "2 cut off")) * 2)
+        size = int(REQUEST.split()[9])
+        assert outcome.ignored == {"denied": 1, "repeated record": 3}
+        assert outcome.ignored_bytes == {"denied": size, "repeated record": 2 * size}
+
     def test_an_id_alone_does_not_make_an_event_another_s_repeat(self):
         assert sums(read(json.dumps(envelope(REQUEST)) + json.dumps(envelope(ANSWER)))) == BOTH
 
