@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pipeline.jobs.undo import UndoSummary
     from pipeline.jobs.verify import DeepOptions, Verification
     from pipeline.options import IngestOptions
-    from pipeline.query.query import Selection
+    from pipeline.query.page import Page
+    from pipeline.query.query import Query, Selection
     from pipeline.store.ledger import RunRecord
     from pipeline.store.partitions import PartitionSummary
 
@@ -93,14 +94,43 @@ class FlowStore:
             UsageError: The question cannot be answered; the message lists all that is wrong with it.
             StoreDamaged: A file of the store cannot be read.
         """
-        from pipeline.query.query import Query, run_query  # an ingest that finds nothing new does without Arrow
+        from pipeline.query.query import run_query  # an ingest that finds nothing new does without Arrow
+
+        table = run_query(self.locations, self._query(hour, until, by, selection))
+        return _with_time(table) if timestamps else table
+
+    def _query(self, hour: When, until: When | None, by: str | Sequence[str] | None, selection: Selection) -> Query:
+        from pipeline.query.query import Query  # as above
 
         asked = self.hours_of(hour, until)
         end = None if until is None and asked.until == asked.first + 1 else asked.until
         columns = Query.by if by is None else (by,) if isinstance(by, str) else tuple(by)
-        query = Query(asked.first, end, by=columns, **selection)
-        table = run_query(self.locations, query)
-        return _with_time(table) if timestamps else table
+        return Query(asked.first, end, by=columns, **selection)
+
+    def page(
+        self,
+        hour: When = "latest",
+        until: When | None = None,
+        *,
+        most: int = 1000,
+        by: str | Sequence[str] | None = None,
+        **selection: Unpack[Selection],
+    ) -> Page:
+        """The first rows of what `table` gives, and the sums of all its rows: what a table or a chart with "other" shows.
+
+        Args:
+            hour: The hours, as `table` takes them; until, by and the selection alike.
+            until: As above.
+            most: The most rows.
+            by: As above.
+            **selection: As above.
+
+        Raises:
+            UsageError, StoreDamaged: As `table` does.
+        """
+        from pipeline.query.page import read_page  # as above
+
+        return read_page(self.locations, self._query(hour, until, by, selection), most)
 
     def frame(self, hour: When = "latest", until: When | None = None, **options: Any) -> pd.DataFrame:
         """The same as a pandas frame: `hour` is int64, `time` is a UTC timestamp."""

@@ -99,6 +99,18 @@ class TestReading:
         assert store.table(498752, 498754, src_app="foo").to_pylist() == [FIRST]
         assert store.table(498752, 498754, dest_app="qux").to_pylist() == [SECOND]
 
+    def test_names_may_come_from_a_frame(self, store):
+        names = pd.Series(["foo", "nobody"])
+        for wanted in (names, names.to_numpy(), names.unique(), set(names), pd.Index(names), iter(names)):
+            assert store.table(498752, 498754, src_app=wanted).to_pylist() == [FIRST]
+        with pytest.raises(UsageError, match="src_app must be a text, or several"):
+            store.table(498752, src_app=pd.Series(["foo", None]))
+
+    def test_a_page_has_the_sums_of_the_rows_that_are_not_on_it(self, store):
+        page = store.page(498752, 498754, top=1)
+        assert (page.rows.to_pylist(), page.others) == ([FIRST], 1)
+        assert (page.other, page.total) == ((100, 500, 1), (400, 1400, 3))
+
     def test_a_table_takes_all_that_a_query_has(self):
         own = {"hour", "until", "by"}
         assert own | Selection.__annotations__.keys() == {field.name for field in fields(Query)}

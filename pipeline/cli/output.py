@@ -1,18 +1,18 @@
-"""How results look: aligned text for people; JSON, JSON Lines, CSV and Parquet for programs."""
+"""Where results go, and how programs get them: JSON, JSON Lines, CSV and Parquet. `table` and `pages` are for people."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
-from unicodedata import combining, east_asian_width
 
+from pipeline.cli.table import text_table
 from pipeline.errors import UsageError
-from pipeline.scalars import hour_to_text, printable
+from pipeline.scalars import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,42 +24,6 @@ def say(lines: Iterable[str]) -> None:
     """Writes lines to standard error, beside a command's results."""
     for line in lines:
         sys.stderr.write(printable(line) + "\n")
-
-
-def text_table(columns: Mapping[str, Sequence[object]]) -> str:
-    """Rows as aligned text: numbers to the right with thousands separators, an hour with its time beside it.
-
-    Args:
-        columns: The cells of each column, by its name; at least one row.
-    """
-    if "hour" in columns and "time" not in columns:
-        hours = [int(str(hour)) for hour in columns["hour"]]
-        rest = {name: cells for name, cells in columns.items() if name != "hour"}
-        columns = {"hour": hours, "time": [hour_to_text(hour) for hour in hours], **rest}
-    shown = [_shown_column(name, cells) for name, cells in columns.items()]
-    lines = ("  ".join(cells).rstrip() for cells in zip(*shown, strict=True))
-    return "\n".join(lines) + "\n"
-
-
-def _shown_column(name: str, cells: Sequence[object]) -> list[str]:
-    """A column's name and its cells, all of one width."""
-    is_number = name != "hour" and all(isinstance(cell, int) for cell in cells)  # an hour is more of a name
-    texts = [name, *(f"{cell:,}" if is_number else printable(str(cell)) for cell in cells)]
-    width = max(map(_columns_of, texts))
-    padding = [" " * (width - _columns_of(text)) for text in texts]
-    return [pad + text if is_number else text + pad for text, pad in zip(texts, padding, strict=True)]
-
-
-def _columns_of(text: str) -> int:
-    """How many columns of a terminal a text takes (Unicode Standard Annex 11)."""
-    if text.isascii():
-        return len(text)
-    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def _write_table(rows: pa.Table, out: IO[bytes]) -> None:
-    text = text_table(rows.to_pydict()) if rows.num_rows else "none\n"
-    out.write(text.encode())
 
 
 def _write_json(rows: pa.Table, out: IO[bytes]) -> None:
@@ -96,7 +60,6 @@ def _write_parquet(rows: pa.Table, out: IO[bytes]) -> None:
 
 
 _WRITERS: dict[str, Callable[[pa.Table, IO[bytes]], None]] = {
-    "table": _write_table,
     "json": _write_json,
     "jsonl": _write_json_lines,
     "csv": _write_csv,
@@ -104,7 +67,7 @@ _WRITERS: dict[str, Callable[[pa.Table, IO[bytes]], None]] = {
 }
 
 #: The values of `query --format`.
-OUTPUT_FORMATS = tuple(_WRITERS)
+OUTPUT_FORMATS = ("table", *_WRITERS)
 #: What the name of a file says of its format.
 _ENDINGS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
@@ -126,12 +89,12 @@ def format_of(target: Path | None) -> str:
 
 
 def write_rows(rows: pa.Table, output_format: str, target: Path | None) -> None:
-    """Writes a query's rows.
+    """Writes a query's rows for programs: exact and complete.
 
     Args:
         rows: What `query.run_query` gives. JSON has the flow record's fields alone, as the service gives them; the
             other formats have `flows` as well.
-        output_format: One of `OUTPUT_FORMATS`.
+        output_format: One of `OUTPUT_FORMATS`, but not a table.
         target: A file; None for standard output.
 
     Raises:
@@ -212,9 +175,9 @@ def write_object(value: Any) -> None:
     write_text(json.dumps(value, ensure_ascii=False) + "\n")
 
 
-def write_text(text: str) -> None:
-    """Writes to standard output, in UTF-8 whatever the locale says."""
-    with standard_output() as out:
+def write_text(text: str, target: Path | None = None) -> None:
+    """Writes to a file, or to standard output; in UTF-8 whatever the locale says."""
+    with _opened(target) as out:
         out.write(text.encode())
 
 

@@ -188,7 +188,7 @@ class TestExitCodes:
         assert "interrupted" in done.err
 
     def test_a_bug_is_no_sentence_but_a_traceback(self, store, flowlog, monkeypatch):
-        monkeypatch.setattr(FlowStore, "table", lambda *_args, **_options: 1 / 0)
+        monkeypatch.setattr(FlowStore, "page", lambda *_args, **_options: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             flowlog("query", "--hour", 1)
 
@@ -424,7 +424,7 @@ CONTRACT = {
     },
     "query": {
         "--store", "--hour", "--until", "--src-app", "--dest-app", "--app", "--vpc-id", "--by", "--sort", "--top", "--format",
-        "--output", "--json",
+        "--output", "--exact", "--json",
     },
     "hours": {"--store", "--json"},
     "runs": {"--store", "--json"},

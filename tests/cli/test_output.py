@@ -18,12 +18,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.cli import output
-from pipeline.cli.output import OUTPUT_FORMATS, printable, text_table, write_object, write_rows
+from pipeline.cli.output import OUTPUT_FORMATS, printable, write_object, write_rows
+from pipeline.cli.table import text_table
 from pipeline.errors import UsageError
 from pipeline.schema import TOTALS_SCHEMA
 
 ROOT = Path(__file__).parents[2]
 FULL = Path("/dev/full")
+EXACT_FORMATS = [name for name in OUTPUT_FORMATS if name != "table"]
 FIELDS = ["hour", "src_app", "dest_app", "vpc_id", "bytes_tx", "bytes_rx"]
 
 
@@ -75,7 +77,7 @@ class TestFormats:
     def test_parquet_keeps_the_types(self, written):
         assert pq.read_table(io.BytesIO(written(ROWS, "parquet"))).equals(ROWS)
 
-    @pytest.mark.parametrize(("output_format", "text"), [("json", b"[]\n"), ("jsonl", b""), ("table", b"none\n")])
+    @pytest.mark.parametrize(("output_format", "text"), [("json", b"[]\n"), ("jsonl", b"")])
     def test_nothing_is_written_as_nothing(self, written, output_format, text):
         assert written(totals(), output_format) == text
 
@@ -96,7 +98,7 @@ class TestFormats:
     def test_any_name_reads_back_equal(self, tmp_path_factory, names):
         target = tmp_path_factory.getbasetemp() / "any-name"
         rows = totals(*((name, 1) for name in names))
-        for output_format in OUTPUT_FORMATS:
+        for output_format in EXACT_FORMATS:
             write_rows(rows, output_format, target)
             content = target.read_bytes()
             if output_format == "json":
@@ -106,10 +108,8 @@ class TestFormats:
             elif output_format == "csv":
                 records = csv.reader(io.StringIO(content.decode(), newline=""))
                 assert [record[1] for record in records] == ["src_app", *names]
-            elif output_format == "parquet":
-                assert pq.read_table(target).column("src_app").to_pylist() == names
             else:
-                assert content.count(b"\n") == len(names) + 1
+                assert pq.read_table(target).column("src_app").to_pylist() == names
 
 
 class TestTable:
@@ -167,7 +167,7 @@ class TestTable:
 
 
 class TestTargets:
-    @pytest.mark.parametrize("output_format", OUTPUT_FORMATS)
+    @pytest.mark.parametrize("output_format", EXACT_FORMATS)
     def test_standard_output_and_a_file_get_the_same(self, written, capsysbinary, output_format):
         expected = written(ROWS, output_format)
         write_rows(ROWS, output_format, None)
@@ -182,7 +182,7 @@ class TestTargets:
         with pytest.raises(UsageError, match=r"cannot write .*: (Is a directory|No such file or directory)"):
             write_rows(ROWS, "csv", tmp_path / name)
 
-    @pytest.mark.parametrize("output_format", OUTPUT_FORMATS)
+    @pytest.mark.parametrize("output_format", EXACT_FORMATS)
     @pytest.mark.skipif(not FULL.exists(), reason="Linux's full device")
     def test_a_full_disk_is_the_users_error(self, output_format):
         with pytest.raises(UsageError, match="cannot write /dev/full: No space left on device"):
@@ -224,7 +224,7 @@ class TestBrokenPipes:
 
     @pytest.mark.parametrize(
         "command",
-        [["query", "--hour", "1"], ["query", "--hour", "1", "--top", "1", "--format", "json"], ["hours", "--json"]],
+        [["query", "1", "--format", "csv"], ["query", "--hour", "1", "--top", "1", "--format", "json"], ["hours", "--json"]],
         ids=["much", "little", "an object"],
     )
     def test_a_reader_that_has_gone_is_no_error(self, store, command):
