@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.jobs.undo import UndoSummary
     from pipeline.jobs.verify import DeepOptions, Verification
     from pipeline.options import IngestOptions
+    from pipeline.query.diff import Difference
     from pipeline.query.page import Page
     from pipeline.query.query import Query, Selection
     from pipeline.store.ledger import RunRecord
@@ -135,6 +136,25 @@ class FlowStore:
     def frame(self, hour: When = "latest", until: When | None = None, **options: Any) -> pd.DataFrame:
         """The same as a pandas frame: `hour` is int64, `time` is a UTC timestamp."""
         return self.table(hour, until, **options).to_pandas()
+
+    def diff(self, before: When, after: When, *, min_bytes: int = 0, factor: float = 2.0) -> Difference:
+        """What changed between two hours, days or spans: new pairs, vanished pairs, pairs whose bytes stepped.
+
+        Args:
+            before: The hours to compare with, as `table` takes them.
+            after: The hours that are compared.
+            min_bytes: Smaller changes are left out.
+            factor: How many times as many bytes, or as few, are a step.
+
+        Raises:
+            UsageError: A span has no totals.
+            StoreDamaged: A file of the store cannot be read.
+        """
+        from pipeline.query.diff import diff  # as above
+
+        now = datetime.now(UTC)
+        first, second = (hours_of(when, self._latest, now) for when in (before, after))
+        return diff(self.locations, first, second, min_bytes, factor)
 
     def hours_of(self, hour: When, until: When | None = None) -> HourRange:
         """The hours that are meant by what `table` takes.

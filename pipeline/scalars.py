@@ -45,6 +45,15 @@ class HourRange(NamedTuple):
     first: int
     until: int
 
+    def __str__(self) -> str:
+        first, last = hour_to_text(self.first), hour_to_text(self.until - 1)
+        return first if first == last else f"{first} to {last}"
+
+    def without(self, other: HourRange) -> tuple[HourRange, ...]:
+        """The hours that another range has not: one range, two where the other is in its middle, or none."""
+        rest = (HourRange(self.first, min(self.until, other.first)), HourRange(max(self.first, other.until), self.until))
+        return tuple(part for part in rest if part.first < part.until)
+
 
 def end_of(when: When, latest: Callable[[], int], now: datetime | None = None) -> int:
     """The first hour behind a range, as a user means it; as `hours_of`, but that it may be the one behind the last hour."""

@@ -64,6 +64,8 @@ COLUMNS = tuple(field.name for field in FIELDS)
 KEY = ("hour", "src_app", "dest_app", "vpc_id")
 SUMS = ("bytes_tx", "bytes_rx")
 COUNT = "flows"
+#: The bytes of both directions, which rows can be sorted by, too.
+TOTAL_BYTES = "bytes"
 
 #: Text on its way through the program: each distinct text once, and for each row the number of its own. What is done to
 #: a text, as checking it or finding the app of an address, is so done once for many rows.

@@ -158,14 +158,29 @@ def write_page(tables: Iterable[pa.Table]) -> int:
 
 def write_json_rows(tables: Iterable[pa.Table]) -> None:
     """Writes the rows of some tables to standard output, as they come: one JSON array of objects, in one line."""
-    separator = b""
     with standard_output() as out:
-        out.write(b"[")
-        for table in tables:
-            for record in _records(table):
-                out.write(separator + record)
-                separator = b", "
-        out.write(b"]\n")
+        _write_array(tables, out)
+        out.write(b"\n")
+
+
+def write_object_with_rows(value: dict[str, Any], name: str, tables: Iterable[pa.Table]) -> None:
+    """Writes a JSON object to standard output, in one line; the rows of some tables are the array that is its last member."""
+    import json  # as above
+
+    with standard_output() as out:
+        out.write(f"{json.dumps(value, ensure_ascii=False)[:-1]}, {json.dumps(name)}: ".encode())
+        _write_array(tables, out)
+        out.write(b"}\n")
+
+
+def _write_array(tables: Iterable[pa.Table], out: IO[bytes]) -> None:
+    separator = b""
+    out.write(b"[")
+    for table in tables:
+        for record in _records(table):
+            out.write(separator + record)
+            separator = b", "
+    out.write(b"]")
 
 
 def write_object(value: Any) -> None:

@@ -24,15 +24,28 @@ def write_answer(page: Page, target: Path | None, *, exact: bool) -> None:
         target: A file; None for standard output.
         exact: Whether sizes have all their digits. In a file and in a pipe they have them anyway.
     """
-    is_terminal = target is None and sys.stdout.isatty()
-    width = get_terminal_size().columns if is_terminal else None
     if not page.count:
         write_text("none\n", target)
         return
-    size = bytes_to_text if is_terminal and not exact else _digits
-    columns, feet = _columns(page, size), _feet(page, size)
+    size = size_writer(target, exact=exact)
+    write_table(_columns(page, size), _feet(page, size), target)
+
+
+def size_writer(target: Path | None = None, *, exact: bool) -> Callable[[int], str]:
+    """How bytes are written: on a terminal for people, unless these want all digits."""
+    return digits if exact or not _is_terminal(target) else bytes_to_text
+
+
+def write_table(columns: Sequence[Column], feet: Sequence[Foot], target: Path | None = None) -> None:
+    """Writes a table, as wide as the terminal at the most, and says for what that has no room."""
+    width = get_terminal_size().columns if _is_terminal(target) else None
     write_text(aligned(columns, feet, width), target)
-    say(_notes(columns, feet, width))
+    if width and (names := left_out(columns, feet, width)):
+        say([f"the terminal is too narrow for {', '.join(names)}"])
+
+
+def _is_terminal(target: Path | None) -> bool:
+    return target is None and sys.stdout.isatty()
 
 
 def rows_cut(page: Page, top: int | None) -> Iterator[str]:
@@ -42,13 +55,14 @@ def rows_cut(page: Page, top: int | None) -> Iterator[str]:
         yield f"{more:,} more rows: --top N shows the largest, --by sums them up, --output FILE or --format csv has all"
 
 
-def _notes(columns: Sequence[Column], feet: Sequence[Foot], width: int | None) -> Iterator[str]:
-    if width and (names := left_out(columns, feet, width)):
-        yield f"the terminal is too narrow for {', '.join(names)}"
-
-
-def _digits(number: int) -> str:
+def digits(number: int) -> str:
+    """A number with all its digits."""
     return f"{number:,}"
+
+
+def label(name: str, count: int, noun: str = "row") -> str:
+    """What stands before the sums of some rows."""
+    return f"{name} ({count:,} {noun}{'s' * (count != 1)})"
 
 
 def _columns(page: Page, size: Callable[[int], str]) -> list[Column]:
@@ -59,16 +73,15 @@ def _columns(page: Page, size: Callable[[int], str]) -> list[Column]:
         *name_columns(cells),
         Column("bytes_tx", list(map(size, sent)), is_number=True),
         Column("bytes_rx", list(map(size, received)), is_number=True),
-        Column("flows", list(map(_digits, flows)), is_number=True),
+        Column("flows", list(map(digits, flows)), is_number=True),
         Column("share", shares, is_number=True),
     ]
 
 
 def _feet(page: Page, size: Callable[[int], str]) -> list[Foot]:
-    def foot(label: str, count: int, total: Total) -> Foot:
-        cells = {"bytes_tx": size(total.bytes_tx), "bytes_rx": size(total.bytes_rx), "flows": _digits(total.flows)}
-        rows = f"{count:,} row{'s' * (count != 1)}"
-        return Foot(f"{label} ({rows})", cells | {"share": _share(total.bytes, page.total.bytes)})
+    def foot(name: str, count: int, total: Total) -> Foot:
+        cells = {"bytes_tx": size(total.bytes_tx), "bytes_rx": size(total.bytes_rx), "flows": digits(total.flows)}
+        return Foot(label(name, count), cells | {"share": _share(total.bytes, page.total.bytes)})
 
     others = [foot("other", page.others, page.other)] if page.others else []
     return [*others, foot("total", page.count, page.total)]

@@ -127,7 +127,7 @@ def nothing_found(store: FlowStore, asked: HourRange, filters: Mapping[str, Sequ
     elif not any(asked.first <= hour < asked.until for hour in hours):
         first, last = hour_to_text(hours[0]), hour_to_text(hours[-1])
         yield (
-            f"no rows: the store has none for {_text_of(asked)}, but for {len(hours):,} hours from {first} to {last}"
+            f"no rows: the store has none for {asked}, but for {len(hours):,} hours from {first} to {last}"
             f" ({command_line('hours', store=store.locations.root)} lists them)"
         )
     else:
@@ -136,11 +136,6 @@ def nothing_found(store: FlowStore, asked: HourRange, filters: Mapping[str, Sequ
             yield from _unknown_names(store, asked, given) or ["no rows: no row passes all the filters together"]
         except FlowlogError:  # sums by name may be too large where the hours' are not
             yield "no rows"
-
-
-def _text_of(asked: HourRange) -> str:
-    first, last = hour_to_text(asked.first), hour_to_text(asked.until - 1)
-    return first if asked.first == asked.until - 1 else f"{first} to {last}"
 
 
 def _unknown_names(store: FlowStore, asked: HourRange, filters: dict[str, Sequence[str]]) -> list[str]:

@@ -61,7 +61,9 @@ def name_columns(columns: Mapping[str, Sequence[object]]) -> list[Column]:
 
 def _columns(columns: Mapping[str, Sequence[object]]) -> Iterable[Column]:
     for name, cells in sorted(columns.items(), key=lambda column: column[0] != "hour"):
-        is_number = name != "hour" and all(isinstance(cell, int) for cell in cells)  # an hour is more of a name
+        is_number = (
+            name != "hour" and bool(cells) and all(isinstance(cell, int) for cell in cells)
+        )  # an hour is more of a name
         yield Column(name, [f"{cell:,}" if is_number else printable(str(cell)) for cell in cells], is_number)
         if name == "hour" and "time" not in columns:
             yield Column("time", [hour_to_text(int(str(hour))) for hour in cells])
@@ -95,9 +97,13 @@ def _padded(column: Column) -> list[str]:
 
 
 def left_out(columns: Sequence[Column], feet: Sequence[Foot], width: int) -> list[str]:
-    """The names of the columns for which a terminal has no room; an hour's number says nothing that its time does not."""
+    """The columns for which a terminal has no room, and what stands in all their rows; an hour's number has its time."""
     kept = _kept(columns, feet, width)
-    return [column.name for column in columns if column not in kept and column.name != "hour"]
+    return [_in_short(column) for column in columns if column not in kept and column.name != "hour"]
+
+
+def _in_short(column: Column) -> str:
+    return f"{column.name} ({column.cells[0]})" if len(set(column.cells)) == 1 else column.name
 
 
 def _kept(columns: Sequence[Column], feet: Sequence[Foot], width: int) -> list[Column]:

@@ -15,15 +15,13 @@ import pyarrow as pa
 
 from pipeline.errors import BadQuery
 from pipeline.scalars import INT64_MAX, is_utf8
-from pipeline.schema import COUNT, ENCODED_TOTALS_SCHEMA, KEY, SUMS, TOTALS_SCHEMA
+from pipeline.schema import COUNT, ENCODED_TOTALS_SCHEMA, KEY, SUMS, TOTAL_BYTES, TOTALS_SCHEMA
 from pipeline.store.layout import Locations
 from pipeline.store.partitions import partition_bytes, read_partitions
 
 #: What rows can be summed by: the columns of the key, and the periods that an hour is in.
 _PERIODS = ("day", "month")
 GROUPINGS = (*KEY, *_PERIODS)
-#: What rows can be sorted by beside their columns: the bytes of both directions.
-TOTAL_BYTES = "bytes"
 #: The filters, and the columns of which one must have the text.
 FILTERS = {"src_app": ("src_app",), "dest_app": ("dest_app",), "vpc_id": ("vpc_id",), "app": ("src_app", "dest_app")}
 

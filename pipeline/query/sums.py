@@ -20,7 +20,7 @@ from pyarrow._compute import CastOptions, MatchSubstringOptions, SetLookupOption
 
 from pipeline.errors import SumOverflow, UsageError
 from pipeline.scalars import INT64_MAX, period_of
-from pipeline.schema import COUNT, KEY, SUMS, TOTALS_SCHEMA
+from pipeline.schema import COUNT, KEY, SUMS, TOTAL_BYTES, TOTALS_SCHEMA
 
 
 def merge(totals: Iterable[pa.Table], by: Sequence[str] = KEY, summed: Sequence[str] = (*SUMS, COUNT)) -> pa.Table:
@@ -60,9 +60,12 @@ def _group(table: pa.Table, by: Sequence[str], summed: Sequence[str]) -> pa.Tabl
 
 def _cast(table: pa.Table, names: Sequence[str], type_: pa.DataType) -> pa.Table:
     for name in names:
-        column = call_function("cast", [table.column(name)], CastOptions.safe(type_))
-        table = table.set_column(table.column_names.index(name), name, column)
+        table = table.set_column(table.column_names.index(name), name, _to(table.column(name), type_))
     return table
+
+
+def _to(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
+    return call_function("cast", [column], CastOptions.safe(type_))
 
 
 def _cannot_wrap(column: pa.ChunkedArray) -> bool:
@@ -150,7 +153,7 @@ def with_periods(table: pa.Table, periods: Sequence[str]) -> pa.Table:
 def total_of(column: pa.ChunkedArray) -> int:
     """What int64 values that are not negative add up to, beyond 64 bits too."""
     if not _cannot_wrap(column):
-        column = call_function("cast", [column], CastOptions.safe(pa.decimal128(38)))
+        column = _to(column, pa.decimal128(38))
     return int(call_function("sum", [column]).as_py() or 0)
 
 
@@ -158,6 +161,17 @@ def total_bytes(table: pa.Table) -> pa.ChunkedArray:
     """Both directions together, in a type that has room for two sums of int64."""
     wide = _cast(table, SUMS, pa.decimal128(19))
     return call_function("add", [wide.column(name) for name in SUMS])
+
+
+def bytes_of(totals: pa.Table, by: Sequence[str]) -> pa.ChunkedArray:
+    """Both directions together, as int64.
+
+    Raises:
+        SumOverflow: They do not fit, for a row that `by` names.
+    """
+    table = totals.select(list(by)).append_column(TOTAL_BYTES, _to(total_bytes(totals), pa.decimal128(38)))
+    _refuse_overflow(table, by, TOTAL_BYTES)
+    return _to(table.column(TOTAL_BYTES), pa.int64())
 
 
 def sort_totals(totals: pa.Table, by: Sequence[str] = KEY) -> pa.Table:

@@ -387,7 +387,7 @@ class TestEnvironment:
     def test_a_variable_that_is_set_but_empty_is_refused_unless_the_option_is_given(
         self, reading, flowlog, monkeypatch, command
     ):
-        arguments = {"forget": ["nowhere"], "drop": ["--before", "1"]}.get(command, [])
+        arguments = {"forget": ["nowhere"], "drop": ["--before", "1"], "diff": ["1", "2"]}.get(command, [])
         for variable in {option.envvar for option in COMMANDS[command].params if option.envvar}:
             monkeypatch.setenv(variable, "")
             done = flowlog(command, *arguments)
@@ -426,6 +426,7 @@ CONTRACT = {
         "--store", "--hour", "--until", "--src-app", "--dest-app", "--app", "--vpc-id", "--by", "--sort", "--top", "--format",
         "--output", "--exact", "--json",
     },
+    "diff": {"--store", "--min-bytes", "--factor", "--fail-on-new", "--json"},
     "hours": {"--store", "--json"},
     "runs": {"--store", "--json"},
     "rejects": {"--store", "--json"},

@@ -71,7 +71,7 @@ class TestWidth:
 
     def test_then_columns_go_and_are_named(self):
         assert self.lines(30)[0] == "src_app               bytes_tx"
-        assert left_out(self.COLUMNS, self.FEET, 30) == ["time", "flows"]
+        assert left_out(self.COLUMNS, self.FEET, 30) == ["time (2026-11-24T08)", "flows"]
 
     @given(st.integers(1, 80), st.text(min_size=1, max_size=30), st.integers(0, 10**20))
     def test_no_line_is_wider_than_the_terminal(self, width, name, number):
