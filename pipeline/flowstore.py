@@ -100,6 +100,19 @@ class FlowStore:
         table = run_query(self.locations, self._query(hour, until, by, selection))
         return _with_time(table) if timestamps else table
 
+    def each_table(
+        self,
+        hour: When = "latest",
+        until: When | None = None,
+        *,
+        by: str | Sequence[str] | None = None,
+        **selection: Unpack[Selection],
+    ) -> Iterator[pa.Table]:
+        """The same as several tables, one at the least: all hours together may be more than the memory holds."""
+        from pipeline.query.query import each_table  # as above
+
+        return each_table(self.locations, self._query(hour, until, by, selection))
+
     def _query(self, hour: When, until: When | None, by: str | Sequence[str] | None, selection: Selection) -> Query:
         from pipeline.query.query import Query  # as above
 

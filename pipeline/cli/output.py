@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -26,16 +27,18 @@ def say(lines: Iterable[str]) -> None:
         sys.stderr.write(printable(line) + "\n")
 
 
-def _write_json(rows: pa.Table, out: IO[bytes]) -> None:
-    separator = b"[\n "
-    for record in _records(rows):
-        out.write(separator + record)
-        separator = b",\n "
-    out.write(b"\n]\n" if rows.num_rows else b"[]\n")
+def _write_json(tables: Iterable[pa.Table], out: IO[bytes]) -> None:
+    separator, end = b"[\n ", b"[]\n"
+    for table in tables:
+        for record in _records(table):
+            out.write(separator + record)
+            separator, end = b",\n ", b"\n]\n"
+    out.write(end)
 
 
-def _write_json_lines(rows: pa.Table, out: IO[bytes]) -> None:
-    out.writelines(record + b"\n" for record in _records(rows))
+def _write_json_lines(tables: Iterable[pa.Table], out: IO[bytes]) -> None:
+    for table in tables:
+        out.writelines(record + b"\n" for record in _records(table))
 
 
 def _records(rows: pa.Table) -> Iterator[bytes]:
@@ -47,19 +50,30 @@ def _records(rows: pa.Table) -> Iterator[bytes]:
             yield json.dumps(record, ensure_ascii=False).encode()
 
 
-def _write_csv(rows: pa.Table, out: IO[bytes]) -> None:
+def _write_csv(tables: Iterable[pa.Table], out: IO[bytes]) -> None:
     import pyarrow.csv as pa_csv  # only here: the other formats start faster without it
 
-    pa_csv.write_csv(rows, out, pa_csv.WriteOptions(quoting_style="needed"))
+    _write_all(
+        tables, lambda schema: pa_csv.CSVWriter(out, schema, write_options=pa_csv.WriteOptions(quoting_style="needed"))
+    )
 
 
-def _write_parquet(rows: pa.Table, out: IO[bytes]) -> None:
+def _write_parquet(tables: Iterable[pa.Table], out: IO[bytes]) -> None:
     import pyarrow.parquet as pq
 
-    pq.write_table(rows, out)
+    _write_all(tables, lambda schema: pq.ParquetWriter(out, schema))
 
 
-_WRITERS: dict[str, Callable[[pa.Table, IO[bytes]], None]] = {
+def _write_all(tables: Iterable[pa.Table], writer_for: Callable[[pa.Schema], Any]) -> None:
+    tables = iter(tables)
+    first = next(tables)
+    with writer_for(first.schema) as writer:
+        for table in chain([first], tables):
+            if table.num_rows:
+                writer.write_table(table)
+
+
+_WRITERS: dict[str, Callable[[Iterable[pa.Table], IO[bytes]], None]] = {
     "json": _write_json,
     "jsonl": _write_json_lines,
     "csv": _write_csv,
@@ -88,26 +102,42 @@ def format_of(target: Path | None) -> str:
         ) from None
 
 
-def write_rows(rows: pa.Table, output_format: str, target: Path | None) -> None:
-    """Writes a query's rows for programs: exact and complete.
+def write_rows(tables: Iterable[pa.Table], output_format: str, target: Path | None) -> bool:
+    """Writes a query's rows for programs, as they come: exact and complete.
 
     Args:
-        rows: What `query.run_query` gives. JSON has the flow record's fields alone, as the service gives them; the
+        tables: What `query.each_table` gives. JSON has the flow record's fields alone, as the service gives them; the
             other formats have `flows` as well.
         output_format: One of `OUTPUT_FORMATS`, but not a table.
         target: A file; None for standard output.
+
+    Returns:
+        Whether there are any.
 
     Raises:
         UsageError: The file cannot be written, or bytes would go to a terminal.
     """
     from pipeline.schema import COUNT  # imports Arrow, which a summary does without
 
-    if output_format in ("json", "jsonl"):
-        rows = rows.drop_columns(COUNT)
     if target is None and output_format == "parquet" and sys.stdout.isatty():
         raise UsageError("Parquet is no text for a terminal; name a file with --output, or redirect")
+    if output_format in ("json", "jsonl"):
+        tables = (table.drop_columns(COUNT) for table in tables)
+    tables = iter(tables)
+    first = _until_rows(tables)  # before a file is opened: a store that is damaged there leaves none behind
     with _opened(target) as out:
-        _WRITERS[output_format](rows, out)
+        _WRITERS[output_format](chain(first, tables), out)
+    return bool(first[-1].num_rows)
+
+
+def _until_rows(tables: Iterator[pa.Table]) -> list[pa.Table]:
+    """Takes tables up to the first that has rows."""
+    taken = []
+    for table in tables:
+        taken.append(table)
+        if table.num_rows:
+            break
+    return taken
 
 
 @contextmanager

@@ -100,9 +100,8 @@ def query(
         say(rows_cut(page, top))
         is_empty = not page.count
     else:
-        rows = opened.table(asked, until, by=columns, sort=sort, top=top, **filters)
-        write_rows(rows, written_as, output)
-        is_empty = not rows.num_rows
+        tables = opened.each_table(asked, until, by=columns, sort=sort, top=top, **filters)
+        is_empty = not write_rows(tables, written_as, output)
     if is_empty and written_as != "json":
         from pipeline.cli.reporting import nothing_found  # seldom
 

@@ -131,14 +131,28 @@ def run_query(store: Locations, query: Query) -> pa.Table:
         StoreDamaged: A partition cannot be read.
         SumOverflow: A sum over several rows does not fit into int64.
     """
-    if is_plain(query):  # hour by hour, each in its order
-        return pa.concat_tables([TOTALS_SCHEMA.empty_table(), *each_part(store, query, partial(passing_rows, store, query))])
+    return pa.concat_tables(each_table(store, query))
+
+
+def each_table(store: Locations, query: Query) -> Iterator[pa.Table]:
+    """The same as several tables, one at the least. Rows that need no sorting come as they are read, in bounded memory."""
+    if query.by == KEY and not query.is_ordered:
+        yield TOTALS_SCHEMA.empty_table()
+        for part in each_part(store, query, partial(passing_rows, store, query)):  # hour by hour, each in its order
+            yield _decoded(part, query)
+    elif query.by == KEY:
+        found = list(each_part(store, query, partial(_read_part, store, query)))
+        yield _decoded(first_rows(pa.concat_tables(found), query), query) if found else TOTALS_SCHEMA.empty_table()
+    else:
+        yield _decoded(first_rows(sum_by(store, query), query), query)
+
+
+def _decoded(rows: pa.Table, query: Query) -> pa.Table:
+    if is_plain(query):
+        return rows
     from pipeline.query.sums import decoded  # imports what a plain hour's answer does without
 
-    if query.by != KEY:
-        return decoded(first_rows(sum_by(store, query), query))
-    found = list(each_part(store, query, partial(_read_part, store, query)))
-    return decoded(first_rows(pa.concat_tables(found), query)) if found else TOTALS_SCHEMA.empty_table()
+    return decoded(rows)
 
 
 def is_plain(query: Query) -> bool:

@@ -45,7 +45,7 @@ def written(tmp_path):
     """What a format writes into a file."""
 
     def write(rows, output_format):
-        write_rows(rows, output_format, tmp_path / "out")
+        write_rows([rows], output_format, tmp_path / "out")
         return (tmp_path / "out").read_bytes()
 
     return write
@@ -92,6 +92,26 @@ class TestFormats:
         assert json.loads(written(rows, "json")) == rows.drop_columns("flows").to_pylist()
         assert len(written(rows, "jsonl").splitlines()) == count
 
+    @pytest.mark.parametrize("output_format", EXACT_FORMATS)
+    def test_several_tables_leave_no_seam(self, tmp_path, output_format):
+        none = totals()
+        for name, tables in (("one", [ROWS]), ("several", [none, ROWS.slice(0, 1), none, ROWS.slice(1)])):
+            assert write_rows(tables, output_format, tmp_path / name)
+        assert not write_rows([none], output_format, tmp_path / "none")
+        if output_format == "parquet":
+            assert pq.read_table(tmp_path / "several").equals(ROWS)
+        else:
+            assert (tmp_path / "several").read_bytes() == (tmp_path / "one").read_bytes()
+
+    def test_an_answer_that_fails_at_its_start_leaves_no_file(self, tmp_path):
+        def torn():
+            yield totals()
+            raise UsageError
+
+        with pytest.raises(UsageError):
+            write_rows(torn(), "csv", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
     @settings(max_examples=40)
     @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), min_size=1, max_size=5))
     @example(["a\nb", "a\r\nb", "\r", "\n", '"', '""', ",", "'", "\t", " a ", "\0", "\x1b[31m", "\u2028", "\ufeff", "NULL"])
@@ -99,7 +119,7 @@ class TestFormats:
         target = tmp_path_factory.getbasetemp() / "any-name"
         rows = totals(*((name, 1) for name in names))
         for output_format in EXACT_FORMATS:
-            write_rows(rows, output_format, target)
+            write_rows([rows], output_format, target)
             content = target.read_bytes()
             if output_format == "json":
                 assert [record["src_app"] for record in json.loads(content)] == names
@@ -170,7 +190,7 @@ class TestTargets:
     @pytest.mark.parametrize("output_format", EXACT_FORMATS)
     def test_standard_output_and_a_file_get_the_same(self, written, capsysbinary, output_format):
         expected = written(ROWS, output_format)
-        write_rows(ROWS, output_format, None)
+        write_rows([ROWS], output_format, None)
         assert capsysbinary.readouterr().out == expected
 
     def test_a_file_is_written_over(self, written, tmp_path):
@@ -180,19 +200,19 @@ class TestTargets:
     @pytest.mark.parametrize("name", [".", "nowhere/out"])
     def test_a_file_that_cannot_be_written_is_named(self, tmp_path, name):
         with pytest.raises(UsageError, match=r"cannot write .*: (Is a directory|No such file or directory)"):
-            write_rows(ROWS, "csv", tmp_path / name)
+            write_rows([ROWS], "csv", tmp_path / name)
 
     @pytest.mark.parametrize("output_format", EXACT_FORMATS)
     @pytest.mark.skipif(not FULL.exists(), reason="Linux's full device")
     def test_a_full_disk_is_the_users_error(self, output_format):
         with pytest.raises(UsageError, match="cannot write /dev/full: No space left on device"):
-            write_rows(ROWS, output_format, FULL)
+            write_rows([ROWS], output_format, FULL)
 
     def test_a_terminal_gets_no_parquet(self, monkeypatch, tmp_path):
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
         with pytest.raises(UsageError, match="name a file with --output"):
-            write_rows(ROWS, "parquet", None)
-        write_rows(ROWS, "parquet", tmp_path / "out")
+            write_rows([ROWS], "parquet", None)
+        write_rows([ROWS], "parquet", tmp_path / "out")
         assert pq.read_table(tmp_path / "out").num_rows == 2
 
     def test_an_object_is_json_with_its_letters(self, capsys):
