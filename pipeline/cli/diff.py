@@ -21,8 +21,8 @@ _FOUND_NEW = 3
 
 
 def diff(
-    before: Annotated[str, typer.Argument(help="The hours to compare with, as WHEN of query.", metavar="WHEN")],
-    after: Annotated[str, typer.Argument(help="The hours that are compared.", metavar="WHEN")],
+    before: Annotated[str, typer.Argument(help="The hours to compare with, as WHEN of query.", metavar="BEFORE")],
+    after: Annotated[str, typer.Argument(help="The hours that are compared, alike.", metavar="AFTER")],
     store: StoreOption = DEFAULT_STORE,
     min_bytes: Annotated[str, typer.Option(help="Leave smaller changes out, as 20MB.", metavar="SIZE")] = "0",
     factor: Annotated[

@@ -97,27 +97,32 @@ def _padded(column: Column) -> list[str]:
 
 
 def left_out(columns: Sequence[Column], feet: Sequence[Foot], width: int) -> list[str]:
-    """The columns for which a terminal has no room, and what stands in all their rows; an hour's number has its time."""
+    """The columns for which a terminal has no room, and the text that stands in all their rows; an hour's number has its time."""
     kept = _kept(columns, feet, width)
     return [_in_short(column) for column in columns if column not in kept and column.name != "hour"]
 
 
 def _in_short(column: Column) -> str:
-    return f"{column.name} ({column.cells[0]})" if len(set(column.cells)) == 1 else column.name
+    is_same = len(set(column.cells)) == 1 and not column.is_number
+    return f"{column.name} ({column.cells[0]})" if is_same else column.name
 
 
 def _kept(columns: Sequence[Column], feet: Sequence[Foot], width: int) -> list[Column]:
-    """The columns that a terminal has room for."""
+    """The columns that a terminal has room for. Digits are never cut: what is left of a number is another number."""
     kept = list(columns)
-    for dispensable in _DISPENSABLE:
-        shortest = None if dispensable == "hour" else _SHORTEST_NAME  # no name is cut for the hour's sake
-        least = sum(
-            min(_width(column, feet), shortest or width) if column.is_name else _width(column, feet) for column in kept
-        )
-        if least + len(_GAP) * (len(kept) - 1) <= width:
+    for dispensable in (*_DISPENSABLE, *(column.name for column in reversed(columns) if column.is_number)):
+        shortest = width if dispensable == "hour" else _SHORTEST_NAME  # no name is cut for the hour's sake
+        if _least(kept, feet, shortest) <= width:
             break
         kept = [column for column in kept if column.name != dispensable or len(kept) == 1]
     return kept
+
+
+def _least(columns: Sequence[Column], feet: Sequence[Foot], shortest: int) -> int:
+    """How wide a table is if its names are cut to so many columns of the terminal."""
+    texts = [min(column.width, shortest) if column.is_name else column.width for column in columns if not column.is_number]
+    left = max([sum(texts) + len(_GAP) * (len(texts) - 1), *(columns_of(foot.label) for foot in feet)])
+    return left + sum(len(_GAP) + _width(column, feet) for column in columns if column.is_number)
 
 
 def _fitted(columns: Sequence[Column], feet: Sequence[Foot], width: int) -> list[Column]:

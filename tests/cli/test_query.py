@@ -115,7 +115,7 @@ class TestPeople:
         done = flowlog("query", "1", "--store", "store")
         assert max(map(len, done.out.splitlines())) <= 60
         assert "a-very-…an-app  db" in done.out
-        assert done.err == "the terminal is too narrow for time (1970-01-01T01), flows (1)\n"
+        assert done.err == "the terminal is too narrow for time (1970-01-01T01), flows\n"
 
     def test_a_file_gets_the_digits_whatever_the_terminal(self, flowlog, terminal):
         terminal()

@@ -73,6 +73,14 @@ class TestWidth:
         assert self.lines(30)[0] == "src_app               bytes_tx"
         assert left_out(self.COLUMNS, self.FEET, 30) == ["time (2026-11-24T08)", "flows"]
 
+    def test_digits_are_never_cut(self):
+        columns = [names("web"), numbers("bytes_tx", "1,234,567"), numbers("bytes_rx", "7,654,321")]
+        feet = [Foot("total (100 rows)", {"bytes_tx": "1,234,567", "bytes_rx": "7,654,321"})]
+        for width in range(1, 50):
+            written = "".join(aligned(columns, feet, width).split("\n")[1:])
+            shown = {part for part in written.split() if part.strip("0123456789,…") == "" and len(part) > 3}
+            assert shown <= {"1,234,567", "7,654,321"}
+
     @given(st.integers(1, 80), st.text(min_size=1, max_size=30), st.integers(0, 10**20))
     def test_no_line_is_wider_than_the_terminal(self, width, name, number):
         text = repr(name)[1:-1]
