@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -100,7 +99,7 @@ def _vpc_ids(record: Record, options: ReadOptions, count: int) -> pa.DictionaryA
 def _apps(batch: Batch, end: Endpoint, vpc_ids: pa.DictionaryArray, known: AppMap) -> tuple[pa.DictionaryArray, list[Fault]]:
     """The apps of an endpoint, and the faults of its addresses."""
     columns = {name: texts_of(batch, name) for name in end.addresses}
-    apps, invalid = known.apps_of(reduce(first_of, columns.values()), vpc_ids, _named(end))
+    apps, invalid = known.apps_of(first_of(*columns.values()), vpc_ids, _named(end))
     faults = []
     if invalid.any():
         for name, addresses in columns.items():

@@ -10,17 +10,10 @@ import pytest
 from pipeline import formats
 from pipeline.errors import OtherLog, UnknownFormat
 
-GOOGLE = {
-    "insertId": "x",
-    "jsonPayload": {"connection": {}},
-    "logName": "projects/p/logs/compute.googleapis.com%2Fvpc_flows",
-}
 AZURE = {"time": "2024-12-31T09:13:37Z", "category": "FlowLogFlowEvent", "operationName": "FlowLogFlowEvent"}
 EVE = {"timestamp": "2024-01-09T15:12:24.5+0000", "flow_id": 1, "event_type": "flow"}
 
 FLOWS = [
-    (GOOGLE, "a Google VPC flow log"),
-    ({"json_payload": {}, "log_id": "compute.googleapis.com/vpc_flows"}, "a Google VPC flow log"),
     ({"records": [AZURE]}, "an Azure VNet flow log"),
     ({"records": [AZURE | {"category": "NetworkSecurityGroupFlowEvent"}]}, "an Azure NSG flow log"),
     ({"operationName": "NetworkSecurityGroupFlowEvents", "flow.0": "1"}, "an Azure NSG flow log, as a forwarder rewrote it"),
@@ -45,7 +38,6 @@ FLOWS = [
     ({"reporter": "src", "source_name_aggr": "web-*", "bytes_in": 1}, "a Calico flow log"),
 ]
 OTHERS = [
-    (GOOGLE | {"logName": "projects/p/logs/cloudaudit.googleapis.com%2Factivity"}, "a Google Cloud log, activity"),
     ({"records": [AZURE | {"category": "AuditEvent"}]}, "an Azure log of the category AuditEvent"),
     (EVE | {"event_type": "alert"}, "a Suricata EVE log without flow events (alert)"),
     ({"class_uid": 3002, "category_uid": 3}, "OCSF events of the class 3002"),
@@ -69,8 +61,9 @@ COLUMNS = [
     ("SRC_IP          DST_IP           PACKETS     BYTES", "a pmacct flow log"),
     ("AgentIP,SrcAddr,DstAddr,Bytes,TimeFlowStartMs", "a NetObserv flow log"),
     ("type,time_received_ns,sampler_address,src_addr,dst_addr,bytes", "a goflow2 flow log"),
-    ("insertId,jsonPayload.bytes_sent,jsonPayload.connection.src_ip", "a Google VPC flow log"),
-    ("jsonPayload,logName,timestamp", "a Google Cloud log"),
+    ("insertId,jsonPayload.bytes_sent,jsonPayload.connection.src_ip", "a Google VPC flow log in columns"),
+    ("jsonPayload,logName,timestamp", "a Google Cloud log in columns"),
+    ("json_payload,log_id,timestamp", "a Google Cloud log in columns"),
     ("timestamp,flow_id,event_type,src_ip", "a Suricata EVE log"),
     ("class_uid,category_uid,time,src_endpoint", "OCSF events"),
     ('"version","account_id","tgw_id","srcaddr","dstaddr","bytes"', "an AWS Transit Gateway flow log"),
