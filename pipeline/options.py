@@ -14,9 +14,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from pipeline.declarations import QUIET, WAIT, ZERO_BYTES, Option, declared
 from pipeline.errors import UsageError
 from pipeline.scalars import ZeroBytes, parse_size
+from pipeline.zones import DEFAULT_ZONE
 
 RawFormat = Literal["auto", "csv", "json", "parquet", "aws-vpc", "gcp", "zeek"]  # a test holds these against the readers
 SameContent = Literal["skip", "count"]
+BothEnds = Literal["once", "count"]
 
 
 AWS_FIELDS = Option(
@@ -31,7 +33,8 @@ AWS_FIELDS = Option(
 class ReadOptions:
     """What decides, beside its bytes, what a source counts as. The ledger keeps it, so that it can be counted again.
 
-    `apps_digest` is the digest of the mapping file's bytes. It is no option: `reading.resolved` finds it.
+    `apps_digest` is the digest of the mapping file's bytes. It is no option: `reading.resolved` finds it. `logged` and `hop`
+    are as the user gives them, before that; then each text is one network, or one interface.
     `settings` are those of formats by their names, as {"aws-vpc.fields": "srcaddr dstaddr bytes start"}.
     """
 
@@ -51,6 +54,35 @@ class ReadOptions:
         hash=False,
     )
     zero_bytes: ZeroBytes = declared(ZERO_BYTES, "accept")
+    timezone: str = declared(
+        Option("--timezone", "The zone of logs that write local times, as Europe/Berlin or +02:00.", "ZONE"), DEFAULT_ZONE
+    )
+    both_ends: BothEnds = declared(
+        Option(
+            "--both-ends",
+            "Whether the bytes of a flow that the logs have from both of its ends count once, as far as a log's rules,"
+            " --logged and --hop tell, or as often as they are reported.",
+        ),
+        "once",
+    )
+    logged: tuple[str, ...] = declared(
+        Option(
+            "--logged",
+            "Networks whose interfaces are logged, as 10.0.0.0/8,fd00::/8, or a file with one a line: what they send counts as"
+            " the sender reports it, and receivers' reports of it are left out. May be repeated; not with --both-ends count.",
+            "FILE|CIDR,…",
+        ),
+        (),
+    )
+    hop: tuple[str, ...] = declared(
+        Option(
+            "--hop",
+            "Interfaces on the way, as of NAT gateways, whose own reports are left out. May be repeated;"
+            " not with --both-ends count.",
+            "ID,…",
+        ),
+        (),
+    )
 
     @property
     def is_named(self) -> bool:
@@ -60,11 +92,23 @@ class ReadOptions:
     def to_json(self) -> dict[str, Any]:
         """The object that the ledger keeps."""
         values = {known.name: getattr(self, known.name) for known in fields(ReadOptions)}
-        return values | {"apps": None if self.apps is None else str(self.apps), "settings": dict(self.settings)}
+        return values | {
+            "apps": None if self.apps is None else str(self.apps),
+            "settings": dict(self.settings),
+            "logged": list(self.logged),
+            "hop": list(self.hop),
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ReadOptions:
-        return ReadOptions(**{**values, "apps": None if values["apps"] is None else Path(values["apps"])})
+        return ReadOptions(
+            **{
+                **values,
+                "apps": None if values["apps"] is None else Path(values["apps"]),
+                "logged": tuple(values.get("logged", ())),  # records of before these options do not have them
+                "hop": tuple(values.get("hop", ())),
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -150,7 +194,7 @@ def readme_table() -> str:
 
 
 def _table_line(option: Option, choices: str = "", default: str = "") -> str:
-    value, said = option.metavar or choices, option.otherwise or default
+    value, said = (option.metavar or "").replace("|", "\\|") or choices, option.otherwise or default
     return f"| `{option.name}{value and f' {value}'}` | {option.help}{said and f' Default: {said}.'} |"
 
 

@@ -52,6 +52,10 @@ class TestReadOptions:
             "vpc_id": "v",
             "settings": {},
             "zero_bytes": "accept",
+            "timezone": "UTC",
+            "both_ends": "once",
+            "logged": [],
+            "hop": [],
         }
 
     def test_a_run_s_record_has_them(self, ingested):

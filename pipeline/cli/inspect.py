@@ -60,7 +60,13 @@ def runs(
         names = ("format", "read", "valid", "rejected", "bytes_tx", "bytes_rx")
         print_rows(
             [
-                {"run": record.run_id, "source": source.path, **{name: getattr(source, name) for name in names}}
+                {
+                    "run": record.run_id,
+                    "source": source.path,
+                    **{name: getattr(source, name) for name in names},
+                    "ignored": sum(source.ignored.values()),
+                    "ignored_bytes": sum((source.ignored_bytes or {}).values()),
+                }
                 for record in records
                 for source in record.sources
             ]
@@ -75,6 +81,7 @@ def runs(
                     "sources": len(record.sources),
                     "hours": len(record.hours),
                     **{name: record.total(name) for name in totals},
+                    **{name: record.by_reason(name).total() for name in ("ignored", "ignored_bytes")},
                 }
                 for record in records
             ]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import FlowlogError
-from pipeline.scalars import HourRange, command_line, hour_to_text
+from pipeline.scalars import HourRange, command_line, hour_to_text, size_to_text
 
 if TYPE_CHECKING:
     from pipeline.flowstore import FlowStore
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _MOST_NAMED = 8
 #: Names are compared with a filter's text one by one: so many, those with the most bytes.
 _MOST_COMPARED = 2000
+#: A smaller part would be shown as 0 %.
+_LEAST_SHARE = 0.01
 
 
 def ingest_problems(summary: IngestSummary) -> Iterator[str]:
@@ -49,7 +51,10 @@ def ingest_lines(summary: IngestSummary, store: Path) -> Iterator[str]:
         done = "nothing was counted" if summary.changed or summary.failures else "nothing new to count"
         yield f"{done} ({summary.seconds:.1f} s)"
         return
-    ignored = ", ".join(f"{count:,} {reason}" for reason, count in sorted(summary.ignored.items()))
+    ignored = ", ".join(
+        f"{count:,} {reason}" + (f" with {size_to_text(size)}" if (size := summary.ignored_bytes[reason]) else "")
+        for reason, count in sorted(summary.ignored.items())
+    )
     yield (
         f"rows     {summary.read:,} read = {summary.valid:,} valid + {summary.rejected:,} rejected"
         f" + {summary.ignored.total():,} ignored" + (f" ({ignored})" if ignored else "")
@@ -58,12 +63,28 @@ def ingest_lines(summary: IngestSummary, store: Path) -> Iterator[str]:
     if summary.hours:
         first, last = hour_to_text(summary.hours[0]), hour_to_text(summary.hours[-1])
         yield f"hours    {len(summary.hours):,}, from {first} to {last}"
-    if lost := summary.ignored["SKIPDATA"]:
-        yield f"note     AWS lost records in {lost:,} intervals (SKIPDATA): the totals are too small there"
+    yield from ingest_notes(summary)
     if summary.rejected:
         rejects = command_line("rejects", "--run", summary.run_id, store=store)
         yield f"note     {rejects} shows what was rejected, and why"
     yield f"run      {summary.run_id} ({summary.seconds:.1f} s)"
+
+
+def ingest_notes(summary: IngestSummary) -> Iterator[str]:
+    """What a user should know of the totals that a run has added to."""
+    from pipeline.syntax.batch import LOST  # imports Arrow, which a run that finds nothing new does without
+
+    if lost := summary.ignored[LOST]:
+        yield f"note     {lost:,} records say that the source lost some (AWS's SKIPDATA): the totals are too small there"
+    if summary.scaled:
+        yield f"note     {summary.scaled:,} rows scaled by a sampling rate: their bytes are estimates"
+    yield from (f"note     {count:,} rows {note}" for note, count in sorted(summary.notes.items()))
+    if summary.both_ends and summary.both_ends.bytes:
+        share, about = summary.both_ends_share, "" if summary.both_ends.is_exact else "about "
+        part = f"{share:.0%}".replace("%", " %") if share >= _LEAST_SHARE else "less than 1 %"
+        yield (
+            f"note     {about}{part} of the bytes ({size_to_text(summary.both_ends.bytes)}) are reported from both ends: see --logged"
+        )
 
 
 def verify_problems(result: Verification) -> Iterator[str]:

@@ -11,6 +11,7 @@ from pipeline.counting.opened import OpenSource
 from pipeline.counting.pending import Pending
 from pipeline.counting.reading import load_apps
 from pipeline.counting.rejects import RejectSpool
+from pipeline.counting.reports import Reports
 from pipeline.counting.sourcecount import Reading, SourceCount
 from pipeline.counting.sources import Source
 from pipeline.counting.totals import HourlyTotals
@@ -48,11 +49,13 @@ class GroupCount:
         results: What came of each source, in their order.
         totals: The totals of those that could be counted.
         rejects: Their rejected rows, in the order of the sources and of the rows in each.
+        reports: What their valid rows say of who reports them.
     """
 
     results: list[SourceCount | SourceError]
     totals: HourlyTotals
     rejects: RejectSpool
+    reports: Reports
 
     @property
     def read(self) -> int:
@@ -136,6 +139,7 @@ class _Group:
             own.settle()
             if reading.error is None:
                 self._totals.merge(own.totals)
+                self._together.reports.merge(own.reports)
         else:
             self._together.take(own)
             if self._together.is_full:
@@ -171,7 +175,7 @@ class _Group:
             results.append(result)
             if isinstance(result, SourceCount):
                 rejects.merge(reading.rejects)
-        return GroupCount(results, self._totals, rejects)
+        return GroupCount(results, self._totals, rejects, self._together.reports)
 
     def close(self) -> None:
         """Gives the parsers' memory back: the parsers and the context know each other, and would wait for Python's collector."""

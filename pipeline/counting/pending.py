@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.counting.distinct_hours import DistinctHours
+from pipeline.counting.reports import Reports
 from pipeline.counting.sourcecount import Reading
 from pipeline.counting.totals import HourlyTotals
 from pipeline.counting.validation import validate
@@ -67,16 +68,18 @@ class _Parsed:
         self._note_others(batch, self.block)
 
     def _note_others(self, batch: Batch, block: GatheredBlock) -> None:
-        """Takes note of the rows that were not added."""
+        """Takes note of the rows that were not added, and of those of which a user should know something."""
         parts, rows = block.place(np.array([reject.row for reject in batch.rejects], np.int64))
         for reject, part, row in zip(batch.rejects, parts.tolist(), rows.tolist(), strict=True):
             self.readings[part].count.read += 1
             self.readings[part].reject([replace(reject, row=row)])
         for reason, left_out in batch.left_out.items():
-            for part in block.place(left_out)[0].tolist():
-                self.readings[part].count.read += 1
-                ignored = self.readings[part].count.ignored
-                ignored[reason] = ignored.get(reason, 0) + 1
+            for part, size in zip(block.place(left_out.rows)[0].tolist(), left_out.sizes.tolist(), strict=True):
+                self.readings[part].count.leave_out(reason, 1, size)
+        for note, noted in batch.noted.items():
+            for part, count in zip(*np.unique(block.place(noted)[0], return_counts=True), strict=True):
+                notes = self.readings[part].count.notes
+                notes[note] = notes.get(note, 0) + int(count)
 
 
 def _sums_between(values: npt.NDArray[np.int64], offsets: npt.NDArray[np.intp]) -> list[int]:
@@ -105,6 +108,7 @@ class Pending:
         is_bounded: Whether a source may have rows of so many hours only.
         told: Is told of rows that were read.
         totals: Of the rows that were validated; None as long as none were.
+        reports: What these rows say of who reports them.
     """
 
     new_totals: Callable[[], HourlyTotals]
@@ -113,6 +117,7 @@ class Pending:
     is_bounded: bool
     told: Callable[[int], None]
     totals: HourlyTotals | None = None
+    reports: Reports = field(default_factory=Reports)
     _pieces: list[tuple[Reading, Piece]] = field(default_factory=list)
     _piece_bytes: int = 0
     _piece_lines: int = 0
@@ -189,6 +194,7 @@ class Pending:
         checked = validate([one.batch for one in parsed], flow_schema(self.zero_bytes))
         for one, batch in zip(parsed, checked, strict=True):
             one.note(batch, totals.add(batch.table))
+            self.reports.add(batch)
         for reading in {id(reading): reading for one in parsed for reading in one.readings}.values():
             reading.settle(self.is_strict)
 

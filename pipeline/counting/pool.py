@@ -12,6 +12,7 @@ from typing import Protocol
 from pipeline.counting.content import SMALL_BYTES
 from pipeline.counting.count import GroupCount, Limits, count_group
 from pipeline.counting.rejects import RejectSpool
+from pipeline.counting.reports import Reports
 from pipeline.counting.sources import Source
 from pipeline.counting.totals import HourlyTotals
 from pipeline.options import ReadOptions
@@ -52,10 +53,12 @@ class Pool:
 
     def count(self, sources: Iterable[Source], options: ReadOptions) -> GroupCount:
         """Counts sources as one group. Raises what `count_group` raises."""
-        totals, waiting = HourlyTotals(self.folder, self.limits.totals_bytes), list[RejectSpool]()
+        totals, reports = HourlyTotals(self.folder, self.limits.totals_bytes), Reports()
+        waiting = list[RejectSpool]()
         counted: dict[int, GroupCount] = {}
         for number, group in self.count_each(groups_of(sources), options):
             totals.merge(group.totals)
+            reports.merge(group.reports)
             counted[number] = group
             waiting = _within_memory([*waiting, group.rejects])
         rejects = RejectSpool(self.folder)
@@ -63,7 +66,7 @@ class Pool:
         for number in sorted(counted):
             results += counted[number].results
             rejects.merge(counted[number].rejects)
-        return GroupCount(results, totals, rejects)
+        return GroupCount(results, totals, rejects, reports)
 
     def count_each(self, groups: Iterable[Sequence[Source]], options: ReadOptions) -> Iterator[tuple[int, GroupCount]]:
         """Counts groups; gives each, with its place among them, as it is done. Raises what `count_group` raises.

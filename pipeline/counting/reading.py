@@ -14,17 +14,21 @@ from pipeline.counting.sources import Source
 from pipeline.errors import UnreadableSource, UsageError
 from pipeline.options import ReadOptions
 from pipeline.scalars import is_utf8, real_path, version
+from pipeline.zones import zone_of
 
 if TYPE_CHECKING:
     from pipeline.formats.apps import AppMap
 
 
 def resolved(options: ReadOptions) -> ReadOptions:
-    """The options as the ledger keeps them, with the real path and the digest of the mapping file, once they are checked.
+    """The options as the ledger keeps them, with the real path and the digest of the mapping file, and with the networks and
+    interfaces one by one, once they are checked.
 
     Raises:
-        UsageError: There is no mapping file, the VPC cannot be stored, or a format has no such setting.
+        UsageError: There is no mapping file, no such time zone, the VPC cannot be stored, a format has no such setting, or a network
+            is none.
     """
+    zone_of(options.timezone)
     if not is_utf8(options.vpc_id or ""):
         raise UsageError("the VPC must be valid UTF-8")
     if options.settings:
@@ -34,7 +38,25 @@ def resolved(options: ReadOptions) -> ReadOptions:
     values = {known.name: getattr(options, known.name) for known in fields(ReadOptions)}
     if options.apps is not None:
         values |= {"apps": real_path(options.apps), "apps_digest": _digest_of(options.apps)}
+    if options.logged or options.hop:
+        values |= _ends_of(options)
     return ReadOptions(**values)
+
+
+def _ends_of(options: ReadOptions) -> dict[str, tuple[str, ...]]:
+    """The networks that are logged, and the interfaces on the way."""
+    if options.both_ends == "count":
+        raise UsageError(
+            "--logged and --hop say which reports are left out, and --both-ends count leaves none out; choose one"
+        )
+    from pipeline.formats.networks import networks_given  # imports Arrow, as above
+
+    hops = {part.strip() for word in options.hop for part in word.split(",")}
+    if options.hop and "" in hops:
+        raise UsageError("--hop: an interface has no name; write them like eni-0a1b2c,eni-3d4e5f")
+    if not all(map(is_utf8, hops)):
+        raise UsageError("--hop: the names of interfaces must be valid UTF-8")
+    return {"logged": networks_given(options.logged), "hop": tuple(sorted(hops))}
 
 
 def fingerprint(options: ReadOptions) -> str:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pipeline.counting.distinct_hours import DistinctHours
 from pipeline.counting.rejects import RejectSpool
+from pipeline.counting.totals import exact_sum
 from pipeline.errors import SourceError, StrictRunStopped
 from pipeline.kernel.totals import Added
 from pipeline.scalars import NO_CONTENT, Content
@@ -28,7 +29,8 @@ class SourceCount:
         content: What identifies its content, once it was read to its end.
         packed_digest: The digest of its bytes as they lie: XXH3-128, in hexadecimal.
         read: Its records: valid + rejected + the sum of `ignored`.
-        ignored: How many records were left out on purpose, by reason.
+        notes: How many valid records have something of which a user should know, by what that is (see `Batch.notes`).
+        ignored: How many records were left out on purpose, by reason; ignored_bytes: their bytes, where they are known.
         bytes_tx: The sum over its valid records, in bytes; bytes_rx alike.
         hours: The hours to which it added.
     """
@@ -40,9 +42,18 @@ class SourceCount:
     valid: int = 0
     rejected: int = 0
     ignored: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
     bytes_tx: int = 0
     bytes_rx: int = 0
     hours: set[int] = field(default_factory=set)
+    ignored_bytes: dict[str, int] = field(default_factory=dict)
+
+    def leave_out(self, reason: str, records: int, size: int) -> None:
+        """Takes note of records that were left out, and of their bytes."""
+        self.read += records
+        self.ignored[reason] = self.ignored.get(reason, 0) + records
+        if size:
+            self.ignored_bytes[reason] = self.ignored_bytes.get(reason, 0) + size
 
 
 @dataclass
@@ -67,9 +78,11 @@ class Reading:
     def add(self, batch: Batch, added: Added) -> None:
         """Takes note of a batch of its own that was added to the totals."""
         count = self.count
-        count.read += batch.read
-        for reason, rows in batch.left_out.items():
-            count.ignored[reason] = count.ignored.get(reason, 0) + len(rows)
+        for note, rows in batch.noted.items():
+            count.notes[note] = count.notes.get(note, 0) + len(rows)
+        count.read += batch.table.num_rows + len(batch.rejects)
+        for reason, left in batch.left_out.items():
+            count.leave_out(reason, len(left), exact_sum(left.sizes))
         count.valid += batch.table.num_rows
         count.bytes_tx += added.bytes_tx
         count.bytes_rx += added.bytes_rx

@@ -26,11 +26,11 @@ from pipeline.schema import COUNT, FLOW_SCHEMA, SUMS, TOTALS_SCHEMA, dictionary_
 
 def sums_of(totals: pa.Table) -> dict[str, int]:
     """The sums over all rows of `bytes_tx`, `bytes_rx` and `flows`, exactly, however large."""
-    return {name: _exact_sum(totals.column(name).to_numpy()) for name in (*SUMS, COUNT)}
+    return {name: exact_sum(totals.column(name).to_numpy()) for name in (*SUMS, COUNT)}
 
 
-def _exact_sum(values: npt.NDArray[np.int64]) -> int:
-    """The high and the low bits of the numbers are summed apart: neither sum can wrap below 2**31 rows."""
+def exact_sum(values: npt.NDArray[np.int64]) -> int:
+    """A sum, however large: the high and the low bits of the numbers are summed apart, and neither sum can wrap below 2**31 rows."""
     return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
 
 

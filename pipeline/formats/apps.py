@@ -9,7 +9,6 @@ is written as an IPv6 one (`::ffff:10.1.2.3`) is that IPv4 address.
 from __future__ import annotations
 
 import csv
-import ipaddress
 import socket
 import threading
 from collections.abc import Iterable
@@ -21,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UsageError
+from pipeline.formats.networks import Network, network_of, packed_address
 from pipeline.syntax.batch import Mask
 from pipeline.syntax.dictionary import Renaming, choose, codes_of, first_of, renamed
 
@@ -29,11 +29,6 @@ _CACHED_ADDRESSES = 1 << 17
 
 #: And in each thread, how many arrays of distinct ones: a source has two columns, and a record may have two addresses an end.
 _REMEMBERED_ARRAYS = 4
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-#: What an IPv6 address starts with that is an IPv4 address (RFC 4291, section 2.5.5.2): sockets that take both write it.
-_MAPPED = bytes(10) + b"\xff\xff"
 
 
 @dataclass(frozen=True)
@@ -132,13 +127,10 @@ class AppMap:
         """The app of an address, and whether a rule names it; else the address itself, written in its shortest form, or None if it
         is none.
         """
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        try:
-            packed = socket.inet_pton(family, address)
-        except (OSError, ValueError):  # ValueError: a NUL inside
+        packed = packed_address(address)
+        if packed is None:
             return None, False
-        if packed.startswith(_MAPPED):
-            family, packed = socket.AF_INET, packed.removeprefix(_MAPPED)
+        family = socket.AF_INET if len(packed) == 4 else socket.AF_INET6
         number, bits = int.from_bytes(packed, "big"), len(packed) * 8
         for length, networks in self._rules[family].items():
             apps = networks.get(number >> (bits - length), {})
@@ -183,15 +175,7 @@ def _rule(row: dict[str, str | None], where: str) -> tuple[Network, str, str | N
     if not app:
         raise UsageError(f"{where}: app must not be empty")
     try:
-        network = _unmapped(ipaddress.ip_network((row["cidr"] or "").strip()))
+        network = network_of((row["cidr"] or "").strip())
     except ValueError as error:
         raise UsageError(f"{where}: cidr: {error}") from None
     return network, app, (row.get("vpc_id") or "").strip() or None
-
-
-def _unmapped(network: Network) -> Network:
-    """The network of IPv4 addresses that a network of IPv6 addresses is, if it is one."""
-    packed, length = network.network_address.packed, network.prefixlen - 8 * len(_MAPPED)
-    if not packed.startswith(_MAPPED) or length < 0:
-        return network
-    return ipaddress.IPv4Network((packed.removeprefix(_MAPPED), length))

@@ -21,10 +21,10 @@ from pipeline.formats.awstext import NULL, TextReader, fields_of, is_default_lin
 from pipeline.formats.cloudwatch import messages_under
 from pipeline.formats.format import Format, Piece, ReadContext
 from pipeline.formats.head import Container, Head
-from pipeline.formats.record import Endpoint, Record, column_of, integers_of, is_answer, texts_of
+from pipeline.formats.record import Endpoint, Record, Reporter, column_of, integers_of, is_answer, texts_of
 from pipeline.formats.syntaxes import Log, parquet
 from pipeline.options import ReadOptions
-from pipeline.syntax.batch import Batch, Mask
+from pipeline.syntax.batch import DENIED, LOST, NO_TRAFFIC, Batch, Mask
 from pipeline.syntax.blocks import TextBlock, text_blocks
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.dictionary import is_text
@@ -49,15 +49,16 @@ _COLUMNS = [
     # The service of the ECS task behind the interface: the sender's of an egress record, the receiver's of an ingress.
     Column("ecs-service-name", Kind.TEXT, required=False),
     Column("flow-direction", Kind.TEXT, required=False),
+    Column("interface-id", Kind.TEXT, required=False),
 ]
 
 
 def _ignored(batch: Batch) -> dict[str, Mask]:
     status = texts_of(batch, "log-status")
     return {
-        "NODATA": is_text(status, "NODATA") | _is_without_data(batch),
-        "SKIPDATA": is_text(status, "SKIPDATA"),
-        "REJECT": is_text(texts_of(batch, "action"), "REJECT"),
+        NO_TRAFFIC: is_text(status, "NODATA") | _is_without_data(batch),
+        LOST: is_text(status, "SKIPDATA"),
+        DENIED: is_text(texts_of(batch, "action"), "REJECT"),
     }
 
 
@@ -80,7 +81,17 @@ def _record(batch: Batch, _options: ReadOptions) -> Record:
         vpc=texts_of(batch, "vpc-id"),
         owner=texts_of(batch, "account-id"),
         answer=_answers(batch),
+        reporter=_reporter(batch),
     )
+
+
+def _reporter(batch: Batch) -> Reporter:
+    """The interface that reports, and, from version 5 on, at which end of the flow it is: no other field tells."""
+    interface = texts_of(batch, "interface-id")
+    if "flow-direction" not in batch.table.column_names:
+        return Reporter(interface=interface)
+    direction = texts_of(batch, "flow-direction")
+    return Reporter(sender=is_text(direction, "egress"), receiver=is_text(direction, "ingress"), interface=interface)
 
 
 def _endpoint(batch: Batch, address: str, direction: str) -> Endpoint:

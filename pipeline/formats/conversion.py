@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 
 from pipeline.formats.apps import AppMap
 from pipeline.formats.record import Endpoint, Record, column_of, numbers_of, texts_of
+from pipeline.formats.reporters import marked, reported_once
 from pipeline.options import ReadOptions
 from pipeline.scalars import SECONDS_PER_HOUR
 from pipeline.schema import FLOW_SCHEMA
-from pipeline.syntax.batch import MISSING, OTHER_REPORTER, Batch, Fault, Mask
+from pipeline.syntax.batch import MISSING, Batch, Fault, Mask
 from pipeline.syntax.dictionary import arrow_of, codes_of, constant, exchanged, first_of, with_dictionary
 from pipeline.syntax.times import OUT_OF_RANGE, not_times, seconds_of
 
@@ -30,14 +31,15 @@ def to_flows(batch: Batch, record: Record, options: ReadOptions, apps: AppMap) -
     Args:
         batch: The columns of the log, without the rows that are ignored.
         record: What the columns say, for the same rows.
-        options: The VPC of records that name none.
+        options: The VPC of records that name none, and which reports of one flow count.
         apps: Names the app of an address.
 
     Returns:
         The batch with `schema.FLOW_SCHEMA`, unvalidated. Rejected are the rows that lack a required value, have no time of a
         flow, or have an address that is none; a reject names the log's own column.
     """
-    batch, record = _reported_here(*_without_faulty(batch, record))
+    batch, record = reported_once(*_without_faulty(batch, record), options)
+    batch = marked(batch, record, options)
     vpc_ids = _vpc_ids(record, options, batch.table.num_rows)
     src_apps, bad_src = _apps(batch, record.src, vpc_ids, apps)
     dest_apps, bad_dest = _apps(batch, record.dst, vpc_ids, apps)
@@ -60,13 +62,6 @@ def _without_faulty(batch: Batch, record: Record) -> tuple[Batch, Record]:
     if not faults:
         return batch, record
     return batch.reject(*faults), record.of_rows(~np.logical_or.reduce([fault.bad for fault in faults]))
-
-
-def _reported_here(batch: Batch, record: Record) -> tuple[Batch, Record]:
-    """The batch and the record without the rows whose bytes another record has."""
-    if record.reporter is None or record.reporter.other is None or not record.reporter.other.any():
-        return batch, record
-    return batch.ignore({OTHER_REPORTER: record.reporter.other}), record.of_rows(~record.reporter.other)
 
 
 def _seconds(batch: Batch, record: Record) -> npt.NDArray[Any]:

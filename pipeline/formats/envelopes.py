@@ -32,18 +32,17 @@ from pipeline.formats.aws import LOG
 from pipeline.formats.awsfields import OWN_FIELDS
 from pipeline.formats.awsgateway import gateway_log, gateway_records, is_of_gateway
 from pipeline.formats.awstext import TextReader
-from pipeline.formats.format import Format, Piece, ReadContext
+from pipeline.formats.format import Format, Parser, Piece, ReadContext
 from pipeline.formats.head import Container, Head
 from pipeline.formats.repeats import Repeats
+from pipeline.formats.reporters import sizes_of
 from pipeline.options import ReadOptions
 from pipeline.schema import FLOW_SCHEMA
-from pipeline.syntax.batch import REPEATED, Batch, Reject
+from pipeline.syntax.batch import CONTROL, REPEATED, Batch, Integers, LeftOut, Reject
 from pipeline.syntax.blocks import TextBlock, raw_text
 from pipeline.syntax.compression import decompressed
 from pipeline.syntax.jsontext import JsonText
 
-#: Why an event is left out.
-_CONTROL = "control message"
 _CONTROL_TYPE, _CONTROL_TEXT = "CONTROL_MESSAGE", "CWL CONTROL MESSAGE"
 
 #: The records that can be told without their fields' names: version 2, as AWS writes it by default.
@@ -66,11 +65,11 @@ def _is_events(head: Head) -> bool:
 
 
 def _read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
-    events = _Messages(stream, context.options)
+    events, parser = _Messages(stream, context.options), None
     for parser, lines in TextReader(LOG, context).read(events.blocks()):
         yield parser.parse(lines)
-        yield from events.left_out()
-    yield from events.left_out()
+        yield from events.left_out(parser)
+    yield from events.left_out(parser)
 
 
 FORMATS = (Format("AWS VPC Flow Logs, CloudWatch events", "aws-vpc", Container.JSON, _is_events, _read, (OWN_FIELDS,)),)
@@ -130,7 +129,8 @@ class _Messages:
         self._events = _events_in(stream)
         self._is_known = OWN_FIELDS.of(options) is not None
         self._repeats = Repeats()
-        self._left_out: dict[str, list[int]] = {}
+        self._controls: list[int] = []
+        self._repeated: dict[int, str] = {}
         self._rejects: list[Reject] = []
 
     def blocks(self) -> Iterator[TextBlock]:
@@ -143,8 +143,7 @@ class _Messages:
                 keys.append(_key_of(event))
             for i in np.flatnonzero(~self._repeats.are_new(keys)).tolist():
                 if lines[i]:
-                    lines[i] = ""
-                    self._left_out.setdefault(REPEATED, []).append(first + i)
+                    self._repeated[first + i], lines[i] = lines[i], ""
             yield TextBlock("".join(line + "\n" for line in lines).encode("utf-8", "surrogatepass"), first)
             first += len(events)
 
@@ -155,19 +154,40 @@ class _Messages:
             self._rejects.append(Reject(number, "message", "must be a line of text", "", raw_text(shown.encode())))
             return ""
         if is_control or message.startswith(_CONTROL_TEXT):
-            self._left_out.setdefault(_CONTROL, []).append(number)
+            self._controls.append(number)
             return ""
         if not self._is_known:
             _require_default(message)
             self._is_known = True
         return _NEWLINES.sub(" ", message.strip()) if "\n" in message or "\r" in message else message
 
-    def left_out(self) -> Iterator[Batch]:
-        """What became of the other events, since it was last asked."""
-        if self._left_out or self._rejects:
-            left_out = {reason: np.array(numbers, np.int64) for reason, numbers in self._left_out.items()}
+    def left_out(self, parser: Parser | None) -> Iterator[Batch]:
+        """What became of the other events, since it was last asked.
+
+        Args:
+            parser: Parses the messages; None where none was a record.
+        """
+        left_out = {}
+        if self._controls:
+            left_out[CONTROL] = LeftOut.of(np.array(self._controls, np.int64))
+        if self._repeated:
+            numbers = np.array(list(self._repeated), np.int64)
+            left_out[REPEATED] = (
+                LeftOut(numbers, _sizes(list(self._repeated.values()), parser)) if parser else LeftOut.of(numbers)
+            )
+        if left_out or self._rejects:
             yield Batch(FLOW_SCHEMA.empty_table(), np.empty(0, np.int64), _no_raw, self._rejects, left_out)
-            self._left_out, self._rejects = {}, []
+            self._controls, self._repeated, self._rejects = [], {}, []
+
+
+def _sizes(lines: list[str], parser: Parser) -> Integers:
+    """The bytes that each of some lines would count, or would have been left out with."""
+    flows = parser.parse(TextBlock("".join(line + "\n" for line in lines).encode("utf-8", "surrogatepass"), 1))
+    sizes = np.zeros(len(lines), np.int64)
+    sizes[flows.rows - 1] = sizes_of(flows.table.column("bytes_tx"), flows.table.column("bytes_rx"))
+    for left in flows.left_out.values():
+        sizes[left.rows - 1] = left.sizes
+    return sizes
 
 
 def _no_raw(row: int) -> str:

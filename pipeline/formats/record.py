@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.schema import DICTIONARY_TEXT
-from pipeline.syntax.batch import Batch, Mask
-
-Integers = npt.NDArray[np.int64]
+from pipeline.syntax.batch import Batch, Integers, Mask
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Reporter:
         other: The rows whose bytes another record has, by the format's own rule.
         sender: The rows that the sender's interface reports; None where the log does not tell.
         receiver: The rows that the receiver's interface reports, where nothing in the record tells whether the sender's reports
-            the same bytes: the user says which networks are logged.
+            the same bytes: the user says which networks are logged (`--logged`).
         interface: What names the reporting interface, as dictionary-encoded text; None where the log does not.
     """
 

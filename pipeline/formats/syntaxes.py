@@ -9,12 +9,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Generic, TypeVar
 
+import numpy as np
+
 from pipeline.formats.conversion import to_flows
 from pipeline.formats.format import Parser, Piece, ReadContext, Reader
+from pipeline.formats.localcolumns import with_local_times
 from pipeline.formats.record import Record
+from pipeline.formats.reporters import sizes_of
 from pipeline.options import ReadOptions
 from pipeline.schema import COLUMNS
-from pipeline.syntax.batch import Batch, Mask
+from pipeline.syntax.batch import OF_TRAFFIC, Batch, Integers, Mask
 from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.cells import Column
 from pipeline.syntax.delimited import CsvParser, read_csv
@@ -31,19 +35,41 @@ class Log:
         columns: The columns that are wanted of a file.
         record: What the columns of a batch say, and the user of them; None where they are a flow record's own.
         ignored: The rows of a batch that are left out, by reason, as they report no traffic or no flow; None where no rows are.
+        local: The columns of text that have times without an offset, first that of the start; they become seconds since 1970.
+        remark: What a user should know of all its records (see `Batch.notes`); "" if nothing.
     """
 
     columns: Sequence[Column]
     record: Callable[[Batch, ReadOptions], Record] | None = None
     ignored: Callable[[Batch], Mapping[str, Mask]] | None = None
+    local: Sequence[str] = ()
+    remark: str = ""
 
     def flows(self, batch: Batch, context: ReadContext) -> Batch:
         """The flow records (`schema.FLOW_SCHEMA`, unvalidated) of a batch of these columns."""
-        if self.ignored:
-            batch = batch.ignore(self.ignored(batch))
         if self.record is None:
             return batch.with_table(batch.table.select(COLUMNS))
+        if self.ignored:
+            unwanted = self.ignored(batch)
+            batch = batch.ignore(unwanted, self._sizes(batch, unwanted, self.record, context.options))
+        if self.local:
+            batch = with_local_times(batch, self.local, context.options.timezone)
+        if self.remark:
+            batch = batch.note({self.remark: np.ones(batch.table.num_rows, bool)})
         return to_flows(batch, self.record(batch, context.options), context.options, context.apps)
+
+    @staticmethod
+    def _sizes(
+        batch: Batch, unwanted: Mapping[str, Mask], record: Callable[[Batch, ReadOptions], Record], options: ReadOptions
+    ) -> Integers | None:
+        """The bytes of the rows that are left out though they are of traffic; None where there are none."""
+        of_traffic = [unwanted[reason] for reason in OF_TRAFFIC & unwanted.keys()]
+        if not of_traffic or not (wanted := np.logical_or.reduce(of_traffic)).any():
+            return None
+        sizes = np.zeros(batch.table.num_rows, np.int64)
+        found = record(batch.of_rows(wanted), options)
+        sizes[wanted] = sizes_of(found.sent, found.received)
+        return sizes
 
 
 Lines = TypeVar("Lines", bound=Parser)

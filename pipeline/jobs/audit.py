@@ -89,6 +89,9 @@ class Audit:
         for source in run.sources:
             if source.read != source.valid + source.rejected + sum(source.ignored.values()):
                 yield f"{source.path}: {source.read} rows read are not valid + rejected + ignored"
+            for reason, size in (source.ignored_bytes or {}).items():
+                if size < 0 or not source.ignored.get(reason):
+                    yield f"{source.path}: {size:,} bytes ignored as {reason!r} are not those of its records"
         if not run.forgotten and not run.dropped:
             for name, column in ((COUNT, "valid"), ("bytes_tx", "bytes_tx"), ("bytes_rx", "bytes_rx")):
                 total, added_to_all = run.total(column), sum(sums[name] for sums in run.hours.values())

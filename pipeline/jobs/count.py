@@ -13,6 +13,7 @@ from typing import TypeAlias
 from pipeline.counting.count import Limits
 from pipeline.counting.pool import Pool, Progress
 from pipeline.counting.rejects import RejectSpool
+from pipeline.counting.reports import Reports
 from pipeline.counting.resources import Resources
 from pipeline.counting.sourcecount import SourceCount
 from pipeline.counting.sources import Source
@@ -40,11 +41,13 @@ class Counts:
     Attributes:
         totals: The totals of those that could be counted.
         rejects: Their rejected rows, in the order of the sources.
+        reports: What their valid rows say of who reports them.
         results: What became of each source, in order.
     """
 
     totals: HourlyTotals
     rejects: RejectSpool
+    reports: Reports = field(default_factory=Reports)
     results: list[Result] = field(default_factory=list)
 
     def merge(self, other: Counts) -> None:
@@ -52,6 +55,7 @@ class Counts:
         with files.writing(self.totals.spill_folder):
             self.totals.merge(other.totals)
             self.rejects.merge(other.rejects)
+        self.reports.merge(other.reports)
         self.results += other.results
 
     @property
@@ -81,6 +85,21 @@ class PlanCount:
     @property
     def results(self) -> list[Result]:
         return [*self.changed.results, *self.new.results]
+
+    def that_count(self, *, replaced: bool) -> list[Counts]:
+        """The sources that count in the run.
+
+        Args:
+            replaced: Whether what the changed sources counted before is taken back.
+        """
+        return [self.changed, self.new] if replaced else [self.new]
+
+    def reports(self, *, replaced: bool) -> Reports:
+        """What the valid rows of these sources say of who reports them."""
+        reports = Reports()
+        for group in self.that_count(replaced=replaced):
+            reports.merge(group.reports)
+        return reports
 
 
 Count: TypeAlias = Callable[[Sequence[Source]], Counts]
@@ -132,7 +151,7 @@ def _count(pool: Pool, reading: ReadOptions, sources: Sequence[Source]) -> Count
     """Counts sources; the results are in their order."""
     with files.writing(pool.folder):
         counted = pool.count(sources, reading)
-    return Counts(counted.totals, counted.rejects, list(zip(sources, counted.results, strict=True)))
+    return Counts(counted.totals, counted.rejects, counted.reports, list(zip(sources, counted.results, strict=True)))
 
 
 def _count_rivals(
@@ -191,7 +210,7 @@ def change_of(plan: Plan, counted: PlanCount, rebuilt: Rebuilt | None, reading: 
         reading: How the rows of the sources are understood.
         scratch: A folder for what does not fit into memory.
     """
-    groups = [counted.changed, counted.new] if rebuilt else [counted.new]
+    groups = counted.that_count(replaced=rebuilt is not None)
     rejects = RejectSpool(scratch)
     with files.writing(scratch):
         for group in groups:
@@ -232,7 +251,9 @@ def record_of(source: Source, count: SourceCount) -> SourceRecord:
         valid=count.valid,
         rejected=count.rejected,
         ignored=dict(count.ignored),
+        notes=dict(count.notes),
         bytes_tx=count.bytes_tx,
         bytes_rx=count.bytes_rx,
         hours=sorted(count.hours),
+        ignored_bytes=dict(count.ignored_bytes),
     )

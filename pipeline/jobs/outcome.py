@@ -11,7 +11,8 @@ from pipeline.errors import EmptySource, OtherLog, SourceError
 from pipeline.jobs.plan import Plan, memory_of
 from pipeline.store.index import Memory
 
-if TYPE_CHECKING:  # both import Arrow, which a run that finds nothing new does without
+if TYPE_CHECKING:  # all import Arrow, which a run that finds nothing new does without
+    from pipeline.counting.reports import BothEnds
     from pipeline.jobs.count import PlanCount, Result
     from pipeline.jobs.replace import Replacement
 
@@ -28,6 +29,8 @@ class Outcome:
         failures: The sources that failed.
         replaced: The names of the changed sources whose earlier contents were taken back.
         met: What is to be remembered of files that were not counted.
+        scaled: How many of the rows that count have bytes that were multiplied by a sampling factor.
+        both_ends: What is reported from both ends of a flow; None where no row that counts tells.
     """
 
     duplicates: Sequence[tuple[Source, str]] = ()
@@ -37,6 +40,8 @@ class Outcome:
     failures: Sequence[Failure] = ()
     replaced: Collection[str] = ()
     met: Sequence[Memory] = ()
+    scaled: int = 0
+    both_ends: BothEnds | None = None
 
 
 def outcome_of(plan: Plan, counted: PlanCount, replacement: Replacement, reading: str) -> Outcome:
@@ -48,6 +53,7 @@ def outcome_of(plan: Plan, counted: PlanCount, replacement: Replacement, reading
         replacement: What was taken back.
         reading: How files are read (`reading.fingerprint`): whether a file is empty, or another log, depends on it.
     """
+    reports = counted.reports(replaced=replacement.rebuilt is not None)
     results = counted.results
     empty = [source for source, result in results if isinstance(result, EmptySource)]
     other_logs = [(source, result.found) for source, result in results if _is_left_alone(result, source, plan)]
@@ -73,6 +79,8 @@ def outcome_of(plan: Plan, counted: PlanCount, replacement: Replacement, reading
         failures=[*failures_of(results, plan), *replacement.failures, *waiting],
         replaced=replacement.names if replacement.rebuilt else (),
         met=met,
+        scaled=reports.scaled,
+        both_ends=reports.both_ends(),
     )
 
 

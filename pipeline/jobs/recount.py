@@ -178,4 +178,11 @@ def _difference(before: SourceRecord, counted: SourceCount | SourceError) -> str
         was, is_now = getattr(before, name), getattr(counted, name)
         if was != is_now:
             return f"{name} was {was:,} when it was counted, and is {is_now:,} now"
+    if before.ignored_bytes is None:  # the reasons had other names then, too
+        return None
+    for name in ("ignored", "ignored_bytes"):
+        was, is_now = getattr(before, name), getattr(counted, name)
+        for reason in sorted(was.keys() | is_now.keys()):
+            if was.get(reason, 0) != is_now.get(reason, 0):
+                return f"{name} as {reason!r} was {was.get(reason, 0):,} when it was counted, and is {is_now.get(reason, 0):,} now"
     return None

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.counting.sources import Failure, Source
 from pipeline.jobs.outcome import Outcome
 from pipeline.jobs.plan import Plan
 from pipeline.store.ledger import RunRecord
+
+if TYPE_CHECKING:  # which imports Arrow
+    from pipeline.counting.reports import BothEnds
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,11 @@ class IngestSummary:
         why_changed: How each of these has changed, by its name, as a part of a sentence.
         failures: The sources that failed.
         read: How many records were read from the counted sources; valid and rejected alike.
-        ignored: How many were left out on purpose, by reason.
+        notes: How many valid records have something of which a user should know, by what that is.
+        ignored: How many were left out on purpose, by reason; ignored_bytes: their bytes, where they are known.
         bytes_tx: The sum over the valid records, in bytes; bytes_rx alike.
+        scaled: How many of the valid records have bytes that were multiplied by a sampling factor.
+        both_ends: What is reported from both ends of a flow, and so is in the sums twice; None where no record tells.
         hours: The hours whose totals changed.
         recovered: Runs that an earlier crash had cut off behind their commit, and that were finished first.
         seconds: How long the run took.
@@ -54,8 +60,12 @@ class IngestSummary:
     valid: int = 0
     rejected: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    ignored_bytes: Counter[str] = field(default_factory=Counter)
     bytes_tx: int = 0
     bytes_rx: int = 0
+    scaled: int = 0
+    both_ends: BothEnds | None = None
     hours: Sequence[int] = ()
     recovered: Sequence[str] = ()
     seconds: float = 0.0
@@ -67,6 +77,12 @@ class IngestSummary:
     def skipped(self) -> int:
         """How many sources need not be counted, or not yet."""
         return sum(map(len, (self.known, self.duplicates, self.starts, self.empty, self.too_recent)))
+
+    @property
+    def both_ends_share(self) -> float:
+        """What part of all bytes is reported from both ends."""
+        total = self.bytes_tx + self.bytes_rx
+        return self.both_ends.bytes / total if self.both_ends and total else 0.0
 
     def kinds_left_alone(self) -> list[tuple[str, int, str]]:
         """Why files were left alone: each reason with how many they are, and the name of one of them."""
@@ -91,8 +107,12 @@ class IngestSummary:
                 "ignored": self.ignored.total(),
             },
             "ignored": dict(self.ignored),
+            "notes": dict(self.notes),
+            "ignored_bytes": dict(self.ignored_bytes),
             "bytes_tx": self.bytes_tx,
             "bytes_rx": self.bytes_rx,
+            "scaled": self.scaled,
+            "both_ends": self.both_ends and vars(self.both_ends) | {"share": self.both_ends_share},
             "hours": list(self.hours),
             "failures": [asdict(failure) for failure in self.failures],
             "seconds": round(self.seconds, 3),
@@ -136,7 +156,7 @@ def summary_of(
         changed=changed,
         why_changed={source.name: plan.why_changed(source) for source in changed},
         failures=[*plan.failed, *outcome.failures],
-        **(_numbers_of(run) if run else {}),
+        **(_numbers_of(run, outcome) if run else {}),
         recovered=recovered,
         seconds=seconds,
         store=store,
@@ -145,10 +165,14 @@ def summary_of(
     )
 
 
-def _numbers_of(run: RunRecord) -> dict[str, Any]:
-    """What a summary has of the run's record."""
-    ignored = Counter[str]()
-    for source in run.sources:
-        ignored.update(source.ignored)
-    totals = {name: run.total(name) for name in ("read", "valid", "rejected", "bytes_tx", "bytes_rx")}
-    return {"run_id": run.run_id, "ingested": len(run.sources), "ignored": ignored, "hours": sorted(run.hours), **totals}
+def _numbers_of(run: RunRecord, outcome: Outcome) -> dict[str, Any]:
+    """What a summary has of the run's record, and of the rows that it counted."""
+    return {
+        "run_id": run.run_id,
+        "ingested": len(run.sources),
+        "hours": sorted(run.hours),
+        "scaled": outcome.scaled,
+        "both_ends": outcome.both_ends,
+        **{name: run.by_reason(name) for name in ("ignored", "ignored_bytes", "notes")},
+        **{name: run.total(name) for name in ("read", "valid", "rejected", "bytes_tx", "bytes_rx")},
+    }

@@ -8,6 +8,7 @@ reading years of records.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -39,6 +40,9 @@ class SourceRecord:
         bytes_tx: The sum over its valid records, in bytes; bytes_rx alike.
         hours: The hours to which it added.
         starts: Other contents that were met, with which this one starts, so that what is in them is counted.
+        notes: How many valid records have something of which a user should know, by what that is.
+        ignored_bytes: The bytes of the records that were left out, sent and received together, by reason, where they are known;
+            None in records of before this was kept.
     """
 
     path: str
@@ -57,6 +61,8 @@ class SourceRecord:
     bytes_rx: int
     hours: list[int] = field(default_factory=list)
     starts: list[Content] = field(default_factory=list)
+    notes: dict[str, int] = field(default_factory=dict)
+    ignored_bytes: dict[str, int] | None = None
 
     @property
     def content(self) -> Content:
@@ -125,6 +131,8 @@ class RunRecord:
             _check_types(source, "path digest head packed_digest format", str)
             _check_types(source, "size packed_size mtime_ns read valid rejected bytes_tx bytes_rx", int)
             _check_integers(source.ignored.values())
+            _check_integers(source.notes.values())
+            _check_integers((source.ignored_bytes or {}).values())
             _check_integers(source.hours)
             for start in source.starts:
                 _check_types(start, "digest head", str)
@@ -143,6 +151,13 @@ class RunRecord:
     def total(self, name: str) -> int:
         """The sum of one number over the run's sources, as `total("read")`."""
         return sum(getattr(source, name) for source in self.sources)
+
+    def by_reason(self, name: str) -> Counter[str]:
+        """The sums over the run's sources by reason, of `ignored` or of `ignored_bytes`."""
+        total = Counter[str]()
+        for source in self.sources:
+            total.update(getattr(source, name) or {})
+        return total
 
 
 def _check_types(record: object, names: str, kind: type) -> None:

@@ -16,12 +16,15 @@ import pyarrow as pa
 from pipeline.scalars import MAX_VALUE_BYTES, shortened
 
 RowNumbers = npt.NDArray[np.int64]
+Integers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 #: The memory of a reject, beside its texts.
 REJECT_BYTES = 256
 #: Why records are left out, in the words of all formats.
 OTHER_EVENT, REPEATED, OTHER_REPORTER = "other kind of event", "repeated record", "other reporter"
 DENIED, NO_TRAFFIC, LOST, CONTROL = "denied", "no traffic", "lost by the source", "control message"
+#: What is left out for one of these reasons is traffic, whose bytes are told; the others' bytes are none, or mean something else.
+OF_TRAFFIC = frozenset({REPEATED, OTHER_REPORTER, DENIED})
 #: The rule that a null breaks.
 MISSING = "must not be missing"
 
@@ -66,6 +69,34 @@ class Fault:
     cells: pa.Array | pa.ChunkedArray
 
 
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """The records that were left out on purpose for one reason.
+
+    Attributes:
+        rows: Their row numbers.
+        sizes: The bytes of each, sent and received together; 0 where they are unknown.
+    """
+
+    rows: RowNumbers
+    sizes: Integers
+
+    @classmethod
+    def of(cls, rows: RowNumbers) -> LeftOut:
+        """Records whose bytes are unknown."""
+        return cls(rows, np.zeros(len(rows), np.int64))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def and_of(self, more: LeftOut) -> LeftOut:
+        """These and others, behind them."""
+        return LeftOut(np.concatenate([self.rows, more.rows]), np.concatenate([self.sizes, more.sizes]))
+
+
+_NOTHING = LeftOut.of(np.empty(0, np.int64))
+
+
 @dataclass(frozen=True)
 class Batch:
     """Some records of a source, or of several sources whose lines were gathered in one block.
@@ -76,21 +107,26 @@ class Batch:
             its number in Parquet and in JSON that is not one record a line (see `syntax.jsonrecords`). All count from 1.
         raw_of: Gives the raw text of a row, from its row number.
         rejects: The records that were found unfit so far.
-        left_out: The row numbers of the records that were left out on purpose, by reason (as AWS's NODATA).
+        left_out: The records that were left out on purpose, by reason.
         raw_bytes: The memory that is kept for `raw_of`.
+        notes: The row numbers of records of which a user should know something, whether they are still in or not: by what that
+            is, as the end of a sentence that begins with how many rows it is ("have no …").
+        marks: What else is known of each row of `table`, in columns of its own; None where that is nothing.
     """
 
     table: pa.Table
     rows: RowNumbers
     raw_of: Callable[[int], str]
     rejects: Sequence[Reject] = ()
-    left_out: Mapping[str, RowNumbers] = field(default_factory=dict)
+    left_out: Mapping[str, LeftOut] = field(default_factory=dict)
     raw_bytes: int = 0
+    notes: Mapping[str, RowNumbers] = field(default_factory=dict)
+    marks: pa.Table | None = None
 
     @property
     def ignored(self) -> Counter[str]:
         """How many records were left out, by reason."""
-        return Counter({reason: len(rows) for reason, rows in self.left_out.items()})
+        return Counter({reason: len(left) for reason, left in self.left_out.items()})
 
     @property
     def read(self) -> int:
@@ -98,14 +134,24 @@ class Batch:
         return self.table.num_rows + len(self.rejects) + sum(map(len, self.left_out.values()))
 
     @property
+    def noted(self) -> dict[str, RowNumbers]:
+        """The row numbers of the records that are still in and have a note, by note."""
+        return {note: rows[np.isin(rows, self.rows)] for note, rows in self.notes.items()}
+
+    @property
     def nbytes(self) -> int:
         """The memory that it takes, about: texts that it shares with others are counted as its own."""
         rejects = sum(REJECT_BYTES + len(reject.value) + len(reject.raw) for reject in self.rejects)
-        return self.table.nbytes + self.raw_bytes + rejects
+        marks = 0 if self.marks is None else self.marks.nbytes
+        return self.table.nbytes + marks + self.raw_bytes + rejects
 
     def with_table(self, table: pa.Table) -> Batch:
         """The same rows with other columns."""
         return replace(self, table=table)
+
+    def of_rows(self, kept: Mask) -> Batch:
+        """Some of its rows, as the mask says, and nothing of the others."""
+        return self._without(~kept, rejects=(), left_out={})
 
     def joined_by(self, other: Batch) -> Batch:
         """Its rows and those of another batch, which come from the same lines as its own."""
@@ -115,18 +161,32 @@ class Batch:
             rows=np.concatenate([self.rows, other.rows]),
             rejects=[*self.rejects, *other.rejects],
             left_out={
-                reason: np.concatenate([batch.left_out[reason] for batch in (self, other) if reason in batch.left_out])
+                reason: self.left_out.get(reason, _NOTHING).and_of(other.left_out.get(reason, _NOTHING))
                 for reason in self.left_out.keys() | other.left_out.keys()
             },
+            notes=_joined(self.notes, other.notes),
         )
 
-    def ignore(self, unwanted: Mapping[str, Mask]) -> Batch:
-        """Leaves rows out, counted under their reasons; a row that is marked for several counts under the first."""
+    def note(self, notes: Mapping[str, Mask]) -> Batch:
+        """Notes something about the rows that are marked."""
+        found = {note: self.rows[mask] for note, mask in notes.items() if mask.any()}
+        return replace(self, notes=_joined(self.notes, found)) if found else self
+
+    def ignore(self, unwanted: Mapping[str, Mask], sizes: Integers | None = None) -> Batch:
+        """Leaves rows out, counted under their reasons; a row that is marked for several counts under the first.
+
+        Args:
+            unwanted: The rows, by reason.
+            sizes: The bytes of each row of the batch, kept where the row is left out for a reason `OF_TRAFFIC`; None where they are
+                unknown.
+        """
         out, left_out = np.zeros(self.table.num_rows, dtype=bool), dict(self.left_out)
         for reason, mask in unwanted.items():
             found = mask & ~out
             if found.any():
-                left_out[reason] = np.concatenate([left_out.get(reason, self.rows[:0]), self.rows[found]])
+                rows = self.rows[found]
+                left = LeftOut.of(rows) if sizes is None or reason not in OF_TRAFFIC else LeftOut(rows, sizes[found])
+                left_out[reason] = left_out.get(reason, _NOTHING).and_of(left)
                 out |= found
         return self._without(out, left_out=left_out) if out.any() else self
 
@@ -150,7 +210,17 @@ class Batch:
 
     def _without(self, mask: Mask, **changes: object) -> Batch:
         kept = ~mask
-        return replace(self, table=self.table.filter(pa.array(kept)), rows=self.rows[kept], **changes)  # type: ignore[arg-type]
+        chosen = pa.array(kept)
+        marks = None if self.marks is None else self.marks.filter(chosen)
+        return replace(self, table=self.table.filter(chosen), rows=self.rows[kept], marks=marks, **changes)  # type: ignore[arg-type]
+
+
+def _joined(these: Mapping[str, RowNumbers], others: Mapping[str, RowNumbers]) -> dict[str, RowNumbers]:
+    """The row numbers of both, by what is said of them."""
+    return {
+        said: np.concatenate([rows[said] for rows in (these, others) if said in rows])
+        for said in dict.fromkeys([*these, *others])
+    }
 
 
 def shown_text(cell: pa.Scalar, most: int) -> str:

@@ -23,14 +23,16 @@ class TestLists:
         assert [source["path"] for source in second["sources"]] == [str(reading / "more.csv")]
         assert second["hours"] == {"9": {"bytes_tx": 1, "bytes_rx": 2, "flows": 1}}
         header, *lines = flowlog("runs").out.splitlines()
-        assert header.split() == ["run", "finished", "sources", "hours", "read", "valid", "rejected", "bytes_tx", "bytes_rx"]
+        totals = ["read", "valid", "rejected", "bytes_tx", "bytes_rx", "ignored", "ignored_bytes"]
+        assert header.split() == ["run", "finished", "sources", "hours", *totals]
         assert [line.split()[0] for line in lines] == [first["run_id"], second["run_id"]]
-        assert lines[1].split()[2:] == ["1", "1", "2", "1", "1", "1", "2"]
+        assert lines[1].split()[2:] == ["1", "1", "2", "1", "1", "1", "2", "0", "0"]
 
     def test_runs_file_by_file(self, reading, flowlog):
         header, _, second = flowlog("runs", "--sources").out.splitlines()
-        assert header.split() == ["run", "source", "format", "read", "valid", "rejected", "bytes_tx", "bytes_rx"]
-        assert second.split()[1:] == [str(reading / "more.csv"), "CSV", "2", "1", "1", "1", "2"]
+        totals = ["read", "valid", "rejected", "bytes_tx", "bytes_rx", "ignored", "ignored_bytes"]
+        assert header.split() == ["run", "source", "format", *totals]
+        assert second.split()[1:] == [str(reading / "more.csv"), "CSV", "2", "1", "1", "1", "2", "0", "0"]
 
     def test_rejects(self, reading, flowlog):
         expected = {

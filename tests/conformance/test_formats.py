@@ -30,7 +30,7 @@ CANONICAL_FLOWS = [(HOUR, "web", "db", "v", 5, 7), (HOUR + 1, "web", "db", "v", 
 
 # A request, its answer, a record of no traffic, one that was dropped, and one whose receiver is no address.
 AWS_FLOWS = [(HOUR, "10.0.0.1", "10.0.0.9", "111", 5, 0), (HOUR, "10.0.0.1", "10.0.0.9", "111", 0, 700)]
-AWS_IGNORED = {"NODATA": 1, "REJECT": 1}
+AWS_IGNORED = {"no traffic": 1, "denied": 1}
 AWS_LINES = [
     f"2 111 eni-1 10.0.0.1 10.0.0.9 40000 443 6 1 5 {TEN} {TEN} ACCEPT OK",
     f"2 111 eni-1 10.0.0.9 10.0.0.1 443 40000 6 1 700 {TEN} {TEN} ACCEPT OK",

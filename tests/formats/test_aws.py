@@ -202,7 +202,7 @@ class TestExports:
         """Whether a text says the same as the records do by themselves."""
         alone, found = read("\n".join(self.RECORDS)), read(text, **options)
         assert [(row - first + 1, *cells) for row, *cells in found.records] == alone.records
-        assert found.ignored == alone.ignored == {"REJECT": 1, "NODATA": 1}
+        assert found.ignored == alone.ignored == {"denied": 1, "no traffic": 1}
         assert [(reject.row - first + 1, reject.rule, reject.raw) for reject in found.rejects] == [
             (4, "must have 14 fields", raws[3])
         ]
@@ -273,7 +273,7 @@ class TestWithoutLogStatus:
 
     def test_it_is_ignored(self):
         outcome = read(log(line(self.FIELDS), line(self.FIELDS, **NO_DATA), fields=self.FIELDS))
-        assert (outcome.cells, outcome.ignored, outcome.rejects) == ([FLOW], {"NODATA": 1}, [])
+        assert (outcome.cells, outcome.ignored, outcome.rejects) == ([FLOW], {"no traffic": 1}, [])
 
     @pytest.mark.parametrize("field", ["srcaddr", "dstaddr", "bytes"])
     def test_a_record_that_lacks_less_is_rejected(self, field):
@@ -322,15 +322,15 @@ class TestWhatIsLeftOut:
         refused = line(action="REJECT")
         outcome = read(log(line(), no_data, skipped, no_data, refused, refused, refused, line()))
         assert outcome.rows == [2, 9]
-        assert outcome.ignored == {"NODATA": 2, "SKIPDATA": 1, "REJECT": 3}
+        assert outcome.ignored == {"no traffic": 2, "lost by the source": 1, "denied": 3}
         assert (outcome.rejects, outcome.read) == ([], 8)
 
     def test_a_line_is_left_out_for_one_reason(self):
         outcome = read(log(line(log_status="SKIPDATA", action="REJECT"), line(log_status="NODATA", action="REJECT")))
-        assert outcome.ignored == {"SKIPDATA": 1, "NODATA": 1}
+        assert outcome.ignored == {"lost by the source": 1, "no traffic": 1}
 
     def test_a_refused_record_need_not_be_complete(self):
-        assert read(log(line(action="REJECT", bytes="-", srcaddr="-"))).ignored == {"REJECT": 1}
+        assert read(log(line(action="REJECT", bytes="-", srcaddr="-"))).ignored == {"denied": 1}
 
     @pytest.mark.parametrize(
         "values", [{"action": "-"}, {"log_status": "-"}, {"action": "accept"}, {"log_status": "nodata"}]
@@ -562,7 +562,7 @@ class TestParquet:
             read(self.parquet(*records)),
         )
         assert found.cells == text.cells
-        assert found.ignored == text.ignored == {"REJECT": 1, "NODATA": 1}
+        assert found.ignored == text.ignored == {"denied": 1, "no traffic": 1}
         assert found.rows == [row - 1 for row in text.rows] == [1, 2, 3, 4]  # the text has a header line
         assert [(row, field.replace("_", "-"), rule) for row, field, rule in found.faults] == [
             (row - 1, field, rule) for row, field, rule in text.faults
@@ -589,7 +589,7 @@ class TestParquet:
         target = io.BytesIO()
         pq.write_table(pa.table({spell(name): pa.array(cells) for name, cells in columns.items()}), target)
         outcome = read(target.getvalue())
-        assert (outcome.records, outcome.ignored) == ([(1, *FLOW)], {"NODATA": 1})
+        assert (outcome.records, outcome.ignored) == ([(1, *FLOW)], {"no traffic": 1})
         assert [row for row, *_ in outcome.faults] == [3, 4]
 
     @pytest.mark.parametrize("spell", [str, lambda name: name.replace("_", "-")], ids=["underscores", "hyphens"])
@@ -613,7 +613,7 @@ class TestParquet:
         columns |= {"bytes": ["100", "None"], "account_id": [123456789010] * 2, "log_status": ["OK", "NODATA"]}
         pq.write_table(pa.table(columns), target)
         outcome = read(target.getvalue())
-        assert (outcome.records, outcome.ignored) == ([(1, *FLOW)], {"NODATA": 1})
+        assert (outcome.records, outcome.ignored) == ([(1, *FLOW)], {"no traffic": 1})
 
 
 @settings(max_examples=50, deadline=None)

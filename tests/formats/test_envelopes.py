@@ -112,7 +112,7 @@ class TestEvents:
     def test_an_event_s_number_is_its_place_in_the_file(self):
         messages = [REQUEST, NODATA, "2 cut off", ANSWER.replace("1600", "many"), ANSWER]
         outcome = read(json.dumps(CONTROL) + json.dumps(envelope(*messages)))
-        assert (outcome.rows, outcome.ignored) == ([2, 6], {"control message": 1, "NODATA": 1})
+        assert (outcome.rows, outcome.ignored) == ([2, 6], {"control message": 1, "no traffic": 1})
         assert [(reject.row, reject.field, reject.raw) for reject in outcome.rejects] == [
             (4, "", "2 cut off"),
             (5, "bytes", messages[3]),
@@ -185,7 +185,7 @@ class TestRepeats:
 def test_batches_of_events_have_borders(monkeypatch):
     monkeypatch.setattr(envelopes, "_BLOCK_EVENTS", 2)
     outcome = read(json.dumps(envelope(REQUEST, ANSWER, REQUEST, NODATA, ANSWER)) + json.dumps(CONTROL))
-    assert (outcome.rows, outcome.ignored) == ([1, 2, 3, 5], {"NODATA": 1, "control message": 1})
+    assert (outcome.rows, outcome.ignored) == ([1, 2, 3, 5], {"no traffic": 1, "control message": 1})
 
 
 def test_other_json_is_not_taken_for_events():

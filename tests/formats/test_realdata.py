@@ -118,6 +118,9 @@ def aws_records(name):
     return [(number, dict(zip(names, cells, strict=True)) if len(cells) == len(names) else None) for number, cells in split]
 
 
+REASONS = {"NODATA": "no traffic", "SKIPDATA": "lost by the source"}
+
+
 def conversation(hour, one, other, count):
     """A one-way record without its direction, which only the ports tell."""
     return hour, *sorted([str(ip_address(one)), str(ip_address(other))]), count
@@ -130,9 +133,9 @@ def test_an_aws_log_is_read_as_a_plain_program_reads_it(name):
         if record is None:
             rejected.append(number)
         elif record["log-status"] != "OK":
-            ignored[record["log-status"]] += 1
+            ignored[REASONS[record["log-status"]]] += 1
         elif record["action"] == "REJECT":
-            ignored["REJECT"] += 1
+            ignored["denied"] += 1
         else:
             start, count = int(record["start"]), int(record["bytes"])
             expected.append((number, *conversation(start // 3600, record["srcaddr"], record["dstaddr"], count)))
@@ -158,7 +161,7 @@ def test_an_aws_log_has_as_many_records_as_its_index_says(name):
 def test_what_the_sample_of_real_records_holds():
     """Counted once by hand, so that the plain program above is not the only witness."""
     outcome = read_file("aws/VPCFlowReporter__data__acceptRaw.dat")
-    assert (outcome.read, outcome.ignored, outcome.records) == (19, {"REJECT": 19}, [])
+    assert (outcome.read, outcome.ignored, outcome.records) == (19, {"denied": 19}, [])
     outcome = read_file(f"aws/{OTEL}valid_vpc_flow_log_multi.log")
     assert outcome.records == [(2, 1418530010 // 3600, "172.31.16.139", "172.31.16.21", "123456789010", 4249, 0)]
 
@@ -173,7 +176,7 @@ def test_aws_parquet_is_read_as_duckdb_reads_it():
         if (action, status) == ("ACCEPT", "OK")
     ]
     assert read_file(AWS_PARQUET).cells == expected
-    assert read_file(AWS_PARQUET).ignored == Counter(row[6] for row in rows if row[6] != "OK")
+    assert read_file(AWS_PARQUET).ignored == Counter(REASONS[row[6]] for row in rows if row[6] != "OK")
 
 
 def test_the_lines_inside_opensearch_s_sample_say_what_its_fields_say():
@@ -262,7 +265,7 @@ def test_the_two_spellings_of_one_capture_hold_the_same_flows():
 def test_the_events_of_a_subscription_are_records():
     outcome = read_file(AWS_EVENTS)
     assert [cells[4:] for cells in outcome.cells] == [(4249, 0)]
-    assert (outcome.ignored, outcome.rejects) == ({"REJECT": 1}, [])
+    assert (outcome.ignored, outcome.rejects) == ({"denied": 1}, [])
 
 
 # --- Google ------------------------------------------------------------------------------------------------------

@@ -138,7 +138,7 @@ class TestNeighbours:
         (raw / "a.log").write_text("5 10.0.0.1 10.0.0.2 400 1764144000 OK\n5 - - - 1764144000 NODATA\n")
         fields = "version srcaddr dstaddr bytes start log_status"
         summary = ingest([str(raw)], store, IngestOptions(settings={"aws-vpc.fields": fields}))
-        assert (summary.valid, summary.ignored, summary.bytes_tx) == (1, {"NODATA": 1}, 400)
+        assert (summary.valid, summary.ignored, summary.bytes_tx) == (1, {"no traffic": 1}, 400)
 
 
 #: So many that they are not kept in memory when a run is planned, but read again when they are counted.
@@ -287,7 +287,7 @@ class TestAccounting:
         (run,) = read_runs(store)
         a, b = run.sources
         assert (a.format, a.read, a.valid, a.rejected, a.ignored, a.bytes_tx, a.bytes_rx) == ("CSV", 3, 2, 1, {}, 105, 306)
-        assert (b.format, b.read, b.valid, b.ignored) == ("AWS VPC Flow Logs, text", 3, 1, {"NODATA": 1, "REJECT": 1})
+        assert (b.format, b.read, b.valid, b.ignored) == ("AWS VPC Flow Logs, text", 3, 1, {"no traffic": 1, "denied": 1})
         assert run.hours == {
             400001: {"bytes_tx": 70, "bytes_rx": 0, "flows": 1},
             1: {"bytes_tx": 100, "bytes_rx": 300, "flows": 1},

@@ -67,13 +67,14 @@ def test_a_changed_source_that_was_replaced_is_changed_no_more():
 
 def test_its_numbers_are_those_of_the_runs_record():
     sources = [
-        record("a", read=3, valid=1, ignored={"NODATA": 2}, bytes_tx=5),
-        record("b", read=2, rejected=1, ignored={"NODATA": 1}),
+        record("a", read=3, valid=1, ignored={"no traffic": 2}, notes={"have no name": 1}, bytes_tx=5),
+        record("b", read=2, rejected=1, ignored={"no traffic": 1}, notes={"have no name": 2}),
     ]
     run = RunRecord("00000007", "", "", sources, {9: {}, 8: {}})
     made = summary(Plan(), run=run)
     assert (made.run_id, made.ingested, made.hours) == ("00000007", 2, [8, 9])
-    assert (made.read, made.valid, made.rejected, made.ignored, made.bytes_tx) == (5, 1, 1, {"NODATA": 3}, 5)
+    assert made.notes == made.to_json()["notes"] == {"have no name": 3}
+    assert (made.read, made.valid, made.rejected, made.ignored, made.bytes_tx) == (5, 1, 1, {"no traffic": 3}, 5)
 
 
 def test_each_reason_why_files_were_left_alone_is_told_once_with_the_first_of_them():

@@ -31,7 +31,7 @@ SOURCE = SourceRecord(
     read=3,
     valid=1,
     rejected=1,
-    ignored={"NODATA": 1},
+    ignored={"no traffic": 1},
     bytes_tx=5,
     bytes_rx=2**63,
 )

@@ -60,6 +60,13 @@ def test_what_is_left_out_is_counted_by_reason():
     assert (left.ignored, left.rows.tolist(), left.read) == (Counter(idle=2, lost=1), [12], 4)
 
 
+def test_what_is_noted_of_rows_is_told_of_those_that_are_still_in():
+    batch = batch_of(1, 2, 3).note({"have no name": np.array([True, False, True]), "have no end": np.zeros(3, bool)})
+    assert {note: rows.tolist() for note, rows in batch.noted.items()} == {"have no name": [11, 13]}
+    later = batch.note({"have no name": np.array([False, True, False])}).reject(fault(batch, 1, 0, 0))
+    assert {note: sorted(rows.tolist()) for note, rows in later.noted.items()} == {"have no name": [12, 13]}
+
+
 def test_a_row_that_is_left_out_for_two_reasons_counts_under_the_first():
     idle, lost = np.array([True, False, True]), np.array([False, True, True])
     left = batch_of(1, 2, 3).ignore({"idle": idle, "lost": lost, "never": np.zeros(3, bool)})
