@@ -40,7 +40,7 @@ class ReadOptions:
 
     format: RawFormat = declared(Option("--format", "The raw files' format; auto looks into each."), "auto")
     apps: Path | None = declared(
-        Option("--apps", "CSV file cidr,app[,vpc_id] that names the apps of addresses.", "FILE"), None
+        Option("--apps", "CSV file cidr,app[,vpc_id,from,until,logged] that names the apps of addresses.", "FILE"), None
     )
     apps_digest: str | None = None
     vpc_id: str | None = declared(Option("--vpc-id", "The VPC of records that name none.", "ID"), None)
