@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.jobs.verify import DeepOptions, Verification
     from pipeline.options import IngestOptions
     from pipeline.query.query import Selection
+    from pipeline.query.unnamed import Unnamed
     from pipeline.store.ledger import RunRecord
     from pipeline.store.partitions import PartitionSummary
 
@@ -105,6 +106,18 @@ class FlowStore:
     def frame(self, hour: When = "latest", until: When | None = None, **options: Any) -> pd.DataFrame:
         """The same as a pandas frame: `hour` is int64, `time` is a UTC timestamp."""
         return self.table(hour, until, **options).to_pandas()
+
+    def unnamed(self, hour: When = "latest", until: When | None = None, top: int = 20) -> Unnamed:
+        """The addresses that have no name in some hours, those with the most bytes first, and what part of the bytes is named.
+
+        Args:
+            hour: The hours, as `table` has them.
+            until: The hour behind the last of the range.
+            top: How many addresses to give at the most.
+        """
+        from pipeline.query.unnamed import find_unnamed  # few ask for it
+
+        return find_unnamed(self.table(hour, until, by=("src_app", "dest_app", "vpc_id")), top)
 
     def hours_of(self, hour: When, until: When | None = None) -> HourRange:
         """The hours that are meant by what `table` takes.
