@@ -9,6 +9,8 @@ What is said here about the formats is from
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html (fields, tcp-flags, log-status),
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-s3-path.html (the files in S3),
     https://docs.zeek.org/en/v4.0.9/scripts/base/protocols/conn/main.zeek.html (fields, conn_state, history),
+    https://learn.microsoft.com/azure/network-watcher/vnet-flow-logs-overview (the records of Azure, and their tuples),
+    rwcut(1) of SiLK, ra(1) of Argus, and CONFIG-KEYS of pmacct (fields),
     https://cloud.google.com/vpc/docs/about-flow-logs-records (the fields of Google's records, and who reports a flow).
 """
 
@@ -19,7 +21,7 @@ import random
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
@@ -39,6 +41,7 @@ MICROSECONDS = 1_000_000
 EPHEMERAL_PORTS = (32_768, 60_999)  # Linux's default range
 PAYLOAD_PER_PACKET = 1_400  # bytes, about what an Ethernet frame leaves
 HEADERS_PER_PACKET = 40  # bytes, IPv4 and TCP; near enough for the others
+FRAME_HEADERS = HEADERS_PER_PACKET + 14  # bytes, with those of Ethernet
 
 ACCOUNT = "123456789010"
 VPC_SHOP = "vpc-0f3c5a91d2b7e4680"
@@ -568,6 +571,151 @@ def gcp_name(hour: int) -> str:
     return f"gcp/compute.googleapis.com/vpc_flows/{moment:%Y/%m/%d/%H}0000_{moment:%H}5959_S0.json"
 
 
+AZURE_SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/shop/providers/Microsoft.Network"
+AZURE_MAC, AZURE_ADDRESS = "000D3AF87856", "10.20.1.10"  # an instance of web
+AZURE_RULES = ("DefaultRule_AllowVnetOutBound", "UserRule_AllowHttpsInBound", "DefaultRule_DenyAllInBound")
+
+
+def azure_tuple(talk: Conversation, moment: int, state: str, sent: int = 0, received: int = 0) -> str:
+    """A state of a flow, with the payload since the last one: version 4 writes zeros where it has no counts."""
+    link = talk.link
+    ports = (0, 0) if link.protocol == "icmp" else (talk.client_port, link.port)
+    counts = [count for payload in (sent, received) for count in (packets(payload), bytes_on_wire(payload))]
+    direction = "I" if talk.server == AZURE_ADDRESS else "O"
+    ends = (talk.client, talk.server, *ports, AWS_PROTOCOL[link.protocol])
+    return ",".join(map(str, (moment // 1_000, *ends, direction, state, "NX", *counts)))
+
+
+def azure_tuples(talk: Conversation) -> Iterator[tuple[int, str]]:
+    """A conversation: when it begins, what it has sent each minute (all but the last as one share), and when it ends."""
+    yield talk.start, azure_tuple(talk, talk.start, "B")
+    minutes = (talk.end - talk.start) // (60 * MICROSECONDS)
+    sent, received = talk.request // (minutes + 1), talk.response // (minutes + 1)
+    for minute in range(1, minutes + 1):
+        moment = talk.start + minute * 60 * MICROSECONDS
+        yield moment, azure_tuple(talk, moment, "C", sent, received)
+    yield talk.end, azure_tuple(talk, talk.end, "E", talk.request - minutes * sent, talk.response - minutes * received)
+
+
+def azure_record(minute: int, tuples: Sequence[tuple[int, str]]) -> dict[str, object]:
+    """What an interface has seen in a minute, by the rule that let it through or did not."""
+    by_rule: dict[str, list[str]] = {rule: [] for rule in AZURE_RULES}
+    for _, text_of_tuple in sorted(tuples):
+        direction, state = text_of_tuple.split(",")[6:8]
+        by_rule[AZURE_RULES[2] if state == "D" else AZURE_RULES[direction == "I"]].append(text_of_tuple)
+    groups = [{"rule": rule, "flowTuples": found} for rule, found in by_rule.items() if found]
+    return {
+        "time": f"{datetime.fromtimestamp(60 * minute + 59, UTC):%Y-%m-%dT%H:%M:%S}.7570617Z",
+        "flowLogVersion": 4,
+        "flowLogGUID": "66aa66aa-77bb-88cc-99dd-00ee00ee00ee",
+        "macAddress": AZURE_MAC,
+        "category": "FlowLogFlowEvent",
+        "flowLogResourceID": f"{AZURE_SUBSCRIPTION}/networkWatchers/watcher/flowLogs/shop-flowlog".upper(),
+        "targetResourceID": f"{AZURE_SUBSCRIPTION}/virtualNetworks/shop-vnet",
+        "operationName": "FlowLogFlowEvent",
+        "flowRecords": {"flows": [{"aclID": f"{AZURE_SUBSCRIPTION}/networkSecurityGroups/web-nsg", "flowGroups": groups}]},
+    }
+
+
+def azure_blob(tuples: Iterable[tuple[int, str]]) -> bytes:
+    """The blob of an interface's hour. Its last record stands twice, as happens."""
+    by_minute: dict[int, list[tuple[int, str]]] = {}
+    for moment, text_of_tuple in tuples:
+        by_minute.setdefault(moment // (60 * MICROSECONDS), []).append((moment, text_of_tuple))
+    records = [azure_record(minute, by_minute[minute]) for minute in sorted(by_minute)]
+    return json.dumps({"records": [*records, records[-1]]}, separators=(",", ":")).encode()
+
+
+def azure_sample(draw: Draw, hour: int) -> bytes:
+    """The hour of one interface: its conversations, and connections that the security group denies."""
+    talks = (conversation(draw, hour) for _ in range(100))
+    tuples = [found for talk in talks if AZURE_ADDRESS in (talk.client, talk.server) for found in azure_tuples(talk)]
+    scanned = WEIGHTED_LINKS[0]._replace(port=SCANNED_PORTS[0])
+    for _ in range(10):
+        scan = replace(conversation(draw, hour), link=scanned, client=draw.one_of(instances(INTERNET, VPC_SHOP)[:6]))
+        tuples.append((scan.end, azure_tuple(replace(scan, server=AZURE_ADDRESS), scan.end, "D")))
+    return azure_blob(found for found in tuples if found[0] // (SECONDS_PER_HOUR * MICROSECONDS) == hour)
+
+
+def azure_name(hour: int) -> str:
+    moment = datetime.fromtimestamp(hour * SECONDS_PER_HOUR, UTC)
+    return f"azure/{moment:y=%Y/m=%m/d=%d/h=%H/m=00}/macAddress={AZURE_MAC}/PT1H.json"
+
+
+SILK_FIELDS = "sIP dIP sPort dPort pro packets bytes flags sTime duration eTime sensor"
+PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17}
+
+
+def silk_time(microseconds: int) -> str:
+    """SiLK's time: UTC, in milliseconds."""
+    seconds, fraction = divmod(microseconds, MICROSECONDS)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y/%m/%dT%H:%M:%S}.{fraction // 1000:03d}"
+
+
+def ways(talk: Conversation) -> Iterator[tuple[str, str, int, int, int]]:
+    """The directions of a conversation that had packets: sender, receiver, their ports, payload; ICMP has no ports."""
+    ports = (0, 0) if talk.link.protocol == "icmp" else (talk.client_port, talk.link.port)
+    yield talk.client, talk.server, *ports, talk.request
+    if talk.response:
+        yield talk.server, talk.client, *ports[::-1], talk.response
+
+
+def silk_sample(draw: Draw) -> bytes:
+    """A listing of rwcut, padded as it is by default: 20 conversations, each direction a record of its own."""
+    rows = [SILK_FIELDS.split()]
+    for talk in sorted((conversation(draw, draw.one_of(WEIGHTED_HOURS)) for _ in range(20)), key=lambda talk: talk.start):
+        times = silk_time(talk.start), f"{(talk.end - talk.start) / MICROSECONDS:.3f}", silk_time(talk.end)
+        for source, target, source_port, target_port, payload in ways(talk):
+            counts = packets(payload), bytes_on_wire(payload), "FS PA" if talk.link.protocol == "tcp" else ""
+            protocol = PROTOCOLS[talk.link.protocol]
+            rows.append([*map(str, (source, target, source_port, target_port, protocol, *counts, *times, "edge"))])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return text("".join(f"{cell:>{width}}|" for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+def argus_sample(draw: Draw) -> bytes:
+    """What `ra -c , -u -s stime dur proto saddr sport dir daddr dport sbytes dbytes` prints of 20 conversations and of an ARP request."""
+    talks = sorted((conversation(draw, draw.one_of(WEIGHTED_HOURS)) for _ in range(20)), key=lambda talk: talk.start)
+    lines = ["StartTime,Dur,Proto,SrcAddr,Sport,Dir,DstAddr,Dport,SrcBytes,DstBytes"]
+    for talk in talks:
+        sender, direction = (
+            (talk.client, talk.client_port, talk.server, talk.link.port),
+            "  <->" if talk.response else "   ->",
+        )
+        source, source_port, target, target_port = map(str, sender)
+        if talk.link.protocol == "icmp":
+            source_port, target_port = "0x0008", ""
+        sizes = (payload + packets(payload) * FRAME_HEADERS for payload in (talk.request, talk.response))
+        start, duration = zeek_seconds(talk.start), zeek_seconds(talk.end - talk.start)
+        cells = start, duration, talk.link.protocol, source, source_port, direction, target, target_port, *sizes
+        lines.append(",".join(map(str, cells)))
+    first = talks[0]
+    lines.append(f"{zeek_seconds(talks[-1].start)},0.000000,arp,{first.client},,  who,{first.server},,42,0")
+    return text(lines)
+
+
+def pmacct_sample(draw: Draw) -> bytes:
+    """Flows of 20 conversations as pmacct's print plugin writes them (`timestamps_since_epoch`), each direction on its own."""
+    talks = sorted((conversation(draw, draw.one_of(WEIGHTED_HOURS)) for _ in range(20)), key=lambda talk: talk.start)
+    return text(
+        json.dumps(
+            {
+                "ip_src": source,
+                "ip_dst": target,
+                "port_src": source_port,
+                "port_dst": target_port,
+                "ip_proto": talk.link.protocol,
+                "timestamp_start": zeek_seconds(talk.start),
+                "timestamp_end": zeek_seconds(talk.end),
+                "packets": packets(payload),
+                "bytes": bytes_on_wire(payload),
+            }
+        )
+        for talk in talks
+        for source, target, source_port, target_port, payload in ways(talk)
+    )
+
+
 def sample_files(seed: int) -> dict[str, bytes]:
     """The sample: the content of each file, by its path from the folder of raw files."""
     makers: dict[str, Callable[[Draw], bytes]] = {
@@ -576,6 +724,10 @@ def sample_files(seed: int) -> dict[str, bytes]:
         **{aws_name(hour): partial(aws_sample, hour=hour) for hour in (FIRST_HOUR + 3, FIRST_HOUR + 4)},
         "zeek/conn.log": zeek_sample,
         gcp_name(FIRST_HOUR + 2): partial(gcp_sample, hour=FIRST_HOUR + 2),
+        azure_name(FIRST_HOUR + 1): partial(azure_sample, hour=FIRST_HOUR + 1),
+        "silk/rwcut.txt": silk_sample,
+        "argus/ra.csv": argus_sample,
+        "pmacct/flows.json": pmacct_sample,
         # Beside that folder and not in it, because whatever is in it gets read as raw files.
         "../apps.csv": lambda _: text(map(",".join, [Network._fields, *APPS])),
     }

@@ -16,9 +16,12 @@ from pipeline.errors import UsageError
 from pipeline.scalars import ZeroBytes, parse_size
 from pipeline.zones import DEFAULT_ZONE
 
-RawFormat = Literal["auto", "csv", "json", "parquet", "aws-vpc", "gcp", "zeek"]  # a test holds these against the readers
+RawFormat = Literal[
+    "auto", "csv", "json", "parquet", "aws-vpc", "azure", "gcp", "zeek", "silk", "argus", "pmacct"
+]  # a test holds these against the readers
 SameContent = Literal["skip", "count"]
 BothEnds = Literal["once", "count"]
+Spread = Literal["start", "hours"]
 
 
 AWS_FIELDS = Option(
@@ -82,6 +85,13 @@ class ReadOptions:
             "ID,…",
         ),
         (),
+    )
+    spread: Spread = declared(
+        Option(
+            "--spread",
+            "Where the bytes of a flow that spans hours count: in the hour of its start, or by time in all its hours.",
+        ),
+        "start",
     )
 
     @property

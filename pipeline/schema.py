@@ -30,6 +30,8 @@ MAX_NAME_BYTES = 4096
 #: The most hours of which one source may have rows: five years and eight months. Each is a file and a folder of the store, and a
 #: hundred thousand of them, in a file of a kilobyte, take minutes.
 MAX_HOURS_OF_SOURCE = 50_000
+#: The most days that a flow may last whose bytes are spread over its hours: of a longer one the end is no end.
+MAX_DAYS_OF_FLOW = 366
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,28 @@ def test_the_command_writes_the_sample_and_the_apps_beside_its_folder(tmp_path: 
     assert (tmp_path / "apps.csv").exists()
 
 
+def test_the_listing_of_rwcut_is_padded_and_has_each_direction_that_had_packets() -> None:
+    lines = sample("silk/rwcut.txt")
+    titles, *rows = [[cell.strip() for cell in line.split("|")] for line in lines]
+    assert titles == [*generate.SILK_FIELDS.split(), ""]
+    assert len(set(map(len, lines))) == 1
+    assert 20 < len(rows) <= 40
+
+
+def test_the_listing_of_ra_has_twenty_flows_and_a_request_of_arp() -> None:
+    *flows, request = csv.DictReader(sample("argus/ra.csv"))
+    assert len(flows) == 20
+    assert {flow["Dir"].strip() for flow in flows} == {"->", "<->"}
+    assert all(int(flow["SrcBytes"]) > generate.FRAME_HEADERS for flow in flows)
+    assert (request["Proto"], request["Dir"].strip()) == ("arp", "who")
+
+
+def test_the_flows_of_pmacct_have_times_and_both_directions() -> None:
+    flows = [json.loads(line) for line in sample("pmacct/flows.json")]
+    assert 20 < len(flows) <= 40
+    assert all(float(flow["timestamp_start"]) <= float(flow["timestamp_end"]) for flow in flows)
+
+
 def test_the_same_seed_makes_the_same_sample_and_another_seed_another() -> None:
     assert generate.sample_files(seed=7) == SAMPLE
     other = generate.sample_files(seed=8)
@@ -201,6 +223,24 @@ def test_the_google_sample_has_a_direction_between_two_vms_from_both_of_them() -
             reporters.setdefault(key, set()).add(record["reporter"])
             assert {"SRC": "src_instance", "DEST": "dest_instance"}[record["reporter"]] in record
     assert Counter(map(len, reporters.values())).keys() == {1, 2}
+
+
+def test_the_azure_sample_is_an_hour_of_one_interface() -> None:
+    (content,) = (content for path, content in SAMPLE.items() if path.startswith("azure/"))
+    records = json.loads(content)["records"]
+    assert records[-1] == records[-2]
+    assert all(records[i] != records[i + 1] for i in range(len(records) - 2))
+    tuples = [
+        found.split(",")
+        for record in records
+        for flow in record["flowRecords"]["flows"]
+        for group in flow["flowGroups"]
+        for found in group["flowTuples"]
+    ]
+    assert {int(cells[0]) // 3_600_000 for cells in tuples} == {498_751}
+    assert all(len(cells) == 13 and "10.20.1.10" in cells[1:3] for cells in tuples)
+    assert {cells[7] for cells in tuples} == set("BCED")
+    assert all((cells[2] == "10.20.1.10") == (cells[6] == "I") for cells in tuples)
 
 
 def test_the_apps_name_most_addresses_but_not_those_outside() -> None:

@@ -72,12 +72,15 @@ def ingest_lines(summary: IngestSummary, store: Path) -> Iterator[str]:
 
 def ingest_notes(summary: IngestSummary) -> Iterator[str]:
     """What a user should know of the totals that a run has added to."""
-    from pipeline.syntax.batch import LOST  # imports Arrow, which a run that finds nothing new does without
+    from pipeline.formats import azure  # which imports Arrow, that a run that finds nothing new does without
+    from pipeline.syntax.batch import LOST
 
     if lost := summary.ignored[LOST]:
         yield f"note     {lost:,} records say that the source lost some (AWS's SKIPDATA): the totals are too small there"
     if summary.scaled:
         yield f"note     {summary.scaled:,} rows scaled by a sampling rate: their bytes are estimates"
+    if {known.name for known in azure.FORMATS} <= set(summary.formats):
+        yield "note     VNet and NSG flow logs of Azure were read: a workload that has both counts twice; leave out one kind"
     yield from (f"note     {count:,} rows {note}" for note, count in sorted(summary.notes.items()))
     if summary.both_ends and summary.both_ends.bytes:
         share, about = summary.both_ends_share, "" if summary.both_ends.is_exact else "about "

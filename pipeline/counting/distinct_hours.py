@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
+from pipeline.counting.spread import span_of, spanned_hours
 from pipeline.errors import UnreadableSource
 from pipeline.scalars import LAST_HOUR, hour_to_text
 from pipeline.schema import MAX_HOURS_OF_SOURCE
+from pipeline.syntax.batch import Batch
 
 
 class DistinctHours:
@@ -17,14 +18,16 @@ class DistinctHours:
     def __init__(self) -> None:
         self._hours = np.empty(0, np.int64)
 
-    def add(self, batch: pa.Table) -> None:
-        """Takes note of the hours of flow records; what is no hour will be rejected, and opens none.
+    def add(self, batch: Batch) -> None:
+        """Takes note of the hours that flow records open; what is no hour will be rejected, and opens none.
 
         Raises:
             UnreadableSource: They are more than a source may have.
         """
-        column = batch.column("hour")
+        column = batch.table.column("hour")
         hours = (column.fill_null(0) if column.null_count else column).to_numpy()
+        if (span := span_of(batch)) is not None:
+            hours = spanned_hours(span)
         if len(hours) and not self._has_all_between(int(hours.min()), int(hours.max())):
             changed = hours[_changes(hours)]
             self._hours = np.union1d(self._hours, changed[(changed > 0) & (changed <= LAST_HOUR) & ~self._has(changed)])

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pipeline.counting.distinct_hours import DistinctHours
 from pipeline.counting.reports import Reports
 from pipeline.counting.sourcecount import Reading
+from pipeline.counting.spread import span_of, spread
 from pipeline.counting.totals import HourlyTotals
 from pipeline.counting.validation import validate
 from pipeline.errors import SourceError
@@ -45,6 +46,21 @@ class _Parsed:
     batch: Batch
     readings: Sequence[Reading]
     block: GatheredBlock | None = None
+
+    def add(self, batch: Batch, totals: HourlyTotals) -> Added:
+        """Adds the batch, validated, to the totals, and takes note of the hours over which its bytes are spread."""
+        span = span_of(batch)
+        if span is None:
+            return totals.add(batch.table)
+        added = Added()
+        for records, flows in spread(batch.table, span):
+            added += totals.add(flows)
+            rows = batch.rows[records]
+            parts = self.block.place(rows)[0] if self.block else np.zeros_like(rows)
+            # Many rows open the same hour. A part and an hour are one number here, as such are sorted much faster than pairs.
+            for number in np.unique(parts << 32 | flows.column("hour").to_numpy()).tolist():
+                self.readings[number >> 32].count.hours.add(number & 0xFFFFFFFF)
+        return added
 
     def note(self, batch: Batch, added: Added) -> None:
         """Takes note of the batch, validated and added to the totals, at the sources."""
@@ -193,7 +209,7 @@ class Pending:
         totals = self.totals = self.totals or self.new_totals()
         checked = validate([one.batch for one in parsed], flow_schema(self.zero_bytes))
         for one, batch in zip(parsed, checked, strict=True):
-            one.note(batch, totals.add(batch.table))
+            one.note(batch, one.add(batch, totals))
             self.reports.add(batch)
         for reading in {id(reading): reading for one in parsed for reading in one.readings}.values():
             reading.settle(self.is_strict)
@@ -204,7 +220,7 @@ class Pending:
         try:
             parsed, hours = list(self._gathered(pieces)), DistinctHours()
             for one in parsed if self.is_bounded else ():
-                hours.add(one.batch.table)
+                hours.add(one.batch)
         except SourceError:
             parsed = []
             for reading, piece in pieces:
@@ -223,7 +239,7 @@ class Pending:
     def _alone(self, reading: Reading, piece: Piece) -> _Parsed:
         batch = piece if isinstance(piece, Batch) else piece[0].parse(piece[1])
         if self.is_bounded:
-            reading.hours.add(batch.table)
+            reading.hours.add(batch)
         return _Parsed(batch, [reading])
 
     def _gathered(self, pieces: Sequence[tuple[Reading, Piece]]) -> Iterator[_Parsed]:

@@ -69,7 +69,7 @@ class HourlyTotals:
         return _unpickled, (self.spill_folder, self.budget_bytes, held.getvalue(), self._spills)
 
     def add(self, flows: pa.Table) -> Added:
-        """Takes in valid flow records (`schema.FLOW_SCHEMA`), or totals, with dictionary-encoded text.
+        """Takes in valid flow records (`schema.FLOW_SCHEMA`), or totals (which have `flows`, too), with dictionary-encoded text.
 
         Raises:
             SumOverflow: A sum does not fit into int64.

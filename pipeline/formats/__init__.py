@@ -14,10 +14,16 @@
       cloudwatch      what exports put around a line
       envelopes       lines in the events of CloudWatch Logs, in JSON
       repeats         records that are delivered twice
+    azure             Azure's VNet and NSG flow logs
+      azurerecords    their records, of which each has many flows
     zeek              Zeek's conn.log
       zeekheader      text with `#` lines
       zeeklogs        which of Zeek's logs something is of
     gcp               Google's VPC Flow Logs
+    silk              SiLK's rwcut
+    argus             Argus's ra, in CSV and in JSON
+      argusjson       the objects in the array that ra writes
+    pmacct            pmacct's JSON
     record            what a log's record says, in the terms that all formats share
     conversion        from there to flow records, once for all formats
       apps            which app has an address
@@ -31,7 +37,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO, cast
 
 from pipeline.errors import UsageError
-from pipeline.formats import aws, canonical, envelopes, gcp, zeek
+from pipeline.formats import argus, aws, azure, canonical, envelopes, gcp, pmacct, silk, zeek
 from pipeline.formats.awsfields import OWN_FIELDS
 from pipeline.formats.detection import detect
 from pipeline.formats.format import Format
@@ -41,7 +47,17 @@ from pipeline.syntax.blocks import LinesOfReturns
 from pipeline.syntax.compression import decompressed
 
 #: As they are asked: the text of AWS last, which may be known by a line that is not the first.
-FORMATS: tuple[Format, ...] = (*canonical.FORMATS, *zeek.FORMATS, *aws.FORMATS, *envelopes.FORMATS, *gcp.FORMATS)
+FORMATS: tuple[Format, ...] = (
+    *canonical.FORMATS,
+    *zeek.FORMATS,
+    *silk.FORMATS,
+    *argus.FORMATS,
+    *pmacct.FORMATS,
+    *azure.FORMATS,
+    *gcp.FORMATS,
+    *aws.FORMATS,
+    *envelopes.FORMATS,
+)
 
 #: The values of `--format`.
 FORMAT_OPTIONS = ("auto", *dict.fromkeys(known.option for known in FORMATS))

@@ -2,7 +2,8 @@
 
 Facts from the AWS documentation, "Flow log records": fields are split by a space and `-` is "no value"; files on S3
 start with a header of field names in any order and subset, CloudWatch has none; a record covers one direction of a
-flow within an aggregation interval; `start` is when its first packet was seen (seconds; milliseconds have been seen).
+flow within an aggregation interval; `start` is when its first packet was seen, `end` when its last was (seconds; milliseconds
+have been seen).
 A `NODATA` line says that an interface was idle, a `SKIPDATA` line that AWS lost records, a `REJECT` record that its
 packets were dropped.
 """
@@ -82,6 +83,7 @@ def _record(batch: Batch, _options: ReadOptions) -> Record:
         owner=texts_of(batch, "account-id"),
         answer=_answers(batch),
         reporter=_reporter(batch),
+        end="end",
     )
 
 
@@ -108,7 +110,7 @@ def _answers(batch: Batch) -> Mask:
 
 
 #: What the fields say, in text, in Parquet and in the messages of CloudWatch's events.
-LOG = Log(_COLUMNS, _record, _ignored)
+LOG = Log(_COLUMNS, _record, _ignored, ends=(Column("end", Kind.INTEGER, required=False),))
 
 
 def _is_text(head: Head) -> bool:

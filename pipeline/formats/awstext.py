@@ -19,6 +19,7 @@ from pipeline.formats.syntaxes import FlowParser, Log
 from pipeline.scalars import MAX_RAW_BYTES
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.blocks import TextBlock
+from pipeline.syntax.cells import Column
 from pipeline.syntax.delimited import DelimitedParser, Dialect
 from pipeline.syntax.dictionary import is_text
 
@@ -114,7 +115,7 @@ class TextReader:
 
 def _parser_of(told: tuple[Sequence[str], str | None, Log], context: ReadContext) -> Parser:
     fields, header, log = told
-    return FlowParser(_Lines(fields, header, log), log, context)
+    return FlowParser(_Lines(fields, header, log.wanted(context.options)), log, context)
 
 
 class _Lines:
@@ -123,11 +124,11 @@ class _Lines:
     Args:
         fields: The names of the fields, in the lines' order.
         header: Of the CSV of whose rows the lines are the messages; None where each line is a record.
-        log: Says which fields are wanted.
+        wanted: The columns that are wanted.
     """
 
-    def __init__(self, fields: Sequence[str], header: str | None, log: Log) -> None:
-        self._parser = DelimitedParser(fields, log.columns, _SPACES)
+    def __init__(self, fields: Sequence[str], header: str | None, wanted: Sequence[Column]) -> None:
+        self._parser = DelimitedParser(fields, wanted, _SPACES)
         self._messages = None if header is None else messages_under(header)
 
     def parse(self, block: TextBlock) -> Batch:

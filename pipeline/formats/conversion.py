@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pipeline.formats.apps import AppMap
 from pipeline.formats.record import Endpoint, Record, column_of, numbers_of, texts_of
 from pipeline.formats.reporters import marked, reported_once
+from pipeline.formats.spans import too_long, with_span
 from pipeline.options import ReadOptions
 from pipeline.scalars import SECONDS_PER_HOUR
 from pipeline.schema import FLOW_SCHEMA
@@ -31,14 +32,14 @@ def to_flows(batch: Batch, record: Record, options: ReadOptions, apps: AppMap) -
     Args:
         batch: The columns of the log, without the rows that are ignored.
         record: What the columns say, for the same rows.
-        options: The VPC of records that name none, and which reports of one flow count.
+        options: The VPC of records that name none, which reports of one flow count, and whether bytes are spread over hours.
         apps: Names the app of an address.
 
     Returns:
         The batch with `schema.FLOW_SCHEMA`, unvalidated. Rejected are the rows that lack a required value, have no time of a
         flow, or have an address that is none; a reject names the log's own column.
     """
-    batch, record = reported_once(*_without_faulty(batch, record), options)
+    batch, record = reported_once(*_without_faulty(batch, record, options), options)
     batch = marked(batch, record, options)
     hours = _hours(_seconds(batch, record))
     vpc_ids = _vpc_ids(record, options, batch.table.num_rows)
@@ -51,14 +52,18 @@ def to_flows(batch: Batch, record: Record, options: ReadOptions, apps: AppMap) -
         src_apps, dest_apps = exchanged(answer, src_apps, dest_apps)
         sent, received = _choose_numbers(answer, received, sent), _choose_numbers(answer, sent, received)
     flows = pa.table([arrow_of(hours), src_apps, dest_apps, vpc_ids, sent, received], schema=FLOW_SCHEMA)
+    if options.spread == "hours":
+        batch = with_span(batch, record)
     return batch.with_table(flows).reject(*bad_src, *bad_dest)
 
 
-def _without_faulty(batch: Batch, record: Record) -> tuple[Batch, Record]:
+def _without_faulty(batch: Batch, record: Record, options: ReadOptions) -> tuple[Batch, Record]:
     """The batch and the record without the rows that lack a required value or have no time of a flow."""
     faults = _missing(batch, record.required)
     if (unfit := not_times(_seconds(batch, record))) is not None:
         faults.append(Fault(record.start, OUT_OF_RANGE, unfit, batch.table.column(record.start)))
+    if options.spread == "hours":
+        faults += too_long(batch, record)
     if not faults:
         return batch, record
     return batch.reject(*faults), record.of_rows(~np.logical_or.reduce([fault.bad for fault in faults]))

@@ -81,7 +81,7 @@ _FOREIGN: dict[str, tuple[Callable[[Head], bool], str]] = {
     ),
     "a file of nfcapd": (_starts(b"\x0c\xa5\1\0", b"\x0c\xa5\2\0"), f"nfdump prints its flows; {_FLOWS_ONLY}"),
     "a file of IPFIX messages": (_is_ipfix, f"nfdump or goflow2 read these; {_FLOWS_ONLY}"),
-    "a SiLK file": (_starts(b"\xde\xad\xbe\xef"), f"rwcut prints its flows; {_FLOWS_ONLY}"),
+    "a SiLK file": (_starts(b"\xde\xad\xbe\xef"), "flowlog reads what rwcut prints of it"),
     "a tar archive": (_is_tar, "unpack it, and ingest what was in it"),
     "UTF-16 or UTF-32 text": (
         lambda head: head.data.startswith((b"\xff\xfe", b"\xfe\xff")) or is_utf_16(head.data),

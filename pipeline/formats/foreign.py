@@ -30,7 +30,6 @@ _AWS_WRITES = (
 )
 _ZEEK_WRITES = "flowlog reads Zeek's own TSV and JSON; give it the conn.log as Zeek wrote it"
 _GOOGLE_WRITES = "flowlog reads Google's flow logs as JSON; export the table as JSON"
-_AZURE = {"NetworkSecurityGroupFlowEvent": "an Azure NSG flow log", "FlowLogFlowEvent": "an Azure VNet flow log"}
 _GOFLOW_TYPES = {"SFLOW_5", "NETFLOW_V5", "NETFLOW_V9", "IPFIX"}
 
 
@@ -54,13 +53,9 @@ def refuse_foreign(records: Iterable[Record]) -> None:
 
 
 def _azure(record: Record) -> UnknownFormat | None:
-    if str(record.get("operationName", "")).startswith("NetworkSecurityGroupFlowEvent") and "records" not in record:
-        return UnknownFormat("an Azure NSG flow log, as a forwarder rewrote it", _NOT_YET)
     inner = record.get("records")
     first = inner[0] if isinstance(inner, list) and inner else record
     category = first.get("category") if isinstance(first, dict) else None
-    if isinstance(category, str) and category in _AZURE:
-        return UnknownFormat(_AZURE[category], _NOT_YET)
     if isinstance(category, str) and first.keys() & {"resourceId", "operationName"}:
         return OtherLog(f"an Azure log of the category {category}", "flowlog reads flow logs only")
     return None
@@ -97,10 +92,6 @@ def _collectors(record: Record) -> UnknownFormat | None:
         return UnknownFormat("an nfdump flow log, JSON", _NOT_YET)
     if isinstance(record.get("netflow"), dict):
         return UnknownFormat("NetFlow records of Logstash or Filebeat", _NOT_YET)
-    if "ip_src" in record and "ip_dst" in record:
-        return UnknownFormat("a pmacct flow log, JSON", _NOT_YET)
-    if "ArgusData" in record:
-        return UnknownFormat("an Argus flow log, JSON", _NOT_YET)
     return None
 
 
@@ -146,9 +137,8 @@ _COLUMNS = (
     ("firstSeen srcAddr dstAddr", "an nfdump flow log, CSV", _NOT_YET),
     ("ts te td val", "nfdump's statistics, CSV", "they have no flows; print the flows, without -s"),
     ("Date first seen Proto", "an nfdump listing", _NOT_YET),
-    ("sIP dIP", "a SiLK flow listing of rwcut", _NOT_YET),
-    ("StartTime SrcAddr DstAddr", "an Argus flow listing of ra", _NOT_YET),
-    ("SRC_IP DST_IP BYTES", "a pmacct flow log", _NOT_YET),
+    ("StartTime SrcAddr DstAddr", "an Argus flow listing for people", "print it with ra -c , -u"),
+    ("SRC_IP DST_IP BYTES", "a pmacct flow log in columns", "have pmacct write JSON (print_output: json)"),
     ("SrcAddr DstAddr TimeFlowStartMs", "a NetObserv flow log", _NOT_YET),
     ("type src_addr dst_addr sampler_address", "a goflow2 flow log", _NOT_YET),
     ("jsonPayload.connection.src_ip", "a Google VPC flow log in columns", _GOOGLE_WRITES),

@@ -84,6 +84,8 @@ class Record:
         owner: What stands for the VPC where neither the record nor the user names it, as an account.
         answer: Which rows go from the server to the client; None where src always is the client, or nothing tells.
         end: The column of the time at which the flow ended, in a unit as that of `start`; None where the log has none.
+        duration: The column of how long the flow lasted, in seconds, which counts where there is no end; None where the log has
+            none.
         reporter: Who reports the records; None where the log is not written at interfaces.
         scaled: The rows whose bytes were multiplied by a sampling factor of the record; None where no row may be.
     """
@@ -98,6 +100,7 @@ class Record:
     owner: pa.DictionaryArray | None = None
     answer: Mask | None = None
     end: str | None = None
+    duration: str | None = None
     reporter: Reporter | None = None
     scaled: Mask | None = None
 

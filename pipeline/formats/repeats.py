@@ -52,7 +52,7 @@ class Repeats:
         if not len(keys):
             return
         if sum(map(len, self._runs)) + len(keys) > MOST_RECORDS:
-            raise UnreadableSource(f"it has more than {MOST_RECORDS:,} events with ids; split it")
+            raise UnreadableSource(f"it has more than {MOST_RECORDS:,} records that may stand twice; split it")
         self._runs.append(keys)
         while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
             merged = np.concatenate([self._runs.pop(), self._runs.pop()])

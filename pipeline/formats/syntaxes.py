@@ -37,6 +37,8 @@ class Log:
         ignored: The rows of a batch that are left out, by reason, as they report no traffic or no flow; None where no rows are.
         local: The columns of text that have times without an offset, first that of the start; they become seconds since 1970.
         remark: What a user should know of all its records (see `Batch.notes`); "" if nothing.
+        ends: The columns that say when a flow ended. They are wanted only where bytes are spread over hours, so that else they
+            cost nothing, and may hold anything.
     """
 
     columns: Sequence[Column]
@@ -44,6 +46,11 @@ class Log:
     ignored: Callable[[Batch], Mapping[str, Mask]] | None = None
     local: Sequence[str] = ()
     remark: str = ""
+    ends: Sequence[Column] = ()
+
+    def wanted(self, options: ReadOptions) -> Sequence[Column]:
+        """The columns that are wanted of a file under these options."""
+        return [*self.columns, *self.ends] if options.spread == "hours" else self.columns
 
     def flows(self, batch: Batch, context: ReadContext) -> Batch:
         """The flow records (`schema.FLOW_SCHEMA`, unvalidated) of a batch of these columns."""
@@ -97,7 +104,7 @@ def csv(log: Log) -> Reader:
     """Reads CSV whose first line names the columns."""
 
     def parser_of(header: bytes, context: ReadContext) -> Parser:
-        return FlowParser(CsvParser(header, log.columns), log, context)
+        return FlowParser(CsvParser(header, log.wanted(context.options)), log, context)
 
     def read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
         return read_csv(stream, lambda header: context.parser(parser_of, header))
@@ -110,7 +117,7 @@ def json(log: Log) -> Reader:
 
     def parser_of(told: None, context: ReadContext) -> FlowParser[JsonParser]:
         del told  # all files have the same columns
-        return FlowParser(JsonParser(log.columns), log, context)
+        return FlowParser(JsonParser(log.wanted(context.options)), log, context)
 
     def read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
         parser = context.parser(parser_of, None)
@@ -130,6 +137,7 @@ def parquet(log: Log, null_texts: Sequence[str] | None = None, name_of: Callable
     """
 
     def read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
-        return (log.flows(batch, context) for batch in read_parquet(stream, log.columns, null_texts, name_of))
+        columns = log.wanted(context.options)
+        return (log.flows(batch, context) for batch in read_parquet(stream, columns, null_texts, name_of))
 
     return read

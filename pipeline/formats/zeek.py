@@ -3,7 +3,8 @@
 Facts from the Zeek documentation, "Zeek Log Formats" and `Conn::Info`: TSV starts with `#` lines that give the
 separator, the text for "unset" and the names of the fields, and may end with `#close`; `ts` is the time of the first
 packet; `orig_ip_bytes` and `resp_ip_bytes` are bytes on the wire, IP headers included, `orig_bytes` and `resp_bytes`
-are payload. A record covers both directions. The originator opened the connection.
+are payload. A record covers both directions. The originator opened the connection. `duration` is the time from the first
+packet to the last, in seconds, and unset where there was one packet.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def _record(batch: Batch, _options: ReadOptions) -> Record:
         sent=_bytes(batch, "orig"),
         received=_bytes(batch, "resp"),
         required=("ts", "id.orig_h", "id.resp_h"),
+        duration="duration",
     )
 
 
@@ -65,7 +67,7 @@ def _bytes(batch: Batch, side: str) -> pa.Array:
     return pc.coalesce(on_the_wire, column_of(batch, f"{side}_bytes", pa.int64())) if on_the_wire.null_count else on_the_wire
 
 
-_LOG = Log(_COLUMNS, _record)
+_LOG = Log(_COLUMNS, _record, ends=(Column("duration", Kind.SECONDS, required=False),))
 
 
 def _is_tsv(head: Head) -> bool:
@@ -115,7 +117,7 @@ def _read_json(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
     Raises:
         OtherLog: None of its records is of a conn.log.
     """
-    parser, connections, others = JsonParser([*_COLUMNS, *_PATHS]), 0, 0
+    parser, connections, others = JsonParser([*_LOG.wanted(context.options), *_PATHS]), 0, 0
     for piece in read_json(stream, parser):
         batch = piece if isinstance(piece, Batch) else parser.parse(piece)
         own = batch.ignore({OTHER_EVENT: _of_other_logs(batch, context.options.is_named)})

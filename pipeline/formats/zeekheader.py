@@ -106,4 +106,4 @@ class _Header:
 
 def _parser_of(told: tuple[Sequence[str], Dialect, Log], context: ReadContext) -> Parser:
     fields, dialect, log = told
-    return FlowParser(DelimitedParser(fields, log.columns, dialect), log, context)
+    return FlowParser(DelimitedParser(fields, log.wanted(context.options), dialect), log, context)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ class IngestSummary:
         notes: How many valid records have something of which a user should know, by what that is.
         ignored: How many were left out on purpose, by reason; ignored_bytes: their bytes, where they are known.
         bytes_tx: The sum over the valid records, in bytes; bytes_rx alike.
+        formats: The names of the formats of the counted sources.
         scaled: How many of the valid records have bytes that were multiplied by a sampling factor.
         both_ends: What is reported from both ends of a flow, and so is in the sums twice; None where no record tells.
         hours: The hours whose totals changed.
@@ -64,6 +65,7 @@ class IngestSummary:
     ignored_bytes: Counter[str] = field(default_factory=Counter)
     bytes_tx: int = 0
     bytes_rx: int = 0
+    formats: Collection[str] = ()
     scaled: int = 0
     both_ends: BothEnds | None = None
     hours: Sequence[int] = ()
@@ -171,6 +173,7 @@ def _numbers_of(run: RunRecord, outcome: Outcome) -> dict[str, Any]:
         "run_id": run.run_id,
         "ingested": len(run.sources),
         "hours": sorted(run.hours),
+        "formats": {source.format for source in run.sources},
         "scaled": outcome.scaled,
         "both_ends": outcome.both_ends,
         **{name: run.by_reason(name) for name in ("ignored", "ignored_bytes", "notes")},

@@ -215,9 +215,12 @@ def _content_problems(totals: pa.Table) -> Iterator[str]:
         ranks.append(rank[column.indices.to_numpy()])
         if pc.any(pc.equal(texts, "")).as_py():
             yield f"has an empty {name}"
-    for name, lowest in {**dict.fromkeys(SUMS, 0), COUNT: 1}.items():
-        if (smallest := pc.min(totals.column(name)).as_py()) < lowest:
+    for name in (*SUMS, COUNT):
+        if (smallest := pc.min(totals.column(name)).as_py()) < 0:
             yield f"has {smallest} in {name}"
+    # A flow that was spread has bytes in further hours, which do not count it again.
+    if not np.logical_or.reduce([totals.column(name).to_numpy() != 0 for name in (*SUMS, COUNT)]).all():
+        yield "has a row without flows and bytes"
     order = np.lexsort(ranks[::-1])
     if not (order == np.arange(len(order))).all():
         yield "its rows are not sorted by their key"

@@ -69,6 +69,7 @@ def _load() -> ctypes.CDLL:
         "texts_detours": (c_int64, c_void_p),
         "texts_codes": (c_int32, c_void_p, c_int64, c_void_p, c_void_p, c_void_p),
         "texts_export": (c_int32, c_void_p, c_void_p, c_void_p, c_void_p),
+        "spread": (c_int64, c_int64, *[c_void_p] * 9),
         "totals_new": (c_void_p,),
         "totals_free": (None, c_void_p),
         "totals_count": (c_int64, c_void_p),

@@ -30,6 +30,9 @@ class Added:
     bytes_tx: int = 0
     bytes_rx: int = 0
 
+    def __add__(self, other: Added) -> Added:
+        return Added(self.bytes_tx + other.bytes_tx, self.bytes_rx + other.bytes_rx)
+
 
 class Totals(KernelMemory):
     """A table of sums by key. Not for several threads at once."""

@@ -220,14 +220,15 @@ class CsvParser(DelimitedParser):
     Args:
         header: The header line.
         columns: Those that are wanted.
+        dialect: How the records are written.
 
     Raises:
         MissingColumns: A required column is not in the header.
         UnreadableSource: The header cannot be read, or has a wanted column twice.
     """
 
-    def __init__(self, header: bytes, columns: Sequence[Column]) -> None:
-        super().__init__(_names_in(header), columns, CSV)
+    def __init__(self, header: bytes, columns: Sequence[Column], dialect: Dialect = CSV) -> None:
+        super().__init__(_names_in(header), columns, dialect)
         self._required = {column.name for column in columns if column.required}
 
     def parse(self, block: TextBlock) -> Batch:

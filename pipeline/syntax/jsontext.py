@@ -67,6 +67,7 @@ class JsonText:
 
     Args:
         stream: Decompressed text.
+        longest: The bytes of the longest line, or value; None for `MAX_LINE_BYTES`.
 
     Attributes:
         line: The number of the line on which begins what was not yet given out.
@@ -74,8 +75,9 @@ class JsonText:
         members: The short members of the large object whose array is being given out, as JSON.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, longest: int | None = None) -> None:
         self._stream = stream
+        self._longest = MAX_LINE_BYTES if longest is None else longest
         self._data = stream.read(max(BLOCK_BYTES, len(_BOM))).removeprefix(_BOM)
         self._at = 0  # what is before it was given out
         self._at_once = 1  # so many blocks of lines are read
@@ -98,7 +100,7 @@ class JsonText:
         """Blocks of whole lines, up to the stream's end, or up to a long line with several values, which is no line at all.
 
         Raises:
-            UnreadableSource: A line is longer than `MAX_LINE_BYTES`.
+            UnreadableSource: A line is longer than `longest`.
         """
         while data := self._take_lines():
             block = TextBlock(data, self.line)
@@ -163,7 +165,7 @@ class JsonText:
                 `members` then has what the object has before it.
 
         Raises:
-            UnreadableSource: A value is no whole JSON, or larger than `MAX_LINE_BYTES`.
+            UnreadableSource: A value is no whole JSON, or larger than `longest`.
         """
         number, between, behind, in_object = first, Between.ENTERS_ARRAYS, Behind.START, False
         while True:
@@ -259,8 +261,8 @@ class JsonText:
 
     def _check_length(self, where: str) -> None:
         """Checks that what is not yet given out may be one line, or one value."""
-        if len(self._data) - self._at > MAX_LINE_BYTES:
-            raise UnreadableSource(f"{where} is longer than {MAX_LINE_BYTES >> 20} MiB; this is no flow log")
+        if len(self._data) - self._at > self._longest:
+            raise UnreadableSource(f"{where} is longer than {self._longest >> 20} MiB; this is no flow log")
 
     def _pass(self, position: int) -> None:
         self.line += self._data.count(b"\n", self._at, position)

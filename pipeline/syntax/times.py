@@ -38,6 +38,24 @@ def seconds_of(times: Times) -> Times:
     return np.select([times >= smallest for smallest, _ in _UNITS], in_seconds, times)
 
 
+def nanoseconds_of(times: Times) -> npt.NDArray[np.int64]:
+    """Times since 1970, as `seconds_of` tells them, in nanoseconds; floating-point numbers to the microsecond.
+
+    Returns:
+        0 for what is before all times of flows, and the end of these times for what is behind them.
+    """
+    seconds = seconds_of(times)
+    fits = (seconds >= _EARLIEST) & (seconds < _LATEST)
+    if times.dtype.kind == "i":
+        found = np.select([times >= s for s, _ in _UNITS], [times * (10**9 // unit) for _, unit in _UNITS], times * 10**9)
+    else:
+        parts, whole = np.modf(np.where(fits, seconds, 0))
+        # A fraction that is rounded up to a second would move a time into the next one, and perhaps into the next hour.
+        microseconds = np.minimum(np.rint(parts * 10**6), 10**6 - 1)
+        found = whole.astype(np.int64) * 10**9 + microseconds.astype(np.int64) * 1000
+    return np.where(fits, found, np.where(seconds >= _LATEST, _LATEST * 10**9, 0))
+
+
 def not_times(seconds: Times) -> Mask | None:
     """Which numbers, in seconds, are no time of a flow: those before 1990, and what is no number; None if all are times."""
     if not len(seconds) or _EARLIEST <= seconds.min() <= seconds.max() < _LATEST:

@@ -101,6 +101,19 @@ class FormatClaims:
         keys = {tuple(row[name] for name in TOTALS_SCHEMA.names[:4]): row for row in totals}
         assert {(*key, name): row[name] for key, row in keys.items() for name in TOTALS_SCHEMA.names[4:]} == expected
 
+    def test_spread_over_hours_it_has_the_same_sums(self, case, tmp_path):
+        path = tmp_path / "raw"
+        path.write_bytes(case.sample)
+        group = count_group([Source.at(path)], ReadOptions(spread="hours"), Limits(1 << 30), str(tmp_path))
+        counted, expected = [row for rows in totals_of(group).values() for row in rows], Counter()
+        for _, *key, tx, rx in case.flows:
+            expected.update({(*key, "bytes_tx"): tx, (*key, "bytes_rx"): rx, (*key, "flows"): 1})
+        spread = Counter()
+        for row in counted:
+            key = tuple(row[name] for name in TOTALS_SCHEMA.names[1:4])
+            spread.update({(*key, name): row[name] for name in TOTALS_SCHEMA.names[4:]})
+        assert spread == expected
+
     def test_neighbours_of_all_formats_change_nothing(self, case, cases, tmp_path):
         paths = []
         for number, other in enumerate([*cases.values(), case]):

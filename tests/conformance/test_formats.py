@@ -42,6 +42,28 @@ AWS_HEADER = (
     "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
 )
 
+# A flow that goes on, one that begins, one that was denied, and one whose receiver is no address. The record stands twice.
+AZURE_VNET = [
+    f"{TEN}000,10.0.0.1,10.0.0.9,40000,443,6,O,C,NX,1,5,2,700",
+    f"{TEN}000,10.0.0.1,10.0.0.9,40000,443,6,O,B,NX,0,0,0,0",
+    f"{TEN}000,10.0.0.1,10.0.0.9,40000,443,6,I,D,NX,0,0,0,0",
+    f"{TEN}000,10.0.0.1,ten,40000,443,6,O,E,NX,1,5,2,700",
+]
+AZURE_NSG = [
+    f"{TEN},10.0.0.1,10.0.0.9,40000,443,T,O,A,C,1,5,2,700",
+    f"{TEN},10.0.0.1,10.0.0.9,40000,443,T,O,A,B,,,,",
+    f"{TEN},10.0.0.1,10.0.0.9,40000,443,T,I,D,B,,,,",
+    f"{TEN},10.0.0.1,ten,40000,443,T,O,A,E,1,5,2,700",
+]
+AZURE_IGNORED = {"no traffic": 1, "denied": 1, "repeated record": 4, "other kind of event": 1}
+
+
+def azure(**record):
+    """A document with a record of another log, and the given one twice."""
+    record |= {"time": "2025-11-26T10:01:00Z"}
+    return json.dumps({"records": [{"category": "AuditEvent", "operationName": "x"}, record, record]}).encode()
+
+
 ZEEK_FLOWS = [(HOUR, "10.0.0.1", "10.0.0.9", "-", 5, 700), (HOUR + 1, "10.0.0.1", "10.0.0.9", "-", 6, 800)]
 ZEEK = {"ts": TEN + 0.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.9", "orig_ip_bytes": 5, "resp_ip_bytes": 700}
 
@@ -68,6 +90,18 @@ def google(payload, name):
         entry("SRC", "5.5", GOOGLE_OUT),
     )
 
+
+def argus(start):
+    """A flow of Argus's JSON, what Argus says of itself, and a flow of which an address is none."""
+    flow = {"type": "flow", "stime": start, "dur": 9.5, "proto": "tcp", "saddr": "10.0.0.1", "sport": 40_000, "dir": " ->"}
+    flow |= {"daddr": "10.0.0.9", "dport": 443, "sbytes": 5, "dbytes": 700}
+    return [flow, {"type": "evnt", "stime": start, "proto": "evt"}, flow | {"daddr": "ten"}]
+
+
+ARGUS_FLOWS = [(HOUR, "10.0.0.1", "10.0.0.9", "-", 5, 700)]
+ARGUS_OUTCOME = ARGUS_FLOWS, {3: ("daddr", '"ten"')}, {"other kind of event": 1}
+PMACCT = {"ip_src": "10.0.0.1", "ip_dst": "10.0.0.9", "port_src": 40_000, "port_dst": 443, "ip_proto": "tcp", "bytes": 5}
+PMACCT |= {"timestamp_start": f"{TEN}.250000", "timestamp_end": f"{TEN + 9}.250000"}
 
 CASES = {
     "CSV": Case(
@@ -125,6 +159,40 @@ CASES = {
         {3: ("id.resp_h", '"id.resp_h": null')},
         {"other kind of event": 1},
     ),
+    "SiLK, rwcut": Case(
+        lines(
+            "     sIP|     dIP|sPort|dPort|pro| bytes|                  sTime|                  eTime|sen|",
+            "10.0.0.1|10.0.0.9|40000|  443|  6|     5|2025/11/26T10:00:00.250|2025/11/26T10:00:09.250| S0|",
+            "10.0.0.9|10.0.0.1|  443|40000|  6|   700|2025/11/26T10:00:00.250|2025/11/26T10:00:09.250| S0|",
+            "10.0.0.1|     ten|40000|  443|  6|     6|2025/11/26T10:00:00.250|2025/11/26T10:00:09.250| S0|",
+        ),
+        [(HOUR, "10.0.0.1", "10.0.0.9", "S0", 5, 0), (HOUR, "10.0.0.1", "10.0.0.9", "S0", 0, 700)],
+        {4: ("dIP", "ten")},
+        {},
+    ),
+    "Argus, CSV": Case(
+        lines(
+            "StartTime,Dur,Proto,SrcAddr,Sport,Dir,DstAddr,Dport,TotBytes,SrcBytes,Label",
+            f"{TEN}.250000,9.5,tcp,10.0.0.1,40000,   ->,10.0.0.9,443,705,5,a",
+            f"{TEN}.250000,9.5,arp,10.0.0.1,,  who,10.0.0.9,,42,42,a",
+            f"{TEN}.250000,9.5,tcp,10.0.0.1,40000,   ->,ten,443,705,5,a",
+        ),
+        ARGUS_FLOWS,
+        {4: ("DstAddr", ",ten,")},
+        {"other kind of event": 1},
+    ),
+    "Argus, JSON": Case(lines({"ArgusData": argus("2025/11/26 10:00:00.250000")}), *ARGUS_OUTCOME),
+    "Argus, JSON with times since 1970": Case(lines({"ArgusData": argus(TEN + 0.25)}), *ARGUS_OUTCOME),
+    "pmacct, JSON": Case(
+        lines(
+            PMACCT,
+            PMACCT | {"ip_dst": "ten"},
+            {"event_type": "purge_close", "writer_id": "print", "tot_elems": 2},
+        ),
+        [(HOUR, "10.0.0.1", "10.0.0.9", "-", 5, 0)],
+        {2: ("ip_dst", '"ten"')},
+        {"other kind of event": 1},
+    ),
     "AWS VPC Flow Logs, text": Case(lines(AWS_HEADER, *AWS_LINES), AWS_FLOWS, {6: ("dstaddr", " ten ")}, AWS_IGNORED),
     "AWS VPC Flow Logs, Parquet": Case(
         parquet(
@@ -163,11 +231,31 @@ CASES = {
     "Google VPC Flow Logs, Log Analytics": Case(
         google("json_payload", "log_name"), GOOGLE_FLOWS, {6: ("json_payload.bytes_sent", '"5.5"')}, GOOGLE_IGNORED
     ),
+    "Azure VNet flow log": Case(
+        azure(
+            category="FlowLogFlowEvent",
+            targetResourceID="/providers/Microsoft.Network/virtualNetworks/shop",
+            flowRecords={"flows": [{"aclID": "a", "flowGroups": [{"rule": "r", "flowTuples": AZURE_VNET}]}]},
+        ),
+        [(HOUR, "10.0.0.1", "10.0.0.9", "shop", 5, 700)],
+        {5: ("destination", ",ten,")},
+        AZURE_IGNORED,
+    ),
+    "Azure NSG flow log": Case(
+        azure(
+            category="NetworkSecurityGroupFlowEvent",
+            resourceId="/PROVIDERS/MICROSOFT.NETWORK/NETWORKSECURITYGROUPS/WEB",
+            properties={"Version": 2, "flows": [{"rule": "r", "flows": [{"mac": "M", "flowTuples": AZURE_NSG}]}]},
+        ),
+        [(HOUR, "10.0.0.1", "10.0.0.9", "web", 5, 700)],
+        {5: ("destination", ",ten,")},
+        AZURE_IGNORED,
+    ),
 }
 
 
 def test_each_format_has_a_case():
-    assert list(CASES) == [known.name for known in FORMATS]
+    assert sorted(CASES) == sorted(known.name for known in FORMATS)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from unittest.mock import patch
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from pipeline.counting.distinct_hours import DistinctHours
 from pipeline.errors import UnreadableSource
 from pipeline.jobs.ingest import IngestOptions, ingest, ingest_segment
 from pipeline.store.layout import Locations
+from pipeline.syntax.batch import Batch
 
 HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
 
@@ -24,12 +26,12 @@ def test_a_source_is_refused_with_exactly_the_hour_that_is_one_too_many(batches,
     with patch.object(distinct_hours, "MAX_HOURS_OF_SOURCE", most):
         for batch in batches:
             expected.update(hour for hour in batch if hour is not None and 0 < hour < 2**31)
-            table = pa.table({"hour": pa.array(batch, pa.int64())})
+            flows = Batch(pa.table({"hour": pa.array(batch, pa.int64())}), np.arange(len(batch)), str)
             if len(expected) <= most:
-                found.add(table)
+                found.add(flows)
             else:
                 with pytest.raises(UnreadableSource, match=f"of more than {most} different hours"):
-                    found.add(table)
+                    found.add(flows)
                 return
 
 

@@ -145,9 +145,6 @@ class TestForced:
         with pytest.raises(UnknownFormat, match="the format that --format names is not written so; leave out --format"):
             format_of(data, option=option)
 
-    def test_every_option_selects_a_format(self):
-        assert formats.FORMAT_OPTIONS == ("auto", "csv", "json", "parquet", "zeek", "aws-vpc", "gcp")
-
 
 @pytest.mark.parametrize(
     ("data", "found"),

@@ -178,7 +178,7 @@ class TestRepeats:
 
     def test_a_file_of_endless_events_does_not_fill_the_memory(self, monkeypatch):
         monkeypatch.setattr(repeats, "MOST_RECORDS", 3)
-        with pytest.raises(UnreadableSource, match="more than 3 events with ids; split it"):
+        with pytest.raises(UnreadableSource, match="more than 3 records that may stand twice; split it"):
             read(json.dumps(envelope(*[REQUEST] * 4)))
 
 

@@ -10,13 +10,10 @@ import pytest
 from pipeline import formats
 from pipeline.errors import OtherLog, UnknownFormat
 
-AZURE = {"time": "2024-12-31T09:13:37Z", "category": "FlowLogFlowEvent", "operationName": "FlowLogFlowEvent"}
+AZURE = {"time": "2024-12-31T09:13:37Z", "category": "AuditEvent", "operationName": "x"}
 EVE = {"timestamp": "2024-01-09T15:12:24.5+0000", "flow_id": 1, "event_type": "flow"}
 
 FLOWS = [
-    ({"records": [AZURE]}, "an Azure VNet flow log"),
-    ({"records": [AZURE | {"category": "NetworkSecurityGroupFlowEvent"}]}, "an Azure NSG flow log"),
-    ({"operationName": "NetworkSecurityGroupFlowEvents", "flow.0": "1"}, "an Azure NSG flow log, as a forwarder rewrote it"),
     (EVE, "a Suricata EVE log"),
     (EVE | {"event_type": "netflow"}, "a Suricata EVE log"),
     ({"firewall_name": "f", "event": EVE | {"event_type": "netflow"}}, "an AWS Network Firewall log"),
@@ -26,8 +23,7 @@ FLOWS = [
     ({"type": "SFLOW_5", "time_received_ns": 1, "src_addr": "::1"}, "a goflow2 flow log"),
     ({"type": "FLOW", "export_sysid": 1}, "an nfdump flow log, JSON"),
     ({"@timestamp": "2015-05-02T18:38:08Z", "netflow": {"version": 5}}, "NetFlow records of Logstash or Filebeat"),
-    ({"ip_src": "10.0.0.1", "ip_dst": "10.0.0.2", "bytes": 1}, "a pmacct flow log, JSON"),
-    ({"ArgusData": [{"type": "flow"}]}, "an Argus flow log, JSON"),
+    ({"ip_src": "10.0.0.1", "ip_dst": "10.0.0.2", "bytes": 1}, "a pmacct flow log without times"),
     (
         {"srcaddr": "10.0.0.1", "dstaddr": "10.0.0.2", "account_id": "1", "bytes": 412.0},
         "AWS VPC flow log records as JSON objects",
@@ -38,7 +34,7 @@ FLOWS = [
     ({"reporter": "src", "source_name_aggr": "web-*", "bytes_in": 1}, "a Calico flow log"),
 ]
 OTHERS = [
-    ({"records": [AZURE | {"category": "AuditEvent"}]}, "an Azure log of the category AuditEvent"),
+    ({"records": [AZURE]}, "an Azure log of the category AuditEvent"),
     (EVE | {"event_type": "alert"}, "a Suricata EVE log without flow events (alert)"),
     ({"class_uid": 3002, "category_uid": 3}, "OCSF events of the class 3002"),
     ({"srcaddr": "::1", "dstaddr": "::2", "account_id": "1", "tgw_id": "tgw-1"}, "an AWS Transit Gateway flow log"),
@@ -50,15 +46,15 @@ COLUMNS = [
     ("firstSeen,lastSeen,proto,srcAddr,srcPort,dstAddr,dstPort,inBytes,outBytes", "an nfdump flow log, CSV"),
     ("ts,te,td,pr,val,fl,flP,ipkt,ipktP", "nfdump's statistics, CSV"),
     ("Date first seen         Duration Proto      Src IP Addr:Port          Dst IP Addr:Port", "an nfdump listing"),
-    ("     sIP|        dIP|sPort|dPort|pro|   packets|     bytes|   flags|", "a SiLK flow listing of rwcut"),
-    ("sIP,dIP,sPort,dPort,pro,packets,bytes", "a SiLK flow listing of rwcut"),
-    ("StartTime,Flgs,Proto,SrcAddr,Sport,Dir,DstAddr,Dport,TotPkts,TotBytes", "an Argus flow listing of ra"),
+    ("     sIP|        dIP|sPort|dPort|pro|   packets|     bytes|   flags|", "a SiLK flow listing without sTime"),
+    ("sIP,dIP,sPort,dPort,pro,packets,sTime", "a SiLK flow listing without bytes"),
+    ("StartTime,Flgs,Proto,SrcAddr,Sport,Dir,DstAddr,Dport,TotPkts", "an Argus flow listing without byte counts"),
     (
         "         StartTime      Flgs  Proto            SrcAddr  Sport   Dir            DstAddr",
-        "an Argus flow listing of ra",
+        "an Argus flow listing for people",
     ),
-    ("TAG,SRC_IP,DST_IP,SRC_PORT,DST_PORT,PROTOCOL,PACKETS,BYTES", "a pmacct flow log"),
-    ("SRC_IP          DST_IP           PACKETS     BYTES", "a pmacct flow log"),
+    ("TAG,SRC_IP,DST_IP,SRC_PORT,DST_PORT,PROTOCOL,PACKETS,BYTES", "a pmacct flow log in columns"),
+    ("SRC_IP          DST_IP           PACKETS     BYTES", "a pmacct flow log in columns"),
     ("AgentIP,SrcAddr,DstAddr,Bytes,TimeFlowStartMs", "a NetObserv flow log"),
     ("type,time_received_ns,sampler_address,src_addr,dst_addr,bytes", "a goflow2 flow log"),
     ("insertId,jsonPayload.bytes_sent,jsonPayload.connection.src_ip", "a Google VPC flow log in columns"),

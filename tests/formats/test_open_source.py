@@ -21,7 +21,12 @@ from tests.formats.helpers import batches_of, blocks_of, gather, read
 
 FLOW = {"hour": 1, "src_app": "a", "dest_app": "b", "vpc_id": "v", "bytes_tx": 1, "bytes_rx": 2}
 AWS = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n"
+VNET = {"flows": [{"flowGroups": [{"flowTuples": ["1440007200,10.0.0.1,10.0.0.2,49152,22,6,O,E,NX,1,66,1,66"] * 2}]}]}
+NSG = {"Version": 2, "flows": [{"flows": [{"flowTuples": ["1440007200,10.0.0.1,10.0.0.2,49152,22,T,O,A,E,1,66,1,66"] * 2}]}]}
 CONN = {"ts": 1440007200.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "orig_ip_bytes": 1, "resp_ip_bytes": 2}
+
+ARGUS = {"stime": 1440007200.5, "saddr": "10.0.0.1", "daddr": "10.0.0.2", "sbytes": 1, "dbytes": 2}
+PMACCT = {"timestamp_start": "1440007200.5", "ip_src": "10.0.0.1", "ip_dst": "10.0.0.2", "bytes": 1}
 
 
 def parquet_file(columns):
@@ -69,6 +74,15 @@ FILES = {
             ],
         }
     ).encode(),
+    "Azure VNet flow log": json.dumps({"records": [{"category": "FlowLogFlowEvent", "flowRecords": VNET}]}).encode(),
+    "Azure NSG flow log": json.dumps(
+        {"records": [{"category": "NetworkSecurityGroupFlowEvent", "properties": NSG}]}
+    ).encode(),
+    "SiLK, rwcut": b"sIP|dIP|bytes|sTime|\n" + b"10.0.0.1|10.0.0.2|1|2026/11/24T08:00:00.000|\n" * 2,
+    "Argus, CSV": b"StartTime,SrcAddr,DstAddr,SrcBytes,DstBytes\n" + b"1440007200.5,10.0.0.1,10.0.0.2,1,2\n" * 2,
+    "Argus, JSON": json.dumps({"ArgusData": [ARGUS | {"stime": "2026/11/24 08:00:00.5"}] * 2}).encode(),
+    "Argus, JSON with times since 1970": json.dumps({"ArgusData": [ARGUS] * 2}).encode(),
+    "pmacct, JSON": (json.dumps(PMACCT) + "\n").encode() * 2,
     "Zeek conn.log, JSON": (json.dumps(CONN) + "\n").encode() * 2,
 }
 PACKERS = [bytes, gzip.compress, bz2.compress, lambda data: pa.compress(data, codec="zstd", asbytes=True)]

@@ -86,6 +86,7 @@ class TestSound:
         assert store.verify().problems == []
 
 
+NOTHING = {"hour": 1, "src_app": "foo", "dest_app": "bar", "vpc_id": "w", "bytes_tx": 0, "bytes_rx": 0, "flows": 0}
 PARTITIONS = [
     pytest.param(
         lambda totals: changed(totals, "bytes_tx", 0, 11),
@@ -136,8 +137,13 @@ PARTITIONS = [
         id="a negative sum, the total unchanged",
     ),
     pytest.param(
-        lambda totals: changed(changed(totals, "flows", 0, 0), "flows", 1, 3),
-        ["has 0 in flows"],
+        lambda totals: changed(changed(totals, "flows", 0, -1), "flows", 1, 4),
+        ["has -1 in flows"],
+        id="less than no record",
+    ),
+    pytest.param(
+        lambda totals: pa.Table.from_pylist([*totals.to_pylist(), NOTHING], schema=totals.schema),
+        ["has a row without flows and bytes"],
         id="a row that no record made",
     ),
 ]

@@ -5,10 +5,12 @@ its own, on a kernel that is instrumented. With the argument `overread` it makes
 import random
 import sys
 
+import numpy as np
 import pyarrow as pa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from pipeline.counting.spread import spread
 from pipeline.errors import SumOverflow
 from pipeline.kernel.columns import count_lines, has_four, lines_from
 from pipeline.kernel.jsonvalues import Between, split_json
@@ -136,6 +138,14 @@ def sum_up():
     raise AssertionError("a sum has wrapped")
 
 
+def spread_out():
+    hour, most = 3600 * 10**9, 2**53 - 1
+    starts = np.array([10**18 + number * hour // 7 for number in range(300)])
+    for duration in (-1, 0, 1, hour - 1, hour, 366 * 24 * hour):
+        rows = list(spread(flows_of([(1, "a", "b", "v", most, 1)] * 300), (starts, np.maximum(starts, starts + duration))))
+        assert sum(part.column("bytes_tx").to_numpy().astype(object).sum() for _, part in rows) == 300 * most
+
+
 def overread():
     data = b"a line\n" * 20
     kernel.count_lines(data, len(data) + 64)
@@ -149,4 +159,5 @@ if __name__ == "__main__":
     split_whatever_stands_at_the_end()
     name()
     sum_up()
+    spread_out()
     sys.stdout.write("done\n")

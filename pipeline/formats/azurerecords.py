@@ -1,0 +1,316 @@
+"""The records of Azure's flow logs: one a minute and interface, each with many flows, of which each is a text (a "tuple").
+
+Azure writes `{"records": […]}`, and writes it anew as it grows. Exports have a record or a document on each line, or in an array.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from itertools import islice
+from typing import Any, BinaryIO
+
+import numpy as np
+import xxhash
+
+from pipeline.errors import UnreadableSource
+from pipeline.scalars import is_utf8
+from pipeline.syntax.batch import RowNumbers
+from pipeline.syntax.blocks import MAX_LINES_AT_ONCE, TextBlock, raw_text
+from pipeline.syntax.jsonlines import DECODER, NOT_OBJECT, ONCE
+from pipeline.syntax.jsonobjects import JsonObject
+from pipeline.syntax.jsontext import JsonText
+
+
+class Layout(Enum):
+    """A kind of flow log, whose tuples are written alike. The value is the category of its records."""
+
+    VNET = "FlowLogFlowEvent"
+    NSG = "NetworkSecurityGroupFlowEvent"
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """How the records of a kind of flow log are written.
+
+    Attributes:
+        around: The key of the object that has the flows.
+        within: The key of what each of the flows has: groups of tuples.
+        version: The keys that lead to the version of the tuples.
+        versions: Those that are known.
+    """
+
+    around: str
+    within: str
+    version: tuple[str, ...]
+    versions: tuple[str, ...]
+
+
+_SHAPES = {
+    Layout.VNET: _Shape("flowRecords", "flowGroups", ("flowLogVersion",), ("4",)),
+    Layout.NSG: _Shape("properties", "flows", ("properties", "Version"), ("1", "2")),
+}
+#: What tells a record from all others, beside its tuples.
+_IDENTITY = ("time", "flowLogGUID", "systemId", "macAddress", "targetResourceID", "resourceId")
+#: A record of a firewall that has a thousand new flows a second, each of which begins, goes on and ends.
+_LONGEST_RECORD = 16 << 20
+_RECORDS_AT_ONCE = 1 << 14
+_FORWARDED = re.compile(r"flow\.\d+")
+_NETWORK = re.compile(r"/(?:virtualNetworks|networkInterfaces|networkSecurityGroups)/([^/]+)", re.IGNORECASE)
+_LINE_BREAKS = re.compile(r"[\r\n]+")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some tuples of a record.
+
+    Attributes:
+        network: What the log is kept for, as a virtual network's name; "" where the record does not say.
+        interface: The MAC address of the interface that reports them; "" where the record does not say.
+        lines: The tuples, one a line.
+        count: How many these are.
+    """
+
+    network: str
+    interface: str
+    lines: bytes
+    count: int
+
+
+@dataclass(frozen=True)
+class FlowRecord:
+    """A record of a flow log.
+
+    Attributes:
+        layout: How its tuples are written.
+        groups: The tuples.
+        key: A digest of its content; None where the record has no time, without which equal content tells nothing.
+    """
+
+    layout: Layout
+    groups: list[Group]
+    key: bytes | None
+
+    @property
+    def count(self) -> int:
+        return sum(group.count for group in self.groups)
+
+
+@dataclass(frozen=True)
+class TupleBlock(TextBlock):
+    """Tuples of several records, one a line, without those between them that do not count.
+
+    Attributes:
+        line_numbers: The row number of each.
+    """
+
+    line_numbers: RowNumbers
+
+    @property
+    def nbytes(self) -> int:
+        return super().nbytes + self.line_numbers.nbytes
+
+    def numbers(self, count: int) -> RowNumbers:
+        return self.line_numbers[:count]
+
+    def index_of(self, number: int) -> int:
+        return int(np.searchsorted(self.line_numbers, number))
+
+    def part(self, start: int, end: int) -> TupleBlock:
+        return TupleBlock(super().part(start, end).data, int(self.line_numbers[start]), self.line_numbers[start:end])
+
+    def pieces(self) -> Iterator[TupleBlock]:
+        if self.line_count <= MAX_LINES_AT_ONCE:
+            yield self
+            return
+        for start in range(0, self.line_count, MAX_LINES_AT_ONCE):
+            yield self.part(start, min(start + MAX_LINES_AT_ONCE, self.line_count))
+
+
+@dataclass(frozen=True)
+class OtherRecord:
+    """A record of another log, which counts as one row."""
+
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class UnfitRecord:
+    """What is no record that can be read, and counts as one row.
+
+    Attributes:
+        field: The key that breaks a rule.
+        rule: That rule.
+        raw: The record as JSON.
+    """
+
+    field: str
+    rule: str
+    raw: str
+    count: int = 1
+
+
+AnyRecord = FlowRecord | OtherRecord | UnfitRecord
+
+
+class _Misshapen(Exception):
+    """A record is not written as those of its kind.
+
+    Args:
+        field: The key of what is unfit.
+        rule: The rule that it breaks.
+    """
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(field, rule)
+        self.field, self.rule = field, rule
+
+
+def records_of(stream: BinaryIO) -> Iterator[list[AnyRecord]]:
+    """The records of a stream, some of them together.
+
+    Args:
+        stream: Decompressed text.
+
+    Raises:
+        UnreadableSource: It is not whole JSON, as a file that is still being written.
+    """
+    for block in JsonText(stream, _LONGEST_RECORD).values(1, around=("records",)):
+        lines = block.data.removesuffix(b"\n").split(b"\n")
+        values = (DECODER.decode(line.decode("utf-8", "surrogateescape")) for line in lines)
+        records = (_record_of(record) for value in values for record in records_in(value))
+        try:
+            while found := list(islice(records, _RECORDS_AT_ONCE)):
+                yield found
+        except RecursionError:
+            raise UnreadableSource("a record is too deeply nested") from None
+
+
+def records_in(value: Any) -> list[Any]:
+    """The records of a document; of any other value, itself."""
+    records = value.get("records") if isinstance(value, dict) else None
+    is_ambiguous = isinstance(value, JsonObject) and "records" in value.repeated
+    return records if isinstance(records, list) and not is_ambiguous else [value]
+
+
+def layout_of(record: Mapping[str, Any]) -> Layout | None:
+    """The kind of flow log that a record is of: by its category or, where it has none, by its shape. None for other logs."""
+    if "category" in record:
+        return next((layout for layout in Layout if layout.value == record["category"]), None)
+    return next((layout for layout in Layout if _is_shaped(record, layout)), None)
+
+
+def _is_shaped(record: Mapping[str, Any], layout: Layout) -> bool:
+    inner = record.get(_SHAPES[layout].around)
+    if isinstance(inner, dict) and isinstance(inner.get("flows"), list):
+        return True
+    return str(record.get("operationName")).startswith(layout.value) and bool(_forwarded(record))
+
+
+def _forwarded(record: Mapping[str, Any]) -> list[Any]:
+    """The tuples of a record of which a forwarder has made keys of its own: `flow.0`, `flow.1`."""
+    return [record[key] for key in record if _FORWARDED.fullmatch(key)]
+
+
+def _record_of(value: Any) -> AnyRecord:
+    try:
+        return _known_record(value)
+    except _Misshapen as unfit:
+        return UnfitRecord(unfit.field, unfit.rule, raw_text(json.dumps(value).encode()))
+
+
+def _known_record(record: Any) -> AnyRecord:
+    if not isinstance(record, JsonObject):
+        raise _Misshapen("", NOT_OBJECT)
+    if record.repeated:
+        raise _Misshapen(min(record.repeated), ONCE)
+    if layout := layout_of(record):
+        return _flow_record(record, layout)
+    if isinstance(record.get("category"), str):
+        return OtherRecord()
+    raise _Misshapen("", "must be a record of an Azure flow log")
+
+
+def _flow_record(record: JsonObject, layout: Layout) -> FlowRecord:
+    digest = xxhash.xxh3_128()
+    digest.update(_encoded("\0".join(str(record.get(name)) for name in _IDENTITY)))
+    network = _network_of(record)
+    groups = []
+    for rules, interface, tuples in _tuples_of(record, layout):
+        group = Group(network, interface, _lines_of(tuples), len(tuples))
+        digest.update(_encoded(f"\0{rules}\0{interface}\0"))
+        digest.update(group.lines)
+        groups.append(group)
+    return FlowRecord(layout, groups, digest.digest() if "time" in record else None)
+
+
+def _network_of(record: Mapping[str, Any]) -> str:
+    """The name of what the log is kept for, in small letters: Azure writes one name now in large letters and now in small ones."""
+    found = _NETWORK.search(_text(record, "targetResourceID") or _text(record, "resourceId"))
+    return found[1].lower() if found else ""
+
+
+def _tuples_of(record: Mapping[str, Any], layout: Layout) -> Iterator[tuple[object, str, list[Any]]]:
+    """The tuples of each group, with the names of its rules, and its interface."""
+    interface, shape = _text(record, "macAddress"), _SHAPES[layout]
+    if forwarded := _forwarded(record):
+        yield record.get("rule"), interface, forwarded
+        return
+    _check_version(record, shape)
+    for flow in _array(_cell(record, shape.around), "flows"):
+        for group in _array(flow, shape.within):
+            tuples = _array(group, "flowTuples")
+            yield (flow.get("aclID"), flow.get("rule"), group.get("rule")), _text(group, "mac") or interface, tuples
+
+
+def _cell(value: Any, key: str) -> Any:
+    """What an object has under a key; None where it has nothing, or is none."""
+    if not isinstance(value, JsonObject):
+        return None
+    if key in value.repeated:
+        raise _Misshapen(key, ONCE)
+    return value.get(key)
+
+
+def _check_version(record: Mapping[str, Any], shape: _Shape) -> None:
+    """The tuples of an unknown version may look as those of a known one, and say something else."""
+    version: Any = record
+    for key in shape.version:
+        version = _cell(version, key)
+    if version is not None and str(version) not in shape.versions:
+        raise _Misshapen(".".join(shape.version), f"must be {' or '.join(shape.versions)}")
+
+
+def _array(value: Any, key: str) -> list[Any]:
+    found = _cell(value, key)
+    if not isinstance(found, list):
+        raise _Misshapen(key, "must be an array")
+    return found
+
+
+def _text(value: Mapping[str, Any], key: str) -> str:
+    """A text of an object; "" where the object has none."""
+    found = _cell(value, key)
+    if found is not None and not (isinstance(found, str) and is_utf8(found)):
+        raise _Misshapen(key, "must be text")
+    return found or ""
+
+
+def _lines_of(tuples: list[Any]) -> bytes:
+    """Tuples, one a line. One that is no text, is blank, or has a line break is none, and is made a line that will be rejected."""
+    try:
+        lines = _encoded("\n".join(tuples) + "\n") if tuples else b""
+    except TypeError:  # one is no text
+        lines = b""
+    if lines.count(b"\n") != len(tuples) or b"\r" in lines or b"\n\n" in lines or lines.startswith(b"\n"):
+        shown = (found if isinstance(found, str) else json.dumps(found) for found in tuples)
+        lines = _encoded("".join((_LINE_BREAKS.sub(" ", text) or " ") + "\n" for text in shown))
+    return lines
+
+
+def _encoded(text: str) -> bytes:
+    """A text as UTF-8; of characters that are none, as bytes that are not UTF-8."""
+    return text.encode("utf-8", "surrogatepass")
