@@ -9,7 +9,7 @@ Facts from Google's documentation, "About VPC Flow Logs records", "About traffic
   last packet of an interval.
 - `reporter` says who measured: SRC or DEST, a VM or pod at that end; SRC_GATEWAY or DEST_GATEWAY, a gateway (an Interconnect
   attachment, a VPN tunnel) at that end. Between two VMs that are logged, each direction is reported by both.
-- `disposition` DROPPED says that a firewall dropped the packets; such a record has no `bytes_sent`.
+- `disposition` DROPPED says that a firewall dropped the packets; such a record has `bytes_dropped`, and no `bytes_sent`.
 - What is known of an end stands in `src_…` and `dest_…`; nothing, where the end is outside or the metadata are left out.
 
 BigQuery writes integers as texts, and ports as floating-point numbers.
@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.errors import OtherLog, UnknownFormat, UsageError
 from pipeline.formats.format import Format, Piece, ReadContext, Reader, Setting
@@ -85,15 +86,16 @@ class _Entries:
         return Format(name, "gcp", Container.JSON, self._recognises, _with_flows(json(log)), (REPORTER,))
 
     def _columns(self) -> list[Column]:
-        def of(*path: str, kind: Kind = Kind.TEXT) -> Column:
+        def of(*path: str, kind: Kind = Kind.TEXT, instead_of: str | None = None) -> Column:
             is_integer = kind is Kind.INTEGER
-            return Column.at(self.payload, *path, kind=kind, in_text=is_integer, in_float=is_integer)
+            return Column.at(self.payload, *path, kind=kind, instead_of=instead_of, in_text=is_integer, in_float=is_integer)
 
         return [
             *(Column(name, Kind.TEXT) for name in self.logs),
             *(of(name) for name in ("reporter", "disposition")),
             *(of(name, kind=Kind.SECONDS) for name in ("start_time", "end_time")),
             of("bytes_sent", kind=Kind.INTEGER),
+            of("bytes_dropped", kind=Kind.INTEGER, instead_of=self._name("bytes_sent")),
             *(of("connection", f"{side}_ip") for side in _SIDES),
             *(of("connection", f"{side}_port", kind=Kind.INTEGER) for side in _SIDES),
             *(of(f"{side}_{first}", *rest) for side in _SIDES for first, *rest in _ENDS),
@@ -130,7 +132,7 @@ class _Entries:
             start=start,
             src=Endpoint((src,), first_of(src_app, src_service)),
             dst=Endpoint((dest,), first_of(dest_app, dest_service)),
-            sent=column_of(batch, sent, pa.int64()),
+            sent=self._bytes(batch),
             required=(start, src, dest, sent),
             vpc=choose(reporters.dest | reporters.dest_gateway, dest_vpc, src_vpc),
             owner=_projects(self._log(batch)),
@@ -143,6 +145,11 @@ class _Entries:
                 src_gateway=_is_there(self._of_end(batch, "src", _GATEWAY)),
             ),
         )
+
+    def _bytes(self, batch: Batch) -> pa.Array:
+        """What was sent; of what was dropped, which counts for nothing, how much."""
+        sent, dropped = (column_of(batch, self._name(name), pa.int64()) for name in ("bytes_sent", "bytes_dropped"))
+        return pc.coalesce(sent, dropped) if sent.null_count else sent
 
     def _recognises(self, head: Head) -> bool:
         logs = [log for record in head.json_objects if (log := self._log_of(record)) is not None]

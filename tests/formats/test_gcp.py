@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import OtherLog, SourceError, UnknownFormat, UsageError
+from pipeline.flowstore import FlowStore
 from pipeline.formats import check_settings
 from pipeline.formats.apps import AppMap
 from pipeline.options import ReadOptions
@@ -225,6 +226,13 @@ class TestOtherRecords:
         dropped = entry(disposition="DROPPED", drop_reason="FIREWALL", bytes_dropped="60")
         outcome = read(without(dropped, "bytes_sent"), dropped, entry())
         assert (outcome.rows, outcome.ignored) == ([3], {"denied": 2})
+
+    def test_what_is_left_out_is_told_with_its_bytes(self, tmp_path, unsynced):
+        dropped = without(entry(disposition="DROPPED", bytes_dropped="60"), "bytes_sent")
+        (tmp_path / "raw.json").write_text(lines(dropped, entry(), entry("DEST", src_instance=VM), entry(bytes_dropped="x")))
+        summary = FlowStore(tmp_path / "store", create=True).ingest([str(tmp_path / "raw.json")])
+        assert summary.ignored_bytes == {"denied": 60, "other reporter": 100}
+        assert summary.bytes_tx == 200
 
     @pytest.mark.parametrize(
         ("payload", "field", "rule"),
