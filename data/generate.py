@@ -12,7 +12,8 @@ What is said here about the formats is from
     https://learn.microsoft.com/azure/network-watcher/vnet-flow-logs-overview (the records of Azure, and their tuples),
     rwcut(1) of SiLK, ra(1) of Argus, and CONFIG-KEYS of pmacct (fields),
     https://docs.aws.amazon.com/vpc/latest/tgw/tgw-flow-logs.html (a Transit Gateway's fields and directions),
-    https://schema.ocsf.io/1.1.0/classes/network_activity (its members).
+    https://schema.ocsf.io/1.1.0/classes/network_activity (its members),
+    https://cloud.google.com/vpc/docs/about-flow-logs-records (the fields of Google's records, and who reports a flow).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, TypeVar
@@ -591,6 +592,103 @@ def zeek_sample(draw: Draw) -> bytes:
     return text([*ZEEK_HEADER, *(zeek_line(draw, talk) for talk in talks), ZEEK_TRAILER])
 
 
+GCP_PROJECT = "shop-prod"
+GCP_VPCS = {VPC_SHOP: "shop", VPC_BACK: "back"}
+
+
+def gcp_end(side: Literal["src", "dest"], app: str, address: str, vpc_id: str) -> dict[str, object]:
+    """What a record knows of one of its ends: nothing but a country, if that is outside."""
+    if app == INTERNET:
+        return {f"{side}_location": {"continent": "America", "country": "usa"}}
+    instance = {
+        "project_id": GCP_PROJECT,
+        "zone": "us-central1-a",
+        "vm_name": f"{app}-{int(ip_address(address)) % 256}",
+    }
+    return {
+        f"{side}_instance": instance | {"managed_instance_group": {"name": app, "zone": "us-central1-a"}},
+        f"{side}_vpc": {"project_id": GCP_PROJECT, "vpc_name": GCP_VPCS[vpc_id], "subnetwork_name": app},
+    }
+
+
+def gcp_moment(microseconds: int) -> str:
+    moment = datetime.fromtimestamp(microseconds // MICROSECONDS, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{microseconds % MICROSECONDS:06d}000Z"
+
+
+def gcp_entries(talk: Conversation) -> Iterator[dict[str, object]]:
+    """A conversation as Cloud Logging has it: each direction once for each of its ends that is a VM."""
+    link = talk.link
+    client, server = (link.client, talk.client, talk.client_port), (link.server, talk.server, link.port)
+    for source, target, payload in ((client, server, talk.request), (server, client, talk.response)):
+        ports = {} if link.protocol == "icmp" else {"src_port": source[2], "dest_port": target[2]}
+        for reporter, here in (("SRC", source), ("DEST", target)):
+            if payload and here[0] != INTERNET:
+                yield gcp_entry(
+                    {
+                        "connection": {"src_ip": source[1], "dest_ip": target[1], "protocol": AWS_PROTOCOL[link.protocol]}
+                        | ports,
+                        "reporter": reporter,
+                        "bytes_sent": str(payload),
+                        "packets_sent": str(packets(payload)),
+                        "start_time": gcp_moment(talk.start),
+                        "end_time": gcp_moment(talk.end),
+                        **gcp_end("src", source[0], source[1], link.vpc_id),
+                        **gcp_end("dest", target[0], target[1], link.vpc_id),
+                    },
+                    talk.end,
+                )
+
+
+def gcp_dropped(talk: Conversation) -> dict[str, object]:
+    """A packet from outside that the firewall drops: its record has no bytes sent."""
+    return gcp_entry(
+        {
+            "connection": {
+                "src_ip": talk.client,
+                "src_port": talk.client_port,
+                "dest_ip": talk.server,
+                "dest_port": SCANNED_PORTS[0],
+                "protocol": AWS_PROTOCOL["tcp"],
+            },
+            "reporter": "DEST",
+            "disposition": "DROPPED",
+            "bytes_dropped": str(HEADERS_PER_PACKET),
+            "packets_dropped": "1",
+            "start_time": gcp_moment(talk.start),
+            "end_time": gcp_moment(talk.start),
+            **gcp_end("src", INTERNET, talk.client, talk.link.vpc_id),
+            **gcp_end("dest", talk.link.server, talk.server, talk.link.vpc_id),
+        },
+        talk.end,
+    )
+
+
+def gcp_entry(payload: dict[str, object], written: int) -> dict[str, object]:
+    """An entry of the log, with its keys in the order of their names, as Cloud Logging exports it."""
+    return {
+        "insertId": blake2b(json.dumps(payload).encode(), digest_size=6).hexdigest(),
+        "jsonPayload": dict(sorted(payload.items())),
+        "logName": f"projects/{GCP_PROJECT}/logs/compute.googleapis.com%2Fvpc_flows",
+        "timestamp": gcp_moment(written),
+    }
+
+
+def gcp_sample(draw: Draw, hour: int) -> bytes:
+    """A file as Cloud Logging's sink leaves it in a bucket, with the records that end in the hour."""
+    entries = [entry for _ in range(20) for entry in gcp_entries(conversation(draw, hour))]
+    scanned = [link for link in LINKS if link.client == INTERNET]
+    talks = (conversation(draw, hour) for _ in range(60))
+    entries += [gcp_dropped(talk) for talk in talks if talk.link in scanned][:3]
+    entries.sort(key=lambda entry: str(entry["timestamp"]))
+    return text(json.dumps(entry, separators=(",", ":")) for entry in entries)
+
+
+def gcp_name(hour: int) -> str:
+    moment = datetime.fromtimestamp(hour * SECONDS_PER_HOUR, UTC)
+    return f"gcp/compute.googleapis.com/vpc_flows/{moment:%Y/%m/%d/%H}0000_{moment:%H}5959_S0.json"
+
+
 AZURE_SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/shop/providers/Microsoft.Network"
 AZURE_MAC, AZURE_ADDRESS = "000D3AF87856", "10.20.1.10"  # an instance of web
 AZURE_RULES = ("DefaultRule_AllowVnetOutBound", "UserRule_AllowHttpsInBound", "DefaultRule_DenyAllInBound")
@@ -745,6 +843,7 @@ def sample_files(seed: int) -> dict[str, bytes]:
         tgw_name(FIRST_HOUR + 3): partial(tgw_sample, hour=FIRST_HOUR + 3),
         "ocsf/vpc-flow-2026-11-24T10.json": partial(ocsf_sample, hour=FIRST_HOUR + 4),
         "zeek/conn.log": zeek_sample,
+        gcp_name(FIRST_HOUR + 2): partial(gcp_sample, hour=FIRST_HOUR + 2),
         azure_name(FIRST_HOUR + 1): partial(azure_sample, hour=FIRST_HOUR + 1),
         "silk/rwcut.txt": silk_sample,
         "argus/ra.csv": argus_sample,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.query.diff import Difference
     from pipeline.query.page import Page
     from pipeline.query.query import Query, Selection
+    from pipeline.query.unnamed import Unnamed
     from pipeline.store.ledger import RunRecord
     from pipeline.store.partitions import PartitionSummary
 
@@ -168,6 +169,18 @@ class FlowStore:
         now = datetime.now(UTC)
         first, second = (hours_of(when, self._latest, now) for when in (before, after))
         return diff(self.locations, first, second, min_bytes, factor)
+
+    def unnamed(self, hour: When = "latest", until: When | None = None, top: int = 20) -> Unnamed:
+        """The addresses that have no name in some hours, those with the most bytes first, and what part of the bytes is named.
+
+        Args:
+            hour: The hours, as `table` has them.
+            until: The hour behind the last of the range.
+            top: How many addresses to give at the most.
+        """
+        from pipeline.query.unnamed import find_unnamed  # few ask for it
+
+        return find_unnamed(self.table(hour, until, by=("src_app", "dest_app", "vpc_id")), top)
 
     def hours_of(self, hour: When, until: When | None = None) -> HourRange:
         """The hours that are meant by what `table` takes.

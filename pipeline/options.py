@@ -18,7 +18,7 @@ from pipeline.scalars import ZeroBytes, parse_size
 from pipeline.zones import DEFAULT_ZONE
 
 RawFormat = Literal[
-    "auto", "csv", "json", "parquet", "aws-vpc", "aws-tgw", "ocsf", "azure", "zeek", "silk", "argus", "pmacct"
+    "auto", "csv", "json", "parquet", "aws-vpc", "aws-tgw", "ocsf", "azure", "gcp", "zeek", "silk", "argus", "pmacct"
 ]  # a test holds these against the readers
 SameContent = Literal["skip", "count"]
 BothEnds = Literal["once", "count"]
@@ -50,7 +50,7 @@ class ReadOptions:
 
     format: RawFormat = declared(Option("--format", "The raw files' format; auto looks into each."), "auto")
     apps: Path | None = declared(
-        Option("--apps", "CSV file cidr,app[,vpc_id] that names the apps of addresses.", "FILE"), None
+        Option("--apps", "CSV file cidr,app[,vpc_id,from,until,logged] that names the apps of addresses.", "FILE"), None
     )
     apps_digest: str | None = None
     vpc_id: str | None = declared(Option("--vpc-id", "The VPC of records that name none.", "ID"), None)

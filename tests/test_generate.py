@@ -222,6 +222,21 @@ def test_zeek_knows_the_wire_bytes_of_a_packet_whose_payload_is_unset() -> None:
         assert int(record["orig_ip_bytes"]) > 0
 
 
+def test_the_google_sample_has_a_direction_between_two_vms_from_both_of_them() -> None:
+    (content,) = (content for path, content in SAMPLE.items() if path.startswith("gcp/"))
+    records = [json.loads(line)["jsonPayload"] for line in content.splitlines()]
+    dropped = [record for record in records if record.get("disposition") == "DROPPED"]
+    assert len(dropped) == 3
+    assert not any("bytes_sent" in record for record in dropped)
+    reporters: dict[str, set[str]] = {}
+    for record in records:
+        if "bytes_sent" in record:
+            key = json.dumps([record["connection"], record["start_time"]])
+            reporters.setdefault(key, set()).add(record["reporter"])
+            assert {"SRC": "src_instance", "DEST": "dest_instance"}[record["reporter"]] in record
+    assert Counter(map(len, reporters.values())).keys() == {1, 2}
+
+
 def test_the_azure_sample_is_an_hour_of_one_interface() -> None:
     (content,) = (content for path, content in SAMPLE.items() if path.startswith("azure/"))
     records = json.loads(content)["records"]

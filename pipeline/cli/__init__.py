@@ -43,6 +43,7 @@ _HOMES = {
     "runs": _Home("inspect", "List the committed runs: what was counted."),
     "rejects": _Home("inspect", "Show the rows that were rejected, and why."),
     "verify": _Home("inspect", "Prove that the totals are what was counted."),
+    "apps": _Home("apps", "Make a mapping file for --apps, or show what has no name."),
     "forget": _Home("undo", "Take counted files back, as if never counted."),
     "drop": _Home("undo", "Drop old hours."),
     "serve": _Home("serve", "Serve the store over HTTP."),

@@ -22,6 +22,7 @@
     zeek              Zeek's conn.log
       zeekheader      text with `#` lines
       zeeklogs        which of Zeek's logs something is of
+    gcp               Google's VPC Flow Logs
     silk              SiLK's rwcut
     argus             Argus's ra, in CSV and in JSON
       argusjson       the objects in the array that ra writes
@@ -39,7 +40,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO, cast
 
 from pipeline.errors import UsageError
-from pipeline.formats import argus, aws, awsjson, awstgw, azure, canonical, envelopes, ocsf, pmacct, silk, zeek
+from pipeline.formats import argus, aws, awsjson, awstgw, azure, canonical, envelopes, gcp, ocsf, pmacct, silk, zeek
 from pipeline.formats.awsfields import OWN_FIELDS
 from pipeline.formats.detection import detect
 from pipeline.formats.format import Format
@@ -55,6 +56,7 @@ FORMATS: tuple[Format, ...] = (
     *silk.FORMATS,
     *argus.FORMATS,
     *pmacct.FORMATS,
+    *gcp.FORMATS,
     *azure.FORMATS,
     *ocsf.FORMATS,
     *awstgw.FORMATS,

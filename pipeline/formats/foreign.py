@@ -4,7 +4,6 @@ JSON is told from its first objects, text and Parquet from the names of their co
 
 Where the facts are from, by log:
 
-- Google: the documentation of VPC Flow Logs, "Access flow logs"; `json_payload` and `log_id` are Log Analytics' names.
 - Azure: the documentation of Network Watcher; `category` tells a flow log from all others, whose blobs have the same name.
 - Suricata: doc/userguide/output/eve/eve-json-format.rst; AWS Network Firewall: its developer guide, "Contents of a log".
 - NetObserv: docs/flows-format.adoc of its operator; Loki: its HTTP API, "Query logs at a single point in time".
@@ -30,6 +29,7 @@ _AWS_WRITES = (
     "flowlog reads AWS's own text and Parquet; give it the files in S3, or write the fields out as text with a header"
 )
 _ZEEK_WRITES = "flowlog reads Zeek's own TSV and JSON; give it the conn.log as Zeek wrote it"
+_GOOGLE_WRITES = "flowlog reads Google's flow logs as JSON; export the table as JSON"
 _GOFLOW_TYPES = {"SFLOW_5", "NETFLOW_V5", "NETFLOW_V9", "IPFIX"}
 
 
@@ -50,20 +50,6 @@ def refuse_foreign(records: Iterable[Record]) -> None:
             raise refusal
     if refusals:
         raise refusals[0]
-
-
-def _google(record: Record) -> UnknownFormat | None:
-    payload = record.get("jsonPayload", record.get("json_payload"))
-    name = str(record.get("logName", record.get("log_id", "")))
-    if not isinstance(payload, dict) or not (name or "insertId" in record):
-        return None
-    is_flow = name.endswith("vpc_flows") or (not name and "connection" in payload)
-    if is_flow:
-        return UnknownFormat("a Google VPC flow log", _NOT_YET)
-    return OtherLog(
-        f"a Google Cloud log, {name.replace('%2F', '/').rpartition('/')[2] or 'without a name'}",
-        "flowlog reads flow logs only",
-    )
 
 
 def _azure(record: Record) -> UnknownFormat | None:
@@ -128,7 +114,6 @@ def _others(record: Record) -> UnknownFormat | None:
 
 #: Each says what an object is of, or nothing.
 _LOOKS: tuple[Callable[[Record], UnknownFormat | None], ...] = (
-    _google,
     _azure,
     _suricata,
     _netobserv,
@@ -148,8 +133,9 @@ _COLUMNS = (
     ("SRC_IP DST_IP BYTES", "a pmacct flow log in columns", "have pmacct write JSON (print_output: json)"),
     ("SrcAddr DstAddr TimeFlowStartMs", "a NetObserv flow log", _NOT_YET),
     ("type src_addr dst_addr sampler_address", "a goflow2 flow log", _NOT_YET),
-    ("jsonPayload.connection.src_ip", "a Google VPC flow log", _NOT_YET),
-    ("jsonPayload logName", "a Google Cloud log", _NOT_YET),
+    ("jsonPayload.connection.src_ip", "a Google VPC flow log in columns", _GOOGLE_WRITES),
+    ("jsonPayload logName", "a Google Cloud log in columns", _GOOGLE_WRITES),
+    ("json_payload log_id", "a Google Cloud log in columns", _GOOGLE_WRITES),
     ("event_type flow_id", "a Suricata EVE log", _NOT_YET),
 )
 #: The same of the logs that flowlog reads, where they are not written as it reads them.

@@ -21,6 +21,9 @@ from pipeline.syntax.blocks import BLOCK_BYTES, MAX_LINE_BYTES, Offsets, Scatter
 _BOM = b"\xef\xbb\xbf"
 #: A line of so many bytes with several values is none: it need not end. An object of so many is large.
 LONG_LINE_BYTES = 4 << 20
+#: Where lines have so many bytes, a block has few of them, and what is done once a block costs more than to parse these: so many
+#: blocks are read as one.
+_WIDE_BYTES, _MORE_BLOCKS = 512, 4
 #: A member of a large object is kept if it is no longer.
 _MEMBER_BYTES = 1 << 10
 _GAP = re.compile(rb"[ \t\r\n]*")
@@ -77,6 +80,7 @@ class JsonText:
         self._longest = MAX_LINE_BYTES if longest is None else longest
         self._data = stream.read(max(BLOCK_BYTES, len(_BOM))).removeprefix(_BOM)
         self._at = 0  # what is before it was given out
+        self._at_once = 1  # so many blocks of lines are read
         self.line = 1
         self.is_last = False
         self.members: dict[str, bytes] = {}
@@ -101,6 +105,7 @@ class JsonText:
         while data := self._take_lines():
             block = TextBlock(data, self.line)
             self.line += block.line_count
+            self._at_once = _MORE_BLOCKS if len(data) > _WIDE_BYTES * block.line_count else 1
             yield block
 
     def _take_lines(self) -> bytes:
@@ -109,7 +114,7 @@ class JsonText:
             if len(rest) >= LONG_LINE_BYTES and self._has_two_values():
                 return b""
             self._check_length(f"line {self.line}")
-            chunk = self._stream.read(BLOCK_BYTES)
+            chunk = self._stream.read(BLOCK_BYTES * self._at_once)
             self.is_last = not chunk
             if rest and (end := chunk.rfind(b"\n") + 1):  # the lines are copied once
                 self._data, self._at = chunk, end

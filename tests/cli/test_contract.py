@@ -431,6 +431,7 @@ CONTRACT = {
     "runs": {"--store", "--json"},
     "rejects": {"--store", "--json"},
     "verify": {"--store", "--quiet", "--json"},
+    "apps": {"--store", "--hour", "--until", "--top", "--json"},
     "forget": {"--store", "--quiet", "--json"},
     "drop": {"--store", "--before", "--dry-run", "--all", "--quiet", "--json"},
     "serve": {"--store", "--host", "--port", "--zero-bytes", "--max-body", "--flush-seconds", "--flush-bytes", "--token", "--allowed-host"},

@@ -130,6 +130,29 @@ GATEWAY_LINES = [
 ZEEK_FLOWS = [(HOUR, "10.0.0.1", "10.0.0.9", "-", 5, 700), (HOUR + 1, "10.0.0.1", "10.0.0.9", "-", 6, 800)]
 ZEEK = {"ts": TEN + 0.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.9", "orig_ip_bytes": 5, "resp_ip_bytes": 700}
 
+GOOGLE_FLOWS = [(HOUR, "web", "10.0.0.9", "acme", 5, 0), (HOUR, "web", "10.0.0.9", "acme", 0, 700)]
+GOOGLE_IGNORED = {"other reporter": 1, "denied": 1, "other kind of event": 1}
+GOOGLE_OUT = {"src_ip": "10.0.0.1", "src_port": 40_000, "dest_ip": "10.0.0.9", "dest_port": 443.0}
+GOOGLE_BACK = {"src_ip": "10.0.0.9", "src_port": 443, "dest_ip": "10.0.0.1", "dest_port": 40_000}
+GOOGLE_WEB = {"vm_name": "web"}
+
+
+def google(payload, name):
+    """Google's entries: a request, its answer from outside, the request once more, what was dropped, another log's, a bad one."""
+
+    def entry(reporter, sent, connection, log="vpc_flows", **more):
+        flow = {"reporter": reporter, "bytes_sent": sent, "connection": connection, "start_time": "2025-11-26T10:00:00.5Z"}
+        return {payload: flow | more, name: f"projects/acme/logs/compute.googleapis.com%2F{log}"}
+
+    return lines(
+        entry("SRC", "5", GOOGLE_OUT, src_instance=GOOGLE_WEB),
+        entry("DEST", "700", GOOGLE_BACK, dest_instance=GOOGLE_WEB),
+        entry("DEST", "5", GOOGLE_OUT, src_instance=GOOGLE_WEB),
+        entry("DEST", None, GOOGLE_BACK, disposition="DROPPED"),
+        entry("DEST", None, GOOGLE_BACK, log="firewall"),
+        entry("SRC", "5.5", GOOGLE_OUT),
+    )
+
 
 def argus(start):
     """A flow of Argus's JSON, what Argus says of itself, and a flow of which an address is none."""
@@ -309,6 +332,12 @@ CASES = {
         AWS_FLOWS,
         {5: ("dstaddr", " ten ")},
         AWS_IGNORED | {"control message": 1},
+    ),
+    "Google VPC Flow Logs, JSON": Case(
+        google("jsonPayload", "logName"), GOOGLE_FLOWS, {6: ("jsonPayload.bytes_sent", '"5.5"')}, GOOGLE_IGNORED
+    ),
+    "Google VPC Flow Logs, Log Analytics": Case(
+        google("json_payload", "log_name"), GOOGLE_FLOWS, {6: ("json_payload.bytes_sent", '"5.5"')}, GOOGLE_IGNORED
     ),
     "Azure VNet flow log": Case(
         azure(

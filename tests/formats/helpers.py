@@ -110,7 +110,7 @@ def read(text: str | bytes, name: str = "raw", option: str = "auto", apps: AppMa
     """Reads a raw file as `ingest` does: its format found out, then read to its end, into flow records."""
     settings = options.pop("settings", {})
     if "aws_fields" in options:
-        settings = {aws.OWN_FIELDS.name: " ".join(options.pop("aws_fields"))}
+        settings = settings | {aws.OWN_FIELDS.name: " ".join(options.pop("aws_fields"))}
     known, stream = formats.open_source(io.BytesIO(raw_bytes(text)), name, option, settings)
     context = ReadContext(ReadOptions(format=option, settings=settings, **options), apps or AppMap())
     return gather(_flows(known.read(stream, context)))

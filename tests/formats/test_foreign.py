@@ -10,17 +10,10 @@ import pytest
 from pipeline import formats
 from pipeline.errors import OtherLog, UnknownFormat
 
-GOOGLE = {
-    "insertId": "x",
-    "jsonPayload": {"connection": {}},
-    "logName": "projects/p/logs/compute.googleapis.com%2Fvpc_flows",
-}
 AZURE = {"time": "2024-12-31T09:13:37Z", "category": "AuditEvent", "operationName": "x"}
 EVE = {"timestamp": "2024-01-09T15:12:24.5+0000", "flow_id": 1, "event_type": "flow"}
 
 FLOWS = [
-    (GOOGLE, "a Google VPC flow log"),
-    ({"json_payload": {}, "log_id": "compute.googleapis.com/vpc_flows"}, "a Google VPC flow log"),
     (EVE, "a Suricata EVE log"),
     (EVE | {"event_type": "netflow"}, "a Suricata EVE log"),
     ({"firewall_name": "f", "event": EVE | {"event_type": "netflow"}}, "an AWS Network Firewall log"),
@@ -36,7 +29,6 @@ FLOWS = [
     ({"reporter": "src", "source_name_aggr": "web-*", "bytes_in": 1}, "a Calico flow log"),
 ]
 OTHERS = [
-    (GOOGLE | {"logName": "projects/p/logs/cloudaudit.googleapis.com%2Factivity"}, "a Google Cloud log, activity"),
     ({"records": [AZURE]}, "an Azure log of the category AuditEvent"),
     (EVE | {"event_type": "alert"}, "a Suricata EVE log without flow events (alert)"),
 ]
@@ -58,8 +50,9 @@ COLUMNS = [
     ("SRC_IP          DST_IP           PACKETS     BYTES", "a pmacct flow log in columns"),
     ("AgentIP,SrcAddr,DstAddr,Bytes,TimeFlowStartMs", "a NetObserv flow log"),
     ("type,time_received_ns,sampler_address,src_addr,dst_addr,bytes", "a goflow2 flow log"),
-    ("insertId,jsonPayload.bytes_sent,jsonPayload.connection.src_ip", "a Google VPC flow log"),
-    ("jsonPayload,logName,timestamp", "a Google Cloud log"),
+    ("insertId,jsonPayload.bytes_sent,jsonPayload.connection.src_ip", "a Google VPC flow log in columns"),
+    ("jsonPayload,logName,timestamp", "a Google Cloud log in columns"),
+    ("json_payload,log_id,timestamp", "a Google Cloud log in columns"),
     ("timestamp,flow_id,event_type,src_ip", "a Suricata EVE log"),
     (
         '"version","account_id","tgw_id","srcaddr","dstaddr","bytes"',

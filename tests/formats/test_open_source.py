@@ -50,8 +50,17 @@ def parquet_file(columns):
     return target.getvalue()
 
 
+GOOGLE = {
+    "connection": {"src_ip": "10.0.0.1", "src_port": 49152, "dest_ip": "10.0.0.2", "dest_port": 22},
+    "reporter": "SRC",
+    "bytes_sent": "5",
+    "start_time": "2015-08-19T18:00:00Z",
+}
 #: A good file of each format.
 FILES = {
+    "Google VPC Flow Logs": (json.dumps({"jsonPayload": GOOGLE, "logName": "projects/p/logs/vpc_flows"}) + "\n").encode()
+    * 2,
+    "Google VPC Flow Logs, Log Analytics": json.dumps([{"json_payload": GOOGLE, "log_id": "vpc_flows"}] * 2).encode(),
     "CSV": (",".join(FLOW) + "\n1,a,b,v,1,2\n" * 2).encode(),
     "JSON": (json.dumps(FLOW) + "\n").encode() * 2,
     "JSON, in an array": json.dumps([FLOW] * 2).encode(),

@@ -68,10 +68,12 @@ ZEEK = [
     "zeek/zat__data__conn_date_issue.log",
     "zeek/zat__data__json__conn.log",
 ]
+GOOGLE = [
+    f"gcp/{OTEL}vpc-flow-log-google-service.ndjson",
+    f"gcp/{OTEL}vpc-flow-log-managed-instance.ndjson",
+    f"gcp/{OTEL}vpc-flow-log-w-dest-vpc.json",
+]
 FOREIGN = {
-    f"gcp/{OTEL}vpc-flow-log-google-service.ndjson": "a Google VPC flow log",
-    f"gcp/{OTEL}vpc-flow-log-managed-instance.ndjson": "a Google VPC flow log",
-    f"gcp/{OTEL}vpc-flow-log-w-dest-vpc.json": "a Google VPC flow log",
     "netobserv/flowlogs-pipeline__contrib__benchmarks__baseline__log-lines.json": "flow records of GoFlow or NetObserv",
     OPENSEARCH: "JSON with the keys @timestamp, body, event, attributes, cloud, aws, communication",
 }
@@ -79,7 +81,7 @@ FOREIGN = {
 
 def test_every_file_of_the_folder_is_looked_at():
     found = {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file()}
-    assert found == {"INDEX.md", AWS_PARQUET, AWS_EVENTS, AWS_GATEWAY, *AWS_TEXT, *ZEEK, *FOREIGN}
+    assert found == {"INDEX.md", AWS_PARQUET, AWS_EVENTS, AWS_GATEWAY, *AWS_TEXT, *ZEEK, *GOOGLE, *FOREIGN}
 
 
 @cache
@@ -270,6 +272,17 @@ def test_the_events_of_a_subscription_are_records():
     outcome = read_file(AWS_EVENTS)
     assert [cells[4:] for cells in outcome.cells] == [(4249, 0)]
     assert (outcome.ignored, outcome.rejects) == ({"denied": 1}, [])
+
+
+# --- Google ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", GOOGLE)
+def test_a_google_log_has_the_records_hours_and_bytes_that_its_index_says(name):
+    outcome = read_file(name)
+    hours = {hour for hour, *_ in outcome.cells}
+    assert (outcome.read, len(hours), sum(tx + rx for *_, tx, rx in outcome.cells)) == index()[name]
+    assert (outcome.rejects, outcome.ignored) == ([], {})
 
 
 # --- others ------------------------------------------------------------------------------------------------------
