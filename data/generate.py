@@ -8,7 +8,8 @@ The sample's bytes depend on the seed alone, not on the machine or on Python's v
 What is said here about the formats is from
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html (fields, tcp-flags, log-status),
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-s3-path.html (the files in S3),
-    https://docs.zeek.org/en/v4.0.9/scripts/base/protocols/conn/main.zeek.html (fields, conn_state, history).
+    https://docs.zeek.org/en/v4.0.9/scripts/base/protocols/conn/main.zeek.html (fields, conn_state, history),
+    https://docs.suricata.io/en/latest/output/eve/eve-json-format.html (events).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ MICROSECONDS = 1_000_000
 EPHEMERAL_PORTS = (32_768, 60_999)  # Linux's default range
 PAYLOAD_PER_PACKET = 1_400  # bytes, about what an Ethernet frame leaves
 HEADERS_PER_PACKET = 40  # bytes, IPv4 and TCP; near enough for the others
+FRAME_HEADERS = HEADERS_PER_PACKET + 14  # bytes, with those of Ethernet
 
 ACCOUNT = "123456789010"
 VPC_SHOP = "vpc-0f3c5a91d2b7e4680"
@@ -470,6 +472,54 @@ def zeek_sample(draw: Draw) -> bytes:
     return text([*ZEEK_HEADER, *(zeek_line(draw, talk) for talk in talks), ZEEK_TRAILER])
 
 
+def eve_time(microseconds: int) -> str:
+    """Suricata's time: local, with an offset without a colon."""
+    seconds, fraction = divmod(microseconds, MICROSECONDS)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:06d}+0000"
+
+
+def eve_event(talk: Conversation, flow_id: int, event_type: str, **details: object) -> dict[str, object]:
+    """What all events of a flow have, but for the time at which they were written."""
+    ports = {} if talk.link.protocol == "icmp" else {"src_port": talk.client_port, "dest_port": talk.link.port}
+    return {
+        "flow_id": flow_id,
+        "in_iface": "ens5",
+        "event_type": event_type,
+        "src_ip": talk.client,
+        "dest_ip": talk.server,
+        **ports,
+        "proto": talk.link.protocol.upper(),
+        **details,
+    }
+
+
+def eve_events(draw: Draw, talk: Conversation) -> Iterator[tuple[int, dict[str, object]]]:
+    """The events of a conversation, each with when it is written: its flow once that has timed out, and the same as netflow; of
+    some an alert before that, with the bytes of its first packet.
+    """
+    flow_id = draw.integer(1 << 50, (1 << 51) - 1)
+    written = talk.end + 60 * MICROSECONDS
+    start, end = eve_time(talk.start), eve_time(talk.end)
+    sizes = {"toserver": talk.request, "toclient": talk.response}
+    counts = {f"pkts_{to}": packets(size) for to, size in sizes.items()}
+    counts |= {f"bytes_{to}": size + packets(size) * FRAME_HEADERS for to, size in sizes.items()}
+    if draw.integer(1, 8) == 1:
+        partial_flow = {"pkts_toserver": 1, "pkts_toclient": 0, "bytes_toserver": FRAME_HEADERS, "bytes_toclient": 0}
+        alert = {"action": "allowed", "signature_id": 2_100_498, "signature": "a rule of the shop's own", "severity": 3}
+        yield talk.start, eve_event(talk, flow_id, "alert", alert=alert, flow=partial_flow | {"start": start})
+    yield written, eve_event(talk, flow_id, "flow", flow=counts | {"start": start, "end": end, "reason": "timeout"})
+    netflow = {"pkts": counts["pkts_toserver"], "bytes": counts["bytes_toserver"], "start": start, "end": end}
+    yield written, eve_event(talk, flow_id, "netflow", netflow=netflow)
+
+
+def eve_sample(draw: Draw) -> bytes:
+    """An eve.json of 60 conversations, in the order in which its events are written, the last line of which is cut off."""
+    talks = [conversation(draw, draw.one_of(WEIGHTED_HOURS)) for _ in range(60)]
+    events = sorted((event for talk in talks for event in eve_events(draw, talk)), key=lambda event: event[0])
+    lines = [json.dumps({"timestamp": eve_time(written)} | event, separators=(",", ":")) for written, event in events]
+    return text([*lines, lines[0][:150]])
+
+
 def sample_files(seed: int) -> dict[str, bytes]:
     """The sample: the content of each file, by its path from the folder of raw files."""
     makers: dict[str, Callable[[Draw], bytes]] = {
@@ -477,6 +527,7 @@ def sample_files(seed: int) -> dict[str, bytes]:
         "flows-2026-11-24.jsonl": jsonl_sample,
         **{aws_name(hour): partial(aws_sample, hour=hour) for hour in (FIRST_HOUR + 3, FIRST_HOUR + 4)},
         "zeek/conn.log": zeek_sample,
+        "suricata/eve.json": eve_sample,
         # Beside that folder and not in it, because whatever is in it gets read as raw files.
         "../apps.csv": lambda _: text(map(",".join, [Network._fields, *APPS])),
     }

@@ -15,7 +15,9 @@ from pipeline.declarations import QUIET, WAIT, ZERO_BYTES, Option, declared
 from pipeline.errors import UsageError
 from pipeline.scalars import ZeroBytes, parse_size
 
-RawFormat = Literal["auto", "csv", "json", "parquet", "aws-vpc", "zeek"]  # a test holds these against the readers
+RawFormat = Literal[
+    "auto", "csv", "json", "parquet", "aws-vpc", "zeek", "suricata"
+]  # a test holds these against the readers
 SameContent = Literal["skip", "count"]
 
 

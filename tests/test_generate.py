@@ -77,6 +77,17 @@ def test_the_command_writes_the_sample_and_the_apps_beside_its_folder(tmp_path: 
     assert (tmp_path / "apps.csv").exists()
 
 
+def test_the_eve_log_has_each_flow_again_as_netflow_alerts_with_a_partial_flow_and_a_line_that_was_cut_off() -> None:
+    *lines, cut = sample("suricata/eve.json")
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(cut)
+    events = [json.loads(line) for line in lines]
+    types = Counter(event["event_type"] for event in events)
+    assert (types["flow"], types["netflow"]) == (60, 60)
+    assert types["alert"] > 3
+    assert {event["flow"]["bytes_toclient"] for event in events if event["event_type"] == "alert"} == {0}
+
+
 def test_the_same_seed_makes_the_same_sample_and_another_seed_another() -> None:
     assert generate.sample_files(seed=7) == SAMPLE
     other = generate.sample_files(seed=8)

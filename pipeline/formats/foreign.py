@@ -6,7 +6,6 @@ Where the facts are from, by log:
 
 - Google: the documentation of VPC Flow Logs, "Access flow logs"; `json_payload` and `log_id` are Log Analytics' names.
 - Azure: the documentation of Network Watcher; `category` tells a flow log from all others, whose blobs have the same name.
-- Suricata: doc/userguide/output/eve/eve-json-format.rst; AWS Network Firewall: its developer guide, "Contents of a log".
 - NetObserv: docs/flows-format.adoc of its operator; Loki: its HTTP API, "Query logs at a single point in time".
 - goflow2: docs/protocols.md; nfdump: output_json.c; pmacct: CONFIG-KEYS; Logstash: its netflow codec; Argus: ra(1).
 - OCSF: the class Network Activity (4001); Hubble: api/v1/flow/flow.proto; Calico: "Flow log data types".
@@ -45,7 +44,7 @@ def refuse_foreign(records: Iterable[Record]) -> None:
         UnknownFormat: It is a flow log that flowlog does not read.
     """
     refusals = [refusal for record in records for look in _LOOKS if (refusal := look(record))]
-    # A Suricata log has alerts beside its flows, and Google's sink has other logs.
+    # Google's sink has other logs beside its flows.
     for refusal in refusals:
         if not isinstance(refusal, OtherLog):
             raise refusal
@@ -78,18 +77,6 @@ def _azure(record: Record) -> UnknownFormat | None:
     if isinstance(category, str) and first.keys() & {"resourceId", "operationName"}:
         return OtherLog(f"an Azure log of the category {category}", "flowlog reads flow logs only")
     return None
-
-
-def _suricata(record: Record) -> UnknownFormat | None:
-    inner = record.get("event")
-    event, is_firewall = (inner, True) if "firewall_name" in record and isinstance(inner, dict) else (record, False)
-    kind = event.get("event_type")
-    if not isinstance(kind, str) or not event.keys() & {"flow_id", "timestamp"}:
-        return None
-    log = "an AWS Network Firewall log" if is_firewall else "a Suricata EVE log"
-    if kind in ("flow", "netflow"):
-        return UnknownFormat(log, _NOT_YET)
-    return OtherLog(f"{log} without flow events ({kind})", "flowlog reads flow logs only")
 
 
 def _netobserv(record: Record) -> UnknownFormat | None:
@@ -147,7 +134,6 @@ def _others(record: Record) -> UnknownFormat | None:
 _LOOKS: tuple[Callable[[Record], UnknownFormat | None], ...] = (
     _google,
     _azure,
-    _suricata,
     _netobserv,
     _collectors,
     _aws,

@@ -45,6 +45,9 @@ AWS_HEADER = (
 ZEEK_FLOWS = [(HOUR, "10.0.0.1", "10.0.0.9", "-", 5, 700), (HOUR + 1, "10.0.0.1", "10.0.0.9", "-", 6, 800)]
 ZEEK = {"ts": TEN + 0.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.9", "orig_ip_bytes": 5, "resp_ip_bytes": 700}
 
+EVE = {"timestamp": "2025-11-26T11:00:00.5+0100", "flow_id": 1, "src_ip": "10.0.0.1", "dest_ip": "10.0.0.9"}
+EVE_FLOW = {"start": "2025-11-26T11:00:00.25+0100", "bytes_toserver": 5, "bytes_toclient": 700}
+
 CASES = {
     "CSV": Case(
         lines(
@@ -132,6 +135,17 @@ CASES = {
         AWS_FLOWS,
         {5: ("dstaddr", " ten ")},
         AWS_IGNORED | {"control message": 1},
+    ),
+    "Suricata EVE, JSON": Case(
+        lines(
+            EVE | {"event_type": "flow", "flow": EVE_FLOW},
+            EVE | {"event_type": "alert", "flow": EVE_FLOW},
+            EVE | {"event_type": "flow", "flow": EVE_FLOW, "dest_ip": "ten"},
+            EVE | {"event_type": "netflow", "netflow": {"start": "2025-11-26T10:00:00Z", "bytes": 5}},
+        ),
+        [(HOUR, "10.0.0.1", "10.0.0.9", "-", 5, 700)],
+        {3: ("dest_ip", '"ten"')},
+        {"other kind of event": 2},
     ),
 }
 

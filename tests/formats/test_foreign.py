@@ -16,7 +16,6 @@ GOOGLE = {
     "logName": "projects/p/logs/compute.googleapis.com%2Fvpc_flows",
 }
 AZURE = {"time": "2024-12-31T09:13:37Z", "category": "FlowLogFlowEvent", "operationName": "FlowLogFlowEvent"}
-EVE = {"timestamp": "2024-01-09T15:12:24.5+0000", "flow_id": 1, "event_type": "flow"}
 
 FLOWS = [
     (GOOGLE, "a Google VPC flow log"),
@@ -24,9 +23,6 @@ FLOWS = [
     ({"records": [AZURE]}, "an Azure VNet flow log"),
     ({"records": [AZURE | {"category": "NetworkSecurityGroupFlowEvent"}]}, "an Azure NSG flow log"),
     ({"operationName": "NetworkSecurityGroupFlowEvents", "flow.0": "1"}, "an Azure NSG flow log, as a forwarder rewrote it"),
-    (EVE, "a Suricata EVE log"),
-    (EVE | {"event_type": "netflow"}, "a Suricata EVE log"),
-    ({"firewall_name": "f", "event": EVE | {"event_type": "netflow"}}, "an AWS Network Firewall log"),
     ({"SrcAddr": "10.0.0.1", "DstAddr": "10.0.0.2", "TimeFlowStartMs": 1}, "a NetObserv flow log"),
     ({"SrcAddr": "10.0.0.1", "DstAddr": "10.0.0.2"}, "flow records of GoFlow or NetObserv"),
     ({"status": "success", "data": {"resultType": "streams", "result": []}}, "an answer of Loki"),
@@ -47,7 +43,6 @@ FLOWS = [
 OTHERS = [
     (GOOGLE | {"logName": "projects/p/logs/cloudaudit.googleapis.com%2Factivity"}, "a Google Cloud log, activity"),
     ({"records": [AZURE | {"category": "AuditEvent"}]}, "an Azure log of the category AuditEvent"),
-    (EVE | {"event_type": "alert"}, "a Suricata EVE log without flow events (alert)"),
     ({"class_uid": 3002, "category_uid": 3}, "OCSF events of the class 3002"),
     ({"srcaddr": "::1", "dstaddr": "::2", "account_id": "1", "tgw_id": "tgw-1"}, "an AWS Transit Gateway flow log"),
 ]
@@ -145,11 +140,6 @@ def test_a_log_of_something_else_is_named_as_that(record, found):
     for text in containers(record):
         refusal = refusal_of(text)
         assert (type(refusal), refusal.found) == (OtherLog, found)
-
-
-def test_a_flow_among_other_events_makes_a_log_one_of_flows():
-    lines = [EVE | {"event_type": "alert"}, EVE | {"event_type": "dns"}, EVE]
-    assert refusal_of("\n".join(map(json.dumps, lines))).found == "a Suricata EVE log"
 
 
 @pytest.mark.parametrize(
