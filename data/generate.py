@@ -9,7 +9,8 @@ What is said here about the formats is from
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html (fields, tcp-flags, log-status),
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-s3-path.html (the files in S3),
     https://docs.zeek.org/en/v4.0.9/scripts/base/protocols/conn/main.zeek.html (fields, conn_state, history),
-    https://docs.suricata.io/en/latest/output/eve/eve-json-format.html (events).
+    https://docs.suricata.io/en/latest/output/eve/eve-json-format.html (events),
+    https://github.com/netobserv/network-observability-operator/blob/main/docs/flows-format.adoc (fields).
 """
 
 from __future__ import annotations
@@ -513,11 +514,57 @@ def eve_events(draw: Draw, talk: Conversation) -> Iterator[tuple[int, dict[str, 
 
 
 def eve_sample(draw: Draw) -> bytes:
-    """An eve.json of 60 conversations, in the order in which its events are written, the last line of which is cut off."""
-    talks = [conversation(draw, draw.one_of(WEIGHTED_HOURS)) for _ in range(60)]
+    """An eve.json of 30 conversations, in the order in which its events are written, the last line of which is cut off."""
+    talks = [conversation(draw, draw.one_of(WEIGHTED_HOURS)) for _ in range(30)]
     events = sorted((event for talk in talks for event in eve_events(draw, talk)), key=lambda event: event[0])
     lines = [json.dumps({"timestamp": eve_time(written)} | event, separators=(",", ":")) for written, event in events]
     return text([*lines, lines[0][:150]])
+
+
+NETOBSERV_PROTOCOL = {"icmp": 1, "tcp": 6, "udp": 17}  # IANA's numbers
+NETOBSERV_SAMPLING = 50  # the agent's default
+INGRESS, EGRESS = 0, 1
+
+
+def netobserv_end(side: Literal["Src", "Dst"], address: str, app: str) -> dict[str, str]:
+    """What a record says of one end: an owner in the cluster, but of what is outside."""
+    owner = (
+        {} if app == INTERNET else {f"{side}K8S_Namespace": "shop", f"{side}K8S_OwnerName": app, f"{side}K8S_Type": "Pod"}
+    )
+    return {f"{side}Addr": address, **owner}
+
+
+def netobserv_records(talk: Conversation) -> Iterator[dict[str, object]]:
+    """The records of a conversation: one of each direction and of each node that reports it, which are those in the cluster."""
+    link = talk.link
+    client, server = (talk.client, link.client, talk.client_port), (talk.server, link.server, link.port)
+    for source, target, payload in ((client, server, talk.request), (server, client, talk.response)):
+        sampled = payload // NETOBSERV_SAMPLING
+        for direction, app in ((EGRESS, source[1]), (INGRESS, target[1])):
+            if app != INTERNET and sampled:
+                yield {
+                    "Bytes": bytes_on_wire(sampled),
+                    **netobserv_end("Dst", *target[:2]),
+                    "DstPort": target[2],
+                    "FlowDirection": direction,
+                    "Packets": packets(sampled),
+                    "Proto": NETOBSERV_PROTOCOL[link.protocol],
+                    "Sampling": NETOBSERV_SAMPLING,
+                    **netobserv_end("Src", *source[:2]),
+                    "SrcPort": source[2],
+                    "TimeFlowEndMs": talk.end // 1_000,
+                    "TimeFlowStartMs": talk.start // 1_000,
+                    "_RecordType": "flowLog",
+                }
+
+
+def netobserv_sample(draw: Draw) -> bytes:
+    """The flow logs of 20 conversations, in the order of their ends, and a heartbeat, which repeats bytes of its connection."""
+    talks = [conversation(draw, draw.one_of(WEIGHTED_HOURS)) for _ in range(20)]
+    records = [record for talk in sorted(talks, key=lambda talk: talk.end) for record in netobserv_records(talk)]
+    return text(
+        json.dumps(record, separators=(",", ":")) for record in [*records, records[-1] | {"_RecordType": "heartbeat"}]
+    )
 
 
 def sample_files(seed: int) -> dict[str, bytes]:
@@ -528,6 +575,7 @@ def sample_files(seed: int) -> dict[str, bytes]:
         **{aws_name(hour): partial(aws_sample, hour=hour) for hour in (FIRST_HOUR + 3, FIRST_HOUR + 4)},
         "zeek/conn.log": zeek_sample,
         "suricata/eve.json": eve_sample,
+        "netobserv/flows.json": netobserv_sample,
         # Beside that folder and not in it, because whatever is in it gets read as raw files.
         "../apps.csv": lambda _: text(map(",".join, [Network._fields, *APPS])),
     }

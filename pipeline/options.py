@@ -16,7 +16,7 @@ from pipeline.errors import UsageError
 from pipeline.scalars import ZeroBytes, parse_size
 
 RawFormat = Literal[
-    "auto", "csv", "json", "parquet", "aws-vpc", "zeek", "suricata"
+    "auto", "csv", "json", "parquet", "aws-vpc", "zeek", "suricata", "netobserv"
 ]  # a test holds these against the readers
 SameContent = Literal["skip", "count"]
 

@@ -18,6 +18,8 @@
       zeekheader      text with `#` lines
       zeeklogs        which of Zeek's logs something is of
     suricata          Suricata's EVE log, and AWS Network Firewall's
+    netobserv         flow logs of NetObserv
+      loki            records that Loki gives out, with the labels of their streams
     record            what a log's record says, in the terms that all formats share
     conversion        from there to flow records, once for all formats
       apps            which app has an address
@@ -31,7 +33,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO, cast
 
 from pipeline.errors import UsageError
-from pipeline.formats import aws, canonical, envelopes, suricata, zeek
+from pipeline.formats import aws, canonical, envelopes, netobserv, suricata, zeek
 from pipeline.formats.awsfields import OWN_FIELDS
 from pipeline.formats.detection import detect
 from pipeline.formats.format import Format
@@ -41,7 +43,14 @@ from pipeline.syntax.blocks import LinesOfReturns
 from pipeline.syntax.compression import decompressed
 
 #: As they are asked: the text of AWS last, which may be known by a line that is not the first.
-FORMATS: tuple[Format, ...] = (*canonical.FORMATS, *zeek.FORMATS, *aws.FORMATS, *envelopes.FORMATS, *suricata.FORMATS)
+FORMATS: tuple[Format, ...] = (
+    *canonical.FORMATS,
+    *zeek.FORMATS,
+    *aws.FORMATS,
+    *envelopes.FORMATS,
+    *suricata.FORMATS,
+    *netobserv.FORMATS,
+)
 
 #: The values of `--format`.
 FORMAT_OPTIONS = ("auto", *dict.fromkeys(known.option for known in FORMATS))

@@ -81,12 +81,10 @@ def _azure(record: Record) -> UnknownFormat | None:
 
 def _netobserv(record: Record) -> UnknownFormat | None:
     if "SrcAddr" in record and "DstAddr" in record:
-        if record.keys() & {"TimeFlowStartMs", "SrcK8S_Name", "FlowDirection", "AgentIP"} and "SamplerAddress" not in record:
-            return UnknownFormat("a NetObserv flow log", _NOT_YET)
         return UnknownFormat("flow records of GoFlow or NetObserv", _NOT_YET)
     data = record.get("data")
-    if isinstance(data, dict) and data.get("resultType") == "streams":
-        return UnknownFormat("an answer of Loki", _NOT_YET)
+    if isinstance(data, dict) and data.get("resultType") in ("matrix", "vector", "scalar"):
+        return UnknownFormat("an answer of Loki or Prometheus with numbers", "ask Loki for the records themselves")
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -67,6 +68,7 @@ class Column:
         others: In JSON, further paths at which a record may have it, as `("id", "orig_h")` for `id.orig_h`; the first path that
             has a value counts.
         in_text: In JSON, whether an integer may also be written as a text, as protobuf does with 64 bits: `"1234"`.
+        as_json: In JSON, whether a value of any type may stand there: the column of text has it as JSON, blanks aside.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Column:
     path: tuple[str, ...] = ()
     others: tuple[tuple[str, ...], ...] = ()
     in_text: bool = False
+    as_json: bool = False
 
     @classmethod
     def at(
@@ -250,22 +253,32 @@ _JSON_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 SHORT_JSON_INTEGER = r"^-?(?:0|[1-9][0-9]{0,17})$"
 
 
-def json_cell(value: Any, kind: Kind, in_text: bool = False) -> tuple[Any, str | None]:
+def json_cell(value: Any, kind: Kind, in_text: bool = False, as_json: bool = False) -> tuple[Any, str | None]:
     """Reads a JSON value as a cell.
 
     Args:
         value: What `json` makes of it.
         kind: What it must be.
         in_text: Whether an integer may also stand in a text (see `Column`), which then has what JSON has for it, and nothing else.
+        as_json: Whether it may be anything (see `Column`).
 
     Returns:
         The value as the column's type wants it (null stays None), and the rule that it breaks, if it does.
     """
     if value is None:
         return None, None
+    if as_json:
+        return _json_anything(value)
     if in_text:
         return _json_integer_in_text(value)
     return _JSON_PARSERS[kind](value)
+
+
+def _json_anything(value: Any) -> tuple[Any, str | None]:
+    try:
+        return json.dumps(value), None
+    except RecursionError:
+        return None, "must be less deeply nested"
 
 
 def _json_integer_in_text(value: Any) -> tuple[Any, str | None]:

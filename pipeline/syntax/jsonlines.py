@@ -58,7 +58,9 @@ class JsonParser:
     def __init__(self, columns: Sequence[Column]) -> None:
         self._columns = columns
         self._names = [column.name for column in columns]
-        self._lines = JsonLines([JsonColumn(column.kind.value, column.places, column.in_text) for column in columns])
+        self._lines = JsonLines(
+            [JsonColumn(column.kind.value, column.places, column.in_text, column.as_json) for column in columns]
+        )
 
     def parse(self, block: TextBlock, values_of: ValuesOf = _no_values) -> Batch:
         """One batch with all the block's records.
@@ -96,7 +98,7 @@ def _parse(
 
 
 def _parse_arrow(block: TextBlock, columns: Sequence[Column]) -> pa.Table | None:
-    if not _has_one_object_a_line(block):
+    if any(column.as_json for column in columns) or not _has_one_object_a_line(block):
         return None
     try:
         table = pa_json.read_json(
@@ -203,7 +205,7 @@ def json_record(value: Any, columns: Sequence[Column], row: int, raw: str) -> li
     record = []
     for column in columns:
         found, barred = _value_of(column, value)
-        cell, broken = json_cell(found, column.kind, column.in_text)
+        cell, broken = json_cell(found, column.kind, column.in_text, column.as_json)
         broken = barred or broken
         if broken and not _has_other(column, columns, value):
             return Reject(row, column.name, broken, _shown(found), raw)

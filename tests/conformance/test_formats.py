@@ -48,6 +48,17 @@ ZEEK = {"ts": TEN + 0.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.9", "orig
 EVE = {"timestamp": "2025-11-26T11:00:00.5+0100", "flow_id": 1, "src_ip": "10.0.0.1", "dest_ip": "10.0.0.9"}
 EVE_FLOW = {"start": "2025-11-26T11:00:00.25+0100", "bytes_toserver": 5, "bytes_toclient": 700}
 
+NETOBSERV = {"TimeFlowStartMs": TEN * 1_000, "SrcAddr": "10.0.0.1", "DstAddr": "10.0.0.9", "Bytes": 5, "Sampling": 2}
+NETOBSERV |= {"SrcPort": 40_000, "DstPort": 443, "SrcK8S_Namespace": "shop", "SrcK8S_OwnerName": "web"}
+NETOBSERV_RECORDS = [
+    NETOBSERV,
+    NETOBSERV | {"DstK8S_OwnerName": "db", "FlowDirection": 1},
+    NETOBSERV | {"_RecordType": "heartbeat"},
+    NETOBSERV | {"DstAddr": "ten"},
+]
+NETOBSERV_FLOWS = [(HOUR, "shop/web", "10.0.0.9", "-", 10, 0)]
+NETOBSERV_IGNORED = {"other reporter": 1, "other kind of event": 1}
+
 CASES = {
     "CSV": Case(
         lines(
@@ -146,6 +157,32 @@ CASES = {
         [(HOUR, "10.0.0.1", "10.0.0.9", "-", 5, 700)],
         {3: ("dest_ip", '"ten"')},
         {"other kind of event": 2},
+    ),
+    "NetObserv, JSON": Case(lines(*NETOBSERV_RECORDS), NETOBSERV_FLOWS, {4: ("DstAddr", '"ten"')}, NETOBSERV_IGNORED),
+    "NetObserv, answers of Loki": Case(
+        lines(
+            {
+                "status": "success",
+                "data": {
+                    "resultType": "streams",
+                    "result": [
+                        {
+                            "stream": {"app": "netobserv-flowcollector", "K8S_ClusterName": "-"},
+                            "values": [[f"{TEN}000000000", json.dumps(record)] for record in NETOBSERV_RECORDS],
+                        }
+                    ],
+                },
+            }
+        ),
+        NETOBSERV_FLOWS,
+        {4: ("DstAddr", '"ten"')},
+        NETOBSERV_IGNORED,
+    ),
+    "NetObserv, logcli": Case(
+        lines(*({"labels": {}, "line": json.dumps(record), "timestamp": ""} for record in NETOBSERV_RECORDS)),
+        NETOBSERV_FLOWS,
+        {4: ("DstAddr", '"ten"')},
+        NETOBSERV_IGNORED,
     ),
 }
 

@@ -37,6 +37,7 @@ JSON_COLUMNS = [
     Column.at("o", "p", "s.s", kind=Kind.SECONDS),
     Column.at("o", "q", "i", kind=Kind.INTEGER, in_text=True),
     Column("id.h", Kind.TEXT, others=(("id", "h"),)),
+    Column("j", Kind.TEXT, as_json=True),
 ]
 
 #: Around the eight bytes of a word, the sixteen and twenty-four that the kernel compares as words, and far beyond.
@@ -412,6 +413,7 @@ _CELLS: dict[str, Any] = {
     "y": _json_scalars,
     "o": {"n": _json_integers, "p": {"t": _json_text, "x": _json_any, "s.s": _json_times}, "q": {"i": _json_in_text}},
     "id": {"h": _json_text, "y": _json_scalars},
+    "j": _json_any,
 }
 
 
