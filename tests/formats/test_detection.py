@@ -146,7 +146,7 @@ class TestForced:
             format_of(data, option=option)
 
     def test_every_option_selects_a_format(self):
-        assert formats.FORMAT_OPTIONS == ("auto", "csv", "json", "parquet", "zeek", "aws-vpc")
+        assert formats.FORMAT_OPTIONS == ("auto", "csv", "json", "parquet", "zeek", "aws-vpc", "suricata", "netobserv")
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_what_is_not_read_is_refused_by_name(data, found):
     assert refusal.value.found == found
 
 
-@pytest.mark.parametrize("option", ["auto", "csv", "json", "aws-vpc", "zeek"])
+@pytest.mark.parametrize("option", ["auto", "csv", "json", "aws-vpc", "zeek", "suricata", "netobserv"])
 @pytest.mark.parametrize("text", [b"", b"\xef\xbb\xbf", b"\n", b" \r\n\t\n", b"\xef\xbb\xbf\r\n", b"\n" * 200_000])
 @pytest.mark.parametrize(
     "pack",
