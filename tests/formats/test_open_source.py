@@ -23,6 +23,10 @@ FLOW = {"hour": 1, "src_app": "a", "dest_app": "b", "vpc_id": "v", "bytes_tx": 1
 AWS = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n"
 CONN = {"ts": 1440007200.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "orig_ip_bytes": 1, "resp_ip_bytes": 2}
 
+EVE = {"event_type": "flow", "flow_id": 1, "src_ip": "10.0.0.1", "dest_ip": "10.0.0.2"}
+EVE |= {"flow": {"start": "2015-08-19T18:00:00.5+0000", "bytes_toserver": 1, "bytes_toclient": 2}}
+NETOBSERV = {"TimeFlowStartMs": 1440007200500, "SrcAddr": "10.0.0.1", "DstAddr": "10.0.0.2", "Bytes": 1}
+
 
 def parquet_file(columns):
     target = io.BytesIO()
@@ -61,6 +65,12 @@ FILES = {
         }
     ).encode(),
     "Zeek conn.log, JSON": (json.dumps(CONN) + "\n").encode() * 2,
+    "Suricata EVE, JSON": (json.dumps(EVE) + "\n").encode() * 2,
+    "NetObserv, JSON": (json.dumps(NETOBSERV) + "\n").encode() * 2,
+    "NetObserv, answers of Loki": json.dumps(
+        {"data": {"resultType": "streams", "result": [{"stream": {}, "values": [["1", json.dumps(NETOBSERV)]] * 2}]}}
+    ).encode(),
+    "NetObserv, logcli": (json.dumps({"labels": {}, "line": json.dumps(NETOBSERV), "timestamp": ""}) + "\n").encode() * 2,
 }
 PACKERS = [bytes, gzip.compress, bz2.compress, lambda data: pa.compress(data, codec="zstd", asbytes=True)]
 
