@@ -13,7 +13,9 @@ What is said here about the formats is from
     rwcut(1) of SiLK, ra(1) of Argus, and CONFIG-KEYS of pmacct (fields),
     https://docs.aws.amazon.com/vpc/latest/tgw/tgw-flow-logs.html (a Transit Gateway's fields and directions),
     https://schema.ocsf.io/1.1.0/classes/network_activity (its members),
-    https://cloud.google.com/vpc/docs/about-flow-logs-records (the fields of Google's records, and who reports a flow).
+    https://cloud.google.com/vpc/docs/about-flow-logs-records (the fields of Google's records, and who reports a flow),
+    https://docs.suricata.io/en/latest/output/eve/eve-json-format.html (events),
+    https://github.com/netobserv/network-observability-operator/blob/main/docs/flows-format.adoc (fields).
 """
 
 from __future__ import annotations
@@ -834,6 +836,99 @@ def pmacct_sample(draw: Draw) -> bytes:
     )
 
 
+def eve_time(microseconds: int) -> str:
+    """Suricata's time: local, with an offset without a colon."""
+    seconds, fraction = divmod(microseconds, MICROSECONDS)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:06d}+0000"
+
+
+def eve_event(talk: Conversation, flow_id: int, event_type: str, **details: object) -> dict[str, object]:
+    """What all events of a flow have, but for the time at which they were written."""
+    ports = {} if talk.link.protocol == "icmp" else {"src_port": talk.client_port, "dest_port": talk.link.port}
+    return {
+        "flow_id": flow_id,
+        "in_iface": "ens5",
+        "event_type": event_type,
+        "src_ip": talk.client,
+        "dest_ip": talk.server,
+        **ports,
+        "proto": talk.link.protocol.upper(),
+        **details,
+    }
+
+
+def eve_events(draw: Draw, talk: Conversation) -> Iterator[tuple[int, dict[str, object]]]:
+    """The events of a conversation, each with when it is written: its flow once that has timed out, and the same as netflow; of
+    some an alert before that, with the bytes of its first packet.
+    """
+    flow_id = draw.integer(1 << 50, (1 << 51) - 1)
+    written = talk.end + 60 * MICROSECONDS
+    start, end = eve_time(talk.start), eve_time(talk.end)
+    sizes = {"toserver": talk.request, "toclient": talk.response}
+    counts = {f"pkts_{to}": packets(size) for to, size in sizes.items()}
+    counts |= {f"bytes_{to}": size + packets(size) * FRAME_HEADERS for to, size in sizes.items()}
+    if draw.integer(1, 8) == 1:
+        partial_flow = {"pkts_toserver": 1, "pkts_toclient": 0, "bytes_toserver": FRAME_HEADERS, "bytes_toclient": 0}
+        alert = {"action": "allowed", "signature_id": 2_100_498, "signature": "a rule of the shop's own", "severity": 3}
+        yield talk.start, eve_event(talk, flow_id, "alert", alert=alert, flow=partial_flow | {"start": start})
+    yield written, eve_event(talk, flow_id, "flow", flow=counts | {"start": start, "end": end, "reason": "timeout"})
+    netflow = {"pkts": counts["pkts_toserver"], "bytes": counts["bytes_toserver"], "start": start, "end": end}
+    yield written, eve_event(talk, flow_id, "netflow", netflow=netflow)
+
+
+def eve_sample(draw: Draw) -> bytes:
+    """An eve.json of 30 conversations, in the order in which its events are written, the last line of which is cut off."""
+    talks = [conversation(draw, draw.one_of(WEIGHTED_HOURS)) for _ in range(30)]
+    events = sorted((event for talk in talks for event in eve_events(draw, talk)), key=lambda event: event[0])
+    lines = [json.dumps({"timestamp": eve_time(written)} | event, separators=(",", ":")) for written, event in events]
+    return text([*lines, lines[0][:150]])
+
+
+NETOBSERV_SAMPLING = 50  # the agent's default
+INGRESS, EGRESS = 0, 1
+
+
+def netobserv_end(side: Literal["Src", "Dst"], address: str, app: str) -> dict[str, str]:
+    """What a record says of one end: an owner in the cluster, but of what is outside."""
+    owner = (
+        {} if app == INTERNET else {f"{side}K8S_Namespace": "shop", f"{side}K8S_OwnerName": app, f"{side}K8S_Type": "Pod"}
+    )
+    return {f"{side}Addr": address, **owner}
+
+
+def netobserv_records(talk: Conversation) -> Iterator[dict[str, object]]:
+    """The records of a conversation: one of each direction and of each node that reports it, which are those in the cluster."""
+    link = talk.link
+    client, server = (talk.client, link.client, talk.client_port), (talk.server, link.server, link.port)
+    for source, target, payload in ((client, server, talk.request), (server, client, talk.response)):
+        sampled = payload // NETOBSERV_SAMPLING
+        for direction, app in ((EGRESS, source[1]), (INGRESS, target[1])):
+            if app != INTERNET and sampled:
+                yield {
+                    "Bytes": bytes_on_wire(sampled),
+                    **netobserv_end("Dst", *target[:2]),
+                    "DstPort": target[2],
+                    "FlowDirection": direction,
+                    "Packets": packets(sampled),
+                    "Proto": PROTOCOLS[link.protocol],
+                    "Sampling": NETOBSERV_SAMPLING,
+                    **netobserv_end("Src", *source[:2]),
+                    "SrcPort": source[2],
+                    "TimeFlowEndMs": talk.end // 1_000,
+                    "TimeFlowStartMs": talk.start // 1_000,
+                    "_RecordType": "flowLog",
+                }
+
+
+def netobserv_sample(draw: Draw) -> bytes:
+    """The flow logs of 20 conversations, in the order of their ends, and a heartbeat, which repeats bytes of its connection."""
+    talks = [conversation(draw, draw.one_of(WEIGHTED_HOURS)) for _ in range(20)]
+    records = [record for talk in sorted(talks, key=lambda talk: talk.end) for record in netobserv_records(talk)]
+    return text(
+        json.dumps(record, separators=(",", ":")) for record in [*records, records[-1] | {"_RecordType": "heartbeat"}]
+    )
+
+
 def sample_files(seed: int) -> dict[str, bytes]:
     """The sample: the content of each file, by its path from the folder of raw files."""
     makers: dict[str, Callable[[Draw], bytes]] = {
@@ -848,6 +943,8 @@ def sample_files(seed: int) -> dict[str, bytes]:
         "silk/rwcut.txt": silk_sample,
         "argus/ra.csv": argus_sample,
         "pmacct/flows.json": pmacct_sample,
+        "suricata/eve.json": eve_sample,
+        "netobserv/flows.json": netobserv_sample,
         # Beside that folder and not in it, because whatever is in it gets read as raw files.
         "../apps.csv": lambda _: text(map(",".join, [Network._fields, *APPS])),
     }

@@ -18,7 +18,21 @@ from pipeline.scalars import ZeroBytes, parse_size
 from pipeline.zones import DEFAULT_ZONE
 
 RawFormat = Literal[
-    "auto", "csv", "json", "parquet", "aws-vpc", "aws-tgw", "ocsf", "azure", "gcp", "zeek", "silk", "argus", "pmacct"
+    "auto",
+    "csv",
+    "json",
+    "parquet",
+    "aws-vpc",
+    "aws-tgw",
+    "ocsf",
+    "azure",
+    "gcp",
+    "zeek",
+    "suricata",
+    "netobserv",
+    "silk",
+    "argus",
+    "pmacct",
 ]  # a test holds these against the readers
 SameContent = Literal["skip", "count"]
 BothEnds = Literal["once", "count"]

@@ -27,6 +27,9 @@
     argus             Argus's ra, in CSV and in JSON
       argusjson       the objects in the array that ra writes
     pmacct            pmacct's JSON
+    suricata          Suricata's EVE log, and AWS Network Firewall's
+    netobserv         flow logs of NetObserv
+      loki            records that Loki gives out, with the labels of their streams
     record            what a log's record says, in the terms that all formats share
     conversion        from there to flow records, once for all formats
       apps            which app has an address
@@ -40,7 +43,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO, cast
 
 from pipeline.errors import UsageError
-from pipeline.formats import argus, aws, awsjson, awstgw, azure, canonical, envelopes, gcp, ocsf, pmacct, silk, zeek
+from pipeline.formats import (
+    argus,
+    aws,
+    awsjson,
+    awstgw,
+    azure,
+    canonical,
+    envelopes,
+    gcp,
+    netobserv,
+    ocsf,
+    pmacct,
+    silk,
+    suricata,
+    zeek,
+)
 from pipeline.formats.awsfields import OWN_FIELDS
 from pipeline.formats.detection import detect
 from pipeline.formats.format import Format
@@ -53,6 +71,8 @@ from pipeline.syntax.compression import decompressed
 FORMATS: tuple[Format, ...] = (
     *canonical.FORMATS,
     *zeek.FORMATS,
+    *suricata.FORMATS,
+    *netobserv.FORMATS,
     *silk.FORMATS,
     *argus.FORMATS,
     *pmacct.FORMATS,

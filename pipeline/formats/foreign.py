@@ -5,7 +5,6 @@ JSON is told from its first objects, text and Parquet from the names of their co
 Where the facts are from, by log:
 
 - Azure: the documentation of Network Watcher; `category` tells a flow log from all others, whose blobs have the same name.
-- Suricata: doc/userguide/output/eve/eve-json-format.rst; AWS Network Firewall: its developer guide, "Contents of a log".
 - NetObserv: docs/flows-format.adoc of its operator; Loki: its HTTP API, "Query logs at a single point in time".
 - goflow2: docs/protocols.md; nfdump: output_json.c; pmacct: CONFIG-KEYS; Logstash: its netflow codec; Argus: ra(1).
 - Hubble: api/v1/flow/flow.proto; Calico: "Flow log data types".
@@ -44,7 +43,7 @@ def refuse_foreign(records: Iterable[Record]) -> None:
         UnknownFormat: It is a flow log that flowlog does not read.
     """
     refusals = [refusal for record in records for look in _LOOKS if (refusal := look(record))]
-    # A Suricata log has alerts beside its flows, and Google's sink has other logs.
+    # Google's sink has other logs beside its flows.
     for refusal in refusals:
         if not isinstance(refusal, OtherLog):
             raise refusal
@@ -61,26 +60,12 @@ def _azure(record: Record) -> UnknownFormat | None:
     return None
 
 
-def _suricata(record: Record) -> UnknownFormat | None:
-    inner = record.get("event")
-    event, is_firewall = (inner, True) if "firewall_name" in record and isinstance(inner, dict) else (record, False)
-    kind = event.get("event_type")
-    if not isinstance(kind, str) or not event.keys() & {"flow_id", "timestamp"}:
-        return None
-    log = "an AWS Network Firewall log" if is_firewall else "a Suricata EVE log"
-    if kind in ("flow", "netflow"):
-        return UnknownFormat(log, _NOT_YET)
-    return OtherLog(f"{log} without flow events ({kind})", "flowlog reads flow logs only")
-
-
 def _netobserv(record: Record) -> UnknownFormat | None:
     if "SrcAddr" in record and "DstAddr" in record:
-        if record.keys() & {"TimeFlowStartMs", "SrcK8S_Name", "FlowDirection", "AgentIP"} and "SamplerAddress" not in record:
-            return UnknownFormat("a NetObserv flow log", _NOT_YET)
         return UnknownFormat("flow records of GoFlow or NetObserv", _NOT_YET)
     data = record.get("data")
-    if isinstance(data, dict) and data.get("resultType") == "streams":
-        return UnknownFormat("an answer of Loki", _NOT_YET)
+    if isinstance(data, dict) and data.get("resultType") in ("matrix", "vector", "scalar"):
+        return UnknownFormat("an answer of Loki or Prometheus with numbers", "ask Loki for the records themselves")
     return None
 
 
@@ -115,7 +100,6 @@ def _others(record: Record) -> UnknownFormat | None:
 #: Each says what an object is of, or nothing.
 _LOOKS: tuple[Callable[[Record], UnknownFormat | None], ...] = (
     _azure,
-    _suricata,
     _netobserv,
     _collectors,
     _aws,

@@ -60,7 +60,10 @@ class JsonParser:
         self._columns = columns
         self._names = [column.name for column in columns]
         self._lines = JsonLines(
-            [JsonColumn(column.kind.value, column.places, column.in_text, column.in_float) for column in columns]
+            [
+                JsonColumn(column.kind.value, column.places, column.in_text, column.in_float, column.as_json)
+                for column in columns
+            ]
         )
 
     def parse(self, block: TextBlock, values_of: ValuesOf = _no_values) -> Batch:
@@ -107,7 +110,7 @@ def _parse(
 
 
 def _parse_arrow(block: TextBlock, columns: Sequence[Column]) -> pa.Table | None:
-    if not _has_one_object_a_line(block):
+    if any(column.as_json for column in columns) or not _has_one_object_a_line(block):
         return None
     try:
         table = pa_json.read_json(
@@ -227,7 +230,7 @@ def json_record(value: Any, columns: Sequence[Column], row: int, raw: str) -> li
         found, barred = _value_of(column, value)
         if column.null is not None and found == column.null and not barred:
             found = None
-        cell, broken = json_cell(found, column.kind, column.in_text, column.in_float)
+        cell, broken = json_cell(found, column.kind, column.in_text, column.in_float, column.as_json)
         broken = barred or broken
         if broken and not _has_other(column, columns, value):
             return Reject(row, column.name, broken, _shown(found), raw)

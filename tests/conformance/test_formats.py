@@ -166,6 +166,20 @@ ARGUS_OUTCOME = ARGUS_FLOWS, {3: ("daddr", '"ten"')}, {"other kind of event": 1}
 PMACCT = {"ip_src": "10.0.0.1", "ip_dst": "10.0.0.9", "port_src": 40_000, "port_dst": 443, "ip_proto": "tcp", "bytes": 5}
 PMACCT |= {"timestamp_start": f"{TEN}.250000", "timestamp_end": f"{TEN + 9}.250000"}
 
+EVE = {"timestamp": "2025-11-26T11:00:00.5+0100", "flow_id": 1, "src_ip": "10.0.0.1", "dest_ip": "10.0.0.9"}
+EVE_FLOW = {"start": "2025-11-26T11:00:00.25+0100", "bytes_toserver": 5, "bytes_toclient": 700}
+
+NETOBSERV = {"TimeFlowStartMs": TEN * 1_000, "SrcAddr": "10.0.0.1", "DstAddr": "10.0.0.9", "Bytes": 5, "Sampling": 2}
+NETOBSERV |= {"SrcPort": 40_000, "DstPort": 443, "SrcK8S_Namespace": "shop", "SrcK8S_OwnerName": "web"}
+NETOBSERV_RECORDS = [
+    NETOBSERV,
+    NETOBSERV | {"DstK8S_OwnerName": "db", "FlowDirection": 1},
+    NETOBSERV | {"_RecordType": "heartbeat"},
+    NETOBSERV | {"DstAddr": "ten"},
+]
+NETOBSERV_FLOWS = [(HOUR, "shop/web", "10.0.0.9", "-", 10, 0)]
+NETOBSERV_IGNORED = {"other reporter": 1, "other kind of event": 1}
+
 CASES = {
     "CSV": Case(
         lines(
@@ -370,6 +384,43 @@ CASES = {
         OCSF_FLOWS,
         {5: ("dst_endpoint.ip", '"ten"')},
         OCSF_IGNORED,
+    ),
+    "Suricata EVE, JSON": Case(
+        lines(
+            EVE | {"event_type": "flow", "flow": EVE_FLOW},
+            EVE | {"event_type": "alert", "flow": EVE_FLOW},
+            EVE | {"event_type": "flow", "flow": EVE_FLOW, "dest_ip": "ten"},
+            EVE | {"event_type": "netflow", "netflow": {"start": "2025-11-26T10:00:00Z", "bytes": 5}},
+        ),
+        [(HOUR, "10.0.0.1", "10.0.0.9", "-", 5, 700)],
+        {3: ("dest_ip", '"ten"')},
+        {"other kind of event": 2},
+    ),
+    "NetObserv, JSON": Case(lines(*NETOBSERV_RECORDS), NETOBSERV_FLOWS, {4: ("DstAddr", '"ten"')}, NETOBSERV_IGNORED),
+    "NetObserv, answers of Loki": Case(
+        lines(
+            {
+                "status": "success",
+                "data": {
+                    "resultType": "streams",
+                    "result": [
+                        {
+                            "stream": {"app": "netobserv-flowcollector", "K8S_ClusterName": "-"},
+                            "values": [[f"{TEN}000000000", json.dumps(record)] for record in NETOBSERV_RECORDS],
+                        }
+                    ],
+                },
+            }
+        ),
+        NETOBSERV_FLOWS,
+        {4: ("DstAddr", '"ten"')},
+        NETOBSERV_IGNORED,
+    ),
+    "NetObserv, logcli": Case(
+        lines(*({"labels": {}, "line": json.dumps(record), "timestamp": ""} for record in NETOBSERV_RECORDS)),
+        NETOBSERV_FLOWS,
+        {4: ("DstAddr", '"ten"')},
+        NETOBSERV_IGNORED,
     ),
 }
 

@@ -11,15 +11,10 @@ from pipeline import formats
 from pipeline.errors import OtherLog, UnknownFormat
 
 AZURE = {"time": "2024-12-31T09:13:37Z", "category": "AuditEvent", "operationName": "x"}
-EVE = {"timestamp": "2024-01-09T15:12:24.5+0000", "flow_id": 1, "event_type": "flow"}
 
 FLOWS = [
-    (EVE, "a Suricata EVE log"),
-    (EVE | {"event_type": "netflow"}, "a Suricata EVE log"),
-    ({"firewall_name": "f", "event": EVE | {"event_type": "netflow"}}, "an AWS Network Firewall log"),
-    ({"SrcAddr": "10.0.0.1", "DstAddr": "10.0.0.2", "TimeFlowStartMs": 1}, "a NetObserv flow log"),
     ({"SrcAddr": "10.0.0.1", "DstAddr": "10.0.0.2"}, "flow records of GoFlow or NetObserv"),
-    ({"status": "success", "data": {"resultType": "streams", "result": []}}, "an answer of Loki"),
+    ({"status": "success", "data": {"resultType": "matrix", "result": []}}, "an answer of Loki or Prometheus with numbers"),
     ({"type": "SFLOW_5", "time_received_ns": 1, "src_addr": "::1"}, "a goflow2 flow log"),
     ({"type": "FLOW", "export_sysid": 1}, "an nfdump flow log, JSON"),
     ({"@timestamp": "2015-05-02T18:38:08Z", "netflow": {"version": 5}}, "NetFlow records of Logstash or Filebeat"),
@@ -30,7 +25,6 @@ FLOWS = [
 ]
 OTHERS = [
     ({"records": [AZURE]}, "an Azure log of the category AuditEvent"),
-    (EVE | {"event_type": "alert"}, "a Suricata EVE log without flow events (alert)"),
 ]
 COLUMNS = [
     ("ts,te,td,sa,da,sp,dp,pr,flg,fwd,stos,ipkt,ibyt,opkt,obyt", "an nfdump flow log, CSV"),
@@ -129,11 +123,6 @@ def test_a_log_of_something_else_is_named_as_that(record, found):
     for text in containers(record):
         refusal = refusal_of(text)
         assert (type(refusal), refusal.found) == (OtherLog, found)
-
-
-def test_a_flow_among_other_events_makes_a_log_one_of_flows():
-    lines = [EVE | {"event_type": "alert"}, EVE | {"event_type": "dns"}, EVE]
-    assert refusal_of("\n".join(map(json.dumps, lines))).found == "a Suricata EVE log"
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,9 @@ CONN = {"ts": 1440007200.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "o
 
 ARGUS = {"stime": 1440007200.5, "saddr": "10.0.0.1", "daddr": "10.0.0.2", "sbytes": 1, "dbytes": 2}
 PMACCT = {"timestamp_start": "1440007200.5", "ip_src": "10.0.0.1", "ip_dst": "10.0.0.2", "bytes": 1}
+EVE = {"event_type": "flow", "flow_id": 1, "src_ip": "10.0.0.1", "dest_ip": "10.0.0.2"}
+EVE |= {"flow": {"start": "2015-08-19T18:00:00.5+0000", "bytes_toserver": 1, "bytes_toclient": 2}}
+NETOBSERV = {"TimeFlowStartMs": 1440007200500, "SrcAddr": "10.0.0.1", "DstAddr": "10.0.0.2", "Bytes": 1}
 
 
 def parquet_file(columns):
@@ -119,6 +122,12 @@ FILES = {
     "Argus, JSON with times since 1970": json.dumps({"ArgusData": [ARGUS] * 2}).encode(),
     "pmacct, JSON": (json.dumps(PMACCT) + "\n").encode() * 2,
     "Zeek conn.log, JSON": (json.dumps(CONN) + "\n").encode() * 2,
+    "Suricata EVE, JSON": (json.dumps(EVE) + "\n").encode() * 2,
+    "NetObserv, JSON": (json.dumps(NETOBSERV) + "\n").encode() * 2,
+    "NetObserv, answers of Loki": json.dumps(
+        {"data": {"resultType": "streams", "result": [{"stream": {}, "values": [["1", json.dumps(NETOBSERV)]] * 2}]}}
+    ).encode(),
+    "NetObserv, logcli": (json.dumps({"labels": {}, "line": json.dumps(NETOBSERV), "timestamp": ""}) + "\n").encode() * 2,
 }
 PACKERS = [bytes, gzip.compress, bz2.compress, lambda data: pa.compress(data, codec="zstd", asbytes=True)]
 
