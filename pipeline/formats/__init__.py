@@ -17,6 +17,10 @@
     zeek              Zeek's conn.log
       zeekheader      text with `#` lines
       zeeklogs        which of Zeek's logs something is of
+    nfdump            NetFlow as nfdump prints it
+      nfdumpsummary   its older CSV, and the summary behind the rows
+    goflow2           NetFlow, IPFIX and sFlow as goflow2 writes them
+    localcolumns      local times become seconds since 1970
     record            what a log's record says, in the terms that all formats share
     conversion        from there to flow records, once for all formats
       apps            which app has an address
@@ -30,7 +34,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO, cast
 
 from pipeline.errors import UsageError
-from pipeline.formats import aws, canonical, envelopes, zeek
+from pipeline.formats import aws, canonical, envelopes, goflow2, nfdump, zeek
 from pipeline.formats.awsfields import OWN_FIELDS
 from pipeline.formats.detection import detect
 from pipeline.formats.format import Format
@@ -40,7 +44,14 @@ from pipeline.syntax.blocks import LinesOfReturns
 from pipeline.syntax.compression import decompressed
 
 #: As they are asked: the text of AWS last, which may be known by a line that is not the first.
-FORMATS: tuple[Format, ...] = (*canonical.FORMATS, *zeek.FORMATS, *aws.FORMATS, *envelopes.FORMATS)
+FORMATS: tuple[Format, ...] = (
+    *canonical.FORMATS,
+    *zeek.FORMATS,
+    *nfdump.FORMATS,
+    *goflow2.FORMATS,
+    *aws.FORMATS,
+    *envelopes.FORMATS,
+)
 
 #: The values of `--format`.
 FORMAT_OPTIONS = ("auto", *dict.fromkeys(known.option for known in FORMATS))

@@ -16,7 +16,9 @@ from pipeline.schema import DICTIONARY_TEXT
 
 #: What the kernel reads -> its number in kernel.h.
 _KINDS = {DICTIONARY_TEXT: 1, pa.int64(): 2, pa.float64(): 3}
-_SKIPPED, _INTEGER_IN_TEXT = 0, 4
+_SKIPPED = 0
+#: The kinds of columns in which integers and texts stand for each other.
+_IN_TEXT = {pa.int64(): 4, DICTIONARY_TEXT: 5}
 #: So many columns and objects the kernel has a bit for.
 _MOST_NUMBERS = 64
 #: A dictionary that has so many texts, or bytes of them, is left to the batches that have it, and a new one begun.
@@ -185,7 +187,7 @@ class JsonColumn:
     Attributes:
         type: Text (`schema.DICTIONARY_TEXT`), int64 or float64.
         paths: Where a record may have it: the keys that lead to each place, from the outermost on.
-        in_text: Whether an integer may also stand in a text.
+        in_text: Whether an integer may also stand in a text; or, of a text, whether a bare integer is the text of its digits.
     """
 
     type: pa.DataType
@@ -204,7 +206,7 @@ class JsonLines(LineParser):
     def __init__(self, columns: Sequence[JsonColumn]) -> None:
         super().__init__([column.type for column in columns], nullable=True, foreign=b"\r", shortest=len("{}\n"))
         for column, wanted in zip(self._columns, columns, strict=True):
-            column.kind = _INTEGER_IN_TEXT if wanted.in_text else column.kind
+            column.kind = _IN_TEXT[wanted.type] if wanted.in_text else column.kind
         self._fields = _fields_of(columns)
 
     def _call(self, data: bytes, odd: int, odd_count: ctypes.c_int64) -> int:

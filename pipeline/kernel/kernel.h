@@ -30,13 +30,13 @@ enum { OUT_OF_MEMORY = -1, NOT_UTF8 = -2, OVERFLOW = -3 };
 
 typedef struct texts texts;
 
-/* INTEGER_IN_TEXT: JSON: an integer, bare or as a text. */
-enum kind { SKIPPED = 0, TEXT = 1, INTEGER = 2, SECONDS = 3, INTEGER_IN_TEXT = 4 };
+/* INTEGER_IN_TEXT: JSON: an integer, bare or as a text. TEXT_OR_INTEGER: JSON: a text, or an integer, whose digits are the text. */
+enum kind { SKIPPED = 0, TEXT = 1, INTEGER = 2, SECONDS = 3, INTEGER_IN_TEXT = 4, TEXT_OR_INTEGER = 5 };
 
 /* A column that a parser fills. */
 typedef struct {
     int32_t kind;      /* enum kind */
-    texts *texts;      /* TEXT: gives the codes */
+    texts *texts;      /* TEXT, TEXT_OR_INTEGER: gives the codes */
     void *values;      /* int32_t codes, int64_t or double, one for each row */
     uint8_t *is_valid; /* one for each row; NULL where no cell can be null */
 } column;

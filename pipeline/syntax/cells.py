@@ -66,7 +66,8 @@ class Column:
             never a part of one: `("a", "b.c")` is in an object `a`, under the key `b.c`. See `at`.
         others: In JSON, further paths at which a record may have it, as `("id", "orig_h")` for `id.orig_h`; the first path that
             has a value counts.
-        in_text: In JSON, whether an integer may also be written as a text, as protobuf does with 64 bits: `"1234"`.
+        in_text: In JSON, whether an integer may also be written as a text, as protobuf does with 64 bits: `"1234"`; of a column
+            of text, whether a bare integer counts as the text of its digits.
     """
 
     name: str
@@ -256,13 +257,16 @@ def json_cell(value: Any, kind: Kind, in_text: bool = False) -> tuple[Any, str |
     Args:
         value: What `json` makes of it.
         kind: What it must be.
-        in_text: Whether an integer may also stand in a text (see `Column`), which then has what JSON has for it, and nothing else.
+        in_text: Whether an integer may also stand in a text (see `Column`), which then has what JSON has for it, and nothing else;
+            or whether a bare integer is a text.
 
     Returns:
         The value as the column's type wants it (null stays None), and the rule that it breaks, if it does.
     """
     if value is None:
         return None, None
+    if in_text and kind is Kind.TEXT:
+        return _json_text(str(value) if type(value) is int else value)
     if in_text:
         return _json_integer_in_text(value)
     return _JSON_PARSERS[kind](value)

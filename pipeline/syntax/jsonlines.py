@@ -21,7 +21,7 @@ from pipeline.kernel.columns import JsonColumn, JsonLines
 from pipeline.schema import dictionary_encoded
 from pipeline.syntax.batch import Batch, Reject, RowNumbers
 from pipeline.syntax.blocks import TextBlock, raw_text
-from pipeline.syntax.cells import SHORT_JSON_INTEGER, Column, has_odd_numbers, json_cell, parsed_schema
+from pipeline.syntax.cells import SHORT_JSON_INTEGER, Column, Kind, has_odd_numbers, json_cell, parsed_schema
 from pipeline.syntax.jsonobjects import JsonObject, integer_of, object_of
 from pipeline.syntax.lines import parse_lines
 
@@ -134,7 +134,7 @@ def _flattened(table: pa.Table, columns: Sequence[Column]) -> pa.Table | None:
     flat = []
     for column in columns:
         found = pc.coalesce(*(_cells_at(table, path) for path in column.places))
-        if column.in_text:
+        if column.in_text and column.kind is Kind.INTEGER:
             if pc.all(pc.match_substring_regex(found, SHORT_JSON_INTEGER)).as_py() is False:
                 return None
             found = found.cast(pa.int64())

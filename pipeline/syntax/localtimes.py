@@ -25,11 +25,12 @@ Integers = npt.NDArray[np.int64]
 Seconds = npt.NDArray[np.float64]
 
 _NUMBER = r"^[0-9]+(\.[0-9]+)?$"
+_WHOLE = r"^(?:[0-9]{1,18}|[1-8][0-9]{18})$"  # which int64 holds
 _SHAPE = "dddd-dd-ddTdd:dd:dd"  # and behind it a fraction, or nothing
 _DIGITS = [i for i, sign in enumerate(_SHAPE) if sign == "d"]
 _BETWEEN = {4: b"-/", 7: b"-/", 10: b"T ", 13: b":", 16: b":"}
 _MOST_DIGITS = 9  # of a fraction; a float64 holds microseconds
-_MICROSECONDS = 6
+_MICROSECONDS, _LAST_MICROSECOND = 6, 0.999_999
 _MINUTE, _HOUR = 60, 3600
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local times are what this is about
 
@@ -58,6 +59,8 @@ def local_times(column: pa.DictionaryArray, zone: tzinfo) -> LocalTimes:
         column: Dictionary-encoded text.
         zone: Whose clocks showed the times.
     """
+    if len(column.dictionary) > len(column):  # which the kernel shares among blocks
+        column = pc.cast(column, pa.string()).dictionary_encode()
     texts: pa.StringArray = column.dictionary
     clock, is_local = _clock_times(texts)
     seconds, skipped, shared = _since_1970(clock, is_local, zone)
@@ -166,7 +169,12 @@ def _read_others(texts: pa.StringArray, others: Mask, seconds: Seconds) -> None:
         return
     numbers = pc.match_substring_regex(texts, _NUMBER).to_numpy(zero_copy_only=False) & others
     if numbers.any():
-        seconds[numbers] = seconds_of(texts.filter(pa.array(numbers)).cast(pa.float64()).to_numpy())
+        found = texts.filter(pa.array(numbers))
+        whole = pc.match_substring_regex(found, _WHOLE)
+        decimals = seconds_of(found.cast(pa.float64()).to_numpy())
+        # Nanoseconds are more than a floating-point number holds: rounding must not move a time into the next second.
+        integers = seconds_of(pc.if_else(whole, found, "0").cast(pa.int64()).to_numpy())
+        seconds[numbers] = np.where(whole, np.minimum(decimals, integers + _LAST_MICROSECOND), decimals)
     for i in np.flatnonzero(others & ~numbers).tolist():
         seconds[i] = _with_offset(texts[i].as_py())
 

@@ -146,7 +146,7 @@ class TestForced:
             format_of(data, option=option)
 
     def test_every_option_selects_a_format(self):
-        assert formats.FORMAT_OPTIONS == ("auto", "csv", "json", "parquet", "zeek", "aws-vpc")
+        assert formats.FORMAT_OPTIONS == ("auto", "csv", "json", "parquet", "zeek", "nfdump", "goflow2", "aws-vpc")
 
 
 @pytest.mark.parametrize(

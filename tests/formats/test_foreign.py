@@ -30,8 +30,6 @@ FLOWS = [
     ({"SrcAddr": "10.0.0.1", "DstAddr": "10.0.0.2", "TimeFlowStartMs": 1}, "a NetObserv flow log"),
     ({"SrcAddr": "10.0.0.1", "DstAddr": "10.0.0.2"}, "flow records of GoFlow or NetObserv"),
     ({"status": "success", "data": {"resultType": "streams", "result": []}}, "an answer of Loki"),
-    ({"type": "SFLOW_5", "time_received_ns": 1, "src_addr": "::1"}, "a goflow2 flow log"),
-    ({"type": "FLOW", "export_sysid": 1}, "an nfdump flow log, JSON"),
     ({"@timestamp": "2015-05-02T18:38:08Z", "netflow": {"version": 5}}, "NetFlow records of Logstash or Filebeat"),
     ({"ip_src": "10.0.0.1", "ip_dst": "10.0.0.2", "bytes": 1}, "a pmacct flow log, JSON"),
     ({"ArgusData": [{"type": "flow"}]}, "an Argus flow log, JSON"),
@@ -52,10 +50,9 @@ OTHERS = [
     ({"srcaddr": "::1", "dstaddr": "::2", "account_id": "1", "tgw_id": "tgw-1"}, "an AWS Transit Gateway flow log"),
 ]
 COLUMNS = [
-    ("ts,te,td,sa,da,sp,dp,pr,flg,fwd,stos,ipkt,ibyt,opkt,obyt", "an nfdump flow log, CSV"),
-    ("firstSeen,duration,proto,srcAddr,srcPort,dstAddr,dstPort,packets,bytes,flows", "an nfdump flow log, CSV"),
-    ("cnt,af,firstSeen,lastSeen,proto,srcAddr,srcPort,dstAddr,dstPort,packets,bytes", "an nfdump flow log, CSV"),
-    ("firstSeen,lastSeen,proto,srcAddr,srcPort,dstAddr,dstPort,inBytes,outBytes", "an nfdump flow log, CSV"),
+    ("firstSeen,duration,proto,srcAddr,srcPort,dstAddr,dstPort,packets,flows", "an nfdump flow log, CSV, without bytes"),
+    ("proto,srcAddr,srcPort,dstAddr,dstPort,packets,bytes,flows", "an nfdump flow log, CSV, without times"),
+    ("firstSeen,duration,srcAddr,packets,bytes,bps,bpp,flows", "aggregated flows of nfdump, CSV"),
     ("ts,te,td,pr,val,fl,flP,ipkt,ipktP", "nfdump's statistics, CSV"),
     ("Date first seen         Duration Proto      Src IP Addr:Port          Dst IP Addr:Port", "an nfdump listing"),
     ("     sIP|        dIP|sPort|dPort|pro|   packets|     bytes|   flags|", "a SiLK flow listing of rwcut"),

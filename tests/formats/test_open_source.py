@@ -60,6 +60,12 @@ FILES = {
             ],
         }
     ).encode(),
+    "nfdump, CSV before 1.7.5": b"ts,te,sa,da,sp,dp,ibyt,obyt\n" + b"2025-11-26 10:00:00,,10.0.0.1,10.0.0.9,0,0,5,7\n" * 2,
+    "nfdump, CSV": b"firstSeen,srcAddr,dstAddr,inBytes,outBytes\n" + b"1764151200.000,10.0.0.1,10.0.0.9,5,7\n" * 2,
+    "nfdump, JSON": b'{"type":"FLOW","export_sysid":1,"first":"2025-11-26T10:00:00.000","src4_addr":"10.0.0.1",'
+    b'"dst4_addr":"10.0.0.9","in_bytes":5}\n' * 2,
+    "goflow2, JSON": b'{"type":"IPFIX","time_received_ns":1764151200000000000,"src_addr":"10.0.0.1","dst_addr":"10.0.0.9",'
+    b'"bytes":5}\n' * 2,
     "Zeek conn.log, JSON": (json.dumps(CONN) + "\n").encode() * 2,
 }
 PACKERS = [bytes, gzip.compress, bz2.compress, lambda data: pa.compress(data, codec="zstd", asbytes=True)]

@@ -36,6 +36,7 @@ JSON_COLUMNS = [
     Column.at("o", "p", "t", kind=Kind.TEXT),
     Column.at("o", "p", "s.s", kind=Kind.SECONDS),
     Column.at("o", "q", "i", kind=Kind.INTEGER, in_text=True),
+    Column.at("o", "q", "b", kind=Kind.TEXT, in_text=True),
     Column("id.h", Kind.TEXT, others=(("id", "h"),)),
 ]
 
@@ -410,7 +411,11 @@ _CELLS: dict[str, Any] = {
     "u": _json_text,
     "x": _json_any,
     "y": _json_scalars,
-    "o": {"n": _json_integers, "p": {"t": _json_text, "x": _json_any, "s.s": _json_times}, "q": {"i": _json_in_text}},
+    "o": {
+        "n": _json_integers,
+        "p": {"t": _json_text, "x": _json_any, "s.s": _json_times},
+        "q": {"i": _json_in_text, "b": st.one_of(_json_text, _json_integers)},
+    },
     "id": {"h": _json_text, "y": _json_scalars},
 }
 

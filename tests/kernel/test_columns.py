@@ -513,3 +513,14 @@ def test_an_integer_may_stand_in_a_text_where_the_column_says_so():
     assert rows == [(1234,), (-5,), (-5,), (0,), (None,), (10**18 - 1,)]
     assert numbers == list(range(len(lines), len(lines) + len(odd)))
     assert read_objects([JsonColumn(pa.int64(), [["n"]])], *lines[:2]) == ([(-5,)], [0])
+
+
+def test_an_integer_is_the_text_of_its_digits_where_the_column_says_so():
+    lines = ['{"t":"ab"}', '{"t":2048}', '{"t":"2048"}', '{"t":-5}', '{"t":0}', '{"t":null}', "{}", '{"t":%s}' % ("9" * 19)]
+    odd = ["1.0", "1e3", "-0", "007", "+1", "-", "true", "{}", "[1]", "9" * 20, '"a']
+    rows, numbers = read_objects(
+        [JsonColumn(DICTIONARY_TEXT, [["t"]], in_text=True)], *lines, *(f'{{"t":{value}}}' for value in odd)
+    )
+    assert rows == [("ab",), ("2048",), ("2048",), ("-5",), ("0",), (None,), (None,), ("9" * 19,)]
+    assert numbers == list(range(len(lines), len(lines) + len(odd)))
+    assert read_objects([JsonColumn(DICTIONARY_TEXT, [["t"]])], *lines[:2]) == ([("ab",)], [1])
