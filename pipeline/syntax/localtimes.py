@@ -27,7 +27,7 @@ Seconds = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
 
 _DECIMAL = r"^[0-9]+\.[0-9]+$"
-_MOST_WHOLE = 19  # digits, of which int64 holds all numbers that begin with less than a 9
+_MOST_WHOLE = 19  # digits: int64 holds all such numbers that begin with less than a 9
 _SHAPE = "dddd-dd-ddTdd:dd:dd"  # and behind it a fraction, or nothing
 _DIGITS = [i for i, sign in enumerate(_SHAPE) if sign == "d"]
 _BETWEEN = {4: b"-/", 7: b"-/", 10: b"T ", 13: b":", 16: b":"}
@@ -198,9 +198,9 @@ def _read_others(texts: pa.StringArray, others: Mask, seconds: Seconds) -> None:
     for length in np.unique(lengths[others]).tolist():
         if length <= _MOST_WHOLE:
             these = np.flatnonzero(others & (lengths == length))
-            numbers, are_whole = _whole_numbers(_cells(texts, these, length))
-            seconds[these[are_whole]] = _exact_seconds(numbers[are_whole])
-            others[these[are_whole]] = False
+            found, are_numbers = _numbers(_cells(texts, these, length))
+            seconds[these[are_numbers]] = found[are_numbers]
+            others[these[are_numbers]] = False
     if not others.any():
         return
     decimals = pc.match_substring_regex(texts, _DECIMAL).to_numpy(zero_copy_only=False) & others
@@ -209,13 +209,19 @@ def _read_others(texts: pa.StringArray, others: Mask, seconds: Seconds) -> None:
         seconds[i] = _with_offset(texts[i].as_py())
 
 
-def _whole_numbers(cells: Bytes) -> tuple[Integers, Mask]:
-    """The numbers that texts of one length are, and which are any that fit into 64 bits."""
+def _numbers(cells: Bytes) -> tuple[Seconds, Mask]:
+    """The times that texts of one length are as numbers, and which are any, with a point where the first text has it, or without."""
+    length, points = cells.shape[1], np.flatnonzero(cells[0] == ord("."))
+    point = int(points[0]) if len(points) == 1 and 0 < points[0] < length - 1 else length
+    places = [place for place in range(length) if place != point]
     digits = cells - np.uint8(ord("0"))
-    are_whole: Mask = np.logical_and.reduce(digits <= 9, axis=1)
-    if cells.shape[1] == _MOST_WHOLE:
-        are_whole &= digits[:, 0] < 9
-    return _number(digits, range(cells.shape[1])), are_whole
+    good: Mask = np.logical_and.reduce(digits[:, places] <= 9, axis=1)
+    if point < length:
+        good &= cells[:, point] == ord(".")
+        return seconds_of(_number(digits, places) / 10 ** (length - point - 1)), good
+    if length == _MOST_WHOLE:
+        good &= digits[:, 0] < 9
+    return _exact_seconds(_number(digits, places)), good
 
 
 def _exact_seconds(times: Integers) -> Seconds:
