@@ -929,6 +929,73 @@ def netobserv_sample(draw: Draw) -> bytes:
     )
 
 
+GOFLOW2_RATE = 8  # one packet in so many is looked at
+
+
+def nfdump_line(number: int, talk: Conversation) -> str:
+    """A conversation as `nfdump -B -o ndjson` prints it, in UTC."""
+    times = [
+        datetime.fromtimestamp(time // 1000 / 1000, UTC).isoformat("T", "milliseconds")[:23]
+        for time in (talk.start, talk.end)
+    ]
+    family = "src6_addr", "dst6_addr"
+    if ":" not in talk.client:
+        family = "src4_addr", "dst4_addr"
+    record: dict[str, str | int] = {
+        "cnt": number,
+        "type": "FLOW",
+        "export_sysid": 1,
+        "first": times[0],
+        "last": times[1],
+        "in_packets": packets(talk.request),
+        "in_bytes": bytes_on_wire(talk.request),
+        "out_packets": packets(talk.response),
+        "out_bytes": bytes_on_wire(talk.response),
+        "proto": PROTOCOLS[talk.link.protocol],
+    }
+    if talk.link.protocol != "icmp":
+        record |= {"src_port": talk.client_port, "dst_port": talk.link.port}
+    return json.dumps(record | {family[0]: talk.client, family[1]: talk.server, "sampled": 0}, separators=(",", ":"))
+
+
+def nfdump_sample(draw: Draw) -> bytes:
+    """80 flows of both directions, in the order of their starts."""
+    talks = sorted((conversation(draw, draw.one_of(WEIGHTED_HOURS)) for _ in range(80)), key=lambda talk: talk.start)
+    return text(nfdump_line(number, talk) for number, talk in enumerate(talks, 1))
+
+
+def goflow2_lines(talk: Conversation) -> Iterator[str]:
+    """A conversation as goflow2 writes it: a record for each direction, of the packets that the router looked at."""
+    ends, ports = (talk.client, talk.server), (talk.client_port, talk.link.port)
+    for payload, turn in ((talk.request, 1), (talk.response, -1)):
+        seen = packets(payload) // GOFLOW2_RATE
+        if seen:
+            src, dst = ends[::turn]
+            record: dict[str, str | int] = {
+                "type": "IPFIX",
+                "time_received_ns": talk.end * 1000,
+                "sampling_rate": GOFLOW2_RATE,
+                "sampler_address": "192.0.2.1",
+                "time_flow_start_ns": talk.start * 1000,
+                "time_flow_end_ns": talk.end * 1000,
+                "bytes": bytes_on_wire(payload) // packets(payload) * seen,
+                "packets": seen,
+                "src_addr": src,
+                "dst_addr": dst,
+                "etype": "IPv6" if ":" in src else "IPv4",
+                "proto": talk.link.protocol.upper(),
+            }
+            if talk.link.protocol != "icmp":
+                record |= dict(zip(("src_port", "dst_port"), ports[::turn], strict=True))
+            yield json.dumps(record, separators=(",", ":"))
+
+
+def goflow2_sample(draw: Draw) -> bytes:
+    """What a router reports of 80 conversations, in the order in which the reports come in; small ones are not sampled."""
+    talks = sorted((conversation(draw, draw.one_of(WEIGHTED_HOURS)) for _ in range(80)), key=lambda talk: talk.end)
+    return text(line for talk in talks for line in goflow2_lines(talk))
+
+
 def sample_files(seed: int) -> dict[str, bytes]:
     """The sample: the content of each file, by its path from the folder of raw files."""
     makers: dict[str, Callable[[Draw], bytes]] = {
@@ -945,6 +1012,8 @@ def sample_files(seed: int) -> dict[str, bytes]:
         "pmacct/flows.json": pmacct_sample,
         "suricata/eve.json": eve_sample,
         "netobserv/flows.json": netobserv_sample,
+        "nfdump/flows.ndjson": nfdump_sample,
+        "goflow2/flows.json": goflow2_sample,
         # Beside that folder and not in it, because whatever is in it gets read as raw files.
         "../apps.csv": lambda _: text(map(",".join, [Network._fields, *APPS])),
     }

@@ -33,6 +33,8 @@ RawFormat = Literal[
     "silk",
     "argus",
     "pmacct",
+    "nfdump",
+    "goflow2",
 ]  # a test holds these against the readers
 SameContent = Literal["skip", "count"]
 BothEnds = Literal["once", "count"]

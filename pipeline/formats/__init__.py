@@ -30,6 +30,10 @@
     suricata          Suricata's EVE log, and AWS Network Firewall's
     netobserv         flow logs of NetObserv
       loki            records that Loki gives out, with the labels of their streams
+    nfdump            NetFlow as nfdump prints it
+      nfdumpsummary   its older CSV, and the summary behind the rows
+    goflow2           NetFlow, IPFIX and sFlow as goflow2 writes them
+    localcolumns      local times become seconds since 1970
     record            what a log's record says, in the terms that all formats share
     conversion        from there to flow records, once for all formats
       apps            which app has an address
@@ -52,7 +56,9 @@ from pipeline.formats import (
     canonical,
     envelopes,
     gcp,
+    goflow2,
     netobserv,
+    nfdump,
     ocsf,
     pmacct,
     silk,
@@ -73,6 +79,8 @@ FORMATS: tuple[Format, ...] = (
     *zeek.FORMATS,
     *suricata.FORMATS,
     *netobserv.FORMATS,
+    *nfdump.FORMATS,
+    *goflow2.FORMATS,
     *silk.FORMATS,
     *argus.FORMATS,
     *pmacct.FORMATS,

@@ -79,9 +79,12 @@ _FOREIGN: dict[str, tuple[Callable[[Head], bool], str]] = {
         _starts(b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x0a\x0d\x0d\x0a", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d"),
         "let Zeek make a conn.log of it",
     ),
-    "a file of nfcapd": (_starts(b"\x0c\xa5\1\0", b"\x0c\xa5\2\0"), f"nfdump prints its flows; {_FLOWS_ONLY}"),
-    "a file of IPFIX messages": (_is_ipfix, f"nfdump or goflow2 read these; {_FLOWS_ONLY}"),
-    "a SiLK file": (_starts(b"\xde\xad\xbe\xef"), "flowlog reads what rwcut prints of it"),
+    "a file of nfcapd": (
+        _starts(b"\x0c\xa5\1\0", b"\x0c\xa5\2\0"),
+        "print its flows with nfdump -o ndjson, which flowlog reads",
+    ),
+    "a file of IPFIX messages": (_is_ipfix, "let goflow2 or nfdump print their flows as JSON, which flowlog reads"),
+    "a SiLK file": (_starts(b"\xde\xad\xbe\xef"), f"rwcut prints its flows; {_FLOWS_ONLY}"),
     "a tar archive": (_is_tar, "unpack it, and ingest what was in it"),
     "UTF-16 or UTF-32 text": (
         lambda head: head.data.startswith((b"\xff\xfe", b"\xfe\xff")) or is_utf_16(head.data),

@@ -6,9 +6,9 @@ Where the facts are from, by log:
 
 - Azure: the documentation of Network Watcher; `category` tells a flow log from all others, whose blobs have the same name.
 - NetObserv: docs/flows-format.adoc of its operator; Loki: its HTTP API, "Query logs at a single point in time".
-- goflow2: docs/protocols.md; nfdump: output_json.c; pmacct: CONFIG-KEYS; Logstash: its netflow codec; Argus: ra(1).
+- pmacct: CONFIG-KEYS; Logstash: its netflow codec; Argus: ra(1).
 - Hubble: api/v1/flow/flow.proto; Calico: "Flow log data types".
-- Columns: nfdump's output_csv.c, output_csv_fast.c, output_fmt.c; rwcut(1) of SiLK; ra(1); pmacct's print_plugin.c; Athena's
+- Columns: nfdump's output_csv.c, nfstat.c, output_fmt.c; rwcut(1) of SiLK; ra(1); pmacct's print_plugin.c; Athena's
   table for VPC flow logs; the schema of Google's sink in BigQuery.
 """
 
@@ -29,7 +29,6 @@ _AWS_WRITES = (
 )
 _ZEEK_WRITES = "flowlog reads Zeek's own TSV and JSON; give it the conn.log as Zeek wrote it"
 _GOOGLE_WRITES = "flowlog reads Google's flow logs as JSON; export the table as JSON"
-_GOFLOW_TYPES = {"SFLOW_5", "NETFLOW_V5", "NETFLOW_V9", "IPFIX"}
 
 
 def refuse_foreign(records: Iterable[Record]) -> None:
@@ -70,13 +69,10 @@ def _netobserv(record: Record) -> UnknownFormat | None:
 
 
 def _collectors(record: Record) -> UnknownFormat | None:
-    kind = str(record.get("type"))
-    if kind in _GOFLOW_TYPES and record.keys() & {"time_received_ns", "time_received", "sampler_address"}:
-        return UnknownFormat("a goflow2 flow log", _NOT_YET)
-    if kind == "FLOW" and "export_sysid" in record:
-        return UnknownFormat("an nfdump flow log, JSON", _NOT_YET)
     if isinstance(record.get("netflow"), dict):
-        return UnknownFormat("NetFlow records of Logstash or Filebeat", _NOT_YET)
+        return UnknownFormat(
+            "NetFlow records of Logstash or Filebeat", "their fields differ by router; collect them with nfcapd or goflow2"
+        )
     return None
 
 
@@ -109,14 +105,19 @@ _LOOKS: tuple[Callable[[Record], UnknownFormat | None], ...] = (
 
 #: Names that a log's columns have, all of them, in the order in which they are asked; what it is; what to do.
 _COLUMNS = (
-    ("ts te td sa da", "an nfdump flow log, CSV", _NOT_YET),
-    ("firstSeen srcAddr dstAddr", "an nfdump flow log, CSV", _NOT_YET),
     ("ts te td val", "nfdump's statistics, CSV", "they have no flows; print the flows, without -s"),
-    ("Date first seen Proto", "an nfdump listing", _NOT_YET),
+    ("firstSeen srcAddr dstAddr", "an nfdump flow log, CSV, without bytes", "print %ibyt and %obyt too"),
+    ("srcAddr dstAddr bytes flows", "an nfdump flow log, CSV, without times", "print %tsr too"),
+    (
+        "firstSeen duration packets bytes",
+        "aggregated flows of nfdump, CSV",
+        "they lack addresses; print the flows, without -A",
+    ),
+    ("Date first seen Proto", "an nfdump listing", "it is for people, and rounds; print the flows with -o ndjson"),
     ("StartTime SrcAddr DstAddr", "an Argus flow listing for people", "print it with ra -c , -u"),
     ("SRC_IP DST_IP BYTES", "a pmacct flow log in columns", "have pmacct write JSON (print_output: json)"),
-    ("SrcAddr DstAddr TimeFlowStartMs", "a NetObserv flow log", _NOT_YET),
-    ("type src_addr dst_addr sampler_address", "a goflow2 flow log", _NOT_YET),
+    ("SrcAddr DstAddr TimeFlowStartMs", "a NetObserv flow log in columns", "flowlog reads NetObserv's JSON"),
+    ("type src_addr dst_addr sampler_address", "a goflow2 flow log in columns", "flowlog reads goflow2's JSON"),
     ("jsonPayload.connection.src_ip", "a Google VPC flow log in columns", _GOOGLE_WRITES),
     ("jsonPayload logName", "a Google Cloud log in columns", _GOOGLE_WRITES),
     ("json_payload log_id", "a Google Cloud log in columns", _GOOGLE_WRITES),
@@ -149,6 +150,8 @@ def refuse_columns(names: Iterable[str], is_read_otherwise: bool = False) -> Non
             raise UnknownFormat(found, advice)
 
 
+#: The times of nfdump's CSV, of which `-q` leaves the header out.
+_NFDUMP_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:,\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,|\.\d{3},)\d+\.\d{3},")
 #: Zeek's time and identifier at the start of a line, and the parts of an AWS record that are like nothing else.
 _ZEEK_LINE = re.compile(r"\d{9,10}\.\d{1,6}\tC[0-9A-Za-z]{8,24}\t")
 _AWS_PARTS = (
@@ -169,6 +172,8 @@ def refuse_unnamed(lines: Iterable[str]) -> None:
     for line in lines:
         if _ZEEK_LINE.match(line):
             raise UnknownFormat("a Zeek log without its # lines", "give flowlog the whole file; zeek-cut keeps them with -C")
+        if _NFDUMP_LINE.match(line):
+            raise UnknownFormat("an nfdump flow log, CSV, without the names of its columns", "print the flows without -q")
         if sum(part.search(line) is not None for part in _AWS_PARTS) >= _AWS_LEAST:
             raise UnknownFormat(
                 f"AWS VPC flow log records of {len(line.split())} fields, without a header",

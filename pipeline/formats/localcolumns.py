@@ -44,7 +44,7 @@ def with_local_times(batch: Batch, names: Sequence[str], zone: str) -> Batch:
             if (outside := not_times(times.seconds)) is not None:
                 faults.append(Fault(name, OUT_OF_RANGE, outside & ~np.isnan(times.seconds), texts))
             batch = batch.note({_shared_note(hour, zone): mask for hour, mask in times.shared.items()})
-        table = table.set_column(table.column_names.index(name), name, _nullable(times.seconds))
+        table = table.set_column(table.column_names.index(name), name, nullable(times.seconds))
     return batch.with_table(table).reject(*(fault for fault in faults if fault.bad.any()))
 
 
@@ -52,7 +52,7 @@ def _shared_note(hour: str, zone: str) -> str:
     return f"have a time that two hours share, {hour} in {zone}: the first of the two was taken"
 
 
-def _nullable(seconds: Seconds) -> pa.Array:
+def nullable(seconds: Seconds) -> pa.Array:
     """The numbers as an Arrow array, null for NaN."""
     missing = np.isnan(seconds)
     is_valid = pa.py_buffer(np.packbits(~missing, bitorder="little")) if missing.any() else None

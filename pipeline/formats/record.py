@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.schema import DICTIONARY_TEXT
 from pipeline.syntax.batch import Batch, Integers, Mask
@@ -152,6 +154,20 @@ def numbers_of(column: pa.Array, missing: int = 0) -> npt.NDArray[Any]:
 _SYN, _ACK = 0x02, 0x10
 _WELL_KNOWN_PORTS = 1024  # RFC 6335: 0 to 1023 belong to services
 _EPHEMERAL_PORTS = 32768  # where Linux starts to number its clients' ports
+_PORT = r"^[1-9][0-9]{0,4}$"
+
+
+def ports_of(batch: Batch, name: str) -> Integers:
+    """A column of ports, as integers or as text; -1 for null, for 0, and for what stands there of ICMP, as "8.0"."""
+    if name not in batch.table.column_names:
+        return np.full(batch.table.num_rows, -1, np.int64)
+    if pa.types.is_integer(batch.table.schema.field(name).type):
+        ports = integers_of(batch, name, -1)
+        return np.where(ports > 0, ports, -1)
+    texts = texts_of(batch, name)
+    numbers = pc.if_else(pc.match_substring_regex(texts.dictionary, _PORT), texts.dictionary, "-1").cast(pa.int64())
+    codes = pc.fill_null(texts.indices, len(numbers)).to_numpy()
+    return np.append(numbers.to_numpy(), -1)[codes]
 
 
 def is_answer(src_port: Integers, dst_port: Integers, tcp_flags: Integers | None = None) -> Mask:

@@ -36,21 +36,23 @@ class Log:
         record: What the columns of a batch say, and the user of them; None where they are a flow record's own.
         ignored: The rows of a batch that are left out, by reason, as they report no traffic or no flow; None where no rows are.
         local: The columns of text that have times without an offset, first that of the start; they become seconds since 1970.
-        remark: What a user should know of all its records (see `Batch.notes`); "" if nothing.
         ends: The columns that say when a flow ended. They are wanted only where bytes are spread over hours, so that else they
             cost nothing, and may hold anything.
+        prepared: Makes of the columns what only this log needs: computes further ones, rejects what stands for no value, notes what
+            a user should know of the records; None where there is nothing to do.
     """
 
     columns: Sequence[Column]
     record: Callable[[Batch, ReadOptions], Record] | None = None
     ignored: Callable[[Batch], Mapping[str, Mask]] | None = None
     local: Sequence[str] = ()
-    remark: str = ""
     ends: Sequence[Column] = ()
 
     def wanted(self, options: ReadOptions) -> Sequence[Column]:
         """The columns that are wanted of a file under these options."""
         return [*self.columns, *self.ends] if options.spread == "hours" else self.columns
+
+    prepared: Callable[[Batch, ReadOptions], Batch] | None = None
 
     def flows(self, batch: Batch, context: ReadContext) -> Batch:
         """The flow records (`schema.FLOW_SCHEMA`, unvalidated) of a batch of these columns."""
@@ -61,8 +63,8 @@ class Log:
             batch = batch.ignore(unwanted, self._sizes(batch, unwanted, self.record, context.options))
         if self.local:
             batch = with_local_times(batch, self.local, context.options.timezone)
-        if self.remark:
-            batch = batch.note({self.remark: np.ones(batch.table.num_rows, bool)})
+        if self.prepared:
+            batch = self.prepared(batch, context.options)
         return to_flows(batch, self.record(batch, context.options), context.options, context.apps)
 
     @staticmethod

@@ -17,7 +17,7 @@ from pipeline.schema import DICTIONARY_TEXT
 #: What the kernel reads -> its number in kernel.h.
 _KINDS = {DICTIONARY_TEXT: 1, pa.int64(): 2, pa.float64(): 3}
 _SKIPPED, _JSON_TEXT = 0, 4
-#: How JSON may write an integer, as kernel.h has it.
+#: How JSON may write a cell, as kernel.h has it.
 _IN_TEXT, _IN_FLOAT = 1, 2
 #: So many columns and objects the kernel has a bit for.
 _MOST_NUMBERS = 64
@@ -189,7 +189,7 @@ class JsonColumn:
     Attributes:
         type: Text (`schema.DICTIONARY_TEXT`), int64 or float64.
         paths: Where a record may have it: the keys that lead to each place, from the outermost on.
-        in_text: Whether an integer may also stand in a text.
+        in_text: Whether an integer may also stand in a text; or, of a text, whether a bare integer is the text of its digits.
         in_float: Whether an integer may also have a fraction of zeros.
         as_json: Whether any value may stand there, which becomes text, as it is written.
     """

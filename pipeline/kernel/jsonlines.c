@@ -46,7 +46,7 @@ static void fill_slots(wanted *self) {
 
 static void set_null(column *self, int64_t row) {
     self->is_valid[row] = 0;
-    if (self->kind == TEXT || self->kind == JSON_TEXT) ((int32_t *)self->values)[row] = 0;
+    if (self->texts) ((int32_t *)self->values)[row] = 0;
 }
 
 /* Reads the fraction of an integer, from the point on, where the column may have such and a double holds the integer exactly.
@@ -76,6 +76,25 @@ static __attribute__((noinline)) text_t read_quoted(text_t p, column *into, int6
     return p && *p == '"' ? p + 1 : NULL;
 }
 
+/* Reads the text that stands from `p` to `end` into a row. Returns `end`; NULL if it is not UTF-8, or the memory is used up. */
+static inline text_t read_text(text_t p, text_t end, column *into, int64_t row, int *failed) {
+    int32_t code = texts_code(into->texts, p, (uint32_t)(end - p));
+    if (UNLIKELY(code < 0)) {
+        *failed = code == OUT_OF_MEMORY;
+        return NULL;
+    }
+    ((int32_t *)into->values)[row] = code;
+    return end;
+}
+
+/* Reads an integer whose digits are a text. Returns where it ends, or NULL. Python writes -0 as 0, and others would not fit. */
+static __attribute__((noinline)) text_t read_bare(text_t p, column *into, int64_t row, int *failed) {
+    text_t digits = p + (*p == '-'), end = digits;
+    while (is_digit(*end)) end++;
+    if (end == digits || end - digits > 19 || (*digits == '0' && end - p > 1)) return NULL;
+    return read_text(p, end, into, row, failed);
+}
+
 /* Reads a value into a row of its column. Returns where it ends; NULL if it is not plain, or the memory is used up. What
  * follows a number, a fraction or an exponent, is seen by whoever expects another value or the end. */
 static inline text_t read_value(text_t p, column *into, int64_t row, int *failed) {
@@ -84,17 +103,15 @@ static inline text_t read_value(text_t p, column *into, int64_t row, int *failed
         set_null(into, row); /* as if the key were not there */
         return skip_word(p, "null", 4);
     }
-    if (into->kind == TEXT || into->kind == JSON_TEXT) {
-        int is_text = into->kind == TEXT;
-        if (is_text && *p++ != '"') return NULL;
-        if (!(end = is_text ? text_end(p) : skip_value(p))) return NULL;
-        int32_t code = texts_code(into->texts, p, (uint32_t)(end - p));
-        if (UNLIKELY(code < 0)) {
-            *failed = code == OUT_OF_MEMORY;
+    if (into->texts) {
+        if (into->kind == JSON_TEXT) {
+            if (!(end = skip_value(p)) || !read_text(p, end, into, row, failed)) return NULL;
+        } else if (LIKELY(*p == '"')) {
+            if (!(end = text_end(++p)) || !read_text(p, end, into, row, failed)) return NULL;
+            end++;
+        } else if (!(into->forms & IN_TEXT) || !(end = read_bare(p, into, row, failed))) {
             return NULL;
         }
-        ((int32_t *)into->values)[row] = code;
-        end += is_text;
     } else if (*p == '"') {
         end = read_quoted(p, into, row);
     } else {

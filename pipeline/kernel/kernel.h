@@ -33,13 +33,14 @@ typedef struct texts texts;
 /* JSON_TEXT: in JSON alone, any value, as it is written. */
 enum kind { SKIPPED = 0, TEXT = 1, INTEGER = 2, SECONDS = 3, JSON_TEXT = 4 };
 
-/* How JSON may write an integer, beside its bare digits: as a text; with a fraction of zeros, as floating-point numbers have it. */
+/* How else JSON may write a cell. IN_TEXT: an integer as a text, or a text as the bare integer of its digits. IN_FLOAT: an integer with
+ * a fraction of zeros, as floating-point numbers have it. */
 enum forms { IN_TEXT = 1, IN_FLOAT = 2 };
 
 /* A column that a parser fills. */
 typedef struct {
     int32_t kind;      /* enum kind */
-    int32_t forms;     /* INTEGER in JSON: any of enum forms */
+    int32_t forms;     /* in JSON: any of enum forms */
     texts *texts;      /* TEXT, JSON_TEXT: gives the codes */
     void *values;      /* int32_t codes, int64_t or double, one for each row */
     uint8_t *is_valid; /* one for each row; NULL where no cell can be null */

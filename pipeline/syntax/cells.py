@@ -67,7 +67,8 @@ class Column:
             never a part of one: `("a", "b.c")` is in an object `a`, under the key `b.c`. See `at`.
         others: In JSON, further paths at which a record may have it, as `("id", "orig_h")` for `id.orig_h`; the first path that
             has a value counts.
-        in_text: In JSON, whether an integer may also be written as a text, as protobuf does with 64 bits: `"1234"`.
+        in_text: In JSON, whether an integer may also be written as a text, as protobuf does with 64 bits: `"1234"`; of a column
+            of text, whether a bare integer counts as the text of its digits.
         in_float: In JSON, whether an integer may also be written as a floating-point number, as languages do whose numbers are
             such: `1234.0`, `1.234e3`; with `in_text`, within a text, too.
         null: In JSON, the text that stands for no value; None where none does.
@@ -276,7 +277,8 @@ def json_cell(
     Args:
         value: What `json` makes of it.
         kind: What it must be.
-        in_text: Whether an integer may also stand in a text (see `Column`), which then has what JSON has for it, and nothing else.
+        in_text: Whether an integer may also stand in a text (see `Column`), which then has what JSON has for it, and nothing else;
+            or whether a bare integer is a text.
         in_float: Whether an integer may also be a floating-point number, if such a number holds it exactly.
         as_json: Whether it may be anything (see `Column`).
 
@@ -289,7 +291,9 @@ def json_cell(
         return _json_anything(value)
     if kind is Kind.INTEGER:
         return _json_integer(_number_in(value) if in_text else value, in_text, in_float)
-    return _json_text(value) if kind is Kind.TEXT else _json_seconds(value)
+    if kind is Kind.TEXT:
+        return _json_text(str(value) if in_text and type(value) is int else value)
+    return _json_seconds(value)
 
 
 def _json_anything(value: Any) -> tuple[Any, str | None]:

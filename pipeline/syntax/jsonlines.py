@@ -154,7 +154,7 @@ def _flattened(table: pa.Table, columns: Sequence[Column]) -> pa.Table | None:
     flat = []
     for column in columns:
         found = pc.coalesce(*(_cells_at(table, path) for path in column.places))
-        if column.in_text:
+        if column.in_text and column.kind is Kind.INTEGER:
             if pc.all(pc.match_substring_regex(found, SHORT_JSON_INTEGER)).as_py() is False:
                 return None
             found = found.cast(pa.int64())

@@ -8,6 +8,7 @@ zone, so it is no time. A text that has its own offset, and a number since 1970,
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -18,18 +19,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.syntax.batch import Mask
-from pipeline.syntax.dictionary import codes_of
+from pipeline.syntax.dictionary import codes_of, with_dictionary
 from pipeline.syntax.times import seconds_of
 
 Integers = npt.NDArray[np.int64]
 Seconds = npt.NDArray[np.float64]
+Bytes = npt.NDArray[np.uint8]
 
-_NUMBER = r"^[0-9]+(\.[0-9]+)?$"
+_DECIMAL = r"^[0-9]+\.[0-9]+$"
+_MOST_WHOLE = 19  # digits: int64 holds all such numbers that begin with less than a 9
 _SHAPE = "dddd-dd-ddTdd:dd:dd"  # and behind it a fraction, or nothing
 _DIGITS = [i for i, sign in enumerate(_SHAPE) if sign == "d"]
 _BETWEEN = {4: b"-/", 7: b"-/", 10: b"T ", 13: b":", 16: b":"}
 _MOST_DIGITS = 9  # of a fraction; a float64 holds microseconds
-_MICROSECONDS = 6
+_MICROSECONDS, _LAST_MICROSECOND = 6, 0.999_999
 _MINUTE, _HOUR = 60, 3600
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local times are what this is about
 
@@ -58,6 +61,8 @@ def local_times(column: pa.DictionaryArray, zone: tzinfo) -> LocalTimes:
         column: Dictionary-encoded text.
         zone: Whose clocks showed the times.
     """
+    if 2 * len(column.dictionary) > len(column):  # nearly all texts differ, and those of other blocks may be among them
+        column = _each_apart(column)
     texts: pa.StringArray = column.dictionary
     clock, is_local = _clock_times(texts)
     seconds, skipped, shared = _since_1970(clock, is_local, zone)
@@ -80,6 +85,14 @@ def local_times(column: pa.DictionaryArray, zone: tzinfo) -> LocalTimes:
     )
 
 
+def _each_apart(column: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The same column, with a text of its own for each row."""
+    codes = np.arange(len(column), dtype=np.int32)
+    if column.null_count:
+        codes[codes_of(column) < 0] = -1
+    return with_dictionary(codes, pc.fill_null(pc.cast(column, pa.string()), ""))
+
+
 def _clock_times(texts: pa.StringArray) -> tuple[Integers, Mask]:
     """What the clock showed, in microseconds since it showed 1970, and which texts say so; 0 for the others."""
     lengths = pc.binary_length(texts).to_numpy()
@@ -87,14 +100,30 @@ def _clock_times(texts: pa.StringArray) -> tuple[Integers, Mask]:
     for length in np.unique(lengths).tolist():
         fraction = length - len(_SHAPE)
         if fraction == 0 or 2 <= fraction <= 1 + _MOST_DIGITS:
-            these = lengths == length
-            same = texts.filter(pa.array(these)).cast(pa.binary()).cast(pa.binary(length))
-            cells = np.frombuffer(same.buffers()[1], np.uint8)[same.offset * length :].reshape(-1, length)
-            clock[these], is_local[these] = _of_one_length(cells)
+            these = np.flatnonzero(lengths == length)
+            clock[these], is_local[these] = _of_one_length(_cells(texts, these, length))
     return clock, is_local
 
 
-def _of_one_length(cells: npt.NDArray[np.uint8]) -> tuple[Integers, Mask]:
+def _cells(texts: pa.StringArray, these: npt.NDArray[np.intp], length: int) -> Bytes:
+    """The bytes of some texts of one length, a row each."""
+    start, end = texts.offset, texts.offset + len(texts) + 1
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[start:end]
+    data = np.frombuffer(texts.buffers()[2], np.uint8)
+    if len(these) == len(texts):
+        return data[offsets[0] : offsets[-1]].reshape(-1, length)
+    return data[offsets[these, None] + np.arange(length)]
+
+
+def _number(digits: Bytes, places: Iterable[int]) -> Integers:
+    """The number whose digits stand at these places of each row."""
+    value = np.zeros(len(digits), np.int64)
+    for place in places:
+        value = value * 10 + digits[:, place]
+    return value
+
+
+def _of_one_length(cells: Bytes) -> tuple[Integers, Mask]:
     """The same for texts of one length, a row each."""
     digits = cells - np.uint8(ord("0"))  # what is no digit becomes a large number
     fraction = list(range(len(_SHAPE) + 1, cells.shape[1]))
@@ -106,10 +135,7 @@ def _of_one_length(cells: npt.NDArray[np.uint8]) -> tuple[Integers, Mask]:
         good &= cells[:, len(_SHAPE)] == ord(".")
 
     def number(first: int, behind: int) -> Integers:
-        value = np.zeros(len(cells), np.int64)
-        for place in range(first, behind):
-            value = value * 10 + digits[:, place]
-        return value
+        return _number(digits, range(first, behind))
 
     month, day = number(5, 7), number(8, 10)
     hour, minute, second = number(11, 13), number(14, 16), number(17, 19)
@@ -129,6 +155,11 @@ def _of_one_length(cells: npt.NDArray[np.uint8]) -> tuple[Integers, Mask]:
 
 def _since_1970(clock: Integers, is_local: Mask, zone: tzinfo) -> tuple[Seconds, Mask, Mask]:
     """The moments at which a zone's clocks showed some times; which they never showed; and which they showed twice."""
+    hours = np.unique(clock[is_local] // (_HOUR * 10**_MICROSECONDS)).tolist()
+    offsets = {_offset_of_hour(zone, hour) for hour in hours}
+    if len(offsets) == 1 and (offset := offsets.pop()):  # as in most blocks
+        nowhere = np.zeros(len(clock), bool)
+        return np.where(is_local, clock / 10**_MICROSECONDS - offset[0], np.nan), nowhere, nowhere
     minutes, which = np.unique(clock[is_local] // (_MINUTE * 10**_MICROSECONDS), return_inverse=True)
     # Mostly all minutes of an hour have one offset; where a clock is set, each is looked at.
     found = [_offset_of_hour(zone, minute // 60) or _offset_of(zone, minute) for minute in minutes.tolist()]
@@ -162,13 +193,42 @@ def _offset_of(zone: tzinfo, minute: int) -> tuple[int, int]:
 
 def _read_others(texts: pa.StringArray, others: Mask, seconds: Seconds) -> None:
     """Writes the times of the texts that are no local times among the seconds: of numbers, and of texts with an offset."""
+    lengths = pc.binary_length(texts).to_numpy()
+    others = others & (lengths > 0)
+    for length in np.unique(lengths[others]).tolist():
+        if length <= _MOST_WHOLE:
+            these = np.flatnonzero(others & (lengths == length))
+            found, are_numbers = _numbers(_cells(texts, these, length))
+            seconds[these[are_numbers]] = found[are_numbers]
+            others[these[are_numbers]] = False
     if not others.any():
         return
-    numbers = pc.match_substring_regex(texts, _NUMBER).to_numpy(zero_copy_only=False) & others
-    if numbers.any():
-        seconds[numbers] = seconds_of(texts.filter(pa.array(numbers)).cast(pa.float64()).to_numpy())
-    for i in np.flatnonzero(others & ~numbers).tolist():
+    decimals = pc.match_substring_regex(texts, _DECIMAL).to_numpy(zero_copy_only=False) & others
+    seconds[decimals] = seconds_of(texts.filter(pa.array(decimals)).cast(pa.float64()).to_numpy())
+    for i in np.flatnonzero(others & ~decimals).tolist():
         seconds[i] = _with_offset(texts[i].as_py())
+
+
+def _numbers(cells: Bytes) -> tuple[Seconds, Mask]:
+    """The times that texts of one length are as numbers, and which are any, with a point where the first text has it, or without."""
+    length, points = cells.shape[1], np.flatnonzero(cells[0] == ord("."))
+    point = int(points[0]) if len(points) == 1 and 0 < points[0] < length - 1 else length
+    places = [place for place in range(length) if place != point]
+    digits = cells - np.uint8(ord("0"))
+    good: Mask = np.logical_and.reduce(digits[:, places] <= 9, axis=1)
+    if point < length:
+        good &= cells[:, point] == ord(".")
+        return seconds_of(_number(digits, places) / 10 ** (length - point - 1)), good
+    if length == _MOST_WHOLE:
+        good &= digits[:, 0] < 9
+    return _exact_seconds(_number(digits, places)), good
+
+
+def _exact_seconds(times: Integers) -> Seconds:
+    """Whole numbers since 1970 in seconds. A floating-point number does not hold nanoseconds, and rounding must not move a time
+    into the next second.
+    """
+    return np.minimum(seconds_of(times.astype(np.float64)), seconds_of(times) + _LAST_MICROSECOND)
 
 
 def _with_offset(text: str) -> float:

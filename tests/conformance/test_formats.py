@@ -180,6 +180,16 @@ NETOBSERV_RECORDS = [
 NETOBSERV_FLOWS = [(HOUR, "shop/web", "10.0.0.9", "-", 10, 0)]
 NETOBSERV_IGNORED = {"other reporter": 1, "other kind of event": 1}
 
+# A request with its answer in one record, an answer that is a record of its own, and one whose receiver is no address.
+NETFLOW = [
+    ("10.0.0.1", 40000, "10.0.0.9", 443, 5),
+    ("10.0.0.9", 443, "10.0.0.1", 40000, 700),
+    ("10.0.0.1", 40000, "ten", 443, 6),
+]
+NETFLOW_FLOWS = [(HOUR, "10.0.0.1", "10.0.0.9", "-", 5, 0), (HOUR, "10.0.0.1", "10.0.0.9", "-", 0, 700)]
+NFDUMP = {"type": "FLOW", "export_sysid": 1, "first": "2025-11-26T10:00:00.000", "last": "2025-11-26T10:00:01.000"}
+GOFLOW2 = {"type": "IPFIX", "time_received_ns": TEN * 10**9, "time_flow_start_ns": TEN * 10**9, "sampling_rate": 1}
+
 CASES = {
     "CSV": Case(
         lines(
@@ -282,6 +292,54 @@ CASES = {
         GATEWAY_FLOWS,
         {6: ("dstaddr", '"ten"')},
         GATEWAY_IGNORED,
+    ),
+    "nfdump, CSV before 1.7.5": Case(
+        lines(
+            "ts,te,td,sa,da,sp,dp,pr,ibyt,obyt",
+            *(
+                f"2025-11-26 10:00:00,2025-11-26 10:00:01,1.000,{src},{dst},{src_port},{dst_port},TCP,{sent},0"
+                for src, src_port, dst, dst_port, sent in NETFLOW
+            ),
+        ),
+        NETFLOW_FLOWS,
+        {4: ("da", ",ten,")},
+        {},
+    ),
+    "nfdump, CSV": Case(
+        lines(
+            "firstSeen,duration,proto,srcAddr,srcPort,dstAddr,dstPort,packets,bytes,flows",
+            *(
+                f"2025-11-26 10:00:00.000,1.000,6,{src},{src_port},{dst},{dst_port},1,{sent},1"
+                for src, src_port, dst, dst_port, sent in NETFLOW
+            ),
+        ),
+        NETFLOW_FLOWS,
+        {4: ("dstAddr", ",ten,")},
+        {},
+    ),
+    "nfdump, JSON": Case(
+        lines(
+            *(
+                NFDUMP | {"src4_addr": src, "src_port": src_port, "dst4_addr": dst, "dst_port": dst_port, "in_bytes": sent}
+                for src, src_port, dst, dst_port, sent in NETFLOW
+            ),
+            NFDUMP | {"type": "EVENT"},
+        ),
+        NETFLOW_FLOWS,
+        {3: ("dst4_addr", '"ten"')},
+        {"other kind of event": 1},
+    ),
+    "goflow2, JSON": Case(
+        lines(
+            *(
+                GOFLOW2 | {"src_addr": src, "src_port": src_port, "dst_addr": dst, "dst_port": dst_port, "bytes": sent}
+                for src, src_port, dst, dst_port, sent in NETFLOW
+            ),
+            GOFLOW2 | {"etype": "ARP", "bytes": 64},
+        ),
+        NETFLOW_FLOWS,
+        {3: ("dst_addr", '"ten"')},
+        {"other kind of event": 1},
     ),
     "AWS VPC Flow Logs, text": Case(lines(AWS_HEADER, *AWS_LINES), AWS_FLOWS, {6: ("dstaddr", " ten ")}, AWS_IGNORED),
     "AWS VPC Flow Logs, Parquet": Case(

@@ -121,6 +121,12 @@ FILES = {
     "Argus, JSON": json.dumps({"ArgusData": [ARGUS | {"stime": "2026/11/24 08:00:00.5"}] * 2}).encode(),
     "Argus, JSON with times since 1970": json.dumps({"ArgusData": [ARGUS] * 2}).encode(),
     "pmacct, JSON": (json.dumps(PMACCT) + "\n").encode() * 2,
+    "nfdump, CSV before 1.7.5": b"ts,te,sa,da,sp,dp,ibyt,obyt\n" + b"2025-11-26 10:00:00,,10.0.0.1,10.0.0.9,0,0,5,7\n" * 2,
+    "nfdump, CSV": b"firstSeen,srcAddr,dstAddr,inBytes,outBytes\n" + b"1764151200.000,10.0.0.1,10.0.0.9,5,7\n" * 2,
+    "nfdump, JSON": b'{"type":"FLOW","export_sysid":1,"first":"2025-11-26T10:00:00.000","src4_addr":"10.0.0.1",'
+    b'"dst4_addr":"10.0.0.9","in_bytes":5}\n' * 2,
+    "goflow2, JSON": b'{"type":"IPFIX","time_received_ns":1764151200000000000,"src_addr":"10.0.0.1","dst_addr":"10.0.0.9",'
+    b'"bytes":5}\n' * 2,
     "Zeek conn.log, JSON": (json.dumps(CONN) + "\n").encode() * 2,
     "Suricata EVE, JSON": (json.dumps(EVE) + "\n").encode() * 2,
     "NetObserv, JSON": (json.dumps(NETOBSERV) + "\n").encode() * 2,

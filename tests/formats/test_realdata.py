@@ -49,6 +49,8 @@ AWS_EVENTS = f"aws/{OTEL}valid_vpc_flow_cw.json"
 AWS_GATEWAY = f"aws/{OTEL}valid_tgw_flow_log.log"
 AWS_PARQUET = "aws/flowlogs-reader__tests__data__flows.parquet"
 OPENSEARCH = "aws/opensearch-catalog__integrations__observability__amazon_vpc_flow__data__sample.json"
+#: As version 1 of goflow2 writes records, which was built into the pipeline that wrote these.
+GOFLOW = "netobserv/flowlogs-pipeline__contrib__benchmarks__baseline__log-lines.json"
 VAST, VAST_GZIPPED = (
     "zeek/vast__libvast_test__artifacts__logs__zeek__conn.log",
     "zeek/vast__vast__integration__data__zeek__conn.log.gz",
@@ -74,14 +76,13 @@ GOOGLE = [
     f"gcp/{OTEL}vpc-flow-log-w-dest-vpc.json",
 ]
 FOREIGN = {
-    "netobserv/flowlogs-pipeline__contrib__benchmarks__baseline__log-lines.json": "flow records of GoFlow or NetObserv",
     OPENSEARCH: "JSON with the keys @timestamp, body, event, attributes, cloud, aws, communication",
 }
 
 
 def test_every_file_of_the_folder_is_looked_at():
     found = {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file()}
-    assert found == {"INDEX.md", AWS_PARQUET, AWS_EVENTS, AWS_GATEWAY, *AWS_TEXT, *ZEEK, *GOOGLE, *FOREIGN}
+    assert found == {"INDEX.md", AWS_PARQUET, AWS_EVENTS, AWS_GATEWAY, *AWS_TEXT, *ZEEK, *GOOGLE, *FOREIGN, GOFLOW}
 
 
 @cache
@@ -294,3 +295,11 @@ def test_a_file_of_another_format_is_refused_by_name(name):
         read_file(name)
     assert refusal.value.found == FOREIGN[name]
     assert refusal.value.advice
+
+
+def test_records_as_version_1_of_goflow2_writes_them():
+    outcome = read((FOLDER / GOFLOW).read_bytes())
+    records = [json.loads(line) for line in (FOLDER / GOFLOW).read_text(encoding="utf-8").splitlines()]
+    assert (outcome.read, outcome.rejects, outcome.ignored) == (len(records), [], {})
+    assert sum(tx + rx for *_, tx, rx in outcome.cells) == sum(record["Bytes"] for record in records)
+    assert {hour for hour, *_ in outcome.cells} == {record["TimeReceived"] // 3600 for record in records}

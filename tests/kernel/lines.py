@@ -38,6 +38,7 @@ JSON_COLUMNS = [
     Column.at("o", "q", "i", kind=Kind.INTEGER, in_text=True),
     Column.at("o", "q", "f", kind=Kind.INTEGER, in_float=True),
     Column.at("o", "q", "e", kind=Kind.INTEGER, in_text=True, in_float=True),
+    Column.at("o", "q", "b", kind=Kind.TEXT, in_text=True),
     Column("id.h", Kind.TEXT, others=(("id", "h"),)),
     Column("j", Kind.TEXT, as_json=True),
 ]
@@ -422,7 +423,12 @@ _CELLS: dict[str, Any] = {
     "o": {
         "n": _json_integers,
         "p": {"t": _json_text, "x": _json_any, "s.s": _json_times},
-        "q": {"i": _json_in_text, "f": _json_in_float, "e": st.one_of(_json_in_text, _json_in_float)},
+        "q": {
+            "i": _json_in_text,
+            "f": _json_in_float,
+            "e": st.one_of(_json_in_text, _json_in_float),
+            "b": st.one_of(_json_text, _json_integers),
+        },
     },
     "id": {"h": _json_text, "y": _json_scalars},
     "j": _json_any,

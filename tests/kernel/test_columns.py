@@ -533,3 +533,14 @@ def test_an_integer_may_have_a_fraction_of_zeros_where_the_column_says_so(in_tex
     assert rows == [(cell,) for cell in (5, -5, 0, 2**53 - 1) for _ in forms]
     assert numbers == list(range(len(rows), len(lines)))
     assert read_objects([JsonColumn(pa.int64(), [["n"]], in_text)], *lines) == ([], list(range(len(lines))))
+
+
+def test_an_integer_is_the_text_of_its_digits_where_the_column_says_so():
+    lines = ['{"t":"ab"}', '{"t":2048}', '{"t":"2048"}', '{"t":-5}', '{"t":0}', '{"t":null}', "{}", '{"t":%s}' % ("9" * 19)]
+    odd = ["1.0", "1e3", "-0", "007", "+1", "-", "true", "{}", "[1]", "9" * 20, '"a']
+    rows, numbers = read_objects(
+        [JsonColumn(DICTIONARY_TEXT, [["t"]], in_text=True)], *lines, *(f'{{"t":{value}}}' for value in odd)
+    )
+    assert rows == [("ab",), ("2048",), ("2048",), ("-5",), ("0",), (None,), (None,), ("9" * 19,)]
+    assert numbers == list(range(len(lines), len(lines) + len(odd)))
+    assert read_objects([JsonColumn(DICTIONARY_TEXT, [["t"]])], *lines[:2]) == ([("ab",)], [1])

@@ -80,11 +80,9 @@ def test_an_offset_of_its_own_wins():
 
 
 def test_a_number_since_1970_needs_no_zone():
-    assert read("1473524255.661", "1473524255", "1473524255661").seconds.tolist() == [
-        1473524255.661,
-        1473524255,
-        1473524255.661,
-    ]
+    texts = ["1473524255.661", "1473524255", "1473524255661", "147352425566.1", "1473524255.662"]
+    seconds_of_texts = [1473524255.661, 1473524255, 1473524255.661, 147352425.5661, 1473524255.662]
+    assert read(*texts).seconds.tolist() == seconds_of_texts
 
 
 def test_of_the_hour_that_autumn_has_twice_the_first_is_taken_and_named():

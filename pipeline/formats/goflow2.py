@@ -1,0 +1,184 @@
+"""NetFlow, IPFIX and sFlow as goflow2 writes them in JSON.
+
+Facts from goflow2's README.md, docs/protocols.md, docs/mapping.md, pb/flow.proto and producer/proto/render.go:
+
+- Version 2 writes `time_received_ns`, `src_addr` and so on; version 1, and what is built upon it, `TimeReceived` in seconds,
+  `SrcAddr`. What protobuf's own JSON makes of the messages has `timeReceivedNs`, 64 bits as text, and addresses in base64.
+- Names and numbers stand for each other, by the mapping: `etype` IPv4 or 2048. A time may be RFC 3339, as in the mapping file that
+  comes with goflow2.
+- `bytes` and `packets` are as the router sampled them, and not multiplied by `sampling_rate` (issue 21); 0 is "unknown".
+- A router may not know when a flow started (0), or say so before 1990: the time of reception takes its place.
+- A record goes one way, and says nothing of its direction. What is no IP has no addresses, or another `etype`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Collection
+from ipaddress import ip_address
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import UsageError
+from pipeline.formats.format import Format, Setting
+from pipeline.formats.head import Container, Head
+from pipeline.formats.localcolumns import nullable
+from pipeline.formats.record import Endpoint, Record, integers_of, is_answer, ports_of, texts_of
+from pipeline.formats.syntaxes import Log, json
+from pipeline.options import ReadOptions
+from pipeline.scalars import INT64_MAX
+from pipeline.syntax.batch import OTHER_EVENT, OTHER_REPORTER, Batch, Fault, Integers, Mask
+from pipeline.syntax.cells import Column, Kind
+from pipeline.syntax.dictionary import Renaming, arrow_of, codes_of, renamed
+from pipeline.syntax.localtimes import Seconds, local_times
+from pipeline.syntax.times import not_times
+from pipeline.zones import DEFAULT_ZONE, zone_of
+
+_START, _END, _RECEIVED = "time_flow_start_ns", "time_flow_end_ns", "time_received_ns"
+_SAMPLER, _RATE, _ETYPE = "sampler_address", "sampling_rate", "etype"
+_SRC, _DST = "src_addr", "dst_addr"
+_TYPES = ("SFLOW_5", "NETFLOW_V5", "NETFLOW_V9", "IPFIX", "1", "2", "3", "4")
+_IP = ("IPv4", "IPv6", "2048", "34525", "0x0800", "0x86dd")  # IEEE 802 numbers
+_UNKNOWN = ("", "0", "unknown")
+
+_NO_TIME = "must be a time between 1990 and 2200, as the record was received at none either"
+_NEGATIVE = "must not be negative"
+_NOT_STARTED = "have no time of their start, and count in the hour in which they were received"
+_UNSAMPLED = "have no sampling rate: their bytes are not multiplied"
+
+
+def _yes_or_no(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise UsageError(f"--set: goflow2.scale must be yes or no, not {text!r}")
+    return text == "yes"
+
+
+def _addresses(text: str) -> frozenset[str]:
+    try:
+        return frozenset(str(ip_address(word.strip())) for word in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--set: goflow2.exporter must be IP addresses, split by commas: {error}") from None
+
+
+SCALE = Setting("goflow2.scale", "Whether bytes are multiplied by the sampling rate: yes, the default, or no.", _yes_or_no)
+EXPORTER = Setting(
+    "goflow2.exporter", "The routers whose records count, by their sampler_address; all by default.", _addresses
+)
+
+
+def _at(name: str, kind: Kind, *others: str) -> Column:
+    """A column, with the names that it has elsewhere. Integers and texts stand for each other."""
+    camel = "".join(word.capitalize() for word in name.removesuffix("_ns").split("_"))
+    lower = "".join(word if not i else word.capitalize() for i, word in enumerate(name.split("_")))
+    places = dict.fromkeys(name for name in (camel, lower, *others) if name)
+    return Column(name, kind, others=tuple((place,) for place in places if place != name), in_text=True)
+
+
+_COLUMNS = [
+    *(_at(name, Kind.TEXT, name.removesuffix("_ns")) for name in (_START, _END, _RECEIVED)),
+    *(_at(name, Kind.TEXT) for name in (_SAMPLER, _ETYPE, _SRC, _DST)),
+    *(_at(name, Kind.INTEGER) for name in (_RATE, "bytes", "src_port", "dst_port")),
+]
+
+
+def _ignored(batch: Batch) -> dict[str, Mask]:
+    kinds = texts_of(batch, _ETYPE)
+    without = _has(texts_of(batch, _SRC), ("",)) & _has(texts_of(batch, _DST), ("",))
+    return {OTHER_EVENT: ~_has(kinds, (*_IP, *_UNKNOWN)) | (without & _has(kinds, _UNKNOWN))}
+
+
+def _has(column: pa.DictionaryArray, texts: Collection[str]) -> Mask:
+    """Which rows have one of these texts; null counts as an empty one."""
+    known = np.array([text in texts for text in [*column.dictionary.to_pylist(), ""]], bool)
+    return known[codes_of(column)]
+
+
+def _prepared(batch: Batch, options: ReadOptions) -> Batch:
+    """The records of the routers that count, with a time and addresses as they should be."""
+    for name in (_SRC, _DST, _SAMPLER):
+        batch = _replaced(batch, name, _unpacked(texts_of(batch, name)))
+    if wanted := EXPORTER.of(options):
+        batch = batch.ignore({OTHER_REPORTER: ~_has(texts_of(batch, _SAMPLER), wanted)})
+    batch = batch.reject(
+        Fault(_RATE, _NEGATIVE, integers_of(batch, _RATE, 0) < 0, batch.table.column(_RATE)),
+        Fault("bytes", _NEGATIVE, integers_of(batch, "bytes", 0) < 0, batch.table.column("bytes")),
+    )
+    starts, ends = _times(texts_of(batch, _START)), _times(texts_of(batch, _END))
+    notes = {_UNSAMPLED: integers_of(batch, _RATE, 0) == 0} if _is_scaled(options) else {}
+    if (missing := np.isnan(starts)).any():
+        starts = np.where(missing, _times(texts_of(batch, _RECEIVED)), starts)
+        notes[_NOT_STARTED] = missing
+    batch = batch.note(notes)
+    timeless = Fault(_START, _NO_TIME, np.isnan(starts), texts_of(batch, _START))
+    return _replaced(_replaced(batch, _START, nullable(starts)), _END, nullable(ends)).reject(timeless)
+
+
+def _replaced(batch: Batch, name: str, column: pa.Array) -> Batch:
+    table = batch.table
+    return batch.with_table(table.set_column(table.column_names.index(name), name, column))
+
+
+def _times(column: pa.DictionaryArray) -> Seconds:
+    """The times of a column in seconds since 1970; NaN where there is no time of a flow."""
+    seconds = local_times(column, zone_of(DEFAULT_ZONE)).seconds
+    outside = not_times(seconds)
+    return seconds if outside is None else np.where(outside, np.nan, seconds)
+
+
+def _unpacked(column: pa.DictionaryArray) -> pa.DictionaryArray:
+    """Addresses as text, from what may be base64 of their bytes, which has neither dots nor colons."""
+    if pc.all(pc.match_substring_regex(column.dictionary, r"[.:]|^$")).as_py() is not False:
+        return column
+    return renamed(column, Renaming.of([_address_of(text) for text in column.dictionary.to_pylist()]))[0]
+
+
+def _address_of(text: str) -> str:
+    if "." in text or ":" in text:
+        return text
+    try:
+        return str(ip_address(base64.b64decode(text, validate=True)))
+    except (binascii.Error, ValueError):
+        return text  # whoever looks for an address says that it is none
+
+
+def _is_scaled(options: ReadOptions) -> bool:
+    return SCALE.of(options) is not False
+
+
+def _record(batch: Batch, options: ReadOptions) -> Record:
+    rates = np.maximum(integers_of(batch, _RATE, 1), 1)
+    scaled = (rates > 1) & _is_scaled(options)
+    return Record(
+        start=_START,
+        src=Endpoint((_SRC,)),
+        dst=Endpoint((_DST,)),
+        sent=arrow_of(_product(integers_of(batch, "bytes", 0), np.where(scaled, rates, 1))),
+        required=(_SRC, _DST, "bytes"),
+        answer=is_answer(ports_of(batch, "src_port"), ports_of(batch, "dst_port")),
+        end=_END,
+        scaled=scaled,
+    )
+
+
+def _product(bytes_: Integers, rates: Integers) -> Integers:
+    """Bytes times sampling rates; what does not fit is the largest number, which is too large for a flow record."""
+    return np.where(bytes_ > INT64_MAX // rates, INT64_MAX, bytes_ * rates)
+
+
+_LOG = Log(_COLUMNS, _record, _ignored, prepared=_prepared)
+
+
+def _is_json(head: Head) -> bool:
+    return any(map(_is_record, head.json_objects))
+
+
+def _is_record(record: dict[str, object]) -> bool:
+    if str(record.get("type")) in _TYPES:
+        return bool(record.keys() & {_RECEIVED, "timeReceivedNs", "time_received", _SAMPLER, "samplerAddress"})
+    return str(record.get("Type")) in _TYPES and {"TimeReceived", "SrcAddr", "DstAddr"} <= record.keys()
+
+
+FORMATS = (Format("goflow2, JSON", "goflow2", Container.JSON, _is_json, json(_LOG), (SCALE, EXPORTER)),)
