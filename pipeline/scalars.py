@@ -202,12 +202,16 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
+#: What pip knows flowlog by.
+DISTRIBUTION = "flowlog-pipeline"
+
+
 def version() -> str:
     """This flowlog's."""
     from importlib import metadata  # slow to import, and seldom asked for
 
     try:
-        return metadata.version("flowlog")
+        return metadata.version(DISTRIBUTION)
     except metadata.PackageNotFoundError:  # used from a checkout that was never installed
         return "0+unknown"
 
