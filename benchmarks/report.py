@@ -14,8 +14,9 @@ from typing import Any
 from benchmarks.inputs import Inputs
 from benchmarks.measure import Cost
 from benchmarks.race import Race, Typical
+from pipeline.scalars import DISTRIBUTION
 
-PACKAGES = ("flowlog", "pyarrow", "duckdb", "polars", "chdb")
+PACKAGES = (DISTRIBUTION, "pyarrow", "duckdb", "polars", "chdb")
 MEGABYTE = 1_000_000
 NOISE = 1.25
 

@@ -220,12 +220,16 @@ def period_of(hour: int, period: str) -> str:
     return text[: _PERIODS[period]] if "T" in text else text
 
 
+#: What pip knows flowlog by.
+DISTRIBUTION = "flowlog-pipeline"
+
+
 def version() -> str:
     """This flowlog's."""
     from importlib import metadata  # slow to import, and seldom asked for
 
     try:
-        return metadata.version("flowlog")
+        return metadata.version(DISTRIBUTION)
     except metadata.PackageNotFoundError:  # used from a checkout that was never installed
         return "0+unknown"
 

@@ -7,7 +7,7 @@ import threading
 
 from pipeline.cli.arguments import StoreOption, takes
 from pipeline.errors import UsageError
-from pipeline.scalars import DEFAULT_STORE
+from pipeline.scalars import DEFAULT_STORE, DISTRIBUTION
 from pipeline.service.options import ServeOptions
 
 
@@ -34,7 +34,7 @@ def serve(
         if (error.name or "").startswith("pipeline"):
             raise
         raise UsageError(
-            f"the service needs the package {error.name}, which the extra serve installs: pip install 'flowlog[serve]'"
+            f"the service needs the package {error.name}, which the extra serve installs: pip install '{DISTRIBUTION}[serve]'"
         ) from None
 
     serve_until_told(store, options, told_to_end)

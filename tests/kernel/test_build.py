@@ -65,11 +65,54 @@ class TestCompiler:
         on_path(*there)
         called = []
         monkeypatch.setattr(subprocess, "run", lambda command, check: called.append((command, check)))
-        hook.initialize("standard", {"artifacts": []})
+        hook.initialize("standard", {"artifacts": [], "force_include": {}})
         ((command, check),) = called
         assert (command[: len(starts)], check) == (starts, True)
         sources = {path.name for path in (ROOT / "pipeline" / "kernel").glob("*.c")}
         assert {Path(argument).name for argument in command if argument.endswith(".c")} == sources
+
+
+class TestAnotherPlatform:
+    @pytest.fixture
+    def commands(self, hook, on_path, monkeypatch):
+        """Builds for a platform, with a compiler for this machine at hand; gives the commands that were run, and what the wheel is told."""
+        on_path("cc")
+
+        def build(platform):
+            called, data = [], {"artifacts": [], "force_include": {}}
+            monkeypatch.setenv("FLOWLOG_PLATFORM", platform)
+            monkeypatch.setattr(subprocess, "run", lambda command, check: called.append(command))
+            hook.initialize("standard", data)
+            return called, data
+
+        return build
+
+    def test_zig_compiles_against_the_oldest_library_that_the_tag_promises(self, hook, commands):
+        (compiled,), data = commands("manylinux_2_17_aarch64")
+        assert compiled[:6] == [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-gnu.2.17"]
+        assert data["tag"] == "py3-none-manylinux_2_17_aarch64"
+        assert data["pure_python"] is False
+        assert hook.dependencies() == ["ziglang==0.17.1"]
+
+    def test_the_library_of_this_machine_stays_as_it_is(self, commands):
+        _, data = commands("macosx_11_0_arm64")
+        ((built, place),) = data["force_include"].items()
+        assert place == "pipeline/kernel/_kernel.so"
+        assert "dist/macosx_11_0_arm64/" in built
+        assert data["artifacts"] == []
+
+    def test_musl_is_named_as_its_systems_name_it(self, hook, commands):
+        (_, patched), _ = commands("musllinux_1_2_x86_64")
+        assert patched[:4] == ["patchelf", "--replace-needed", "libc.so", "libc.musl-x86_64.so.1"]
+        assert len(hook.dependencies()) == 2
+
+    def test_one_that_is_not_known_is_refused(self, commands, hatch_build):
+        with pytest.raises(SystemExit, match="FLOWLOG_PLATFORM: win_amd64 is none of manylinux_2_17_x86_64"):
+            commands("win_amd64")
+
+    def test_make_makes_the_wheels_of_all(self, hatch_build):
+        (line,) = [line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("WHEELS :=")]
+        assert line.split()[2:] == list(hatch_build.PLATFORMS)
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")

@@ -149,7 +149,7 @@ class TestTheCommand:
         done = run("serve")
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("flowlog: the service needs the package ")
-        assert "pip install 'flowlog[serve]'" in done.stderr
+        assert "pip install 'flowlog-pipeline[serve]'" in done.stderr
         assert run("query", "--hour", "1").returncode == 0
         assert run("ingest", str(tmp_path / "raw")).returncode == 0
 
