@@ -157,6 +157,17 @@ class FlowStore:
 
         return each_reject(self.locations, run, source, reason)
 
+    def sql(self, statement: str) -> pa.Table:
+        """The answer of DuckDB to a SELECT over `flows`, `rejects`, `runs` and `sources` (see `query.views`); it reads the store alone.
+
+        Raises:
+            UsageError: The statement cannot be carried out; the sentence says where it is wrong.
+            ModuleNotFoundError: DuckDB is not installed; the extra sql has it.
+        """
+        from pipeline.query.sql import run_sql  # imports DuckDB, which an extra installs
+
+        return run_sql(self.locations, statement)
+
     def verify(self, wait_seconds: float = 0, deep: DeepOptions | None = None) -> Verification:
         """Whether the totals are what the ledger says was counted; a sound store has no `problems`.
 

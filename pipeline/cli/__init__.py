@@ -38,6 +38,7 @@ class _Home(NamedTuple):
 _HOMES = {
     "ingest": _Home("ingest", "Count raw flow logs, each exactly once, into hourly totals."),
     "query": _Home("query", "Read the totals of an hour, or of a range of hours."),
+    "sql": _Home("sql", "Ask the totals and the ledger in SQL."),
     "hours": _Home("inspect", "List the hours that have totals."),
     "runs": _Home("inspect", "List the committed runs: what was counted."),
     "rejects": _Home("inspect", "Show the rows that were rejected, and why."),

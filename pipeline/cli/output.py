@@ -26,13 +26,14 @@ def say(lines: Iterable[str]) -> None:
         sys.stderr.write(printable(line) + "\n")
 
 
-def text_table(columns: Mapping[str, Sequence[object]]) -> str:
+def text_table(columns: Mapping[str, Sequence[object]], *, times: bool = True) -> str:
     """Rows as aligned text: numbers to the right with thousands separators, an hour with its time beside it.
 
     Args:
         columns: The cells of each column, by its name; at least one row.
+        times: Whether a column named hour has hours, as those of the store do.
     """
-    if "hour" in columns and "time" not in columns:
+    if times and "hour" in columns and "time" not in columns:
         hours = [int(str(hour)) for hour in columns["hour"]]
         rest = {name: cells for name, cells in columns.items() if name != "hour"}
         columns = {"hour": hours, "time": [hour_to_text(hour) for hour in hours], **rest}
@@ -141,6 +142,11 @@ def write_rows(rows: pa.Table, output_format: str, target: Path | None) -> None:
 
     if output_format in ("json", "jsonl"):
         rows = rows.drop_columns(COUNT)
+    write_all(rows, output_format, target)
+
+
+def write_all(rows: pa.Table, output_format: str, target: Path | None) -> None:
+    """The same for rows of any kind, with all their columns."""
     if target is None and output_format == "parquet" and sys.stdout.isatty():
         raise UsageError("Parquet is no text for a terminal; name a file with --output, or redirect")
     with _opened(target) as out:
