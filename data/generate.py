@@ -10,7 +10,12 @@ What is said here about the formats is from
     https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-s3-path.html (the files in S3),
     https://docs.zeek.org/en/v4.0.9/scripts/base/protocols/conn/main.zeek.html (fields, conn_state, history),
     https://learn.microsoft.com/azure/network-watcher/vnet-flow-logs-overview (the records of Azure, and their tuples),
-    rwcut(1) of SiLK, ra(1) of Argus, and CONFIG-KEYS of pmacct (fields).
+    rwcut(1) of SiLK, ra(1) of Argus, and CONFIG-KEYS of pmacct (fields),
+    https://docs.aws.amazon.com/vpc/latest/tgw/tgw-flow-logs.html (a Transit Gateway's fields and directions),
+    https://schema.ocsf.io/1.1.0/classes/network_activity (its members),
+    https://cloud.google.com/vpc/docs/about-flow-logs-records (the fields of Google's records, and who reports a flow),
+    https://docs.suricata.io/en/latest/output/eve/eve-json-format.html (events),
+    https://github.com/netobserv/network-observability-operator/blob/main/docs/flows-format.adoc (fields).
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, TypeVar
@@ -380,6 +385,122 @@ def aws_name(hour: int) -> str:
     return f"aws/{ACCOUNT}_vpcflowlogs_us-east-1_fl-0a1b2c3d_{moment:%Y%m%dT%H%MZ}_1a2b3c4d.log.gz"
 
 
+# A Transit Gateway's flow log without a chosen format has all fields.
+TGW_HEADER = (
+    "version resource-type account-id tgw-id tgw-attachment-id tgw-src-vpc-account-id tgw-dst-vpc-account-id "
+    "tgw-src-vpc-id tgw-dst-vpc-id tgw-src-subnet-id tgw-dst-subnet-id tgw-src-eni tgw-dst-eni tgw-src-az-id "
+    "tgw-dst-az-id tgw-pair-attachment-id srcaddr dstaddr srcport dstport protocol packets bytes start end log-status "
+    "type packets-lost-no-route packets-lost-blackhole packets-lost-mtu-exceeded packets-lost-ttl-expired tcp-flags "
+    "region flow-direction pkt-src-aws-service pkt-dst-aws-service"
+)
+TGW = "tgw-0c4e1f7a9b2d36580"
+#: The attachment of each VPC, between which all traffic of the sample goes.
+TGW_ATTACHMENTS = {VPC_SHOP: "tgw-attach-01f2e3d4c5b6a7980", VPC_BACK: "tgw-attach-0a9b8c7d6e5f41320"}
+TGW_WINDOW = 60  # seconds
+
+
+def tgw_record(start: int, source: str, target: str, status: str) -> AwsRecord:
+    """What even a record without traffic has, of what goes from one VPC to another."""
+    return {
+        "version": 6,
+        "resource-type": "TransitGateway",
+        "account-id": ACCOUNT,
+        "tgw-id": TGW,
+        "tgw-attachment-id": TGW_ATTACHMENTS[source],
+        "tgw-pair-attachment-id": TGW_ATTACHMENTS[target],
+        "tgw-src-vpc-id": source,
+        "tgw-dst-vpc-id": target,
+        "start": start,
+        "end": start + TGW_WINDOW - 1,
+        "log-status": status,
+        "region": "us-east-1",
+    }
+
+
+def tgw_conversation(draw: Draw, hour: int) -> Iterator[AwsRecord]:
+    """A minute of a connection between the VPCs: each direction twice, as it comes into the gateway and as it goes out."""
+    start = hour * SECONDS_PER_HOUR + draw.integer(0, 59) * TGW_WINDOW
+    client, server = draw.one_of(instances("cart", VPC_SHOP)), draw.one_of(instances("orders-db", VPC_BACK))
+    port = draw.integer(*EPHEMERAL_PORTS)
+    for vpcs, source, target, payload, flag in (
+        ((VPC_SHOP, VPC_BACK), (client, port), (server, 8080), draw.around(900), 2),
+        ((VPC_BACK, VPC_SHOP), (server, 8080), (client, port), draw.around(18_000), 18),
+    ):
+        seen = tgw_record(start, *vpcs, "OK") | {
+            "srcaddr": source[0],
+            "srcport": source[1],
+            "dstaddr": target[0],
+            "dstport": target[1],
+            "protocol": AWS_PROTOCOL["tcp"],
+            "packets": packets(payload),
+            "bytes": bytes_on_wire(payload),
+            "type": "IPv4",
+            **{f"packets-lost-{why}": 0 for why in ("no-route", "blackhole", "mtu-exceeded", "ttl-expired")},
+            "tcp-flags": flag,
+        }
+        here, there = seen["tgw-attachment-id"], seen["tgw-pair-attachment-id"]
+        yield seen | {"flow-direction": "ingress"}
+        yield seen | {"flow-direction": "egress", "tgw-attachment-id": there, "tgw-pair-attachment-id": here}
+
+
+def tgw_sample(draw: Draw, hour: int) -> bytes:
+    """A file as AWS leaves it in S3, with 15 connections between the VPCs, and minutes without traffic."""
+    records = [record for _ in range(15) for record in tgw_conversation(draw, hour)]
+    records += [tgw_record(hour * SECONDS_PER_HOUR + i * TGW_WINDOW, VPC_SHOP, VPC_BACK, "NODATA") for i in range(3)]
+    records.sort(key=lambda record: record["end"])
+    lines = (" ".join(str(record.get(field, "-")) for field in TGW_HEADER.split()) for record in records)
+    return stored_gzip(text([TGW_HEADER, *lines]))
+
+
+def tgw_name(hour: int) -> str:
+    moment = datetime.fromtimestamp(hour * SECONDS_PER_HOUR, UTC)
+    return f"aws-tgw/{ACCOUNT}_vpcflowlogs_us-east-1_fl-0e5f6a7b_{moment:%Y%m%dT%H%MZ}_5e6f7a8b.log.gz"
+
+
+OCSF_DIRECTIONS = {"ingress": 1, "egress": 2}
+
+
+def ocsf_event(record: AwsRecord) -> dict[str, object]:
+    """A VPC's record as OCSF's examples map it; of the endpoints, only the reporter's has a VPC."""
+    reporter = {"interface_uid": record["interface-id"], "vpc_uid": record.get("vpc-id", VPC_SHOP)}
+    direction = str(record.get("flow-direction", "-"))
+
+    def endpoint(side: str, is_reporter: bool) -> dict[str, object]:
+        return {"ip": record.get(f"{side}addr", "-"), "port": record.get(f"{side}port"), **(reporter if is_reporter else {})}
+
+    has_traffic = "bytes" in record
+    return {
+        "metadata": {
+            "product": {"name": "Amazon VPC", "vendor_name": "AWS", "feature": {"name": "Flowlogs"}},
+            "version": "1.1.0",
+        },
+        "cloud": {"account": {"uid": record["account-id"]}, "region": "us-east-1", "provider": "AWS"},
+        "src_endpoint": endpoint("src", direction != "ingress"),
+        "dst_endpoint": endpoint("dst", direction == "ingress"),
+        "connection_info": {
+            "protocol_num": record.get("protocol"),
+            "tcp_flags": record.get("tcp-flags"),
+            "direction_id": OCSF_DIRECTIONS.get(direction, 99),
+        },
+        "traffic": {"bytes": record["bytes"], "packets": record["packets"]} if has_traffic else None,
+        "time": int(record["start"]) * 1000,
+        "start_time": int(record["start"]) * 1000,
+        "end_time": int(record["end"]) * 1000,
+        "status_code": record["log-status"],
+        "class_uid": 4001,
+        "category_uid": 4,
+        "activity_id": 6 if has_traffic else 0,
+        "action": {"ACCEPT": "Allowed", "REJECT": "Denied"}.get(str(record.get("action")), "-"),
+    }
+
+
+def ocsf_sample(draw: Draw, hour: int) -> bytes:
+    """10 conversations as events, a scan that was refused, and a window without traffic."""
+    records = [record for _ in range(10) for record in aws_conversation(draw, conversation(draw, hour))]
+    records += [aws_scan(draw, hour), aws_silence(draw, hour, "NODATA")]
+    return text(json.dumps(ocsf_event(record), separators=(",", ":")) for record in records)
+
+
 def stored_gzip(content: bytes) -> bytes:
     """A gzip file (RFC 1952) that stores its content as it is (RFC 1951, 3.2.4), without a name or a time.
 
@@ -471,6 +592,103 @@ def zeek_sample(draw: Draw) -> bytes:
     talks = [conversation(draw, draw.one_of(WEIGHTED_HOURS)) for _ in range(150)]
     talks.sort(key=lambda talk: talk.end)
     return text([*ZEEK_HEADER, *(zeek_line(draw, talk) for talk in talks), ZEEK_TRAILER])
+
+
+GCP_PROJECT = "shop-prod"
+GCP_VPCS = {VPC_SHOP: "shop", VPC_BACK: "back"}
+
+
+def gcp_end(side: Literal["src", "dest"], app: str, address: str, vpc_id: str) -> dict[str, object]:
+    """What a record knows of one of its ends: nothing but a country, if that is outside."""
+    if app == INTERNET:
+        return {f"{side}_location": {"continent": "America", "country": "usa"}}
+    instance = {
+        "project_id": GCP_PROJECT,
+        "zone": "us-central1-a",
+        "vm_name": f"{app}-{int(ip_address(address)) % 256}",
+    }
+    return {
+        f"{side}_instance": instance | {"managed_instance_group": {"name": app, "zone": "us-central1-a"}},
+        f"{side}_vpc": {"project_id": GCP_PROJECT, "vpc_name": GCP_VPCS[vpc_id], "subnetwork_name": app},
+    }
+
+
+def gcp_moment(microseconds: int) -> str:
+    moment = datetime.fromtimestamp(microseconds // MICROSECONDS, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{microseconds % MICROSECONDS:06d}000Z"
+
+
+def gcp_entries(talk: Conversation) -> Iterator[dict[str, object]]:
+    """A conversation as Cloud Logging has it: each direction once for each of its ends that is a VM."""
+    link = talk.link
+    client, server = (link.client, talk.client, talk.client_port), (link.server, talk.server, link.port)
+    for source, target, payload in ((client, server, talk.request), (server, client, talk.response)):
+        ports = {} if link.protocol == "icmp" else {"src_port": source[2], "dest_port": target[2]}
+        for reporter, here in (("SRC", source), ("DEST", target)):
+            if payload and here[0] != INTERNET:
+                yield gcp_entry(
+                    {
+                        "connection": {"src_ip": source[1], "dest_ip": target[1], "protocol": AWS_PROTOCOL[link.protocol]}
+                        | ports,
+                        "reporter": reporter,
+                        "bytes_sent": str(payload),
+                        "packets_sent": str(packets(payload)),
+                        "start_time": gcp_moment(talk.start),
+                        "end_time": gcp_moment(talk.end),
+                        **gcp_end("src", source[0], source[1], link.vpc_id),
+                        **gcp_end("dest", target[0], target[1], link.vpc_id),
+                    },
+                    talk.end,
+                )
+
+
+def gcp_dropped(talk: Conversation) -> dict[str, object]:
+    """A packet from outside that the firewall drops: its record has no bytes sent."""
+    return gcp_entry(
+        {
+            "connection": {
+                "src_ip": talk.client,
+                "src_port": talk.client_port,
+                "dest_ip": talk.server,
+                "dest_port": SCANNED_PORTS[0],
+                "protocol": AWS_PROTOCOL["tcp"],
+            },
+            "reporter": "DEST",
+            "disposition": "DROPPED",
+            "bytes_dropped": str(HEADERS_PER_PACKET),
+            "packets_dropped": "1",
+            "start_time": gcp_moment(talk.start),
+            "end_time": gcp_moment(talk.start),
+            **gcp_end("src", INTERNET, talk.client, talk.link.vpc_id),
+            **gcp_end("dest", talk.link.server, talk.server, talk.link.vpc_id),
+        },
+        talk.end,
+    )
+
+
+def gcp_entry(payload: dict[str, object], written: int) -> dict[str, object]:
+    """An entry of the log, with its keys in the order of their names, as Cloud Logging exports it."""
+    return {
+        "insertId": blake2b(json.dumps(payload).encode(), digest_size=6).hexdigest(),
+        "jsonPayload": dict(sorted(payload.items())),
+        "logName": f"projects/{GCP_PROJECT}/logs/compute.googleapis.com%2Fvpc_flows",
+        "timestamp": gcp_moment(written),
+    }
+
+
+def gcp_sample(draw: Draw, hour: int) -> bytes:
+    """A file as Cloud Logging's sink leaves it in a bucket, with the records that end in the hour."""
+    entries = [entry for _ in range(20) for entry in gcp_entries(conversation(draw, hour))]
+    scanned = [link for link in LINKS if link.client == INTERNET]
+    talks = (conversation(draw, hour) for _ in range(60))
+    entries += [gcp_dropped(talk) for talk in talks if talk.link in scanned][:3]
+    entries.sort(key=lambda entry: str(entry["timestamp"]))
+    return text(json.dumps(entry, separators=(",", ":")) for entry in entries)
+
+
+def gcp_name(hour: int) -> str:
+    moment = datetime.fromtimestamp(hour * SECONDS_PER_HOUR, UTC)
+    return f"gcp/compute.googleapis.com/vpc_flows/{moment:%Y/%m/%d/%H}0000_{moment:%H}5959_S0.json"
 
 
 AZURE_SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/shop/providers/Microsoft.Network"
@@ -618,17 +836,115 @@ def pmacct_sample(draw: Draw) -> bytes:
     )
 
 
+def eve_time(microseconds: int) -> str:
+    """Suricata's time: local, with an offset without a colon."""
+    seconds, fraction = divmod(microseconds, MICROSECONDS)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:06d}+0000"
+
+
+def eve_event(talk: Conversation, flow_id: int, event_type: str, **details: object) -> dict[str, object]:
+    """What all events of a flow have, but for the time at which they were written."""
+    ports = {} if talk.link.protocol == "icmp" else {"src_port": talk.client_port, "dest_port": talk.link.port}
+    return {
+        "flow_id": flow_id,
+        "in_iface": "ens5",
+        "event_type": event_type,
+        "src_ip": talk.client,
+        "dest_ip": talk.server,
+        **ports,
+        "proto": talk.link.protocol.upper(),
+        **details,
+    }
+
+
+def eve_events(draw: Draw, talk: Conversation) -> Iterator[tuple[int, dict[str, object]]]:
+    """The events of a conversation, each with when it is written: its flow once that has timed out, and the same as netflow; of
+    some an alert before that, with the bytes of its first packet.
+    """
+    flow_id = draw.integer(1 << 50, (1 << 51) - 1)
+    written = talk.end + 60 * MICROSECONDS
+    start, end = eve_time(talk.start), eve_time(talk.end)
+    sizes = {"toserver": talk.request, "toclient": talk.response}
+    counts = {f"pkts_{to}": packets(size) for to, size in sizes.items()}
+    counts |= {f"bytes_{to}": size + packets(size) * FRAME_HEADERS for to, size in sizes.items()}
+    if draw.integer(1, 8) == 1:
+        partial_flow = {"pkts_toserver": 1, "pkts_toclient": 0, "bytes_toserver": FRAME_HEADERS, "bytes_toclient": 0}
+        alert = {"action": "allowed", "signature_id": 2_100_498, "signature": "a rule of the shop's own", "severity": 3}
+        yield talk.start, eve_event(talk, flow_id, "alert", alert=alert, flow=partial_flow | {"start": start})
+    yield written, eve_event(talk, flow_id, "flow", flow=counts | {"start": start, "end": end, "reason": "timeout"})
+    netflow = {"pkts": counts["pkts_toserver"], "bytes": counts["bytes_toserver"], "start": start, "end": end}
+    yield written, eve_event(talk, flow_id, "netflow", netflow=netflow)
+
+
+def eve_sample(draw: Draw) -> bytes:
+    """An eve.json of 30 conversations, in the order in which its events are written, the last line of which is cut off."""
+    talks = [conversation(draw, draw.one_of(WEIGHTED_HOURS)) for _ in range(30)]
+    events = sorted((event for talk in talks for event in eve_events(draw, talk)), key=lambda event: event[0])
+    lines = [json.dumps({"timestamp": eve_time(written)} | event, separators=(",", ":")) for written, event in events]
+    return text([*lines, lines[0][:150]])
+
+
+NETOBSERV_SAMPLING = 50  # the agent's default
+INGRESS, EGRESS = 0, 1
+
+
+def netobserv_end(side: Literal["Src", "Dst"], address: str, app: str) -> dict[str, str]:
+    """What a record says of one end: an owner in the cluster, but of what is outside."""
+    owner = (
+        {} if app == INTERNET else {f"{side}K8S_Namespace": "shop", f"{side}K8S_OwnerName": app, f"{side}K8S_Type": "Pod"}
+    )
+    return {f"{side}Addr": address, **owner}
+
+
+def netobserv_records(talk: Conversation) -> Iterator[dict[str, object]]:
+    """The records of a conversation: one of each direction and of each node that reports it, which are those in the cluster."""
+    link = talk.link
+    client, server = (talk.client, link.client, talk.client_port), (talk.server, link.server, link.port)
+    for source, target, payload in ((client, server, talk.request), (server, client, talk.response)):
+        sampled = payload // NETOBSERV_SAMPLING
+        for direction, app in ((EGRESS, source[1]), (INGRESS, target[1])):
+            if app != INTERNET and sampled:
+                yield {
+                    "Bytes": bytes_on_wire(sampled),
+                    **netobserv_end("Dst", *target[:2]),
+                    "DstPort": target[2],
+                    "FlowDirection": direction,
+                    "Packets": packets(sampled),
+                    "Proto": PROTOCOLS[link.protocol],
+                    "Sampling": NETOBSERV_SAMPLING,
+                    **netobserv_end("Src", *source[:2]),
+                    "SrcPort": source[2],
+                    "TimeFlowEndMs": talk.end // 1_000,
+                    "TimeFlowStartMs": talk.start // 1_000,
+                    "_RecordType": "flowLog",
+                }
+
+
+def netobserv_sample(draw: Draw) -> bytes:
+    """The flow logs of 20 conversations, in the order of their ends, and a heartbeat, which repeats bytes of its connection."""
+    talks = [conversation(draw, draw.one_of(WEIGHTED_HOURS)) for _ in range(20)]
+    records = [record for talk in sorted(talks, key=lambda talk: talk.end) for record in netobserv_records(talk)]
+    return text(
+        json.dumps(record, separators=(",", ":")) for record in [*records, records[-1] | {"_RecordType": "heartbeat"}]
+    )
+
+
 def sample_files(seed: int) -> dict[str, bytes]:
     """The sample: the content of each file, by its path from the folder of raw files."""
     makers: dict[str, Callable[[Draw], bytes]] = {
         "flows-2026-11-24.csv": csv_sample,
         "flows-2026-11-24.jsonl": jsonl_sample,
         **{aws_name(hour): partial(aws_sample, hour=hour) for hour in (FIRST_HOUR + 3, FIRST_HOUR + 4)},
+        tgw_name(FIRST_HOUR + 3): partial(tgw_sample, hour=FIRST_HOUR + 3),
+        "ocsf/vpc-flow-2026-11-24T10.json": partial(ocsf_sample, hour=FIRST_HOUR + 4),
         "zeek/conn.log": zeek_sample,
+        gcp_name(FIRST_HOUR + 2): partial(gcp_sample, hour=FIRST_HOUR + 2),
         azure_name(FIRST_HOUR + 1): partial(azure_sample, hour=FIRST_HOUR + 1),
         "silk/rwcut.txt": silk_sample,
         "argus/ra.csv": argus_sample,
         "pmacct/flows.json": pmacct_sample,
+        "suricata/eve.json": eve_sample,
+        "netobserv/flows.json": netobserv_sample,
         # Beside that folder and not in it, because whatever is in it gets read as raw files.
         "../apps.csv": lambda _: text(map(",".join, [Network._fields, *APPS])),
     }

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from pipeline.jobs.undo import UndoSummary
     from pipeline.jobs.verify import DeepOptions, Verification
     from pipeline.options import IngestOptions
-    from pipeline.query.query import Selection
+    from pipeline.query.diff import Difference
+    from pipeline.query.page import Page
+    from pipeline.query.query import Query, Selection
+    from pipeline.query.unnamed import Unnamed
     from pipeline.store.ledger import RunRecord
     from pipeline.store.partitions import PartitionSummary
 
@@ -93,18 +96,91 @@ class FlowStore:
             UsageError: The question cannot be answered; the message lists all that is wrong with it.
             StoreDamaged: A file of the store cannot be read.
         """
-        from pipeline.query.query import Query, run_query  # an ingest that finds nothing new does without Arrow
+        from pipeline.query.query import run_query  # an ingest that finds nothing new does without Arrow
+
+        table = run_query(self.locations, self._query(hour, until, by, selection))
+        return _with_time(table) if timestamps else table
+
+    def each_table(
+        self,
+        hour: When = "latest",
+        until: When | None = None,
+        *,
+        by: str | Sequence[str] | None = None,
+        **selection: Unpack[Selection],
+    ) -> Iterator[pa.Table]:
+        """The same as several tables, one at the least: all hours together may be more than the memory holds."""
+        from pipeline.query.query import each_table  # as above
+
+        return each_table(self.locations, self._query(hour, until, by, selection))
+
+    def _query(self, hour: When, until: When | None, by: str | Sequence[str] | None, selection: Selection) -> Query:
+        from pipeline.query.query import Query  # as above
 
         asked = self.hours_of(hour, until)
         end = None if until is None and asked.until == asked.first + 1 else asked.until
         columns = Query.by if by is None else (by,) if isinstance(by, str) else tuple(by)
-        query = Query(asked.first, end, by=columns, **selection)
-        table = run_query(self.locations, query)
-        return _with_time(table) if timestamps else table
+        return Query(asked.first, end, by=columns, **selection)
+
+    def page(
+        self,
+        hour: When = "latest",
+        until: When | None = None,
+        *,
+        most: int = 1000,
+        by: str | Sequence[str] | None = None,
+        **selection: Unpack[Selection],
+    ) -> Page:
+        """The first rows of what `table` gives, and the sums of all its rows: what a table or a chart with "other" shows.
+
+        Args:
+            hour: The hours, as `table` takes them; until, by and the selection alike.
+            until: As above.
+            most: The most rows.
+            by: As above.
+            **selection: As above.
+
+        Raises:
+            UsageError, StoreDamaged: As `table` does.
+        """
+        from pipeline.query.page import read_page  # as above
+
+        return read_page(self.locations, self._query(hour, until, by, selection), most)
 
     def frame(self, hour: When = "latest", until: When | None = None, **options: Any) -> pd.DataFrame:
         """The same as a pandas frame: `hour` is int64, `time` is a UTC timestamp."""
         return self.table(hour, until, **options).to_pandas()
+
+    def diff(self, before: When, after: When, *, min_bytes: int = 0, factor: float = 2.0) -> Difference:
+        """What changed between two hours, days or spans: new pairs, vanished pairs, pairs whose bytes stepped.
+
+        Args:
+            before: The hours to compare with, as `table` takes them.
+            after: The hours that are compared.
+            min_bytes: Smaller changes are left out.
+            factor: How many times as many bytes, or as few, are a step.
+
+        Raises:
+            UsageError: A span has no totals.
+            StoreDamaged: A file of the store cannot be read.
+        """
+        from pipeline.query.diff import diff  # as above
+
+        now = datetime.now(UTC)
+        first, second = (hours_of(when, self._latest, now) for when in (before, after))
+        return diff(self.locations, first, second, min_bytes, factor)
+
+    def unnamed(self, hour: When = "latest", until: When | None = None, top: int = 20) -> Unnamed:
+        """The addresses that have no name in some hours, those with the most bytes first, and what part of the bytes is named.
+
+        Args:
+            hour: The hours, as `table` has them.
+            until: The hour behind the last of the range.
+            top: How many addresses to give at the most.
+        """
+        from pipeline.query.unnamed import find_unnamed  # few ask for it
+
+        return find_unnamed(self.table(hour, until, by=("src_app", "dest_app", "vpc_id")), top)
 
     def hours_of(self, hour: When, until: When | None = None) -> HourRange:
         """The hours that are meant by what `table` takes.

@@ -6,6 +6,7 @@ From a declaration come the command line's parameter (`cli.arguments`), the envi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,7 +18,21 @@ from pipeline.scalars import ZeroBytes, parse_size
 from pipeline.zones import DEFAULT_ZONE
 
 RawFormat = Literal[
-    "auto", "csv", "json", "parquet", "aws-vpc", "azure", "zeek", "silk", "argus", "pmacct"
+    "auto",
+    "csv",
+    "json",
+    "parquet",
+    "aws-vpc",
+    "aws-tgw",
+    "ocsf",
+    "azure",
+    "gcp",
+    "zeek",
+    "suricata",
+    "netobserv",
+    "silk",
+    "argus",
+    "pmacct",
 ]  # a test holds these against the readers
 SameContent = Literal["skip", "count"]
 BothEnds = Literal["once", "count"]
@@ -27,9 +42,15 @@ Spread = Literal["start", "hours"]
 AWS_FIELDS = Option(
     "--aws-fields",
     "Fields of AWS text without a header line, in order, split by spaces. Text that is of no other format is then AWS's."
-    " Short for --set aws-vpc.fields=FIELDS.",
+    " Short for --set aws-vpc.fields=FIELDS, or aws-tgw.fields where they are a Transit Gateway's.",
     "FIELDS",
 )
+_OF_GATEWAY = re.compile(r"\b(?:tgw|transit[-_]gateway)[-_]")
+
+
+def setting_of_aws(fields: str) -> str:
+    """The setting for which `--aws-fields` is short."""
+    return "aws-tgw.fields" if _OF_GATEWAY.search(fields) else "aws-vpc.fields"
 
 
 @dataclass(frozen=True)
@@ -43,7 +64,7 @@ class ReadOptions:
 
     format: RawFormat = declared(Option("--format", "The raw files' format; auto looks into each."), "auto")
     apps: Path | None = declared(
-        Option("--apps", "CSV file cidr,app[,vpc_id] that names the apps of addresses.", "FILE"), None
+        Option("--apps", "CSV file cidr,app[,vpc_id,from,until,logged] that names the apps of addresses.", "FILE"), None
     )
     apps_digest: str | None = None
     vpc_id: str | None = declared(Option("--vpc-id", "The VPC of records that name none.", "ID"), None)

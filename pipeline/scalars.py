@@ -45,6 +45,15 @@ class HourRange(NamedTuple):
     first: int
     until: int
 
+    def __str__(self) -> str:
+        first, last = hour_to_text(self.first), hour_to_text(self.until - 1)
+        return first if first == last else f"{first} to {last}"
+
+    def without(self, other: HourRange) -> tuple[HourRange, ...]:
+        """The hours that another range has not: one range, two where the other is in its middle, or none."""
+        rest = (HourRange(self.first, min(self.until, other.first)), HourRange(max(self.first, other.until), self.until))
+        return tuple(part for part in rest if part.first < part.until)
+
 
 def end_of(when: When, latest: Callable[[], int], now: datetime | None = None) -> int:
     """The first hour behind a range, as a user means it; as `hours_of`, but that it may be the one behind the last hour."""
@@ -182,6 +191,9 @@ def hour_to_text(hour: int) -> str:
         return str(hour)
 
 
+#: How much of the text of an hour is its day, and its month.
+_PERIODS = {"day": len("2026-11-24"), "month": len("2026-11")}
+
 INT64_MAX = 2**63 - 1
 #: Whether a record may have 0 bytes in a direction.
 ZeroBytes = Literal["accept", "reject"]
@@ -200,6 +212,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def period_of(hour: int, period: str) -> str:
+    """The `"day"` (`2026-11-24`) or the `"month"` (`2026-11`) of an hour, in UTC; the hour's number where no calendar reaches it."""
+    text = hour_to_text(hour)
+    return text[: _PERIODS[period]] if "T" in text else text
 
 
 def version() -> str:
@@ -260,6 +278,37 @@ def parse_size(text: str) -> int:
     if match is None or not int(match[1]):
         raise UsageError(f"{text!r} is no amount of memory; write it like 512M or 2G")
     return int(match[1]) * _SIZE_UNITS[match[2].lower()]
+
+
+_DECIMAL_UNITS = "kMGTPEZ"
+
+
+def bytes_to_text(number: int) -> str:
+    """Bytes as people say them: `999 B`, `1.2 GB`; a kB has 1,000 bytes."""
+    if abs(number) < 1000:
+        return f"{number} B"
+    size, unit = number / 1000, "k"
+    for larger in _DECIMAL_UNITS[1:]:
+        if abs(size) < 999.95:  # which is not written as 1000.0
+            break
+        size, unit = size / 1000, larger
+    return f"{size:,.1f} {unit}B"
+
+
+def parse_bytes(text: str) -> int:
+    """Reads an amount of traffic as `bytes_to_text` writes it, and as `1.5G` or a number of bytes.
+
+    Raises:
+        UsageError: It is none.
+    """
+    match = re.fullmatch(
+        rf"(\d{{1,20}})(?:\.(\d{{1,20}}))?\s*([{_DECIMAL_UNITS}]?)b?", text.strip(), re.IGNORECASE | re.ASCII
+    )
+    if match is None:
+        raise UsageError(f"{text[:40]!r} is no number of bytes; write it like 1500, 20kB or 1.5GB")
+    whole, fraction, unit = match[1], match[2] or "", match[3].lower()
+    scale = 1000 ** (_DECIMAL_UNITS.lower().index(unit) + 1 if unit else 0)
+    return int(whole + fraction) * scale // 10 ** len(fraction)
 
 
 @dataclass(frozen=True)

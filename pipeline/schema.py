@@ -66,6 +66,8 @@ COLUMNS = tuple(field.name for field in FIELDS)
 KEY = ("hour", "src_app", "dest_app", "vpc_id")
 SUMS = ("bytes_tx", "bytes_rx")
 COUNT = "flows"
+#: The bytes of both directions, which rows can be sorted by, too.
+TOTAL_BYTES = "bytes"
 
 #: Text on its way through the program: each distinct text once, and for each row the number of its own. What is done to
 #: a text, as checking it or finding the app of an address, is so done once for many rows.
@@ -74,6 +76,8 @@ DICTIONARY_TEXT = pa.dictionary(pa.int32(), pa.string())
 FLOW_SCHEMA = pa.schema([(field.name, DICTIONARY_TEXT if field.type == pa.string() else field.type) for field in FIELDS])
 #: An hourly total: the key, the two sums, and the number of records that were summed.
 TOTALS_SCHEMA = pa.schema([(field.name, field.type) for field in FIELDS]).append(pa.field(COUNT, pa.int64()))
+#: The same with its text dictionary-encoded.
+ENCODED_TOTALS_SCHEMA = FLOW_SCHEMA.append(TOTALS_SCHEMA.field(COUNT))
 #: A row of `flows/hour=N/part-0.parquet`: the hour is in the folder's name, not in the file.
 PARTITION_SCHEMA = TOTALS_SCHEMA.remove(TOTALS_SCHEMA.get_field_index("hour"))
 #: The order of the rows in a partition.

@@ -90,7 +90,7 @@ class TestStart:
         ("words", "module"), [(["--help"], None), (["query", "--help"], "query"), (["runs", "--help"], "inspect")]
     )
     def test_a_command_is_imported_alone(self, words, module):
-        modules = {f"pipeline.cli.{name}" for name in ("ingest", "query", "inspect", "undo", "serve")}
+        modules = {f"pipeline.cli.{name}" for name in ("ingest", "query", "diff", "inspect", "undo", "serve")}
         assert loaded_by(words) & modules == ({f"pipeline.cli.{module}"} if module else set())
 
     def test_a_query_needs_neither_numpy_nor_pandas_in_any_format(self, ingested, tmp_path):
@@ -99,7 +99,9 @@ class TestStart:
             ["query", "--hour", "1", "--format", name, "--output", str(tmp_path / name)] for name in output.OUTPUT_FORMATS
         ]
         grouped = ["query", "--hour", "1", "--until", "9", "--src-app", "foo", "--by", "src_app", "--top", "1"]
-        loaded = loaded_by(*([*command, "--store", store] for command in [*queries, grouped]))
+        by_day = ["query", "1", "--until", "9", "--by", "day", "--json"]
+        diff = ["diff", "1", "2", "--json"]
+        loaded = loaded_by(*([*command, "--store", store] for command in [*queries, grouped, by_day, diff]))
         assert "pyarrow" in loaded
         assert not loaded & {"numpy", "pandas", "pandera"}
         # These are Arrow's own, and take as long to import as an hour its answer.

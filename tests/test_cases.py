@@ -135,24 +135,32 @@ def test_a_transit_gateway_s_records_behind_a_vpc_s_fail_by_name(desk, end):
     assert "joined.log: unknown format: an AWS Transit Gateway flow log" in desk.err
 
 
-@pytest.mark.parametrize("lines", [[" ".join(GATEWAY), " ".join(GATEWAY.values())], [" ".join(GATEWAY.values())]])
-def test_a_transit_gateway_log_as_text_is_left_alone_in_a_folder_and_fails_beside_a_vpc_s_records(desk, lines):
-    desk.put("a.log", text(*lines))
-    assert (desk.ingest(), desk.ingest(files=[desk.raw / "a.log"]), desk.rows()) == (0, 3, [])
-    desk.put("a.log", text(*lines, AWS_HEADER, SENT))
-    assert (desk.ingest(), desk.rows()) == (3, [])
+@pytest.mark.parametrize("behind", [[], [AWS_HEADER, SENT]])
+def test_a_transit_gateway_log_that_does_not_tell_the_direction_fails_whatever_lies_beside_it(desk, behind):
+    desk.put("a.log", text(" ".join(GATEWAY), " ".join(GATEWAY.values()), *behind))
+    assert (desk.ingest(), desk.ingest(files=[desk.raw / "a.log"]), desk.rows()) == (3, 3, [])
+
+
+def test_a_transit_gateway_s_record_in_an_unnamed_order_is_rejected_and_fails_a_file_of_nothing_else(desk):
+    desk.put("a.log", text(" ".join(GATEWAY.values()), AWS_HEADER, SENT))
+    desk.put("b.log", text(" ".join((GATEWAY | {"bytes": "5001"}).values())))
+    assert (desk.ingest(), desk.sums()) == (3, (400, 0))
+    assert "b.log: its only row is not valid" in desk.err
+    assert "must have 36 fields" in desk.err
 
 
 @pytest.mark.parametrize("header", [" ".join(GATEWAY), " ".join(GATEWAY).replace("-", "_")])
-def test_a_transit_gateway_log_as_parquet_is_left_alone_in_a_folder_and_fails_if_named(desk, header):
+def test_a_transit_gateway_log_without_directions_as_parquet_fails(desk, header):
     parquet(desk.raw / "tgw.parquet", header, " ".join(GATEWAY.values()))
-    assert (desk.ingest(), desk.ingest(files=[desk.raw / "tgw.parquet"]), desk.rows()) == (0, 3, [])
+    assert (desk.ingest(), desk.rows()) == (3, [])
+    assert "tgw.parquet: unknown format: an AWS Transit Gateway flow log without flow-direction" in desk.err
 
 
-def test_a_transit_gateway_log_without_a_header_fails_though_its_fields_are_named(desk):
-    desk.put("tgw.log", text(" ".join(GATEWAY.values())))
-    assert desk.ingest("--aws-fields", " ".join(GATEWAY), files=[desk.raw / "tgw.log"]) in (2, 3)
-    assert desk.ingest("--aws-fields", AWS_HEADER, files=[desk.raw / "tgw.log"]) == 3
+def test_a_transit_gateway_log_without_a_header_counts_where_its_fields_are_named(desk):
+    record = GATEWAY | {"flow-direction": "ingress"}
+    desk.put("tgw.log", text(" ".join(record.values())))
+    assert desk.ingest("--aws-fields", " ".join(record), files=[desk.raw / "tgw.log"]) == 0
+    assert desk.sums() == (5000, 0)
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lambda data: frame(data.decode())])

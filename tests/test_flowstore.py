@@ -99,6 +99,28 @@ class TestReading:
         assert store.table(498752, 498754, src_app="foo").to_pylist() == [FIRST]
         assert store.table(498752, 498754, dest_app="qux").to_pylist() == [SECOND]
 
+    def test_names_may_come_from_a_frame(self, store):
+        names = pd.Series(["foo", "nobody"])
+        for wanted in (names, names.to_numpy(), names.unique(), set(names), pd.Index(names), iter(names)):
+            assert store.table(498752, 498754, src_app=wanted).to_pylist() == [FIRST]
+        with pytest.raises(UsageError, match="src_app must be a text, or several"):
+            store.table(498752, src_app=pd.Series(["foo", None]))
+
+    def test_a_page_has_the_sums_of_the_rows_that_are_not_on_it(self, store):
+        page = store.page(498752, 498754, top=1)
+        assert (page.rows.to_pylist(), page.others) == ([FIRST], 1)
+        assert (page.other, page.total) == ((100, 500, 1), (400, 1400, 3))
+
+    @pytest.mark.parametrize("options", [{}, {"src_app": "foo"}, {"top": 1}, {"by": "vpc_id"}, {"dest_app": "nobody"}])
+    def test_a_long_answer_can_be_taken_a_table_at_a_time(self, store, options):
+        tables = store.each_table(498752, 498754, **options)
+        assert pa.concat_tables(tables).equals(store.table(498752, 498754, **options))
+
+    def test_spans_are_compared(self, store):
+        difference = store.diff("2026-11-24T08", pd.Timestamp("2026-11-24T09"))
+        assert difference.changes.column("kind").to_pylist() == ["vanished", "new"]
+        assert difference.total == (1200, 600)
+
     def test_a_table_takes_all_that_a_query_has(self):
         own = {"hour", "until", "by"}
         assert own | Selection.__annotations__.keys() == {field.name for field in fields(Query)}

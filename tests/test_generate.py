@@ -99,14 +99,49 @@ def test_the_flows_of_pmacct_have_times_and_both_directions() -> None:
     assert all(float(flow["timestamp_start"]) <= float(flow["timestamp_end"]) for flow in flows)
 
 
+def test_the_eve_log_has_each_flow_again_as_netflow_alerts_with_a_partial_flow_and_a_line_that_was_cut_off() -> None:
+    *lines, cut = sample("suricata/eve.json")
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(cut)
+    events = [json.loads(line) for line in lines]
+    types = Counter(event["event_type"] for event in events)
+    assert (types["flow"], types["netflow"]) == (30, 30)
+    assert types["alert"] > 0
+    assert {event["flow"]["bytes_toclient"] for event in events if event["event_type"] == "alert"} == {0}
+
+
+def test_the_flow_logs_of_a_cluster_have_both_reports_and_a_heartbeat() -> None:
+    records = [json.loads(line) for line in sample("netobserv/flows.json")]
+    assert Counter(record["_RecordType"] for record in records)["heartbeat"] == 1
+    reports = Counter(
+        record["FlowDirection"] for record in records if record.keys() >= {"SrcK8S_OwnerName", "DstK8S_OwnerName"}
+    )
+    assert reports[0] > 10
+    assert reports[1] == reports[0] - (records[-1]["FlowDirection"] == 0)
+    assert any("DstK8S_OwnerName" not in record for record in records)
+    assert all(list(record) == sorted(record) for record in records)
+
+
 def test_the_same_seed_makes_the_same_sample_and_another_seed_another() -> None:
     assert generate.sample_files(seed=7) == SAMPLE
     other = generate.sample_files(seed=8)
     assert [path for path in SAMPLE if other[path] == SAMPLE[path]] == ["../apps.csv"]
 
 
+def test_the_sample_of_a_transit_gateway_has_each_packet_as_it_comes_in_and_as_it_goes_out() -> None:
+    (content,) = (content for path, content in SAMPLE.items() if path.startswith("aws-tgw/"))
+    records = [record for record in aws_records(text_of(content).splitlines()) if record["log-status"] == "OK"]
+    keys = ("srcaddr", "dstaddr", "srcport", "dstport", "bytes", "start")
+    seen = {
+        way: Counter(tuple(r[key] for key in keys) for r in records if r["flow-direction"] == way)
+        for way in ("ingress", "egress")
+    }
+    assert seen["ingress"] == seen["egress"]
+    assert len(records) == 60
+
+
 def test_the_sample_is_small() -> None:
-    assert sum(map(len, SAMPLE.values())) < 300_000
+    assert sum(map(len, SAMPLE.values())) < 500_000
 
 
 def test_the_csv_sample_has_each_fault_once_among_valid_rows() -> None:
@@ -208,6 +243,21 @@ def test_zeek_knows_the_wire_bytes_of_a_packet_whose_payload_is_unset() -> None:
     for record in unset:
         assert (record["orig_bytes"], record["resp_bytes"]) == ("-", "-")
         assert int(record["orig_ip_bytes"]) > 0
+
+
+def test_the_google_sample_has_a_direction_between_two_vms_from_both_of_them() -> None:
+    (content,) = (content for path, content in SAMPLE.items() if path.startswith("gcp/"))
+    records = [json.loads(line)["jsonPayload"] for line in content.splitlines()]
+    dropped = [record for record in records if record.get("disposition") == "DROPPED"]
+    assert len(dropped) == 3
+    assert not any("bytes_sent" in record for record in dropped)
+    reporters: dict[str, set[str]] = {}
+    for record in records:
+        if "bytes_sent" in record:
+            key = json.dumps([record["connection"], record["start_time"]])
+            reporters.setdefault(key, set()).add(record["reporter"])
+            assert {"SRC": "src_instance", "DEST": "dest_instance"}[record["reporter"]] in record
+    assert Counter(map(len, reporters.values())).keys() == {1, 2}
 
 
 def test_the_azure_sample_is_an_hour_of_one_interface() -> None:

@@ -34,6 +34,8 @@ READING = [
     ["hours"],
     ["verify", "--json"],
     ["drop", "--before", "2", "--dry-run"],
+    ["diff", "1", "2"],
+    ["diff", "1", "2", "--json"],
     ["--help"],
 ]
 #: Each with its exit code and the hours that are there behind it.

@@ -38,11 +38,13 @@ class _Home(NamedTuple):
 _HOMES = {
     "ingest": _Home("ingest", "Count raw flow logs, each exactly once, into hourly totals."),
     "query": _Home("query", "Read the totals of an hour, or of a range of hours."),
+    "diff": _Home("diff", "Compare two spans of hours: what is new, vanished or stepped."),
     "sql": _Home("sql", "Ask the totals and the ledger in SQL."),
     "hours": _Home("inspect", "List the hours that have totals."),
     "runs": _Home("inspect", "List the committed runs: what was counted."),
     "rejects": _Home("inspect", "Show the rows that were rejected, and why."),
     "verify": _Home("inspect", "Prove that the totals are what was counted."),
+    "apps": _Home("apps", "Make a mapping file for --apps, or show what has no name."),
     "forget": _Home("undo", "Take counted files back, as if never counted."),
     "drop": _Home("undo", "Drop old hours."),
     "serve": _Home("serve", "Serve the store over HTTP."),

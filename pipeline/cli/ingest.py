@@ -13,11 +13,10 @@ from pipeline.cli.output import print_after_commit, say
 from pipeline.cli.reporting import ingest_lines, ingest_problems
 from pipeline.errors import UsageError
 from pipeline.flowstore import FlowStore
-from pipeline.options import AWS_FIELDS, IngestOptions
+from pipeline.options import AWS_FIELDS, IngestOptions, setting_of_aws
 from pipeline.scalars import DEFAULT_STORE
 
 DEFAULT_RAW = "data/raw"
-_SETTING_OF_AWS = "aws-vpc.fields"
 
 
 @takes(IngestOptions)
@@ -40,9 +39,10 @@ def ingest(
       flowlog ingest /var/log/flows '/mnt/s3/AWSLogs/**/*.log.gz' --apps apps.csv --json
     """
     if aws_fields is not None:
-        if _SETTING_OF_AWS in options.settings:
-            raise UsageError(f"{_SETTING_OF_AWS} is given twice, by --set and by {AWS_FIELDS.name}")
-        options = replace(options, settings={**options.settings, _SETTING_OF_AWS: aws_fields})
+        setting = setting_of_aws(aws_fields)
+        if setting in options.settings:
+            raise UsageError(f"{setting} is given twice, by --set and by {AWS_FIELDS.name}")
+        options = replace(options, settings={**options.settings, setting: aws_fields})
     opened = FlowStore(store, create=True)
     if sys.stderr.isatty() and not quiet:
         from pipeline.cli.progress import ProgressBar  # imports rich

@@ -1,18 +1,19 @@
-"""How results look: aligned text for people; JSON, JSON Lines, CSV and Parquet for programs."""
+"""Where results go, and how programs get them: JSON, JSON Lines, CSV and Parquet. `table` and `pages` are for people."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
-from unicodedata import combining, east_asian_width
 
+from pipeline.cli.table import text_table
 from pipeline.errors import UsageError
-from pipeline.scalars import hour_to_text, printable
+from pipeline.scalars import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,53 +27,18 @@ def say(lines: Iterable[str]) -> None:
         sys.stderr.write(printable(line) + "\n")
 
 
-def text_table(columns: Mapping[str, Sequence[object]], *, times: bool = True) -> str:
-    """Rows as aligned text: numbers to the right with thousands separators, an hour with its time beside it.
-
-    Args:
-        columns: The cells of each column, by its name; at least one row.
-        times: Whether a column named hour has hours, as those of the store do.
-    """
-    if times and "hour" in columns and "time" not in columns:
-        hours = [int(str(hour)) for hour in columns["hour"]]
-        rest = {name: cells for name, cells in columns.items() if name != "hour"}
-        columns = {"hour": hours, "time": [hour_to_text(hour) for hour in hours], **rest}
-    shown = [_shown_column(name, cells) for name, cells in columns.items()]
-    lines = ("  ".join(cells).rstrip() for cells in zip(*shown, strict=True))
-    return "\n".join(lines) + "\n"
+def _write_json(tables: Iterable[pa.Table], out: IO[bytes]) -> None:
+    separator, end = b"[\n ", b"[]\n"
+    for table in tables:
+        for record in _records(table):
+            out.write(separator + record)
+            separator, end = b",\n ", b"\n]\n"
+    out.write(end)
 
 
-def _shown_column(name: str, cells: Sequence[object]) -> list[str]:
-    """A column's name and its cells, all of one width."""
-    is_number = name != "hour" and all(isinstance(cell, int) for cell in cells)  # an hour is more of a name
-    texts = [name, *(f"{cell:,}" if is_number else printable(str(cell)) for cell in cells)]
-    width = max(map(_columns_of, texts))
-    padding = [" " * (width - _columns_of(text)) for text in texts]
-    return [pad + text if is_number else text + pad for text, pad in zip(texts, padding, strict=True)]
-
-
-def _columns_of(text: str) -> int:
-    """How many columns of a terminal a text takes (Unicode Standard Annex 11)."""
-    if text.isascii():
-        return len(text)
-    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def _write_table(rows: pa.Table, out: IO[bytes]) -> None:
-    text = text_table(rows.to_pydict()) if rows.num_rows else "none\n"
-    out.write(text.encode())
-
-
-def _write_json(rows: pa.Table, out: IO[bytes]) -> None:
-    separator = b"[\n "
-    for record in _records(rows):
-        out.write(separator + record)
-        separator = b",\n "
-    out.write(b"\n]\n" if rows.num_rows else b"[]\n")
-
-
-def _write_json_lines(rows: pa.Table, out: IO[bytes]) -> None:
-    out.writelines(record + b"\n" for record in _records(rows))
+def _write_json_lines(tables: Iterable[pa.Table], out: IO[bytes]) -> None:
+    for table in tables:
+        out.writelines(record + b"\n" for record in _records(table))
 
 
 def _records(rows: pa.Table) -> Iterator[bytes]:
@@ -84,20 +50,30 @@ def _records(rows: pa.Table) -> Iterator[bytes]:
             yield json.dumps(record, ensure_ascii=False).encode()
 
 
-def _write_csv(rows: pa.Table, out: IO[bytes]) -> None:
+def _write_csv(tables: Iterable[pa.Table], out: IO[bytes]) -> None:
     import pyarrow.csv as pa_csv  # only here: the other formats start faster without it
 
-    pa_csv.write_csv(rows, out, pa_csv.WriteOptions(quoting_style="needed"))
+    _write_all(
+        tables, lambda schema: pa_csv.CSVWriter(out, schema, write_options=pa_csv.WriteOptions(quoting_style="needed"))
+    )
 
 
-def _write_parquet(rows: pa.Table, out: IO[bytes]) -> None:
+def _write_parquet(tables: Iterable[pa.Table], out: IO[bytes]) -> None:
     import pyarrow.parquet as pq
 
-    pq.write_table(rows, out)
+    _write_all(tables, lambda schema: pq.ParquetWriter(out, schema))
 
 
-_WRITERS: dict[str, Callable[[pa.Table, IO[bytes]], None]] = {
-    "table": _write_table,
+def _write_all(tables: Iterable[pa.Table], writer_for: Callable[[pa.Schema], Any]) -> None:
+    tables = iter(tables)
+    first = next(tables)
+    with writer_for(first.schema) as writer:
+        for table in chain([first], tables):
+            if table.num_rows:
+                writer.write_table(table)
+
+
+_WRITERS: dict[str, Callable[[Iterable[pa.Table], IO[bytes]], None]] = {
     "json": _write_json,
     "jsonl": _write_json_lines,
     "csv": _write_csv,
@@ -105,7 +81,7 @@ _WRITERS: dict[str, Callable[[pa.Table, IO[bytes]], None]] = {
 }
 
 #: The values of `query --format`.
-OUTPUT_FORMATS = tuple(_WRITERS)
+OUTPUT_FORMATS = ("table", *_WRITERS)
 #: What the name of a file says of its format.
 _ENDINGS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
@@ -126,14 +102,17 @@ def format_of(target: Path | None) -> str:
         ) from None
 
 
-def write_rows(rows: pa.Table, output_format: str, target: Path | None) -> None:
-    """Writes a query's rows.
+def write_rows(tables: Iterable[pa.Table], output_format: str, target: Path | None) -> bool:
+    """Writes a query's rows for programs, as they come: exact and complete.
 
     Args:
-        rows: What `query.run_query` gives. JSON has the flow record's fields alone, as the service gives them; the
+        tables: What `query.each_table` gives. JSON has the flow record's fields alone, as the service gives them; the
             other formats have `flows` as well.
-        output_format: One of `OUTPUT_FORMATS`.
+        output_format: One of `OUTPUT_FORMATS`, but not a table.
         target: A file; None for standard output.
+
+    Returns:
+        Whether there are any.
 
     Raises:
         UsageError: The file cannot be written, or bytes would go to a terminal.
@@ -141,16 +120,29 @@ def write_rows(rows: pa.Table, output_format: str, target: Path | None) -> None:
     from pipeline.schema import COUNT  # imports Arrow, which a summary does without
 
     if output_format in ("json", "jsonl"):
-        rows = rows.drop_columns(COUNT)
-    write_all(rows, output_format, target)
+        tables = (table.drop_columns(COUNT) for table in tables)
+    return write_all(tables, output_format, target)
 
 
-def write_all(rows: pa.Table, output_format: str, target: Path | None) -> None:
+def write_all(tables: Iterable[pa.Table], output_format: str, target: Path | None) -> bool:
     """The same for rows of any kind, with all their columns."""
     if target is None and output_format == "parquet" and sys.stdout.isatty():
         raise UsageError("Parquet is no text for a terminal; name a file with --output, or redirect")
+    tables = iter(tables)
+    first = _until_rows(tables)  # before a file is opened: a store that is damaged there leaves none behind
     with _opened(target) as out:
-        _WRITERS[output_format](rows, out)
+        _WRITERS[output_format](chain(first, tables), out)
+    return bool(first[-1].num_rows)
+
+
+def _until_rows(tables: Iterator[pa.Table]) -> list[pa.Table]:
+    """Takes tables up to the first that has rows."""
+    taken = []
+    for table in tables:
+        taken.append(table)
+        if table.num_rows:
+            break
+    return taken
 
 
 @contextmanager
@@ -201,14 +193,29 @@ def write_page(tables: Iterable[pa.Table]) -> int:
 
 def write_json_rows(tables: Iterable[pa.Table]) -> None:
     """Writes the rows of some tables to standard output, as they come: one JSON array of objects, in one line."""
-    separator = b""
     with standard_output() as out:
-        out.write(b"[")
-        for table in tables:
-            for record in _records(table):
-                out.write(separator + record)
-                separator = b", "
-        out.write(b"]\n")
+        _write_array(tables, out)
+        out.write(b"\n")
+
+
+def write_object_with_rows(value: dict[str, Any], name: str, tables: Iterable[pa.Table]) -> None:
+    """Writes a JSON object to standard output, in one line; the rows of some tables are the array that is its last member."""
+    import json  # as above
+
+    with standard_output() as out:
+        out.write(f"{json.dumps(value, ensure_ascii=False)[:-1]}, {json.dumps(name)}: ".encode())
+        _write_array(tables, out)
+        out.write(b"}\n")
+
+
+def _write_array(tables: Iterable[pa.Table], out: IO[bytes]) -> None:
+    separator = b""
+    out.write(b"[")
+    for table in tables:
+        for record in _records(table):
+            out.write(separator + record)
+            separator = b", "
+    out.write(b"]")
 
 
 def write_object(value: Any) -> None:
@@ -218,9 +225,9 @@ def write_object(value: Any) -> None:
     write_text(json.dumps(value, ensure_ascii=False) + "\n")
 
 
-def write_text(text: str) -> None:
-    """Writes to standard output, in UTF-8 whatever the locale says."""
-    with standard_output() as out:
+def write_text(text: str, target: Path | None = None) -> None:
+    """Writes to a file, or to standard output; in UTF-8 whatever the locale says."""
+    with _opened(target) as out:
         out.write(text.encode())
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from pipeline.cli.arguments import StoreOption, open_store, parse_path
-from pipeline.cli.output import format_of, say, write_rows
+from pipeline.cli.output import PAGE_ROWS, format_of, say, write_rows
+from pipeline.cli.pages import rows_cut, write_answer
 from pipeline.errors import UsageError
 from pipeline.scalars import DEFAULT_STORE
 
@@ -39,7 +40,10 @@ def query(
     ] = None,
     vpc_id: Annotated[list[str] | None, typer.Option(help="Only this VPC; alike.", metavar="V")] = None,
     by: Annotated[
-        str | None, typer.Option(help="Sum over all but these columns, as src_app,dest_app.", metavar="COLS")
+        str | None,
+        typer.Option(
+            help="Sum over all but these columns, as src_app,dest_app; day and month are columns, too.", metavar="COLS"
+        ),
     ] = None,
     sort: Annotated[
         str | None,
@@ -60,12 +64,15 @@ def query(
             parser=parse_path,
         ),
     ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="All digits of sizes on a terminal; a pipe or a file has them anyway.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
 ) -> None:
     """Read the totals of an hour, or of a range of hours.
 
-    JSON and JSON Lines have the six fields of the flow record; the other formats also have `flows`, the number of
-    records summed.
+    A table is for people: at most 1,000 rows, with the sums of the others and of all. JSON and JSON Lines have the six
+    fields of the flow record, CSV and Parquet also `flows`, the number of records summed; they have all rows.
 
     \b
     Example:
@@ -87,9 +94,15 @@ def query(
         "app": app or None,
     }
     opened = open_store(store, without=("numpy", "pandas", "cloudpickle"))
-    rows = opened.table(asked, until, by=columns, sort=sort, top=top, **filters)
-    write_rows(rows, written_as, output)
-    if not rows.num_rows and written_as != "json":
+    if written_as == "table":
+        page = opened.page(asked, until, most=PAGE_ROWS, by=columns, sort=sort, top=top, **filters)
+        write_answer(page, output, exact=exact)
+        say(rows_cut(page, top))
+        is_empty = not page.count
+    else:
+        tables = opened.each_table(asked, until, by=columns, sort=sort, top=top, **filters)
+        is_empty = not write_rows(tables, written_as, output)
+    if is_empty and written_as != "json":
         from pipeline.cli.reporting import nothing_found  # seldom
 
         say(nothing_found(opened, opened.hours_of(asked, until), filters))

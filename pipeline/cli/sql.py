@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,10 +11,11 @@ import typer
 
 from pipeline.cli.arguments import StoreOption, open_store, parse_path
 from pipeline.cli.extras import not_installed
-from pipeline.cli.output import PAGE_ROWS, format_of, say, text_table, write_all, write_text
+from pipeline.cli.output import PAGE_ROWS, format_of, say, write_all, write_text
 from pipeline.cli.query import OutputFormat
+from pipeline.cli.table import Column, aligned
 from pipeline.errors import UsageError
-from pipeline.scalars import DEFAULT_STORE
+from pipeline.scalars import DEFAULT_STORE, printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,12 +75,11 @@ def sql(
         rows = opened.sql(statement)
     except ModuleNotFoundError as error:
         raise not_installed("sql", "sql", error) from None
-    if written_as == "parquet":
-        write_all(rows, written_as, output)
-    elif written_as == "table" and output is None:
-        say(_write_page(rows))
+    if written_as == "table":
+        say(_write_page(rows, output))
     else:
-        write_all(_plain(rows, for_json=written_as != "csv"), written_as, output)
+        plain = rows if written_as == "parquet" else _plain(rows, for_json=written_as != "csv")
+        write_all([plain], written_as, output)
 
 
 def _athena_table(store: FlowStore, folder: str) -> str:
@@ -95,13 +95,21 @@ def _shell_views(store: FlowStore) -> str:
     return f"-- For the DuckDB shell. Times are UTC.\n{made}SUMMARIZE flows;\n"
 
 
-def _write_page(rows: pa.Table) -> Iterator[str]:
+def _write_page(rows: pa.Table, target: Path | None) -> Iterator[str]:
     """Writes the first rows as a table, and says how many more there are."""
     cells = _plain(rows.slice(0, PAGE_ROWS), for_json=False).to_pydict()
-    shown = {name: [_shown(cell) for cell in column] for name, column in cells.items()}
-    write_text(text_table(shown, times=False) if rows.num_rows else "none\n")
+    write_text(aligned([_column(name, column) for name, column in cells.items()]) if rows.num_rows else "none\n", target)
     if (more := rows.num_rows - PAGE_ROWS) > 0:
         yield f"{more:,} more rows: LIMIT or a sum shows fewer, --output FILE or --format csv has all"
+
+
+def _column(name: str, cells: Sequence[object]) -> Column:
+    is_number = name != "hour" and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells)
+    return Column(printable(name), [f"{cell:,}" if is_number else _shown(cell) for cell in cells], is_number)
+
+
+def _shown(cell: object) -> str:
+    return "NULL" if cell is None else str(cell).lower() if isinstance(cell, bool) else printable(str(cell))
 
 
 def _plain(rows: pa.Table, *, for_json: bool) -> pa.Table:
@@ -132,8 +140,3 @@ def _text_of(cell: object) -> str | None:
         if isinstance(cell, list | dict)
         else str(cell)
     )
-
-
-def _shown(cell: object) -> object:
-    """A cell as a table shows it. To Python, True is a number."""
-    return "NULL" if cell is None else str(cell).lower() if isinstance(cell, bool) else cell

@@ -16,6 +16,8 @@ from pipeline.options import ReadOptions
 from pipeline.scalars import is_utf8, real_path, version
 from pipeline.zones import zone_of
 
+_MOST_HEADER_BYTES = 1 << 16
+
 if TYPE_CHECKING:
     from pipeline.formats.apps import AppMap
 
@@ -38,7 +40,7 @@ def resolved(options: ReadOptions) -> ReadOptions:
     values = {known.name: getattr(options, known.name) for known in fields(ReadOptions)}
     if options.apps is not None:
         values |= {"apps": real_path(options.apps), "apps_digest": _digest_of(options.apps)}
-    if options.logged or options.hop:
+    if options.logged or options.hop or _names_logged(options):
         values |= _ends_of(options)
     return ReadOptions(**values)
 
@@ -56,7 +58,24 @@ def _ends_of(options: ReadOptions) -> dict[str, tuple[str, ...]]:
         raise UsageError("--hop: an interface has no name; write them like eni-0a1b2c,eni-3d4e5f")
     if not all(map(is_utf8, hops)):
         raise UsageError("--hop: the names of interfaces must be valid UTF-8")
-    return {"logged": networks_given(options.logged), "hop": tuple(sorted(hops))}
+    return {"logged": networks_given((*options.logged, *_logged_in(options))), "hop": tuple(sorted(hops))}
+
+
+def _names_logged(options: ReadOptions) -> bool:
+    """Whether the mapping file has a column that says which networks are logged, and anybody asks."""
+    if options.apps is None or options.both_ends == "count":
+        return False
+    with options.apps.open("rb") as file:
+        return b"logged" in file.readline(_MOST_HEADER_BYTES)
+
+
+def _logged_in(options: ReadOptions) -> tuple[str, ...]:
+    """The networks that the mapping file calls logged."""
+    if options.apps is None or not _names_logged(options):
+        return ()
+    from pipeline.formats.mappingfile import logged_networks  # imports Arrow, as above
+
+    return logged_networks(options.apps)
 
 
 def fingerprint(options: ReadOptions) -> str:

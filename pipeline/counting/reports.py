@@ -7,17 +7,16 @@ that sends, the receivers' bytes are kept.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
 from pipeline.formats.reporters import DST, RECEIVER, REPORTED_BY, SCALED, SENDER, SRC
-from pipeline.syntax.batch import Batch, Integers, Mask
-from pipeline.syntax.dictionary import codes_of
+from pipeline.syntax.batch import Batch, Integers
+from pipeline.syntax.dictionary import Codes, codes_of
 
 #: So many addresses are kept, in some 30 MB. Of more, those are kept whose digests begin with a zero bit, then with two, …: the same
 #: whatever the order in which the addresses come. What was seen of these is complete, and stands for the rest.
@@ -39,6 +38,45 @@ class BothEnds:
     is_exact: bool = True
 
 
+class _Column:
+    """What a column of addresses says, by their codes: the blocks of a file have mostly the same distinct addresses, or those of the
+    block before and some more.
+
+    Attributes:
+        addresses: The distinct ones.
+        reports: Which of them a reporter has.
+        received: The bytes that receivers report to come from each: the sums of the high bits, and of the low bits.
+    """
+
+    def __init__(self) -> None:
+        self.addresses = pa.array([], pa.string())
+        self.reports = np.zeros(0, bool)
+        self.received = np.zeros((2, 0), np.int64)
+
+    def extended(self, addresses: pa.StringArray) -> bool:
+        """Whether all codes mean what they meant; takes in further addresses."""
+        known, count = len(self.addresses), len(addresses)
+        if known > count or not addresses[:known].equals(self.addresses):
+            return False
+        if known < count:
+            self.addresses = addresses
+            self.reports = np.append(self.reports, np.zeros(count - known, bool))
+            self.received = np.append(self.received, np.zeros((2, count - known), np.int64), axis=1)
+        return True
+
+    def add_received(self, codes: Codes, sizes: Integers) -> None:
+        """Adds rows that receivers report; neither sum of a batch comes to 2**53, below which floating point is exact."""
+        bits = sizes >> _LOW_BITS, sizes & ((1 << _LOW_BITS) - 1)
+        self.received += np.array([np.bincount(codes, some, len(self.addresses)) for some in bits]).astype(np.int64)
+
+    def received_from(self) -> Iterator[tuple[str, int]]:
+        """The addresses from which something was received, and how many bytes."""
+        used = np.flatnonzero(self.received.any(axis=0))
+        sums = zip(*self.received[:, used].tolist(), strict=True)
+        for address, (high, low) in zip(self.addresses.take(pa.array(used)).to_pylist(), sums, strict=True):
+            yield address, (high << _LOW_BITS) + low
+
+
 @dataclass
 class Reports:
     """What the valid rows of some sources say of who reports them.
@@ -46,15 +84,15 @@ class Reports:
     Attributes:
         scaled: How many rows have bytes that were multiplied by a sampling factor.
         tells: Whether a row says at which end of its flow it was reported.
-        received: The bytes of all rows that a receiver reports.
     """
 
     scaled: int = 0
     tells: bool = False
-    received: int = 0
+    _columns: dict[str, _Column] = field(default_factory=dict)
     _reporters: set[str] = field(default_factory=set)
     _received_from: dict[str, int] = field(default_factory=dict)
-    _zero_bits: int = 0  # with so many a digest must begin
+    _received: int = 0  # from all addresses, kept or not
+    _zero_bits: int = 0  # with so many the digest of an address must begin
 
     def add(self, batch: Batch) -> None:
         """Takes note of valid flow records, by their marks (see `formats.reporters.marked`)."""
@@ -66,31 +104,37 @@ class Reports:
         if REPORTED_BY in marks.column_names:
             self.tells = True
             ends = marks.column(REPORTED_BY).to_numpy()
-            sizes = batch.table.column("bytes_tx").to_numpy() + batch.table.column("bytes_rx").to_numpy()
-            src, dst = (marks.column(name).combine_chunks() for name in (SRC, DST))
             received = ends == RECEIVER
-            self._add_reporters(src, ends == SENDER)
-            self._add_reporters(dst, received)
-            self._add_received(src, received, sizes)
-            self._keep_few()
+            src, codes = self._column(marks, SRC)
+            src.reports[codes[(ends == SENDER) & (codes >= 0)]] = True
+            received_from = received & (codes >= 0)
+            sizes = batch.table.column("bytes_tx").to_numpy() + batch.table.column("bytes_rx").to_numpy()
+            src.add_received(codes[received_from], sizes[received_from])
+            dst, codes = self._column(marks, DST)
+            dst.reports[codes[received & (codes >= 0)]] = True
 
-    def _add_reporters(self, addresses: pa.DictionaryArray, rows: Mask) -> None:
-        codes = codes_of(addresses)[rows]
-        has = np.zeros(len(addresses.dictionary), bool)
-        has[codes[codes >= 0]] = True
-        self._reporters.update(filter(self._is_chosen, addresses.dictionary.filter(pa.array(has)).to_pylist()))
+    def _column(self, marks: pa.Table, name: str) -> tuple[_Column, Codes]:
+        cells = marks.column(name).combine_chunks()
+        column = self._columns.get(name)
+        if column is None or not column.extended(cells.dictionary):
+            self._settle(name)
+            column = self._columns[name] = _Column()
+            column.extended(cells.dictionary)
+        return column, codes_of(cells)
 
-    def _add_received(self, src: pa.DictionaryArray, rows: Mask, sizes: Integers) -> None:
-        codes = codes_of(src)
-        rows = rows & (codes >= 0)
-        high, low = _sums_by_code(codes[rows], sizes[rows], len(src.dictionary))
-        used = np.flatnonzero(high + low)
-        addresses = src.dictionary.take(pa.array(used)).to_pylist()
-        for address, more, less in zip(addresses, high[used].tolist(), low[used].tolist(), strict=True):
-            size = (int(more) << _LOW_BITS) + int(less)
-            self.received += size
-            if self._is_chosen(address):
-                self._received_from[address] = self._received_from.get(address, 0) + size
+    def _settle(self, *names: str) -> None:
+        """Takes what columns say in, by the addresses themselves."""
+        for column in filter(None, (self._columns.pop(name, None) for name in names)):
+            reporters = column.addresses.filter(pa.array(column.reports)).to_pylist()
+            self._reporters.update(filter(self._is_chosen, reporters))
+            for address, size in column.received_from():
+                self._received += size
+                self._take(address, size)
+        self._keep_few()
+
+    def _take(self, address: str, size: int) -> None:
+        if self._is_chosen(address):
+            self._received_from[address] = self._received_from.get(address, 0) + size
 
     def _is_chosen(self, address: str) -> bool:
         return not self._zero_bits or not xxhash.xxh3_64_intdigest(address.encode()) >> (_DIGEST_BITS - self._zero_bits)
@@ -107,29 +151,26 @@ class Reports:
 
     def merge(self, other: Reports) -> None:
         """Takes in what another has gathered; the other must not be used any more."""
+        other._settle(SRC, DST)
         self.scaled += other.scaled
         self.tells |= other.tells
-        self.received += other.received
-        self._reporters |= other._reporters
-        for address, size in other._received_from.items():
-            self._received_from[address] = self._received_from.get(address, 0) + size
-        if self._zero_bits != other._zero_bits:
-            self._zero_bits = max(self._zero_bits, other._zero_bits)
+        self._received += other._received
+        if self._zero_bits < other._zero_bits:
+            self._zero_bits = other._zero_bits
             self._keep_chosen()
+        self._reporters.update(filter(self._is_chosen, other._reporters))
+        for address, size in other._received_from.items():
+            self._take(address, size)
         self._keep_few()
         other._reporters, other._received_from = set(), {}  # whose memory may be kept for long
 
     def both_ends(self) -> BothEnds | None:
         """What is reported from both ends; None where no row tells at which end it was reported."""
+        self._settle(SRC, DST)
         if not self.tells:
             return None
         found = sum(size for address, size in self._received_from.items() if address in self._reporters)
         if not self._zero_bits:
             return BothEnds(found)
         kept = sum(self._received_from.values())
-        return BothEnds(self.received * found // kept if kept else 0, is_exact=False)
-
-
-def _sums_by_code(codes: npt.NDArray[np.int32], sizes: Integers, count: int) -> list[npt.NDArray[Any]]:
-    """The sums of the high and of the low bits of the rows of each code, exactly: none of them comes to 2**53."""
-    return [np.bincount(codes, bits, count) for bits in (sizes >> _LOW_BITS, sizes & ((1 << _LOW_BITS) - 1))]
+        return BothEnds(self._received * found // kept if kept else 0, is_exact=False)

@@ -8,21 +8,28 @@
     syntaxes          how a log is read that is CSV, JSON or Parquet
     canonical         flow records under their own names
     aws               AWS VPC Flow Logs
+    awstgw            AWS Transit Gateway Flow Logs
       awsfields       the names of the fields
       awstext         lines with a header or without
-      awsgateway      how a Transit Gateway's records are told, and refused
+      awsgateway      what a Transit Gateway's records say, and how they are told from a VPC's
+      awsjson         records as JSON objects
       cloudwatch      what exports put around a line
       envelopes       lines in the events of CloudWatch Logs, in JSON
       repeats         records that are delivered twice
     azure             Azure's VNet and NSG flow logs
       azurerecords    their records, of which each has many flows
+    ocsf              OCSF's network activity
     zeek              Zeek's conn.log
       zeekheader      text with `#` lines
       zeeklogs        which of Zeek's logs something is of
+    gcp               Google's VPC Flow Logs
     silk              SiLK's rwcut
     argus             Argus's ra, in CSV and in JSON
       argusjson       the objects in the array that ra writes
     pmacct            pmacct's JSON
+    suricata          Suricata's EVE log, and AWS Network Firewall's
+    netobserv         flow logs of NetObserv
+      loki            records that Loki gives out, with the labels of their streams
     record            what a log's record says, in the terms that all formats share
     conversion        from there to flow records, once for all formats
       apps            which app has an address
@@ -36,7 +43,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO, cast
 
 from pipeline.errors import UsageError
-from pipeline.formats import argus, aws, azure, canonical, envelopes, pmacct, silk, zeek
+from pipeline.formats import (
+    argus,
+    aws,
+    awsjson,
+    awstgw,
+    azure,
+    canonical,
+    envelopes,
+    gcp,
+    netobserv,
+    ocsf,
+    pmacct,
+    silk,
+    suricata,
+    zeek,
+)
 from pipeline.formats.awsfields import OWN_FIELDS
 from pipeline.formats.detection import detect
 from pipeline.formats.format import Format
@@ -49,10 +71,16 @@ from pipeline.syntax.compression import decompressed
 FORMATS: tuple[Format, ...] = (
     *canonical.FORMATS,
     *zeek.FORMATS,
+    *suricata.FORMATS,
+    *netobserv.FORMATS,
     *silk.FORMATS,
     *argus.FORMATS,
     *pmacct.FORMATS,
+    *gcp.FORMATS,
     *azure.FORMATS,
+    *ocsf.FORMATS,
+    *awstgw.FORMATS,
+    *awsjson.FORMATS,
     *aws.FORMATS,
     *envelopes.FORMATS,
 )

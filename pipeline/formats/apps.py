@@ -1,14 +1,12 @@
-"""Which app has an address: the mapping file of `--apps`.
+"""Which app has an address, by the rules of the mapping file (see `mappingfile`).
 
-A CSV file with the header `cidr,app` or `cidr,app,vpc_id`. The longest prefix that holds an address names its app; a
-rule with a `vpc_id` speaks for that VPC alone, and goes before one of the same length without. An address that no
-rule holds has the app that the log names, and else is its own app: the user's word goes before the log's. An IPv4 address that
-is written as an IPv6 one (`::ffff:10.1.2.3`) is that IPv4 address.
+The longest prefix that holds an address names its app; a rule with a VPC speaks for that VPC alone, and goes before one of the same
+length without. An address that no rule holds has the app that the log names, and else is its own app: the user's word goes before
+the log's. An IPv4 address that is written as an IPv6 one (`::ffff:10.1.2.3`) is that IPv4 address.
 """
 
 from __future__ import annotations
 
-import csv
 import socket
 import threading
 from collections.abc import Iterable
@@ -19,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline.errors import UsageError
-from pipeline.formats.networks import Network, network_of, packed_address
-from pipeline.syntax.batch import Mask
+from pipeline.formats.mappingfile import Rule, read_rules
+from pipeline.formats.networks import Network, packed_address
+from pipeline.scalars import LAST_HOUR
+from pipeline.syntax.batch import Integers, Mask
 from pipeline.syntax.dictionary import Renaming, choose, codes_of, first_of, renamed
 
 #: How many distinct addresses are remembered between batches.
@@ -52,31 +51,45 @@ class AppMap:
     """Looks up apps by address.
 
     Args:
-        rules: (network, app, VPC or None for all VPCs).
+        given: The rules: each is a `Rule`, or the first three parts of one. No two of them give one network in one VPC and hour to different
+            apps.
     """
 
-    def __init__(self, rules: Iterable[tuple[Network, str, str | None]] = ()) -> None:
-        rules = list(rules)
-        # family -> prefix length -> network address as a number -> VPC (None: any) -> app
-        self._rules: dict[int, dict[int, dict[int, dict[str | None, str]]]] = {socket.AF_INET: {}, socket.AF_INET6: {}}
-        for network, app, vpc_id in rules:
+    def __init__(self, given: Iterable[Rule | tuple[Network, str, str | None]] = ()) -> None:
+        rules = [Rule(*rule) for rule in given]
+        # family -> prefix length -> network address as a number -> VPC (None: any) -> the rules of its hours
+        self._rules: dict[int, dict[int, dict[int, dict[str | None, list[Rule]]]]] = {
+            socket.AF_INET: {},
+            socket.AF_INET6: {},
+        }
+        for rule in rules:
+            network = rule.network
             family = int(socket.AF_INET if network.version == 4 else socket.AF_INET6)
             number = int(network.network_address) >> (network.max_prefixlen - network.prefixlen)
-            self._rules[family].setdefault(network.prefixlen, {}).setdefault(number, {})[vpc_id] = app
+            by_vpc = self._rules[family].setdefault(network.prefixlen, {}).setdefault(number, {})
+            by_vpc.setdefault(rule.vpc_id, []).append(rule)
         for family, lengths in self._rules.items():
             self._rules[family] = dict(sorted(lengths.items(), reverse=True))
-        self._has_vpcs = any(vpc_id is not None for _, _, vpc_id in rules)
+        self._has_vpcs = any(rule.vpc_id is not None for rule in rules)
+        # The hours at which some rule begins or ends: between two of them all rules are the same.
+        turns = {hour for rule in rules for hour in (rule.first, rule.until)} - {0, LAST_HOUR + 1}
+        self._turns = np.array(sorted(turns), np.int64)
         self._known = threading.local()  # the last arrays of addresses, and their apps
         self._app = lru_cache(_CACHED_ADDRESSES)(self._look_up)
 
     def apps_of(
-        self, addresses: pa.DictionaryArray, vpc_ids: pa.DictionaryArray, named: pa.DictionaryArray | None = None
+        self,
+        addresses: pa.DictionaryArray,
+        vpc_ids: pa.DictionaryArray,
+        hours: Integers,
+        named: pa.DictionaryArray | None = None,
     ) -> tuple[pa.DictionaryArray, Mask]:
         """Names the apps of a column of addresses.
 
         Args:
             addresses: IPv4 and IPv6 addresses as dictionary-encoded text, null where there is none.
             vpc_ids: The VPC of each, for the rules that speak for one VPC.
+            hours: The hour of each, for the rules that speak for some hours.
             named: The apps that the log names, null where it names none; None if it never does. They count where no rule holds
                 the address, or there is no address.
 
@@ -84,7 +97,7 @@ class AppMap:
             The apps, null where the address is null or none and the log names no app; and a mask of the cells that are no
             addresses.
         """
-        distinct, names = self._distinct(addresses, vpc_ids)
+        distinct, names = self._distinct(addresses, vpc_ids, hours)
         apps, invalid = renamed(distinct, names.apps)
         if named is not None:
             codes = codes_of(distinct)
@@ -92,18 +105,22 @@ class AppMap:
             apps = choose(ruled, apps, first_of(named, apps)) if ruled.any() else first_of(named, apps)
         return apps, invalid
 
-    def _distinct(self, addresses: pa.DictionaryArray, vpc_ids: pa.DictionaryArray) -> tuple[pa.DictionaryArray, _Names]:
+    def _distinct(
+        self, addresses: pa.DictionaryArray, vpc_ids: pa.DictionaryArray, hours: Integers
+    ) -> tuple[pa.DictionaryArray, _Names]:
         """The column whose distinct values decide the apps, and the apps of these."""
-        if not self._has_vpcs:
+        if not self._has_vpcs and not len(self._turns):
             return addresses, self._remembered(addresses.dictionary)
         address_of, vpc_of = addresses.dictionary.to_pylist(), [*vpc_ids.dictionary.to_pylist(), None]  # the code -1 is None
         pairs = codes_of(addresses).astype(np.int64) * len(vpc_of) + codes_of(vpc_ids) % len(vpc_of)
-        distinct = pa.array(pairs, mask=codes_of(addresses) < 0).dictionary_encode()
-
-        looked_up = [
-            self._app(address_of[pair // len(vpc_of)], vpc_of[pair % len(vpc_of)])
-            for pair in distinct.dictionary.to_pylist()
-        ]
+        turns = len(self._turns) + 1
+        keys = pairs * turns + np.searchsorted(self._turns, hours, side="right")
+        distinct = pa.array(keys, mask=codes_of(addresses) < 0).dictionary_encode()
+        looked_up = []
+        for key in distinct.dictionary.to_pylist():
+            pair, turn = divmod(key, turns)
+            hour = int(self._turns[turn - 1]) if turn else 0
+            looked_up.append(self._app(address_of[pair // len(vpc_of)], vpc_of[pair % len(vpc_of)], hour))
         return distinct, _names(looked_up)
 
     def _remembered(self, addresses: pa.StringArray) -> _Names:
@@ -121,9 +138,9 @@ class AppMap:
         return known[-1][1]
 
     def _names_of(self, addresses: pa.StringArray) -> _Names:
-        return _names([self._app(address, None) for address in addresses.to_pylist()])
+        return _names([self._app(address, None, 0) for address in addresses.to_pylist()])
 
-    def _look_up(self, address: str, vpc_id: str | None) -> tuple[str | None, bool]:
+    def _look_up(self, address: str, vpc_id: str | None, hour: int) -> tuple[str | None, bool]:
         """The app of an address, and whether a rule names it; else the address itself, written in its shortest form, or None if it
         is none.
         """
@@ -133,10 +150,12 @@ class AppMap:
         family = socket.AF_INET if len(packed) == 4 else socket.AF_INET6
         number, bits = int.from_bytes(packed, "big"), len(packed) * 8
         for length, networks in self._rules[family].items():
-            apps = networks.get(number >> (bits - length), {})
-            app = apps.get(vpc_id) or apps.get(None)
-            if app:
-                return app, True
+            by_vpc = networks.get(number >> (bits - length))
+            if by_vpc is None:
+                continue
+            for rule in (*by_vpc.get(vpc_id, ()), *by_vpc.get(None, ())):
+                if rule.first <= hour < rule.until:
+                    return rule.app, True
         return socket.inet_ntop(family, packed), False
 
 
@@ -150,32 +169,4 @@ def load_app_map(path: Path) -> AppMap:
     Raises:
         UsageError: It cannot be read, or a row is no rule; the message names the line and the field.
     """
-    rules: dict[tuple[Network, str | None], tuple[str, int]] = {}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            if not {"cidr", "app"} <= set(reader.fieldnames or ()):
-                raise UsageError(f"{path}: the first line must be the header cidr,app or cidr,app,vpc_id")
-            for row in reader:
-                if None in row:
-                    raise UsageError(f"{path}: line {reader.line_num}: more cells than the header has")
-                network, app, vpc_id = _rule(row, f"{path}: line {reader.line_num}")
-                known, line = rules.setdefault((network, vpc_id), (app, reader.line_num))
-                if known != app:
-                    raise UsageError(
-                        f"{path}: line {reader.line_num}: {network} is {known!r} on line {line} already, not {app!r}"
-                    )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"the mapping file {path} cannot be read: {error}") from None
-    return AppMap((network, app, vpc_id) for (network, vpc_id), (app, _) in rules.items())
-
-
-def _rule(row: dict[str, str | None], where: str) -> tuple[Network, str, str | None]:
-    app = (row["app"] or "").strip()
-    if not app:
-        raise UsageError(f"{where}: app must not be empty")
-    try:
-        network = network_of((row["cidr"] or "").strip())
-    except ValueError as error:
-        raise UsageError(f"{where}: cidr: {error}") from None
-    return network, app, (row.get("vpc_id") or "").strip() or None
+    return AppMap(read_rules(path))

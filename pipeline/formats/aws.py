@@ -16,9 +16,9 @@ from typing import BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from pipeline.formats.awsfields import OWN_FIELDS, hyphened, is_header
-from pipeline.formats.awsgateway import gateway_log, gateway_records, is_of_gateway, names_gateway
-from pipeline.formats.awstext import NULL, TextReader, fields_of, is_default_line, names_in
+from pipeline.formats.awsfields import OWN_FIELDS, hyphened, is_header, names_gateway
+from pipeline.formats.awsgateway import taken_for_a_vpc_s
+from pipeline.formats.awstext import NULL, TextReader, is_gateway_text
 from pipeline.formats.cloudwatch import messages_under
 from pipeline.formats.format import Format, Piece, ReadContext
 from pipeline.formats.head import Container, Head
@@ -30,8 +30,7 @@ from pipeline.syntax.blocks import TextBlock, text_blocks
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.dictionary import is_text
 
-_PARQUET_NULLS = (NULL, "None")  # Python tools that convert text to Parquet write their None so
-_LOOKED_AT = 50  # so many lines of a file's start may be a record of version 2
+PARQUET_NULLS = (NULL, "None")  # Python tools that convert text to Parquet write their None so
 _COLUMNS = [
     Column("start", Kind.INTEGER),
     Column("srcaddr", Kind.TEXT),
@@ -114,18 +113,10 @@ LOG = Log(_COLUMNS, _record, _ignored, ends=(Column("end", Kind.INTEGER, require
 
 
 def _is_text(head: Head) -> bool:
-    lines = head.text.splitlines()[:_LOOKED_AT]
-    if any(map(is_of_gateway, lines)):
-        is_first = is_of_gateway(head.first_line) or names_gateway(names_in(head.first_line))
-        raise gateway_records() if not is_first or any(map(_is_of_vpc, head.text.splitlines())) else gateway_log()
-    header = fields_of(head.first_line) or messages_under(head.first_line)
-    return header is not None or any(map(is_default_line, lines))
-
-
-def _is_of_vpc(line: str) -> bool:
-    """Whether a line is certainly a record of a VPC, or the header of such records."""
-    names = names_in(line)
-    return is_default_line(line) or (is_header(names) and not names_gateway(names))
+    is_gateway = is_gateway_text(head)
+    if is_gateway:  # nobody asks in vain whose log it is, unless the user names this format
+        raise taken_for_a_vpc_s()
+    return is_gateway is not None or messages_under(head.first_line) is not None
 
 
 def _read_text(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
@@ -135,7 +126,7 @@ def _read_text(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
 def _is_parquet(head: Head) -> bool:
     names = [hyphened(name) for name in head.parquet_columns]
     if names_gateway(names) and "srcaddr" in names:
-        raise gateway_log()
+        raise taken_for_a_vpc_s()
     return is_header(names)
 
 
@@ -145,7 +136,7 @@ _PARQUET = Format(
     "aws-vpc",
     Container.PARQUET,
     _is_parquet,
-    parquet(LOG, null_texts=_PARQUET_NULLS, name_of=hyphened),
+    parquet(LOG, null_texts=PARQUET_NULLS, name_of=hyphened),
 )
 
 FORMATS = (TEXT, _PARQUET)

@@ -8,27 +8,48 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
 
 from pipeline.errors import UnreadableSource
-from pipeline.formats.awsfields import DEFAULT_FIELDS, FIELDS, OWN_FIELDS, hyphened, is_header
-from pipeline.formats.awsgateway import gateway_log, gateway_records, is_of_gateway, names_gateway
+from pipeline.formats.awsfields import (
+    ALL_FIELDS,
+    DEFAULT_FIELDS,
+    DEFAULT_GATEWAY_FIELDS,
+    OWN_FIELDS,
+    OWN_GATEWAY_FIELDS,
+    hyphened,
+    is_header,
+    names_gateway,
+)
+from pipeline.formats.awsgateway import LOG as GATEWAY_LOG
+from pipeline.formats.awsgateway import OPTION, TYPE, in_unnamed_order, is_of_gateway, require_direction
 from pipeline.formats.cloudwatch import messages_under, without_times
 from pipeline.formats.format import Parser, ReadContext
-from pipeline.formats.record import texts_of
+from pipeline.formats.head import Head
 from pipeline.formats.syntaxes import FlowParser, Log
+from pipeline.kernel.columns import has_four
 from pipeline.scalars import MAX_RAW_BYTES
 from pipeline.syntax.batch import Batch
-from pipeline.syntax.blocks import TextBlock
-from pipeline.syntax.cells import Column
+from pipeline.syntax.blocks import ScatteredLines, TextBlock
 from pipeline.syntax.delimited import DelimitedParser, Dialect
-from pipeline.syntax.dictionary import is_text
 
 #: What stands for "no value".
 NULL = "-"
+_LOOKED_AT = 50  # so many lines of a file's start may be a record in the order of AWS
 _LINE_END = re.compile(rb"\r?\n")
 _ADDR = b"addr"  # is in every header: without addresses a log cannot be counted
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9-]*")
 _DEFAULT_LINE = re.compile(r"\d+ .* (ACCEPT|REJECT|-) (OK|NODATA|SKIPDATA)")
+_STATUSES, _GATEWAY_STATUS = ("OK", "NODATA", "SKIPDATA"), DEFAULT_GATEWAY_FIELDS.index("log-status")
+#: The lines that are a Transit Gateway's records in the order of AWS, whatever is around them: the second field is their type.
+_TYPED = re.compile(rb"\n[ \t]*(?:\d{4}-\d\d-\d\dT[\d:.]+Z[ \t]+)?\d+[ \t]+TransitGateway(?=\s|\Z)")
+#: And in any order: somewhere is their type, or the id of a gateway or an attachment.
+_OF_GATEWAY = re.compile(rb"\n(?:[^\n]*[ \t])?(?:TransitGateway|tgw-(?:attach-)?[0-9a-f]{8,17})(?=\s|\Z)")
+_STARTS = (b"Tran", b"tgw-")  # one of these is in each
+_MAY_NAME_GATEWAY = "resource-id"  # of a VPC's fields
 _BLANKS, _EDGES = re.compile(rb"[ \t]{2,}|\t"), re.compile(rb"^ | (?=\r?$)", re.MULTILINE)
 
 
@@ -46,44 +67,76 @@ def names_in(line: str) -> list[str]:
 
 
 def fields_of(line: str) -> list[str] | None:
-    """The names of the fields that a line lists; None if the line is no header.
-
-    Raises:
-        OtherLog: It is the header of a Transit Gateway's log.
-    """
+    """The names of the fields that a line lists; None if the line is no header."""
     names = names_in(line)
-    if not all(map(_FIELD_NAME.fullmatch, names)):
-        return None
-    if names_gateway(names):
-        raise gateway_log()
-    return names if is_header(names) else None
+    return names if all(map(_FIELD_NAME.fullmatch, names)) and is_header(names) else None
 
 
 def is_default_line(line: str) -> bool:
     """Whether a line is a record of version 2, in the order of AWS."""
-    cells = _mended(line.encode()).decode().split(" ")
+    cells = _cells_of(line)
     return len(cells) == len(DEFAULT_FIELDS) and _DEFAULT_LINE.fullmatch(" ".join(cells)) is not None
+
+
+def is_default_gateway_line(line: str) -> bool:
+    """Whether a line is a Transit Gateway's record with all fields, in the order of AWS."""
+    cells = _cells_of(line)
+    return len(cells) == len(DEFAULT_GATEWAY_FIELDS) and cells[1] == TYPE and cells[_GATEWAY_STATUS] in _STATUSES
+
+
+def _cells_of(line: str) -> list[str]:
+    return _mended(line.encode("utf-8", "replace")).decode().split(" ")
+
+
+def is_gateway_text(head: Head) -> bool | None:
+    """Whether a file starts as a Transit Gateway's log does; False if as a VPC's; None if as neither."""
+    if names := fields_of(head.first_line):
+        return names_gateway(names)
+    lines = head.text.splitlines()[:_LOOKED_AT]
+    if messages := messages_under(head.first_line):
+        lines = messages("\n".join(lines).encode("utf-8", "replace")).decode("utf-8", "replace").splitlines()
+    for line in lines:
+        if is_of_gateway(line):
+            return True
+        if is_default_line(line):
+            return False
+    return None
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the lines behind a header, or without one, are written.
+
+    Attributes:
+        fields: The names of the fields of a VPC's records, in order; None where all records are a Transit Gateway's.
+        gateway_fields: Those of a Transit Gateway's records, where a header or the user names them.
+        messages_header: Of the CSV of whose rows the lines are the messages; None where each line is a record.
+    """
+
+    fields: tuple[str, ...] | None
+    gateway_fields: tuple[str, ...] | None
+    messages_header: str | None = None
 
 
 class TextReader:
     """Reads lines of AWS text, and follows their headers.
 
     Args:
-        log: What the fields say.
+        log: What the fields of a VPC's records say.
         context: What is known beside the file.
     """
 
     def __init__(self, log: Log, context: ReadContext) -> None:
         self._log = log
         self._context = context
+        self._own_gateway_fields = OWN_GATEWAY_FIELDS.of(context.options)
         self._parser: Parser | None = None
-        self._messages_header: str | None = None
 
     def read(self, blocks: Iterable[TextBlock]) -> Iterator[tuple[Parser, TextBlock]]:
         """The records of some blocks, with what parses them.
 
         Raises:
-            UnknownFormat: Some of them are a Transit Gateway's.
+            UnknownFormat: Some of them are a Transit Gateway's, and these cannot be read.
             UnreadableSource: A header is glued to a record.
         """
         for block in blocks:
@@ -101,41 +154,96 @@ class TextReader:
             return piece
         line = found[0].decode("utf-8", "replace")
         if fields := fields_of(line):
-            self._parser = self._parser_of(fields)
+            self._parser = self._parser_of(self._layout_under(tuple(fields)))
             return found[1]
         if self._parser is not None:
             return piece
-        self._messages_header = line if messages_under(line) else None
-        self._parser = self._parser_of(OWN_FIELDS.of(self._context.options) or DEFAULT_FIELDS)
-        return found[1] if self._messages_header else piece
+        header = line if messages_under(line) else None
+        self._parser = self._parser_of(self._layout_without_header(header))
+        return found[1] if header else piece
 
-    def _parser_of(self, fields: Sequence[str]) -> Parser:
-        return self._context.parser(_parser_of, (tuple(fields), self._messages_header, self._log))
+    def _layout_under(self, fields: tuple[str, ...]) -> _Layout:
+        if not names_gateway(fields) and not self._is_gateway_s:
+            return _Layout(fields, self._own_gateway_fields)
+        require_direction(fields)
+        return _Layout(None, fields)
+
+    def _layout_without_header(self, messages_header: str | None) -> _Layout:
+        fields = None if self._is_gateway_s else OWN_FIELDS.of(self._context.options) or DEFAULT_FIELDS
+        return _Layout(fields, self._own_gateway_fields, messages_header)
+
+    @property
+    def _is_gateway_s(self) -> bool:
+        """Whether the user says that all records are a Transit Gateway's."""
+        return self._context.options.format == OPTION
+
+    def _parser_of(self, layout: _Layout) -> Parser:
+        return self._context.parser(_parser_of, (layout, self._log))
 
 
-def _parser_of(told: tuple[Sequence[str], str | None, Log], context: ReadContext) -> Parser:
-    fields, header, log = told
-    return FlowParser(_Lines(fields, header, log.wanted(context.options)), log, context)
+def _parser_of(told: tuple[_Layout, Log], context: ReadContext) -> Parser:
+    return _RecordParser(*told, context)
 
 
-class _Lines:
-    """Parses lines of AWS text whose fields are known.
+class _RecordParser:
+    """Parses lines of AWS text whose fields are known: the records of VPCs and of Transit Gateways, which may lie side by side.
 
     Args:
-        fields: The names of the fields, in the lines' order.
-        header: Of the CSV of whose rows the lines are the messages; None where each line is a record.
-        wanted: The columns that are wanted.
+        layout: How the lines are written.
+        log: What the fields of a VPC's records say.
+        context: What is known beside the file.
     """
 
-    def __init__(self, fields: Sequence[str], header: str | None, wanted: Sequence[Column]) -> None:
-        self._parser = DelimitedParser(fields, wanted, _SPACES)
-        self._messages = None if header is None else messages_under(header)
+    def __init__(self, layout: _Layout, log: Log, context: ReadContext) -> None:
+        self._layout = layout
+        self._context = context
+        self._messages = None if layout.messages_header is None else messages_under(layout.messages_header)
+        self._vpc = None if layout.fields is None else self._parser(layout.fields, log)
+
+    @cached_property
+    def _gateway(self) -> Parser:
+        return self._parser(self._layout.gateway_fields or DEFAULT_GATEWAY_FIELDS, GATEWAY_LOG)
+
+    def _parser(self, fields: Sequence[str], log: Log) -> Parser:
+        return FlowParser(DelimitedParser(fields, log.wanted(self._context.options), _SPACES), log, self._context)
 
     def parse(self, block: TextBlock) -> Batch:
-        messages = self._messages
-        batch = self._parser.parse_as(block, messages(block.data)) if messages else self._parser.parse(block)
-        _refuse_gateway(batch)
-        return batch
+        if self._messages is None:
+            return self._parse(block)
+        messages = ScatteredLines(self._messages(block.data), block.first_line, block.numbers(block.line_count), block)
+        batch = self._parse(messages)
+        return replace(batch, raw_bytes=batch.raw_bytes + block.nbytes)
+
+    def _parse(self, block: TextBlock) -> Batch:
+        if self._vpc is None:
+            return self._gateway.parse(block)
+        starts = self._starts_of_gateway_s(block.data)
+        if not starts:
+            return self._vpc.parse(block)
+        if len(starts) == block.line_count:
+            return self._gateway.parse(block)
+        is_gateway_s = np.isin(block.line_starts, starts)
+        theirs = self._gateway.parse(block.lines(np.flatnonzero(is_gateway_s)))
+        joined = self._vpc.parse(block.lines(np.flatnonzero(~is_gateway_s))).joined_by(theirs)
+        return replace(joined, raw_bytes=2 * block.nbytes)
+
+    def _starts_of_gateway_s(self, data: bytes) -> list[int]:
+        """Where the lines start that are a Transit Gateway's records; of a pure log of a VPC no line need be looked at.
+
+        Raises:
+            UnknownFormat: One is not in the order of AWS, and nobody names its fields.
+        """
+        if not any(has_four(data, start) for start in _STARTS):
+            return []
+        behind_newline = b"\n" + data
+        typed = [found.start() for found in _TYPED.finditer(behind_newline)]
+        if self._layout.fields and _MAY_NAME_GATEWAY in self._layout.fields:
+            return typed
+        starts = [found.start() for found in _OF_GATEWAY.finditer(behind_newline)]
+        if self._layout.gateway_fields is None and (others := set(starts).difference(typed)):
+            first = min(others)
+            raise in_unnamed_order(_LINE_END.split(data[first : first + MAX_RAW_BYTES], 1)[0].decode("utf-8", "replace"))
+        return starts
 
 
 def _headers(block: TextBlock) -> Iterator[int]:
@@ -144,15 +252,8 @@ def _headers(block: TextBlock) -> Iterator[int]:
         line = _LINE_END.split(block.data[start : start + MAX_RAW_BYTES], 1)[0].decode("utf-8", "replace")
         if fields_of(line):
             yield start
-        elif sum(hyphened(cell) in FIELDS for cell in line.split()) > 2:
+        elif sum(hyphened(cell) in ALL_FIELDS for cell in line.split()) > 2:
             number = block.first_line + block.data.count(b"\n", 0, start)
             raise UnreadableSource(
                 f"line {number}: a header is glued to a record; ingest the files that were joined here one by one"
             )
-
-
-def _refuse_gateway(batch: Batch) -> None:
-    """A file may hold the records of VPCs and of Transit Gateways side by side; the latter have more fields."""
-    accounts = texts_of(batch, "account-id")  # whose dictionary may have the texts of other files
-    if is_text(accounts, "TransitGateway").any() or any(is_of_gateway(reject.raw) for reject in batch.rejects):
-        raise gateway_records()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from pipeline.formats.spans import too_long, with_span
 from pipeline.options import ReadOptions
 from pipeline.scalars import SECONDS_PER_HOUR
 from pipeline.schema import FLOW_SCHEMA
-from pipeline.syntax.batch import MISSING, Batch, Fault, Mask
+from pipeline.syntax.batch import MISSING, Batch, Fault, Integers, Mask
 from pipeline.syntax.dictionary import arrow_of, codes_of, constant, exchanged, first_of, with_dictionary
 from pipeline.syntax.times import OUT_OF_RANGE, not_times, seconds_of
 
@@ -42,17 +41,17 @@ def to_flows(batch: Batch, record: Record, options: ReadOptions, apps: AppMap) -
     """
     batch, record = reported_once(*_without_faulty(batch, record, options), options)
     batch = marked(batch, record, options)
+    hours = _hours(_seconds(batch, record))
     vpc_ids = _vpc_ids(record, options, batch.table.num_rows)
-    src_apps, bad_src = _apps(batch, record.src, vpc_ids, apps)
-    dest_apps, bad_dest = _apps(batch, record.dst, vpc_ids, apps)
+    src_apps, bad_src = _apps(batch, record.src, vpc_ids, hours, apps)
+    dest_apps, bad_dest = _apps(batch, record.dst, vpc_ids, hours, apps)
     sent, received = record.sent, record.received
     if received is None:
         received = arrow_of(np.zeros(len(sent), np.int64))
     if (answer := record.answer) is not None:
         src_apps, dest_apps = exchanged(answer, src_apps, dest_apps)
         sent, received = _choose_numbers(answer, received, sent), _choose_numbers(answer, sent, received)
-    hours = _hours(_seconds(batch, record))
-    flows = pa.table([hours, src_apps, dest_apps, vpc_ids, sent, received], schema=FLOW_SCHEMA)
+    flows = pa.table([arrow_of(hours), src_apps, dest_apps, vpc_ids, sent, received], schema=FLOW_SCHEMA)
     if options.spread == "hours":
         batch = with_span(batch, record)
     return batch.with_table(flows).reject(*bad_src, *bad_dest)
@@ -75,10 +74,10 @@ def _seconds(batch: Batch, record: Record) -> npt.NDArray[Any]:
     return seconds_of(numbers_of(column_of(batch, record.start, pa.int64())))
 
 
-def _hours(seconds: npt.NDArray[Any]) -> pa.Array:
+def _hours(seconds: npt.NDArray[Any]) -> Integers:
     if seconds.dtype.kind == "i":
-        return arrow_of(seconds // SECONDS_PER_HOUR)
-    return arrow_of(np.floor(seconds / SECONDS_PER_HOUR).astype(np.int64))
+        return seconds // SECONDS_PER_HOUR
+    return np.floor(seconds / SECONDS_PER_HOUR).astype(np.int64)
 
 
 def _missing(batch: Batch, names: Iterable[str]) -> list[Fault]:
@@ -97,10 +96,12 @@ def _vpc_ids(record: Record, options: ReadOptions, count: int) -> pa.DictionaryA
     return fallback if record.vpc is None else first_of(record.vpc, fallback)
 
 
-def _apps(batch: Batch, end: Endpoint, vpc_ids: pa.DictionaryArray, known: AppMap) -> tuple[pa.DictionaryArray, list[Fault]]:
+def _apps(
+    batch: Batch, end: Endpoint, vpc_ids: pa.DictionaryArray, hours: Integers, known: AppMap
+) -> tuple[pa.DictionaryArray, list[Fault]]:
     """The apps of an endpoint, and the faults of its addresses."""
     columns = {name: texts_of(batch, name) for name in end.addresses}
-    apps, invalid = known.apps_of(reduce(first_of, columns.values()), vpc_ids, _named(end))
+    apps, invalid = known.apps_of(first_of(*columns.values()), vpc_ids, hours, _named(end))
     faults = []
     if invalid.any():
         for name, addresses in columns.items():

@@ -29,9 +29,10 @@ import xxhash
 
 from pipeline.errors import UnknownFormat, UnreadableSource
 from pipeline.formats.aws import LOG
-from pipeline.formats.awsfields import OWN_FIELDS
-from pipeline.formats.awsgateway import gateway_log, gateway_records, is_of_gateway
-from pipeline.formats.awstext import TextReader
+from pipeline.formats.awsfields import OWN_FIELDS, OWN_GATEWAY_FIELDS
+from pipeline.formats.awsgateway import OPTION as GATEWAY_OPTION
+from pipeline.formats.awsgateway import in_unnamed_order, is_of_gateway
+from pipeline.formats.awstext import TextReader, is_default_gateway_line
 from pipeline.formats.format import Format, Parser, Piece, ReadContext
 from pipeline.formats.head import Container, Head
 from pipeline.formats.repeats import Repeats
@@ -57,11 +58,18 @@ def _is_events(head: Head) -> bool:
     record = head.json_objects[0] if head.json_objects else {}
     if _around(record) is None and not _is_event(record):
         return False
-    messages = [message for record in head.json_objects for message in _messages_of(record)]
-    if any(map(is_of_gateway, messages)) and not all(map(is_of_gateway, messages)):
-        raise gateway_records()
-    _refuse_others(next(iter(messages), ""))
+    _refuse_json(_first_message(head))
     return True
+
+
+def _is_gateway_s(head: Head) -> bool:
+    return _is_events(head) and is_of_gateway(_first_message(head))
+
+
+def _first_message(head: Head) -> str:
+    """The first message that is no control message's; "" where there is none in the file's start."""
+    messages = (message for record in head.json_objects for message in _messages_of(record))
+    return next((message for message in messages if not message.startswith(_CONTROL_TEXT)), "")
 
 
 def _read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
@@ -72,7 +80,17 @@ def _read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
     yield from events.left_out(parser)
 
 
-FORMATS = (Format("AWS VPC Flow Logs, CloudWatch events", "aws-vpc", Container.JSON, _is_events, _read, (OWN_FIELDS,)),)
+FORMATS = (
+    Format(
+        "AWS Transit Gateway Flow Logs, CloudWatch events",
+        GATEWAY_OPTION,
+        Container.JSON,
+        _is_gateway_s,
+        _read,
+        (OWN_GATEWAY_FIELDS,),
+    ),
+    Format("AWS VPC Flow Logs, CloudWatch events", "aws-vpc", Container.JSON, _is_events, _read, (OWN_FIELDS,)),
+)
 
 
 def _is_event(record: dict[str, Any]) -> bool:
@@ -100,19 +118,12 @@ def _messages_of(record: dict[str, Any]) -> Iterator[str]:
         yield record["message"]
 
 
-def _refuse_others(message: str) -> None:
-    """Refuses messages that are certainly no records of a VPC.
-
-    Raises:
-        UnknownFormat: They are objects with the fields' names.
-        OtherLog: They are the records of a Transit Gateway.
-    """
+def _refuse_json(message: str) -> None:
+    """Refuses messages that are objects with the fields' names."""
     if message.startswith("{"):
         raise UnknownFormat(
             "CloudWatch Logs events whose messages are JSON", "flowlog reads flow logs whose messages are lines of text"
         )
-    if is_of_gateway(message):
-        raise gateway_log()
 
 
 class _Messages:
@@ -127,7 +138,8 @@ class _Messages:
 
     def __init__(self, stream: BinaryIO, options: ReadOptions) -> None:
         self._events = _events_in(stream)
-        self._is_known = OWN_FIELDS.of(options) is not None
+        self._options = options
+        self._is_known = options.format == GATEWAY_OPTION  # whose messages need not tell whose they are
         self._repeats = Repeats()
         self._controls: list[int] = []
         self._repeated: dict[int, str] = {}
@@ -157,7 +169,7 @@ class _Messages:
             self._controls.append(number)
             return ""
         if not self._is_known:
-            _require_default(message)
+            _require_order(message, self._options)
             self._is_known = True
         return _NEWLINES.sub(" ", message.strip()) if "\n" in message or "\r" in message else message
 
@@ -203,10 +215,14 @@ def _key_of(event: Any) -> bytes | None:
     return xxhash.xxh3_128_digest(parts.encode("utf-8", "surrogatepass"))
 
 
-def _require_default(message: str) -> None:
-    """Refuses messages whose fields cannot be told from the first of them."""
-    _refuse_others(message)
-    if not (_DEFAULT_RECORD.fullmatch(message.strip()) or _NAMES_FIELDS.fullmatch(message.strip())):
+def _require_order(message: str, options: ReadOptions) -> None:
+    """Refuses messages whose fields nobody names, and cannot be told from the first of them."""
+    _refuse_json(message)
+    line = message.strip()
+    if is_of_gateway(line):
+        if not (is_default_gateway_line(line) or OWN_GATEWAY_FIELDS.of(options)):
+            raise in_unnamed_order(line)
+    elif not (_DEFAULT_RECORD.fullmatch(line) or _NAMES_FIELDS.fullmatch(line) or OWN_FIELDS.of(options)):
         raise UnknownFormat(
             f"CloudWatch Logs events whose messages are no VPC flow log records of version 2, as {message[:80]!r}",
             "if they are records in an order of your own, give its fields with --aws-fields",

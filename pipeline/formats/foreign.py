@@ -4,12 +4,10 @@ JSON is told from its first objects, text and Parquet from the names of their co
 
 Where the facts are from, by log:
 
-- Google: the documentation of VPC Flow Logs, "Access flow logs"; `json_payload` and `log_id` are Log Analytics' names.
 - Azure: the documentation of Network Watcher; `category` tells a flow log from all others, whose blobs have the same name.
-- Suricata: doc/userguide/output/eve/eve-json-format.rst; AWS Network Firewall: its developer guide, "Contents of a log".
 - NetObserv: docs/flows-format.adoc of its operator; Loki: its HTTP API, "Query logs at a single point in time".
 - goflow2: docs/protocols.md; nfdump: output_json.c; pmacct: CONFIG-KEYS; Logstash: its netflow codec; Argus: ra(1).
-- OCSF: the class Network Activity (4001); Hubble: api/v1/flow/flow.proto; Calico: "Flow log data types".
+- Hubble: api/v1/flow/flow.proto; Calico: "Flow log data types".
 - Columns: nfdump's output_csv.c, output_csv_fast.c, output_fmt.c; rwcut(1) of SiLK; ra(1); pmacct's print_plugin.c; Athena's
   table for VPC flow logs; the schema of Google's sink in BigQuery.
 """
@@ -30,6 +28,7 @@ _AWS_WRITES = (
     "flowlog reads AWS's own text and Parquet; give it the files in S3, or write the fields out as text with a header"
 )
 _ZEEK_WRITES = "flowlog reads Zeek's own TSV and JSON; give it the conn.log as Zeek wrote it"
+_GOOGLE_WRITES = "flowlog reads Google's flow logs as JSON; export the table as JSON"
 _GOFLOW_TYPES = {"SFLOW_5", "NETFLOW_V5", "NETFLOW_V9", "IPFIX"}
 
 
@@ -44,26 +43,12 @@ def refuse_foreign(records: Iterable[Record]) -> None:
         UnknownFormat: It is a flow log that flowlog does not read.
     """
     refusals = [refusal for record in records for look in _LOOKS if (refusal := look(record))]
-    # A Suricata log has alerts beside its flows, and Google's sink has other logs.
+    # Google's sink has other logs beside its flows.
     for refusal in refusals:
         if not isinstance(refusal, OtherLog):
             raise refusal
     if refusals:
         raise refusals[0]
-
-
-def _google(record: Record) -> UnknownFormat | None:
-    payload = record.get("jsonPayload", record.get("json_payload"))
-    name = str(record.get("logName", record.get("log_id", "")))
-    if not isinstance(payload, dict) or not (name or "insertId" in record):
-        return None
-    is_flow = name.endswith("vpc_flows") or (not name and "connection" in payload)
-    if is_flow:
-        return UnknownFormat("a Google VPC flow log", _NOT_YET)
-    return OtherLog(
-        f"a Google Cloud log, {name.replace('%2F', '/').rpartition('/')[2] or 'without a name'}",
-        "flowlog reads flow logs only",
-    )
 
 
 def _azure(record: Record) -> UnknownFormat | None:
@@ -75,26 +60,12 @@ def _azure(record: Record) -> UnknownFormat | None:
     return None
 
 
-def _suricata(record: Record) -> UnknownFormat | None:
-    inner = record.get("event")
-    event, is_firewall = (inner, True) if "firewall_name" in record and isinstance(inner, dict) else (record, False)
-    kind = event.get("event_type")
-    if not isinstance(kind, str) or not event.keys() & {"flow_id", "timestamp"}:
-        return None
-    log = "an AWS Network Firewall log" if is_firewall else "a Suricata EVE log"
-    if kind in ("flow", "netflow"):
-        return UnknownFormat(log, _NOT_YET)
-    return OtherLog(f"{log} without flow events ({kind})", "flowlog reads flow logs only")
-
-
 def _netobserv(record: Record) -> UnknownFormat | None:
     if "SrcAddr" in record and "DstAddr" in record:
-        if record.keys() & {"TimeFlowStartMs", "SrcK8S_Name", "FlowDirection", "AgentIP"} and "SamplerAddress" not in record:
-            return UnknownFormat("a NetObserv flow log", _NOT_YET)
         return UnknownFormat("flow records of GoFlow or NetObserv", _NOT_YET)
     data = record.get("data")
-    if isinstance(data, dict) and data.get("resultType") == "streams":
-        return UnknownFormat("an answer of Loki", _NOT_YET)
+    if isinstance(data, dict) and data.get("resultType") in ("matrix", "vector", "scalar"):
+        return UnknownFormat("an answer of Loki or Prometheus with numbers", "ask Loki for the records themselves")
     return None
 
 
@@ -110,20 +81,12 @@ def _collectors(record: Record) -> UnknownFormat | None:
 
 
 def _aws(record: Record) -> UnknownFormat | None:
-    if record.keys() >= {"srcaddr", "dstaddr"} and record.keys() & {"account_id", "interface_id", "log_status"}:
-        if record.keys() & {"tgw_id", "tgw_attachment_id"}:
-            return OtherLog("an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only")
-        return UnknownFormat("AWS VPC flow log records as JSON objects", _AWS_WRITES)
     if "@message" in record and record.keys() & {"@timestamp", "@ptr"}:
         return UnknownFormat("a result of CloudWatch Logs Insights, JSON", "export it as CSV")
     return None
 
 
 def _others(record: Record) -> UnknownFormat | None:
-    if str(record.get("class_uid")) == "4001":
-        return UnknownFormat("OCSF network activity (class 4001)", _NOT_YET)
-    if isinstance(record.get("class_uid"), str | int) and "category_uid" in record:
-        return OtherLog(f"OCSF events of the class {record['class_uid']}", "flowlog reads flow logs only")
     flow = record.get("flow")
     if isinstance(flow, dict) and ("verdict" in flow or "node_name" in record or flow.get("Type") in ("L3_L4", "L7")):
         return UnknownFormat("a Hubble flow export", _BYTES_ELSEWHERE)
@@ -136,9 +99,7 @@ def _others(record: Record) -> UnknownFormat | None:
 
 #: Each says what an object is of, or nothing.
 _LOOKS: tuple[Callable[[Record], UnknownFormat | None], ...] = (
-    _google,
     _azure,
-    _suricata,
     _netobserv,
     _collectors,
     _aws,
@@ -156,15 +117,15 @@ _COLUMNS = (
     ("SRC_IP DST_IP BYTES", "a pmacct flow log in columns", "have pmacct write JSON (print_output: json)"),
     ("SrcAddr DstAddr TimeFlowStartMs", "a NetObserv flow log", _NOT_YET),
     ("type src_addr dst_addr sampler_address", "a goflow2 flow log", _NOT_YET),
-    ("jsonPayload.connection.src_ip", "a Google VPC flow log", _NOT_YET),
-    ("jsonPayload logName", "a Google Cloud log", _NOT_YET),
+    ("jsonPayload.connection.src_ip", "a Google VPC flow log in columns", _GOOGLE_WRITES),
+    ("jsonPayload logName", "a Google Cloud log in columns", _GOOGLE_WRITES),
+    ("json_payload log_id", "a Google Cloud log in columns", _GOOGLE_WRITES),
     ("event_type flow_id", "a Suricata EVE log", _NOT_YET),
-    ("class_uid category_uid", "OCSF events", _NOT_YET),
-    ("srcaddr tgw_id", "an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only"),
-    ("srcaddr tgw-id", "an AWS Transit Gateway flow log", "flowlog reads VPC flow logs only"),
 )
 #: The same of the logs that flowlog reads, where they are not written as it reads them.
 _OWN_COLUMNS = (
+    ("srcaddr tgw_id", "AWS Transit Gateway flow log records in columns that AWS does not write", _AWS_WRITES),
+    ("srcaddr tgw-id", "AWS Transit Gateway flow log records in columns that AWS does not write", _AWS_WRITES),
     ("srcaddr dstaddr bytes", "AWS VPC flow log records in columns that AWS does not write", _AWS_WRITES),
     ("id.orig_h id.resp_h", "a Zeek log in columns that Zeek does not write", _ZEEK_WRITES),
     ("id_orig_h id_resp_h", "a Zeek log in columns that Zeek does not write", _ZEEK_WRITES),

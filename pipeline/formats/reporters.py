@@ -7,7 +7,6 @@ the options alone, so that the order and the grouping of files change nothing.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import reduce
 
 import numpy as np
 import pyarrow as pa
@@ -55,7 +54,7 @@ def _is_one_of(column: pa.DictionaryArray, texts: tuple[str, ...]) -> Mask:
 
 def _addresses(batch: Batch, end: Endpoint) -> pa.DictionaryArray:
     """The addresses of an end."""
-    return reduce(first_of, (texts_of(batch, name) for name in end.addresses))
+    return first_of(*(texts_of(batch, name) for name in end.addresses))
 
 
 def sizes_of(sent: pa.Array, received: pa.Array | None = None) -> Integers:

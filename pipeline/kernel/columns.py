@@ -16,11 +16,13 @@ from pipeline.schema import DICTIONARY_TEXT
 
 #: What the kernel reads -> its number in kernel.h.
 _KINDS = {DICTIONARY_TEXT: 1, pa.int64(): 2, pa.float64(): 3}
-_SKIPPED = 0
+_SKIPPED, _JSON_TEXT = 0, 4
 #: How JSON may write an integer, as kernel.h has it.
 _IN_TEXT, _IN_FLOAT = 1, 2
 #: So many columns and objects the kernel has a bit for.
 _MOST_NUMBERS = 64
+#: The keys have a table in the kernel, of which they take a half at most.
+_MOST_KEYS = 128
 #: A dictionary that has so many texts, or bytes of them, is left to the batches that have it, and a new one begun.
 _MOST_TEXTS, _MOST_TEXT_BYTES = 1 << 16, 1 << 22
 _ALIGNMENT = 64  # as Arrow's
@@ -189,12 +191,14 @@ class JsonColumn:
         paths: Where a record may have it: the keys that lead to each place, from the outermost on.
         in_text: Whether an integer may also stand in a text.
         in_float: Whether an integer may also have a fraction of zeros.
+        as_json: Whether any value may stand there, which becomes text, as it is written.
     """
 
     type: pa.DataType
     paths: Sequence[Sequence[str]]
     in_text: bool = False
     in_float: bool = False
+    as_json: bool = False
 
 
 class JsonLines(LineParser):
@@ -209,6 +213,7 @@ class JsonLines(LineParser):
         super().__init__([column.type for column in columns], nullable=True, foreign=b"\r", shortest=len("{}\n"))
         for column, wanted in zip(self._columns, columns, strict=True):
             column.forms = _IN_TEXT * wanted.in_text | _IN_FLOAT * wanted.in_float
+            column.kind = _JSON_TEXT if wanted.as_json else column.kind
         self._fields = _fields_of(columns)
 
     def _call(self, data: bytes, odd: int, odd_count: ctypes.c_int64) -> int:
@@ -230,9 +235,9 @@ def _fields_of(columns: Sequence[JsonColumn]) -> ctypes.Array[Field]:
     objects = {way: len(columns) + i for i, way in enumerate(sorted(ways, key=len))}
     if len({*objects, *dict(places)}) < len(objects) + len(places):
         raise ValueError(f"of {places}, two are one place, or one is within another")
-    if len(columns) + len(objects) > _MOST_NUMBERS:
-        raise ValueError(f"{len(columns)} columns, in {len(objects)} objects, are too many")
     keys = [*places, *list(objects.items())[1:]]
+    if len(columns) + len(objects) > _MOST_NUMBERS or len(keys) > _MOST_KEYS:
+        raise ValueError(f"{len(columns)} columns, in {len(objects)} objects, are too many")
     fields = (Field * len(keys))()
     for field, (path, number) in zip(fields, keys, strict=True):
         key = path[-1].encode()

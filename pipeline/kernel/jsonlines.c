@@ -1,5 +1,6 @@
 /* JSON Lines, one record a line, whose records are plain. In a plain record the wanted values are texts without escapes, whole
- * numbers, decimals and null, in the record itself or in objects within it; all other values may be anything that JSON has.
+ * numbers, decimals and null, in the record itself or in objects within it; all other values may be anything that JSON has, and
+ * so may those that are wanted as they are written.
  * Any other line is odd: an escape in a wanted text, or in a key of an object that has wanted keys; a wanted key that is there
  * twice; a value of another type than its column's. */
 #include "jsonscan.h"
@@ -17,17 +18,35 @@ typedef struct {
     int32_t number; /* of what its value is: a column or an object */
 } field;
 
+/* So many keys have room in the table, which is never full. */
+enum { SLOTS = 256 };
+
 /* What is wanted of a line. */
 typedef struct {
     column *columns;
     const field *fields;
     int32_t record; /* the number of the record, and of columns */
     int32_t field_count;
+    uint8_t slots[SLOTS]; /* a table of the keys: 1 + the place of a field, or 0; what has no room in its slot is in the next */
 } wanted;
+
+static inline uint8_t slot_of(text_t key, int64_t length, int32_t inside) {
+    return (uint8_t)(length * 59 + key[0] * 31 + key[length >> 1] * 13 + key[length - 1] * 7 + inside * 101);
+}
+
+static void fill_slots(wanted *self) {
+    memset(self->slots, 0, sizeof self->slots);
+    for (int32_t i = 0; i < self->field_count; i++) {
+        const field *each = &self->fields[i];
+        uint8_t slot = slot_of(each->key, each->key_length, each->within);
+        while (self->slots[slot]) slot++;
+        self->slots[slot] = (uint8_t)(i + 1);
+    }
+}
 
 static void set_null(column *self, int64_t row) {
     self->is_valid[row] = 0;
-    if (self->kind == TEXT) ((int32_t *)self->values)[row] = 0;
+    if (self->kind == TEXT || self->kind == JSON_TEXT) ((int32_t *)self->values)[row] = 0;
 }
 
 /* Reads the fraction of an integer, from the point on, where the column may have such and a double holds the integer exactly.
@@ -65,15 +84,17 @@ static inline text_t read_value(text_t p, column *into, int64_t row, int *failed
         set_null(into, row); /* as if the key were not there */
         return skip_word(p, "null", 4);
     }
-    if (into->kind == TEXT) {
-        if (*p != '"' || !(end = text_end(++p))) return NULL;
+    if (into->kind == TEXT || into->kind == JSON_TEXT) {
+        int is_text = into->kind == TEXT;
+        if (is_text && *p++ != '"') return NULL;
+        if (!(end = is_text ? text_end(p) : skip_value(p))) return NULL;
         int32_t code = texts_code(into->texts, p, (uint32_t)(end - p));
         if (UNLIKELY(code < 0)) {
             *failed = code == OUT_OF_MEMORY;
             return NULL;
         }
         ((int32_t *)into->values)[row] = code;
-        end++;
+        end += is_text;
     } else if (*p == '"') {
         end = read_quoted(p, into, row);
     } else {
@@ -135,8 +156,8 @@ static inline int stands_at(text_t p, int32_t inside, const key_prefix *known) {
 
 /* The number of the column or the object that a key of an object leads to; SKIP if to neither. */
 static int32_t number_of(text_t key, int64_t length, int32_t inside, const wanted *all) {
-    for (int32_t i = 0; i < all->field_count; i++) {
-        const field *each = &all->fields[i];
+    for (uint8_t slot = slot_of(key, length, inside); all->slots[slot]; slot++) {
+        const field *each = &all->fields[all->slots[slot] - 1];
         if (each->within == inside && each->key_length == length && !memcmp(each->key, key, (size_t)length)) return each->number;
     }
     return SKIP;
@@ -258,9 +279,10 @@ static int read_lines(text_t p, text_t end, const wanted *all, progress *at) {
  */
 API int64_t parse_json_lines(text_t data, int64_t size, int32_t count, column *columns, int32_t field_count, const field *fields,
     int64_t *odd, int64_t *odd_count) {
-    wanted all = {columns, fields, count, field_count};
+    wanted all = {.columns = columns, .fields = fields, .record = count, .field_count = field_count};
     progress at = {.odd = odd};
     padded_tail tail;
+    fill_slots(&all);
     for (int i = 0; i < REMEMBERED; i++) at.prefixes[i].from = NOWHERE;
     if (!padded_tail_of(data, size, &tail)) return OUT_OF_MEMORY;
     int state = read_lines(data, tail.start, &all, &at);

@@ -30,7 +30,8 @@ enum { OUT_OF_MEMORY = -1, NOT_UTF8 = -2, OVERFLOW = -3 };
 
 typedef struct texts texts;
 
-enum kind { SKIPPED = 0, TEXT = 1, INTEGER = 2, SECONDS = 3 };
+/* JSON_TEXT: in JSON alone, any value, as it is written. */
+enum kind { SKIPPED = 0, TEXT = 1, INTEGER = 2, SECONDS = 3, JSON_TEXT = 4 };
 
 /* How JSON may write an integer, beside its bare digits: as a text; with a fraction of zeros, as floating-point numbers have it. */
 enum forms { IN_TEXT = 1, IN_FLOAT = 2 };
@@ -39,7 +40,7 @@ enum forms { IN_TEXT = 1, IN_FLOAT = 2 };
 typedef struct {
     int32_t kind;      /* enum kind */
     int32_t forms;     /* INTEGER in JSON: any of enum forms */
-    texts *texts;      /* TEXT: gives the codes */
+    texts *texts;      /* TEXT, JSON_TEXT: gives the codes */
     void *values;      /* int32_t codes, int64_t or double, one for each row */
     uint8_t *is_valid; /* one for each row; NULL where no cell can be null */
 } column;

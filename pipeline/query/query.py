@@ -6,21 +6,22 @@ One `Query` value is what the command line, a notebook and the service fill; it 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 
 import pyarrow as pa
 
 from pipeline.errors import BadQuery
 from pipeline.scalars import INT64_MAX, is_utf8
-from pipeline.schema import COUNT, KEY, SUMS, TOTALS_SCHEMA
+from pipeline.schema import COUNT, ENCODED_TOTALS_SCHEMA, KEY, SUMS, TOTAL_BYTES, TOTALS_SCHEMA
 from pipeline.store.layout import Locations
 from pipeline.store.partitions import partition_bytes, read_partitions
 
-#: What rows can be sorted by beside their columns: the bytes of both directions.
-TOTAL_BYTES = "bytes"
+#: What rows can be summed by: the columns of the key, and the periods that an hour is in.
+_PERIODS = ("day", "month")
+GROUPINGS = (*KEY, *_PERIODS)
 #: The filters, and the columns of which one must have the text.
 FILTERS = {"src_app": ("src_app",), "dest_app": ("dest_app",), "vpc_id": ("vpc_id",), "app": ("src_app", "dest_app")}
 
@@ -48,7 +49,8 @@ class Query:
         until: The hour behind the last of the range; None for one hour.
         src_app: Only this source app, or any of these; `*` stands for any text, `\*` for a `*`. dest_app and vpc_id alike.
         app: Only rows with this app, or any of these, on either side.
-        by: The columns of the key to keep; the sums run over the others.
+        by: The columns of the key to keep; the sums run over the others. "day" and "month" are texts, as `2026-11-24` and
+            `2026-11`, in UTC.
         sort: A column, or "bytes" for the bytes of both directions: sums sort the largest first, the others from the
             smallest. None sorts by the key; with `top`, by "bytes".
         top: How many rows at the most.
@@ -68,6 +70,9 @@ class Query:
     top: int | None = None
 
     def __post_init__(self) -> None:
+        for name in FILTERS:  # an iterator gives its texts once, and a filter is asked for them more often
+            if not isinstance(wanted := getattr(self, name), str | None):
+                object.__setattr__(self, name, tuple(wanted))
         if broken := list(self._broken()):
             raise BadQuery(broken)
 
@@ -76,17 +81,15 @@ class Query:
         if not 0 < self.hour <= INT64_MAX:
             rule = "positive" if self.hour < 1 else "int64"
             yield ("hour", rule, f"the hour {self.hour} must be positive and fit into 64 bits")
-        for name in FILTERS:
-            if not all(map(is_utf8, self._texts(name) or ())):
-                yield (name, "utf8", f"{name} must be valid UTF-8")
+        yield from self._broken_filters()
         if self.until is not None and self.until <= self.hour:
             rule = "positive" if self.until < 1 else "later"
             told = f"until ({self.until}) must be later than hour ({self.hour}); it is the first hour that is left out"
             yield ("until", rule, told)
         elif self.until is not None and self.until > INT64_MAX:
             yield ("until", "int64", f"until ({self.until}) must fit into 64 bits")
-        if unknown := [name for name in self.by if name not in KEY]:
-            yield ("by", "known", f"cannot group by {', '.join(unknown)}; the columns are {', '.join(KEY)}")
+        if unknown := [name for name in self.by if name not in GROUPINGS]:
+            yield ("by", "known", f"cannot group by {', '.join(unknown)}; the columns are {', '.join(GROUPINGS)}")
         if not self.by or len(set(self.by)) < len(self.by):
             yield ("by", "once", "the columns to group by must be one or more, each once")
         if self.sort is not None and self.sort not in (sortable := (*self.by, *SUMS, COUNT, TOTAL_BYTES)):
@@ -94,10 +97,23 @@ class Query:
         if self.top is not None and self.top < 1:
             yield ("top", "positive", f"top must be at least 1, not {self.top}")
 
+    def _broken_filters(self) -> Iterator[tuple[str, str, str]]:
+        for name in FILTERS:
+            texts = self._texts(name) or ()
+            if not all(isinstance(text, str) for text in texts):
+                yield (name, "text", f"{name} must be a text, or several")
+            elif not all(map(is_utf8, texts)):
+                yield (name, "utf8", f"{name} must be valid UTF-8")
+
     def _texts(self, name: str) -> tuple[str, ...] | None:
         """The texts of a filter; None if it is not given."""
-        wanted: Wanted = getattr(self, name)
-        return (wanted,) if isinstance(wanted, str) else wanted if wanted is None else tuple(wanted)
+        wanted = getattr(self, name)
+        return (wanted,) if isinstance(wanted, str) else wanted
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the rows are sorted otherwise than by their key."""
+        return self.sort is not None or self.top is not None
 
     @property
     def filters(self) -> dict[str, tuple[str, ...]]:
@@ -115,31 +131,54 @@ def run_query(store: Locations, query: Query) -> pa.Table:
         StoreDamaged: A partition cannot be read.
         SumOverflow: A sum over several rows does not fit into int64.
     """
-    tables = _read_each(store, query)
-    if _is_plain(query):
-        return pa.concat_tables([TOTALS_SCHEMA.empty_table(), *tables])  # hour by hour, each in its order
+    return pa.concat_tables(each_table(store, query))
+
+
+def each_table(store: Locations, query: Query) -> Iterator[pa.Table]:
+    """The same as several tables, one at the least. Rows that need no sorting come as they are read, in bounded memory."""
+    if query.by == KEY and not query.is_ordered:
+        yield TOTALS_SCHEMA.empty_table()
+        for part in each_part(store, query, partial(passing_rows, store, query)):  # hour by hour, each in its order
+            yield _decoded(part, query)
+    elif query.by == KEY:
+        found = list(each_part(store, query, partial(_read_part, store, query)))
+        yield _decoded(first_rows(pa.concat_tables(found), query), query) if found else TOTALS_SCHEMA.empty_table()
+    else:
+        yield _decoded(first_rows(sum_by(store, query), query), query)
+
+
+def _decoded(rows: pa.Table, query: Query) -> pa.Table:
+    if is_plain(query):
+        return rows
     from pipeline.query.sums import decoded  # imports what a plain hour's answer does without
 
-    if query.by != KEY:
-        return decoded(_top(_merge_each(tables, query.by), query))
-    found = list(tables)
-    return decoded(_top(pa.concat_tables(found), query)) if found else TOTALS_SCHEMA.empty_table()
+    return decoded(rows)
 
 
-def _is_plain(query: Query) -> bool:
+def is_plain(query: Query) -> bool:
     """Whether the rows are wanted as they stand. Else their text is dictionary-encoded up to the answer: long names stay few."""
-    return query.by == KEY and not query.filters and query.sort is None and query.top is None
+    return query.by == KEY and not query.filters and not query.is_ordered
 
 
 #: Files of so many bytes are read, filtered and handed on as one table: what is done for each table takes longer than a
 #: small file's rows. Larger files are read one by one, so that a few of them keep all processors busy, and little memory.
 _BYTES_AT_ONCE = 1 << 18
 
+Part = TypeVar("Part")
 
-def _read_each(store: Locations, query: Query) -> Iterator[pa.Table]:
-    """The rows that are asked for, in the order of their hours."""
+
+def each_part(store: Locations, query: Query, read: Callable[[Sequence[int]], Part]) -> Iterator[Part]:
+    """Reads the hours that are asked for, a few at a time, by several threads.
+
+    Args:
+        store: The store.
+        query: Which hours.
+        read: Makes a part of the answer of some hours, as `passing_rows` does.
+
+    Yields:
+        The parts in the order of their hours. Only a few of them wait for whoever takes them.
+    """
     parts = list(_parts(store, query))
-    read = partial(_read_part, store, query)
     if len(parts) <= 1:
         yield from map(read, parts)
         return
@@ -147,9 +186,9 @@ def _read_each(store: Locations, query: Query) -> Iterator[pa.Table]:
 
     from pipeline.counting.resources import processors
 
-    # By these threads and not by Arrow's, as `sums.sort_rows` tells. Only a few tables wait for whoever takes them.
+    # By these threads and not by Arrow's, as `sums.sort_rows` tells.
     threads = processors()
-    waiting: deque[Future[pa.Table]] = deque()
+    waiting: deque[Future[Part]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for part in parts:
             waiting.append(pool.submit(read, part))
@@ -175,46 +214,64 @@ def _parts(store: Locations, query: Query) -> Iterator[list[int]]:
         yield part
 
 
-def _read_part(store: Locations, query: Query, hours: Sequence[int]) -> pa.Table:
-    totals = read_partitions(store, hours, encoded=not _is_plain(query))
-    rows = totals.num_rows
+def passing_rows(store: Locations, query: Query, hours: Sequence[int]) -> pa.Table:
+    """The rows of some hours that pass the query's filters, in the store's order; text dictionary-encoded if it is not plain."""
+    totals = read_partitions(store, hours, encoded=not is_plain(query))
     if filters := query.filters:
-        from pipeline.query.sums import rows_with  # as above
+        from pipeline.query.sums import rows_with, with_own_texts  # as above
 
+        rows = totals.num_rows
         totals = rows_with(totals, [(FILTERS[name], texts) for name, texts in filters.items()])
-    if query.top is not None and query.by == KEY and totals.num_rows > query.top:
-        totals = _top(totals, query)  # the answer's rows are among the best of each part
-    if totals.num_rows < rows:
-        from pipeline.query.sums import with_own_texts  # as above
-
-        return with_own_texts(totals)
+        return with_own_texts(totals) if totals.num_rows < rows else totals
     return totals
+
+
+def _read_part(store: Locations, query: Query, hours: Sequence[int]) -> pa.Table:
+    return best_rows(passing_rows(store, query, hours), query)
+
+
+def best_rows(totals: pa.Table, query: Query) -> pa.Table:
+    """The rows of a part of which those of the answer are some."""
+    if query.top is None or totals.num_rows <= query.top:
+        return totals
+    from pipeline.query.sums import with_own_texts  # as above
+
+    return with_own_texts(first_rows(totals, query))
 
 
 #: Rows that are gathered before they are merged: each merge has a fixed cost, and a year has 8,760 hours.
 _MERGE_ROWS = 1 << 20
 
 
-def _merge_each(tables: Iterator[pa.Table], by: tuple[str, ...]) -> pa.Table:
-    """Merges as the hours come, so that a long range needs little more memory than its answer."""
-    from pipeline.query.sums import merge, sort_totals  # as above
+def sum_by(store: Locations, query: Query) -> pa.Table:
+    """The sums by `query.by` of the rows that pass the filters, sorted by these columns; text is dictionary-encoded.
 
+    The hours are merged as they come, so that a long range needs little more memory than its answer.
+
+    Raises:
+        StoreDamaged, SumOverflow: As `run_query` does.
+    """
+    from pipeline.query.sums import merge, sort_totals, with_periods  # as above
+
+    periods = [name for name in _PERIODS if name in query.by]
     gathered: list[pa.Table] = []
     rows = 0
-    for table in tables:
-        gathered.append(table.select([*by, *SUMS, COUNT]))
+    for table in each_part(store, query, partial(passing_rows, store, query)):
+        gathered.append(with_periods(table, periods).select([*query.by, *SUMS, COUNT]))
         rows += table.num_rows
         if rows > _MERGE_ROWS:
-            gathered = [merge(gathered, by)]
+            gathered = [merge(gathered, query.by)]
             rows = 0
-    return sort_totals(merge(gathered, by), by)
+    none = with_periods(ENCODED_TOTALS_SCHEMA.empty_table(), periods).select([*query.by, *SUMS, COUNT])
+    return sort_totals(merge([none, *gathered], query.by), query.by)
 
 
-def _top(totals: pa.Table, query: Query) -> pa.Table:
-    sort = query.sort or (TOTAL_BYTES if query.top is not None else None)
-    if sort is not None:
+def first_rows(totals: pa.Table, query: Query) -> pa.Table:
+    """The rows in the query's order, and the first of them if it wants no more."""
+    if query.is_ordered:
         from pipeline.query.sums import sort_rows, total_bytes  # as above
 
+        sort = TOTAL_BYTES if query.sort is None else query.sort
         largest_first = sort in (*SUMS, COUNT, TOTAL_BYTES)
         order = [("sort", "descending" if largest_first else "ascending"), *((name, "ascending") for name in query.by)]
         column = total_bytes(totals) if sort == TOTAL_BYTES else totals.column(sort)

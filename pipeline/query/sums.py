@@ -19,16 +19,17 @@ from pyarrow._acero import AggregateNodeOptions, Declaration, TableSourceNodeOpt
 from pyarrow._compute import CastOptions, MatchSubstringOptions, SetLookupOptions, SortOptions, call_function
 
 from pipeline.errors import SumOverflow, UsageError
-from pipeline.scalars import INT64_MAX
-from pipeline.schema import COUNT, KEY, SUMS, TOTALS_SCHEMA
+from pipeline.scalars import INT64_MAX, period_of
+from pipeline.schema import COUNT, KEY, SUMS, TOTAL_BYTES, TOTALS_SCHEMA
 
 
-def merge(totals: Iterable[pa.Table], by: Sequence[str] = KEY) -> pa.Table:
+def merge(totals: Iterable[pa.Table], by: Sequence[str] = KEY, summed: Sequence[str] = (*SUMS, COUNT)) -> pa.Table:
     """Sums totals by their key. Associative and commutative.
 
     Args:
         totals: Tables with `schema.TOTALS_SCHEMA`; the text of all or of none is dictionary-encoded, and so is the result's.
         by: The columns of the key that are kept; the sums run over the others.
+        summed: The columns of int64 that are summed; none of their values is negative.
 
     Returns:
         One row for each distinct `by`: those columns, and the sums.
@@ -36,7 +37,6 @@ def merge(totals: Iterable[pa.Table], by: Sequence[str] = KEY) -> pa.Table:
     Raises:
         SumOverflow: A sum does not fit into int64.
     """
-    summed = (*SUMS, COUNT)
     tables = [table.select([*by, *summed]) for table in totals]
     table, texts = _in_ranks(pa.concat_tables(tables or [TOTALS_SCHEMA.empty_table().select([*by, *summed])]))
     if all(_cannot_wrap(table.column(name)) for name in summed):
@@ -60,9 +60,12 @@ def _group(table: pa.Table, by: Sequence[str], summed: Sequence[str]) -> pa.Tabl
 
 def _cast(table: pa.Table, names: Sequence[str], type_: pa.DataType) -> pa.Table:
     for name in names:
-        column = call_function("cast", [table.column(name)], CastOptions.safe(type_))
-        table = table.set_column(table.column_names.index(name), name, column)
+        table = table.set_column(table.column_names.index(name), name, _to(table.column(name), type_))
     return table
+
+
+def _to(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
+    return call_function("cast", [column], CastOptions.safe(type_))
 
 
 def _cannot_wrap(column: pa.ChunkedArray) -> bool:
@@ -136,10 +139,39 @@ def _expression(text: str) -> str:
     return rf"(?s)\A{'.*'.join(parts)}\z"
 
 
+def with_periods(table: pa.Table, periods: Sequence[str]) -> pa.Table:
+    """Adds columns with the "day" or the "month" of each row's hour, as dictionary-encoded text."""
+    for period in periods:
+        hours = call_function("dictionary_encode", [table.column("hour").combine_chunks()])
+        texts = [period_of(hour, period) for hour in hours.dictionary.to_pylist()]
+        distinct = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        places = _take(pa.array([distinct[text] for text in texts], pa.int32()), hours.indices)
+        table = table.append_column(period, pa.DictionaryArray.from_arrays(places, pa.array(list(distinct), pa.string())))
+    return table
+
+
+def total_of(column: pa.ChunkedArray) -> int:
+    """What int64 values that are not negative add up to, beyond 64 bits too."""
+    if not _cannot_wrap(column):
+        column = _to(column, pa.decimal128(38))
+    return int(call_function("sum", [column]).as_py() or 0)
+
+
 def total_bytes(table: pa.Table) -> pa.ChunkedArray:
     """Both directions together, in a type that has room for two sums of int64."""
     wide = _cast(table, SUMS, pa.decimal128(19))
     return call_function("add", [wide.column(name) for name in SUMS])
+
+
+def bytes_of(totals: pa.Table, by: Sequence[str]) -> pa.ChunkedArray:
+    """Both directions together, as int64.
+
+    Raises:
+        SumOverflow: They do not fit, for a row that `by` names.
+    """
+    table = totals.select(list(by)).append_column(TOTAL_BYTES, _to(total_bytes(totals), pa.decimal128(38)))
+    _refuse_overflow(table, by, TOTAL_BYTES)
+    return _to(table.column(TOTAL_BYTES), pa.int64())
 
 
 def sort_totals(totals: pa.Table, by: Sequence[str] = KEY) -> pa.Table:

@@ -21,7 +21,7 @@ from pyarrow._parquet import ParquetReader
 from pipeline.errors import StoreDamaged, StoreError
 from pipeline.schema import (
     COUNT,
-    FLOW_SCHEMA,
+    ENCODED_TOTALS_SCHEMA,
     PARTITION_ORDER,
     PARTITION_SCHEMA,
     REJECT_SCHEMA,
@@ -152,10 +152,6 @@ def read_partition(store: Locations, hour: int) -> pa.Table:
     return totals.add_column(0, "hour", pa.repeat(pa.scalar(hour, pa.int64()), totals.num_rows))
 
 
-#: `schema.TOTALS_SCHEMA` with its text dictionary-encoded.
-_ENCODED_TOTALS = FLOW_SCHEMA.append(TOTALS_SCHEMA.field(COUNT))
-
-
 def read_partitions(store: Locations, hours: Sequence[int], encoded: bool = False) -> pa.Table:
     """Reads the totals of some hours, one behind the other.
 
@@ -176,7 +172,7 @@ def read_partitions(store: Locations, hours: Sequence[int], encoded: bool = Fals
             tables.append(table)
             hour_of_each.extend(array("q", [hour]) * table.num_rows)
     if not tables:
-        return _no_rows(_ENCODED_TOTALS if encoded else TOTALS_SCHEMA)
+        return _no_rows(ENCODED_TOTALS_SCHEMA if encoded else TOTALS_SCHEMA)
     totals = pa.concat_tables(tables).replace_schema_metadata(None)
     if len(tables) > 1:  # a small file's piece costs as much as its rows; the copy of a single large hour is spared
         totals = totals.combine_chunks()

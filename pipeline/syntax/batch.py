@@ -165,6 +165,7 @@ class Batch:
                 for reason in self.left_out.keys() | other.left_out.keys()
             },
             notes=_joined(self.notes, other.notes),
+            marks=_joined_marks(self, other),
         )
 
     def note(self, notes: Mapping[str, Mask]) -> Batch:
@@ -213,6 +214,31 @@ class Batch:
         chosen = pa.array(kept)
         marks = None if self.marks is None else self.marks.filter(chosen)
         return replace(self, table=self.table.filter(chosen), rows=self.rows[kept], marks=marks, **changes)  # type: ignore[arg-type]
+
+
+def _joined_marks(*batches: Batch) -> pa.Table | None:
+    """The marks of both; where a batch has none of a kind, its rows have 0, or null for a text."""
+    schemas = [batch.marks.schema for batch in batches if batch.marks is not None]
+    if not schemas:
+        return None
+    schema = pa.unify_schemas(schemas)
+
+    def marks_of(batch: Batch) -> pa.Table:
+        count = batch.table.num_rows
+        kept = batch.marks if batch.marks is not None else pa.table({})
+        return pa.table(
+            [
+                kept.column(field.name)
+                if field.name in kept.column_names
+                else pa.nulls(count, field.type)
+                if pa.types.is_dictionary(field.type)
+                else pa.array(np.zeros(count, field.type.to_pandas_dtype()))
+                for field in schema
+            ],
+            schema=schema,
+        )
+
+    return pa.concat_tables(map(marks_of, batches))
 
 
 def _joined(these: Mapping[str, RowNumbers], others: Mapping[str, RowNumbers]) -> dict[str, RowNumbers]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -69,6 +70,8 @@ class Column:
         in_text: In JSON, whether an integer may also be written as a text, as protobuf does with 64 bits: `"1234"`.
         in_float: In JSON, whether an integer may also be written as a floating-point number, as languages do whose numbers are
             such: `1234.0`, `1.234e3`; with `in_text`, within a text, too.
+        null: In JSON, the text that stands for no value; None where none does.
+        as_json: In JSON, whether a value of any type may stand there: the column of text has it as JSON, blanks aside.
     """
 
     name: str
@@ -79,6 +82,8 @@ class Column:
     others: tuple[tuple[str, ...], ...] = ()
     in_text: bool = False
     in_float: bool = False
+    null: str | None = None
+    as_json: bool = False
 
     @classmethod
     def at(
@@ -89,9 +94,10 @@ class Column:
         instead_of: str | None = None,
         in_text: bool = False,
         in_float: bool = False,
+        null: str | None = None,
     ) -> Column:
         """A column of JSON objects within objects, by the keys that lead to it, from the outermost on."""
-        return cls(".".join(path), kind, required, instead_of, path=path, in_text=in_text, in_float=in_float)
+        return cls(".".join(path), kind, required, instead_of, path=path, in_text=in_text, in_float=in_float, null=null)
 
     @property
     def places(self) -> list[tuple[str, ...]]:
@@ -262,7 +268,9 @@ EXACT_BELOW = 2**53
 SHORT_JSON_INTEGER = r"^-?(?:0|[1-9][0-9]{0,17})$"
 
 
-def json_cell(value: Any, kind: Kind, in_text: bool = False, in_float: bool = False) -> tuple[Any, str | None]:
+def json_cell(
+    value: Any, kind: Kind, in_text: bool = False, in_float: bool = False, as_json: bool = False
+) -> tuple[Any, str | None]:
     """Reads a JSON value as a cell.
 
     Args:
@@ -270,15 +278,25 @@ def json_cell(value: Any, kind: Kind, in_text: bool = False, in_float: bool = Fa
         kind: What it must be.
         in_text: Whether an integer may also stand in a text (see `Column`), which then has what JSON has for it, and nothing else.
         in_float: Whether an integer may also be a floating-point number, if such a number holds it exactly.
+        as_json: Whether it may be anything (see `Column`).
 
     Returns:
         The value as the column's type wants it (null stays None), and the rule that it breaks, if it does.
     """
     if value is None:
         return None, None
+    if as_json:
+        return _json_anything(value)
     if kind is Kind.INTEGER:
         return _json_integer(_number_in(value) if in_text else value, in_text, in_float)
     return _json_text(value) if kind is Kind.TEXT else _json_seconds(value)
+
+
+def _json_anything(value: Any) -> tuple[Any, str | None]:
+    try:
+        return json.dumps(value), None
+    except RecursionError:
+        return None, "must be less deeply nested"
 
 
 def _number_in(value: Any) -> Any:

@@ -46,6 +46,12 @@ def is_text(column: pa.DictionaryArray, text: str) -> Mask:
     return np.zeros(len(column), bool) if code < 0 else codes_of(column) == code
 
 
+def without_text(column: pa.DictionaryArray, text: str) -> pa.DictionaryArray:
+    """The column with null in the rows that have that text."""
+    has = is_text(column, text)
+    return with_dictionary(np.where(has, np.int32(-1), codes_of(column)), column.dictionary) if has.any() else column
+
+
 @dataclass(frozen=True)
 class Renaming:
     """New texts for the distinct values of a column.
@@ -99,14 +105,24 @@ def exchanged(
     )
 
 
-def first_of(these: pa.DictionaryArray, others: pa.DictionaryArray) -> pa.DictionaryArray:
-    """The cells of `these`, and those of `others` where these are null."""
-    if not these.null_count:
-        return these
-    if these.null_count == len(these):
-        return others
-    codes, other_codes, texts = _with_one_dictionary(these, others)
-    return with_dictionary(np.where(codes >= 0, codes, other_codes), texts)
+def first_of(*columns: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The cells of the first column, those of the next where these are null, and so on."""
+    telling: list[pa.DictionaryArray] = []
+    for column in columns:
+        if column.null_count < len(column):
+            telling.append(column)
+        if not column.null_count:
+            break
+    if len(telling) < 2:
+        return telling[0] if telling else columns[-1]
+    last = codes_of(telling[-1])
+    texts, count = [telling[-1].dictionary], len(telling[-1].dictionary)
+    for column in reversed(telling[:-1]):
+        codes = codes_of(column)
+        last = np.where(codes >= 0, codes + np.int32(count), last)
+        texts.append(column.dictionary)
+        count += len(column.dictionary)
+    return with_dictionary(last, pa.concat_arrays(texts))
 
 
 def _with_one_dictionary(these: pa.DictionaryArray, others: pa.DictionaryArray) -> tuple[Codes, Codes, pa.StringArray]:

@@ -21,7 +21,8 @@ from pipeline.kernel.columns import JsonColumn, JsonLines
 from pipeline.schema import dictionary_encoded
 from pipeline.syntax.batch import Batch, Reject, RowNumbers
 from pipeline.syntax.blocks import TextBlock, raw_text
-from pipeline.syntax.cells import EXACT_BELOW, SHORT_JSON_INTEGER, Column, has_odd_numbers, json_cell, parsed_schema
+from pipeline.syntax.cells import EXACT_BELOW, SHORT_JSON_INTEGER, Column, Kind, has_odd_numbers, json_cell, parsed_schema
+from pipeline.syntax.dictionary import without_text
 from pipeline.syntax.jsonobjects import JsonObject, integer_of, object_of
 from pipeline.syntax.lines import parse_lines
 
@@ -59,7 +60,10 @@ class JsonParser:
         self._columns = columns
         self._names = [column.name for column in columns]
         self._lines = JsonLines(
-            [JsonColumn(column.kind.value, column.places, column.in_text, column.in_float) for column in columns]
+            [
+                JsonColumn(column.kind.value, column.places, column.in_text, column.in_float, column.as_json)
+                for column in columns
+            ]
         )
 
     def parse(self, block: TextBlock, values_of: ValuesOf = _no_values) -> Batch:
@@ -71,7 +75,15 @@ class JsonParser:
                 broken.
         """
         otherwise = partial(_parse_otherwise, columns=self._columns, values_of=values_of)
-        return parse_lines(self._lines, self._names, block, otherwise)
+        return self._without_null_texts(parse_lines(self._lines, self._names, block, otherwise))
+
+    def _without_null_texts(self, batch: Batch) -> Batch:
+        table = batch.table
+        for i, column in enumerate(self._columns):
+            if column.null is not None and column.kind is Kind.TEXT:
+                cells = without_text(table.column(i).combine_chunks(), column.null)
+                table = table.set_column(i, column.name, cells)
+        return batch if table is batch.table else batch.with_table(table)
 
 
 def _parse_otherwise(block: TextBlock, columns: Sequence[Column], values_of: ValuesOf = _no_values) -> Batch:
@@ -98,7 +110,7 @@ def _parse(
 
 
 def _parse_arrow(block: TextBlock, columns: Sequence[Column]) -> pa.Table | None:
-    if not _has_one_object_a_line(block):
+    if any(column.as_json for column in columns) or not _has_one_object_a_line(block):
         return None
     try:
         table = pa_json.read_json(
@@ -216,7 +228,9 @@ def json_record(value: Any, columns: Sequence[Column], row: int, raw: str) -> li
     record = []
     for column in columns:
         found, barred = _value_of(column, value)
-        cell, broken = json_cell(found, column.kind, column.in_text, column.in_float)
+        if column.null is not None and found == column.null and not barred:
+            found = None
+        cell, broken = json_cell(found, column.kind, column.in_text, column.in_float, column.as_json)
         broken = barred or broken
         if broken and not _has_other(column, columns, value):
             return Reject(row, column.name, broken, _shown(found), raw)

@@ -21,6 +21,9 @@ from pipeline.syntax.blocks import BLOCK_BYTES, MAX_LINE_BYTES, Offsets, Scatter
 _BOM = b"\xef\xbb\xbf"
 #: A line of so many bytes with several values is none: it need not end. An object of so many is large.
 LONG_LINE_BYTES = 4 << 20
+#: Where lines have so many bytes, a block has few of them, and what is done once a block costs more than to parse these: so many
+#: blocks are read as one.
+_WIDE_BYTES, _MORE_BLOCKS = 512, 4
 #: A member of a large object is kept if it is no longer.
 _MEMBER_BYTES = 1 << 10
 _GAP = re.compile(rb"[ \t\r\n]*")
@@ -77,6 +80,7 @@ class JsonText:
         self._longest = MAX_LINE_BYTES if longest is None else longest
         self._data = stream.read(max(BLOCK_BYTES, len(_BOM))).removeprefix(_BOM)
         self._at = 0  # what is before it was given out
+        self._at_once = 1  # so many blocks of lines are read
         self.line = 1
         self.is_last = False
         self.members: dict[str, bytes] = {}
@@ -101,6 +105,7 @@ class JsonText:
         while data := self._take_lines():
             block = TextBlock(data, self.line)
             self.line += block.line_count
+            self._at_once = _MORE_BLOCKS if len(data) > _WIDE_BYTES * block.line_count else 1
             yield block
 
     def _take_lines(self) -> bytes:
@@ -109,7 +114,7 @@ class JsonText:
             if len(rest) >= LONG_LINE_BYTES and self._has_two_values():
                 return b""
             self._check_length(f"line {self.line}")
-            chunk = self._stream.read(BLOCK_BYTES)
+            chunk = self._stream.read(BLOCK_BYTES * self._at_once)
             self.is_last = not chunk
             if rest and (end := chunk.rfind(b"\n") + 1):  # the lines are copied once
                 self._data, self._at = chunk, end
@@ -164,7 +169,7 @@ class JsonText:
         """
         number, between, behind, in_object = first, Between.ENTERS_ARRAYS, Behind.START, False
         while True:
-            found = split_json(self._data, between | (Between.IS_LAST if self.is_last else 0), self._at, behind)
+            found = split_json(self._data, self._mode(between), self._at, behind)
             if len(found.starts):
                 yield ValueBlock(found.lines, number, self._data, found.starts, found.ends)
                 number += len(found.starts)
@@ -185,6 +190,52 @@ class JsonText:
                 self._go_on(found, f"element {number} of the array" if between is Between.IN_ARRAY else f"record {number}")
             if not in_object:
                 self.members.clear()
+
+    def each_key(self) -> Iterator[str]:
+        """The keys of the object that comes next. Behind each, its value is to be taken: by this, or by what is below.
+
+        Raises:
+            UnreadableSource: There is no object, or it is no whole JSON.
+        """
+        self._expect(b"{")
+        is_first = True
+        while self.next_byte() != b"}":
+            if not is_first:
+                self._expect(b",")
+            key, is_first = self._take_key(), False
+            self._expect(b":")
+            yield key
+        self._expect(b"}")
+
+    def each_item(self) -> Iterator[None]:
+        """Stops before each element of the array that comes next. There, the element is to be taken, as behind a key."""
+        self._expect(b"[")
+        is_first = True
+        while self.next_byte() != b"]":
+            if not is_first:
+                self._expect(b",")
+            is_first = False
+            yield
+        self._expect(b"]")
+
+    def elements(self) -> Iterator[ValueBlock]:
+        """The elements of the array that comes next, many at a time, numbered from 1."""
+        self._expect(b"[")
+        number, behind = 1, Behind.START
+        while True:
+            found = split_json(self._data, self._mode(Between.IN_ARRAY), self._at, behind)
+            if len(found.starts):
+                yield ValueBlock(found.lines, number, self._data, found.starts, found.ends)
+                number += len(found.starts)
+            self._pass(found.position)
+            behind = found.behind
+            if found.stop is Stop.CLOSED:
+                return
+            if found.stop is not Stop.FULL:
+                self._go_on(found, f"element {number} of the array")
+
+    def _mode(self, between: Between) -> Between:
+        return between | Between.IS_LAST if self.is_last else between
 
     def _is_large_object(self) -> bool:
         return len(self._data) - self._at >= LONG_LINE_BYTES and self._data.startswith(b"{", self._at)
@@ -213,7 +264,7 @@ class JsonText:
             if name in keys and self.next_byte() == b"[":
                 self._expect(b"[")
                 return True
-            value = self._take()
+            value = self.take()
             if len(value) <= _MEMBER_BYTES:
                 self.members[name] = value
         self._expect(b"}")
@@ -222,10 +273,14 @@ class JsonText:
     def _take_key(self) -> str:
         if self.next_byte() != b'"':
             self._expect(b'"')
-        return str(json.loads(self._take()))
+        return str(json.loads(self.take().decode("utf-8", "replace")))
 
-    def _take(self) -> bytes:
-        """The next value, on a line."""
+    def take(self) -> bytes:
+        """The next value, on a line.
+
+        Raises:
+            UnreadableSource: It is no whole JSON, or larger than `MAX_LINE_BYTES`.
+        """
         self.next_byte()
         while True:
             found = split_json(self._data, Between.IS_LAST if self.is_last else Between(0), self._at, most=1)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.errors import UnreadableSource
+from pipeline.errors import MissingColumns, UnreadableSource
 from pipeline.scalars import MAX_VALUE_BYTES, shortened
 from pipeline.schema import MAX_NAME_BYTES, dictionary_encoded, rule_of_length
 from pipeline.syntax.batch import Batch, Fault, Mask
@@ -61,24 +61,63 @@ def read_parquet(
     with _reading("cannot be read to its end:"):
         schema = _schema_of(stream)
         _refuse_joined(stream)
-        names = [name_of(name) for name in schema.names]
-        wanted = present_columns(columns, names)
-        fields = [schema.field(names.index(column.name)) for column in wanted]
-        for column, field in zip(wanted, fields, strict=True):
-            _check_type(column, field.type, null_texts)
+        wanted = _present(columns, schema, name_of)
+        for column, found in wanted:
+            for _, type_ in found:
+                _check_type(column, type_, null_texts)
+        leaves = [".".join(path) for _, found in wanted for path, _ in found]
         # Text comes as its distinct texts, as it mostly stands in the file: a page of a kilobyte may have a name of 100 kB once,
         # and a million rows that point to it.
-        text = [field.name for field in fields if _is_text(field.type)]
+        text = [".".join(path) for _, found in wanted for path, type_ in found if _is_text(type_)]
         stream.seek(0)
         file = pq.ParquetFile(stream, page_checksum_verification=True, pre_buffer=False, read_dictionary=text)
         first = 1
         for group in range(file.num_row_groups):
             rows = _rows_at_once(file.metadata.row_group(group), group)
-            for record_batch in file.iter_batches(rows, [group], [field.name for field in fields], use_threads=False):
-                table = pa.table(record_batch).select([field.name for field in fields])
-                batch = _batch(table, first, wanted, null_texts)
+            for record_batch in file.iter_batches(rows, [group], leaves, use_threads=False):
+                batch = _batch(record_batch, first, wanted, null_texts)
                 yield batch.with_table(dictionary_encoded(batch.table))
-                first += table.num_rows
+                first += record_batch.num_rows
+
+
+#: Where a file has a column: the path to it from the top of the schema, and its type there.
+Places = list[tuple[tuple[str, ...], pa.DataType]]
+
+
+def _present(columns: Sequence[Column], schema: pa.Schema, name_of: Callable[[str], str]) -> list[tuple[Column, Places]]:
+    """Those of the columns that a file has, with their places in it.
+
+    Raises:
+        MissingColumns: A required one is not there.
+        UnreadableSource: One stands there twice, so that its cells are ambiguous; or there are too many.
+    """
+    plain = [name_of(name) for name in schema.names]
+    named = present_columns([column for column in columns if not column.path], plain)
+    found: list[tuple[Column, Places]] = []
+    for column in columns:
+        if column in named:
+            field = schema.field(plain.index(column.name))
+            found.append((column, [((field.name,), field.type)]))
+        elif column.path and (places := _places(column, schema)):
+            found.append((column, places))
+        elif column.path and column.required:
+            raise MissingColumns([column.name], plain)
+    return found
+
+
+def _places(column: Column, schema: pa.Schema) -> Places:
+    """Where a file has a column that lies within columns."""
+    found: Places = []
+    for path in column.places:
+        type_: Any = pa.struct(list(schema))
+        for key in path:
+            index = type_.get_field_index(key) if pa.types.is_struct(type_) else -1
+            if index < 0:
+                break
+            type_ = type_.field(index).type
+        else:
+            found.append((path, type_))
+    return found
 
 
 def parquet_schema(stream: BinaryIO) -> pa.Schema:
@@ -186,6 +225,8 @@ def _check_type(column: Column, found: pa.DataType, null_texts: Sequence[str] | 
 def _holds(kind: Kind, found: pa.DataType) -> bool:
     if kind is Kind.TEXT:
         return _is_text(found)
+    if kind is Kind.SECONDS and pa.types.is_timestamp(found):
+        return True
     return pa.types.is_integer(found) or pa.types.is_floating(found)
 
 
@@ -202,22 +243,47 @@ def _is_text(found: pa.DataType) -> bool:
     return any(test(plain) for test in tests)
 
 
-def _batch(table: pa.Table, first: int, columns: Sequence[Column], null_texts: Sequence[str] | None) -> Batch:
+def _batch(
+    record_batch: pa.RecordBatch, first: int, wanted: Sequence[tuple[Column, Places]], null_texts: Sequence[str] | None
+) -> Batch:
     def raw_of(row: int) -> str:
         cells = {name: raw.column(name)[row - first].as_py() for name in raw.column_names}
         return raw_text(json.dumps(cells, default=_json_bytes).encode())
 
-    read = [_as_bytes(cells.combine_chunks()) for cells in table.columns]
-    raw = pa.table([cells for cells, _ in read], names=table.column_names)
-    renamed = raw.rename_columns([column.name for column in columns])
+    read = [[_as_bytes(_cells_at(record_batch, path)) for path, _ in found] for _, found in wanted]
+    names = [".".join(path) for _, found in wanted for path, _ in found]
+    raw = pa.table([cells for places in read for cells, _ in places], names=names)
+    renamed = pa.table([places[0][0] for places in read], names=[column.name for column, _ in wanted])
     typed: list[pa.Array] = []
     faults: list[Fault] = []
-    for column, (cells, is_long) in zip(columns, read, strict=True):
-        values, broken = _parse_dictionary(cells, column.kind, null_texts)
+    for (column, _), places in zip(wanted, read, strict=True):
+        values: pa.Array | None = None
+        for cells, is_long in places:
+            parsed, broken = _parse_dictionary(cells, column.kind, null_texts)
+            broken = {_TOO_LONG: is_long} | broken
+            if values is not None:  # nobody looks at what is behind a value
+                is_used = values.is_null().to_numpy(zero_copy_only=False)
+                broken = {rule: bad & is_used for rule, bad in broken.items()}
+            faults += faults_of(column, cells, broken, renamed)
+            values = parsed if values is None else _first_of(values, parsed, column.kind)
         typed.append(values)
-        faults += faults_of(column, cells, {_TOO_LONG: is_long} | broken, renamed)
-    rows = np.arange(first, first + table.num_rows)
-    return Batch(pa.table(typed, names=[c.name for c in columns]), rows, raw_of, raw_bytes=raw.nbytes).reject(*faults)
+    rows = np.arange(first, first + record_batch.num_rows)
+    table = pa.table(typed, names=[column.name for column, _ in wanted])
+    return Batch(table, rows, raw_of, raw_bytes=raw.nbytes).reject(*faults)
+
+
+def _cells_at(record_batch: pa.RecordBatch, path: tuple[str, ...]) -> pa.Array:
+    cells = record_batch.column(path[0])
+    for key in path[1:]:
+        cells = pc.struct_field(cells, (key,))  # null where what is around it is null
+    return cells
+
+
+def _first_of(values: pa.Array, others: pa.Array, kind: Kind) -> pa.Array:
+    """The values, and where there is none, those at a later place."""
+    if kind is Kind.TEXT:
+        values, others = (cells.cast(kind.parsed_type) for cells in (values, others))
+    return pc.coalesce(values, others)
 
 
 def _as_bytes(cells: pa.Array) -> tuple[pa.Array, Mask]:
@@ -278,6 +344,8 @@ def _parse_dictionary(cells: pa.Array, kind: Kind, null_texts: Sequence[str] | N
 
 
 def _parse(cells: pa.Array, kind: Kind, null_texts: Sequence[str] | None) -> tuple[pa.Array, Broken]:
+    if pa.types.is_timestamp(cells.type):
+        cells = cells.cast(pa.int64())  # whose size tells the unit, as that of all numbers
     if pa.types.is_null(cells.type):
         return cells.cast(kind.parsed_type), {}
     if pa.types.is_floating(cells.type) and kind is not Kind.SECONDS:

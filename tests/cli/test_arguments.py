@@ -13,7 +13,7 @@ from pipeline.service import server
 
 COMMANDS = typer.main.get_command(cli.app).commands
 #: What a command cannot do without.
-NEEDED = {"query": ["1", "--json"], "forget": ["flows.csv"], "drop": ["--before", "1"]}
+NEEDED = {"query": ["1", "--json"], "forget": ["flows.csv"], "drop": ["--before", "1"], "diff": ["1", "2"]}
 PATHS = {"DIR", "FILE", "RAW...", "SOURCE..."}
 PARAMETERS = [
     pytest.param(name, parameter, id=f"{name} {parameter.opts[0]}")

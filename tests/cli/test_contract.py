@@ -188,7 +188,7 @@ class TestExitCodes:
         assert "interrupted" in done.err
 
     def test_a_bug_is_no_sentence_but_a_traceback(self, store, flowlog, monkeypatch):
-        monkeypatch.setattr(FlowStore, "table", lambda *_args, **_options: 1 / 0)
+        monkeypatch.setattr(FlowStore, "page", lambda *_args, **_options: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             flowlog("query", "--hour", 1)
 
@@ -387,7 +387,7 @@ class TestEnvironment:
     def test_a_variable_that_is_set_but_empty_is_refused_unless_the_option_is_given(
         self, reading, flowlog, monkeypatch, command
     ):
-        arguments = {"forget": ["nowhere"], "drop": ["--before", "1"]}.get(command, [])
+        arguments = {"forget": ["nowhere"], "drop": ["--before", "1"], "diff": ["1", "2"]}.get(command, [])
         for variable in {option.envvar for option in COMMANDS[command].params if option.envvar}:
             monkeypatch.setenv(variable, "")
             done = flowlog(command, *arguments)
@@ -424,12 +424,14 @@ CONTRACT = {
     },
     "query": {
         "--store", "--hour", "--until", "--src-app", "--dest-app", "--app", "--vpc-id", "--by", "--sort", "--top", "--format",
-        "--output", "--json",
+        "--output", "--exact", "--json",
     },
+    "diff": {"--store", "--min-bytes", "--factor", "--fail-on-new", "--json"},
     "hours": {"--store", "--json"},
     "runs": {"--store", "--json"},
     "rejects": {"--store", "--json"},
     "verify": {"--store", "--quiet", "--json"},
+    "apps": {"--store", "--hour", "--until", "--top", "--json"},
     "forget": {"--store", "--quiet", "--json"},
     "drop": {"--store", "--before", "--dry-run", "--all", "--quiet", "--json"},
     "serve": {"--store", "--host", "--port", "--zero-bytes", "--max-body", "--flush-seconds", "--flush-bytes", "--token", "--allowed-host"},

@@ -1,7 +1,9 @@
 """`flowlog query`: which rows, and how they are written."""
 
 import json
+import sys
 import time
+from pathlib import Path
 
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
@@ -15,9 +17,10 @@ class TestQuery:
         done = flowlog("query", "--hour", 1)
         assert (done.code, done.err) == (0, "")
         assert done.out == (
-            "hour  time           src_app  dest_app  vpc_id  bytes_tx  bytes_rx  flows\n"
-            "1     1970-01-01T01  baz      qux       vpc-0        100       500      1\n"
-            "1     1970-01-01T01  foo      bar       vpc-0        300       900      2\n"
+            "hour  time           src_app  dest_app  vpc_id  bytes_tx  bytes_rx  flows   share\n"
+            "1     1970-01-01T01  baz      qux       vpc-0        100       500      1   33.3%\n"
+            "1     1970-01-01T01  foo      bar       vpc-0        300       900      2   66.7%\n"
+            "total (2 rows)                                       400     1,400      3  100.0%\n"
         )
 
     @pytest.mark.parametrize(
@@ -66,6 +69,82 @@ class TestQuery:
         assert done.err == (
             "flowlog: the sum of bytes_tx for src_app 'a' does not fit into 64 bits, so it can be neither stored nor shown\n"
         )
+
+
+class TestPeople:
+    """What a table has for people, on a terminal and in a pipe; and what programs get instead."""
+
+    @pytest.fixture(autouse=True)
+    def _store(self, ingested, tmp_path, monkeypatch):
+        ingested("web,db,v,1500000,500000,1", "cart,db,v,999,1,1", "a-very-long-name-of-an-app,db,v,7000,1000,1")
+        monkeypatch.chdir(tmp_path)
+
+    @pytest.fixture
+    def terminal(self, monkeypatch):
+        """Makes standard output a terminal; in the test, for pytest changes it behind the fixtures."""
+
+        def make(columns=80):
+            monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+            monkeypatch.setenv("COLUMNS", str(columns))
+
+        return make
+
+    def table(self, done):
+        assert done.code == 0
+        return [line.split() for line in done.out.splitlines()]
+
+    def test_what_top_leaves_out_is_one_row_and_the_total_is_of_all(self, flowlog):
+        done = flowlog("query", "1", "--store", "store", "--by", "src_app", "--top", 1)
+        assert done.out == (
+            "src_app          bytes_tx  bytes_rx  flows   share\n"
+            "web             1,500,000   500,000      1   99.6%\n"
+            "other (2 rows)      7,999     1,001      2    0.4%\n"
+            "total (3 rows)  1,507,999   501,001      3  100.0%\n"
+        )
+        assert done.err == ""
+
+    def test_a_terminal_gets_sizes_for_people_and_with_exact_their_digits(self, flowlog, terminal):
+        terminal()
+        table = self.table(flowlog("query", "1", "--store", "store", "--by", "src_app", "--top", 1))
+        assert table[1] == ["web", "1.5", "MB", "500.0", "kB", "1", "99.6%"]
+        table = self.table(flowlog("query", "1", "--store", "store", "--by", "src_app", "--top", 1, "--exact"))
+        assert table[1] == ["web", "1,500,000", "500,000", "1", "99.6%"]
+
+    def test_a_narrow_terminal_gets_lines_that_fit(self, flowlog, terminal):
+        terminal(columns=60)
+        done = flowlog("query", "1", "--store", "store")
+        assert max(map(len, done.out.splitlines())) <= 60
+        assert "a-very-…an-app  db" in done.out
+        assert done.err == "the terminal is too narrow for time (1970-01-01T01), flows\n"
+
+    def test_a_file_gets_the_digits_whatever_the_terminal(self, flowlog, terminal):
+        terminal()
+        flowlog("query", "1", "--store", "store", "--format", "table", "--output", "out.txt")
+        assert "1,500,000" in Path("out.txt").read_text(encoding="utf-8")
+
+    def test_a_long_answer_is_cut_with_a_line_that_says_so_and_its_total_is_whole(self, flowlog, monkeypatch):
+        monkeypatch.setattr("pipeline.cli.query.PAGE_ROWS", 2)
+        done = flowlog("query", "1", "--store", "store", "--by", "src_app")
+        assert [line[0] for line in self.table(done)] == ["src_app", "a-very-long-name-of-an-app", "cart", "other", "total"]
+        assert self.table(done)[-1] == ["total", "(3", "rows)", "1,507,999", "501,001", "3", "100.0%"]
+        assert done.err.startswith("1 more rows: ")
+        assert flowlog("query", "1", "--store", "store", "--top", 2).err == ""
+        assert flowlog("query", "1", "--store", "store", "--top", 9).err.startswith("1 more rows: ")
+        assert len(flowlog("query", "1", "--store", "store", "--format", "csv").out.splitlines()) == 1 + 3
+
+    def test_programs_get_neither_total_nor_shares(self, flowlog):
+        for output_format in ("json", "jsonl", "csv"):
+            done = flowlog("query", "1", "--store", "store", "--top", 1, "--format", output_format)
+            assert "web" in done.out
+            assert not any(word in done.out for word in ("other", "total", "share"))
+
+    def test_days_and_months_are_columns_to_sum_by(self, flowlog):
+        done = flowlog("query", "1", "--store", "store", "--by", "month,day", "--json")
+        assert json.loads(done.out) == [{"month": "1970-01", "day": "1970-01-01", "bytes_tx": 1507999, "bytes_rx": 501001}]
+
+    def test_where_no_byte_was_sent_there_is_no_share(self, flowlog, ingested):
+        ingested("a,b,v,0,0,2")
+        assert self.table(flowlog("query", "2", "--store", "store", "--by", "src_app"))[1] == ["a", "0", "0", "1", "-"]
 
 
 class TestWhen:

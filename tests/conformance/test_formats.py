@@ -25,6 +25,39 @@ def lines(*records):
     return "".join(f"{record if isinstance(record, str) else json.dumps(record)}\n" for record in records).encode()
 
 
+def ocsf(src, dst, sport, dport, count, status="OK", action="Allowed"):
+    """An event of a VPC's record."""
+    return {
+        "class_uid": 4001,
+        "category_uid": 4,
+        "metadata": {"product": {"name": "Amazon VPC"}},
+        "src_endpoint": {"ip": src, "port": sport, "vpc_uid": "vpc-a"},
+        "dst_endpoint": {"ip": dst, "port": dport},
+        "traffic": {"bytes": count},
+        "time": TEN * 1000,
+        "status_code": status,
+        "action": action,
+    }
+
+
+OCSF_FLOWS = [(HOUR, "10.0.0.1", "10.0.0.9", "vpc-a", 5, 0), (HOUR, "10.0.0.1", "10.0.0.9", "vpc-a", 0, 700)]
+OCSF_IGNORED = {"no traffic": 1, "denied": 1}
+OCSF_EVENTS = [
+    ocsf("10.0.0.1", "10.0.0.9", 40_000, 443, 5),
+    ocsf("10.0.0.9", "10.0.0.1", 443, 40_000, 700),
+    ocsf("-", "-", None, None, None, "NODATA", "-"),
+    ocsf("10.0.0.1", "10.0.0.9", 40_000, 443, 6, action="Denied"),
+    ocsf("10.0.0.1", "ten", 40_000, 443, 7),
+]
+OCSF_OTHERS = [{"class_uid": 4003, "category_uid": 4, "metadata": {"product": {"name": "Route 53"}}}]
+
+
+def gateway_line(ends, count, direction):
+    """A Transit Gateway's record in the order of AWS."""
+    unset = " ".join("-" * 11)
+    return f"6 TransitGateway 111 tgw-0a1b2c3d tgw-attach-0a1b2c3d {unset} {ends} 6 1 {count} {TEN} {TEN} OK IPv4 0 0 0 0 0 - {direction} - -"
+
+
 CANONICAL = {"hour": HOUR, "src_app": "web", "dest_app": "db", "vpc_id": "v", "bytes_tx": 5, "bytes_rx": 7}
 CANONICAL_FLOWS = [(HOUR, "web", "db", "v", 5, 7), (HOUR + 1, "web", "db", "v", 5, 0)]
 
@@ -64,8 +97,61 @@ def azure(**record):
     return json.dumps({"records": [{"category": "AuditEvent", "operationName": "x"}, record, record]}).encode()
 
 
+# A request as it comes into the gateway and as it goes out, its answer, idle minutes, and one whose receiver is no address.
+GATEWAY_FIELDS = (
+    "version tgw-id tgw-src-vpc-id tgw-dst-vpc-id srcaddr dstaddr srcport dstport bytes start log-status flow-direction"
+)
+GATEWAY_FLOWS = [(HOUR, "10.0.0.1", "10.0.0.9", "vpc-a", 5, 0), (HOUR, "10.0.0.1", "10.0.0.9", "vpc-a", 0, 700)]
+GATEWAY_IGNORED = {"other reporter": 1, "no traffic": 1, "lost by the source": 1}
+GATEWAY_ROWS = [
+    ("vpc-a", "vpc-b", "10.0.0.1", "10.0.0.9", 40_000, 443, 5, "OK", "ingress"),
+    ("vpc-a", "vpc-b", "10.0.0.1", "10.0.0.9", 40_000, 443, 5, "OK", "egress"),
+    ("vpc-b", "vpc-a", "10.0.0.9", "10.0.0.1", 443, 40_000, 700, "OK", "ingress"),
+    (None, None, None, None, None, None, None, "NODATA", None),
+    (None, None, None, None, None, None, None, "SKIPDATA", None),
+    ("vpc-a", "vpc-b", "10.0.0.1", "ten", 40_000, 443, 7, "OK", "ingress"),
+]
+GATEWAY_COLUMNS = [
+    "tgw_src_vpc_id",
+    "tgw_dst_vpc_id",
+    "srcaddr",
+    "dstaddr",
+    "srcport",
+    "dstport",
+    "bytes",
+    "log_status",
+    "flow_direction",
+]
+GATEWAY_LINES = [
+    " ".join("-" if cell is None else str(cell) for cell in (6, "tgw-0a1b2c3d", *row[:7], TEN, *row[7:]))
+    for row in GATEWAY_ROWS
+]
+
 ZEEK_FLOWS = [(HOUR, "10.0.0.1", "10.0.0.9", "-", 5, 700), (HOUR + 1, "10.0.0.1", "10.0.0.9", "-", 6, 800)]
 ZEEK = {"ts": TEN + 0.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.9", "orig_ip_bytes": 5, "resp_ip_bytes": 700}
+
+GOOGLE_FLOWS = [(HOUR, "web", "10.0.0.9", "acme", 5, 0), (HOUR, "web", "10.0.0.9", "acme", 0, 700)]
+GOOGLE_IGNORED = {"other reporter": 1, "denied": 1, "other kind of event": 1}
+GOOGLE_OUT = {"src_ip": "10.0.0.1", "src_port": 40_000, "dest_ip": "10.0.0.9", "dest_port": 443.0}
+GOOGLE_BACK = {"src_ip": "10.0.0.9", "src_port": 443, "dest_ip": "10.0.0.1", "dest_port": 40_000}
+GOOGLE_WEB = {"vm_name": "web"}
+
+
+def google(payload, name):
+    """Google's entries: a request, its answer from outside, the request once more, what was dropped, another log's, a bad one."""
+
+    def entry(reporter, sent, connection, log="vpc_flows", **more):
+        flow = {"reporter": reporter, "bytes_sent": sent, "connection": connection, "start_time": "2025-11-26T10:00:00.5Z"}
+        return {payload: flow | more, name: f"projects/acme/logs/compute.googleapis.com%2F{log}"}
+
+    return lines(
+        entry("SRC", "5", GOOGLE_OUT, src_instance=GOOGLE_WEB),
+        entry("DEST", "700", GOOGLE_BACK, dest_instance=GOOGLE_WEB),
+        entry("DEST", "5", GOOGLE_OUT, src_instance=GOOGLE_WEB),
+        entry("DEST", None, GOOGLE_BACK, disposition="DROPPED"),
+        entry("DEST", None, GOOGLE_BACK, log="firewall"),
+        entry("SRC", "5.5", GOOGLE_OUT),
+    )
 
 
 def argus(start):
@@ -79,6 +165,20 @@ ARGUS_FLOWS = [(HOUR, "10.0.0.1", "10.0.0.9", "-", 5, 700)]
 ARGUS_OUTCOME = ARGUS_FLOWS, {3: ("daddr", '"ten"')}, {"other kind of event": 1}
 PMACCT = {"ip_src": "10.0.0.1", "ip_dst": "10.0.0.9", "port_src": 40_000, "port_dst": 443, "ip_proto": "tcp", "bytes": 5}
 PMACCT |= {"timestamp_start": f"{TEN}.250000", "timestamp_end": f"{TEN + 9}.250000"}
+
+EVE = {"timestamp": "2025-11-26T11:00:00.5+0100", "flow_id": 1, "src_ip": "10.0.0.1", "dest_ip": "10.0.0.9"}
+EVE_FLOW = {"start": "2025-11-26T11:00:00.25+0100", "bytes_toserver": 5, "bytes_toclient": 700}
+
+NETOBSERV = {"TimeFlowStartMs": TEN * 1_000, "SrcAddr": "10.0.0.1", "DstAddr": "10.0.0.9", "Bytes": 5, "Sampling": 2}
+NETOBSERV |= {"SrcPort": 40_000, "DstPort": 443, "SrcK8S_Namespace": "shop", "SrcK8S_OwnerName": "web"}
+NETOBSERV_RECORDS = [
+    NETOBSERV,
+    NETOBSERV | {"DstK8S_OwnerName": "db", "FlowDirection": 1},
+    NETOBSERV | {"_RecordType": "heartbeat"},
+    NETOBSERV | {"DstAddr": "ten"},
+]
+NETOBSERV_FLOWS = [(HOUR, "shop/web", "10.0.0.9", "-", 10, 0)]
+NETOBSERV_IGNORED = {"other reporter": 1, "other kind of event": 1}
 
 CASES = {
     "CSV": Case(
@@ -170,6 +270,19 @@ CASES = {
         {2: ("ip_dst", '"ten"')},
         {"other kind of event": 1},
     ),
+    "AWS Transit Gateway Flow Logs, text": Case(
+        lines(GATEWAY_FIELDS, *GATEWAY_LINES), GATEWAY_FLOWS, {7: ("dstaddr", " ten ")}, GATEWAY_IGNORED
+    ),
+    "AWS Transit Gateway Flow Logs, Parquet": Case(
+        parquet(
+            tgw_id=["tgw-0a1b2c3d"] * 6,
+            start=[TEN] * 6,
+            **dict(zip(GATEWAY_COLUMNS, map(list, zip(*GATEWAY_ROWS, strict=True)), strict=True)),
+        ),
+        GATEWAY_FLOWS,
+        {6: ("dstaddr", '"ten"')},
+        GATEWAY_IGNORED,
+    ),
     "AWS VPC Flow Logs, text": Case(lines(AWS_HEADER, *AWS_LINES), AWS_FLOWS, {6: ("dstaddr", " ten ")}, AWS_IGNORED),
     "AWS VPC Flow Logs, Parquet": Case(
         parquet(
@@ -187,6 +300,38 @@ CASES = {
         {5: ("dstaddr", '"ten"')},
         AWS_IGNORED,
     ),
+    "AWS Transit Gateway Flow Logs, JSON": Case(
+        lines(
+            *(
+                {"tgw_id": "tgw-0a1b2c3d", "start": TEN, **dict(zip(GATEWAY_COLUMNS, row, strict=True))}
+                for row in GATEWAY_ROWS
+            )
+        ),
+        GATEWAY_FLOWS,
+        {6: ("dstaddr", '"ten"')},
+        GATEWAY_IGNORED,
+    ),
+    "AWS VPC Flow Logs, JSON": Case(
+        lines(*(dict(zip(AWS_HEADER.replace("-", "_").split(), line.split(), strict=True)) for line in AWS_LINES)),
+        AWS_FLOWS,
+        {5: ("dstaddr", '"ten"')},
+        AWS_IGNORED,
+    ),
+    "AWS Transit Gateway Flow Logs, CloudWatch events": Case(
+        lines(
+            {
+                "events": [
+                    {"timestamp": TEN * 1_000, "message": gateway_line("10.0.0.1 10.0.0.9 40000 443", 5, "ingress")},
+                    {"timestamp": TEN * 1_000, "message": gateway_line("10.0.0.1 10.0.0.9 40000 443", 5, "egress")},
+                    {"timestamp": TEN * 1_000, "message": gateway_line("10.0.0.9 10.0.0.1 443 40000", 700, "ingress")},
+                    {"timestamp": TEN * 1_000, "message": gateway_line("10.0.0.1 ten 40000 443", 7, "ingress")},
+                ]
+            }
+        ),
+        [(HOUR, "10.0.0.1", "10.0.0.9", "tgw-0a1b2c3d", tx, rx) for tx, rx in ((5, 0), (0, 700))],
+        {4: ("dstaddr", " ten ")},
+        {"other reporter": 1},
+    ),
     "AWS VPC Flow Logs, CloudWatch events": Case(
         lines(
             {
@@ -201,6 +346,12 @@ CASES = {
         AWS_FLOWS,
         {5: ("dstaddr", " ten ")},
         AWS_IGNORED | {"control message": 1},
+    ),
+    "Google VPC Flow Logs, JSON": Case(
+        google("jsonPayload", "logName"), GOOGLE_FLOWS, {6: ("jsonPayload.bytes_sent", '"5.5"')}, GOOGLE_IGNORED
+    ),
+    "Google VPC Flow Logs, Log Analytics": Case(
+        google("json_payload", "log_name"), GOOGLE_FLOWS, {6: ("json_payload.bytes_sent", '"5.5"')}, GOOGLE_IGNORED
     ),
     "Azure VNet flow log": Case(
         azure(
@@ -221,6 +372,55 @@ CASES = {
         [(HOUR, "10.0.0.1", "10.0.0.9", "web", 5, 700)],
         {5: ("destination", ",ten,")},
         AZURE_IGNORED,
+    ),
+    "OCSF network activity, JSON": Case(
+        lines(*OCSF_EVENTS, *OCSF_OTHERS),
+        OCSF_FLOWS,
+        {5: ("dst_endpoint.ip", '"ten"')},
+        OCSF_IGNORED | {"other kind of event": 1},
+    ),
+    "OCSF network activity, Parquet": Case(
+        parquet(**{name: [event[name] for event in OCSF_EVENTS] for name in OCSF_EVENTS[0]}),
+        OCSF_FLOWS,
+        {5: ("dst_endpoint.ip", '"ten"')},
+        OCSF_IGNORED,
+    ),
+    "Suricata EVE, JSON": Case(
+        lines(
+            EVE | {"event_type": "flow", "flow": EVE_FLOW},
+            EVE | {"event_type": "alert", "flow": EVE_FLOW},
+            EVE | {"event_type": "flow", "flow": EVE_FLOW, "dest_ip": "ten"},
+            EVE | {"event_type": "netflow", "netflow": {"start": "2025-11-26T10:00:00Z", "bytes": 5}},
+        ),
+        [(HOUR, "10.0.0.1", "10.0.0.9", "-", 5, 700)],
+        {3: ("dest_ip", '"ten"')},
+        {"other kind of event": 2},
+    ),
+    "NetObserv, JSON": Case(lines(*NETOBSERV_RECORDS), NETOBSERV_FLOWS, {4: ("DstAddr", '"ten"')}, NETOBSERV_IGNORED),
+    "NetObserv, answers of Loki": Case(
+        lines(
+            {
+                "status": "success",
+                "data": {
+                    "resultType": "streams",
+                    "result": [
+                        {
+                            "stream": {"app": "netobserv-flowcollector", "K8S_ClusterName": "-"},
+                            "values": [[f"{TEN}000000000", json.dumps(record)] for record in NETOBSERV_RECORDS],
+                        }
+                    ],
+                },
+            }
+        ),
+        NETOBSERV_FLOWS,
+        {4: ("DstAddr", '"ten"')},
+        NETOBSERV_IGNORED,
+    ),
+    "NetObserv, logcli": Case(
+        lines(*({"labels": {}, "line": json.dumps(record), "timestamp": ""} for record in NETOBSERV_RECORDS)),
+        NETOBSERV_FLOWS,
+        {4: ("DstAddr", '"ten"')},
+        NETOBSERV_IGNORED,
     ),
 }
 

@@ -50,12 +50,14 @@ class Outcome:
         rejects: The others, by row number.
         ignored: How many were left out, by reason.
         read: The sum of the batches' `read`.
+        ignored_bytes: The bytes of those that were left out, by reason.
     """
 
     records: list[tuple[Any, ...]]
     rejects: list[Reject]
     ignored: Counter[str]
     read: int
+    ignored_bytes: Counter[str]
 
     @property
     def cells(self) -> list[tuple[Any, ...]]:
@@ -79,6 +81,7 @@ def gather(pieces: Iterable[Piece]) -> Outcome:
     records: list[tuple[Any, ...]] = []
     rejects: list[Reject] = []
     ignored: Counter[str] = Counter()
+    ignored_bytes: Counter[str] = Counter()
     read = 0
     for batch in batches_of(pieces):
         columns = [column.to_pylist() for column in batch.table.columns]
@@ -87,10 +90,11 @@ def gather(pieces: Iterable[Piece]) -> Outcome:
             f"{reject.value}{reject.raw}".encode()
         rejects += batch.rejects
         ignored += batch.ignored
+        ignored_bytes += Counter({reason: sum(left.sizes.tolist()) for reason, left in batch.left_out.items()})
         read += batch.read
     # A batch need not have its rows in the file's order: the lines that are not plain come last.
     records.sort(key=lambda record: record[0])
-    return Outcome(records, sorted(rejects, key=lambda reject: reject.row), ignored, read)
+    return Outcome(records, sorted(rejects, key=lambda reject: reject.row), ignored, read, ignored_bytes)
 
 
 def batches_of(pieces: Iterable[Piece]) -> Iterator[Batch]:
@@ -104,7 +108,9 @@ def raw_bytes(text: str | bytes) -> bytes:
 
 def read(text: str | bytes, name: str = "raw", option: str = "auto", apps: AppMap | None = None, **options: Any) -> Outcome:
     """Reads a raw file as `ingest` does: its format found out, then read to its end, into flow records."""
-    settings = {aws.OWN_FIELDS.name: " ".join(options.pop("aws_fields"))} if "aws_fields" in options else {}
+    settings = options.pop("settings", {})
+    if "aws_fields" in options:
+        settings = settings | {aws.OWN_FIELDS.name: " ".join(options.pop("aws_fields"))}
     known, stream = formats.open_source(io.BytesIO(raw_bytes(text)), name, option, settings)
     context = ReadContext(ReadOptions(format=option, settings=settings, **options), apps or AppMap())
     return gather(_flows(known.read(stream, context)))

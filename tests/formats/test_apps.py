@@ -2,13 +2,17 @@
 
 import ipaddress
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.counting.reading import resolved
 from pipeline.errors import UsageError
 from pipeline.formats.apps import AppMap, load_app_map
+from pipeline.formats.mappingfile import Rule, logged_networks
+from pipeline.options import ReadOptions
 from pipeline.schema import DICTIONARY_TEXT
 
 
@@ -18,8 +22,14 @@ def app_map(*rules):
     return AppMap((ipaddress.ip_network(cidr), app, vpc_id) for cidr, app, vpc_id in parts)
 
 
-def app_of(apps, address, vpc_id=None):
-    names, invalid = apps.apps_of(pa.array([address], DICTIONARY_TEXT), pa.array([vpc_id], DICTIONARY_TEXT))
+def apps_of(apps, addresses, vpc_ids, *named):
+    """The apps of some addresses, all in one hour."""
+    return apps.apps_of(addresses, vpc_ids, np.full(len(addresses), 498_754), *named)
+
+
+def app_of(apps, address, vpc_id=None, hour=498_754):
+    columns = pa.array([address], DICTIONARY_TEXT), pa.array([vpc_id], DICTIONARY_TEXT)
+    names, invalid = apps.apps_of(*columns, np.array([hour]))
     return "invalid" if invalid[0] else names[0].as_py()
 
 
@@ -99,7 +109,7 @@ class TestLookUp:
     def test_a_column_is_answered_cell_by_cell(self):
         addresses = ["10.1.9.9", None, "10.1.9.9", "bad", "10.1.9.9", "2001:db8::1"]
         vpc_ids = ["vpc-1", "vpc-1", None, "vpc-1", "vpc-1", "vpc-2"]
-        names, invalid = self.RULES.apps_of(pa.array(addresses, DICTIONARY_TEXT), pa.array(vpc_ids, DICTIONARY_TEXT))
+        names, invalid = apps_of(self.RULES, pa.array(addresses, DICTIONARY_TEXT), pa.array(vpc_ids, DICTIONARY_TEXT))
         assert names.to_pylist() == ["office-1", None, "office", None, "office-1", "six-one"]
         assert invalid.tolist() == [False, False, False, True, False, False]
 
@@ -108,8 +118,8 @@ class TestLookUp:
         addresses = ["10.0.0.1", "10.0.0.1", "192.0.2.1", "192.0.2.1", None, None, "bad"]
         named = ["a", None, "b", None, "c", None, "d"]
         vpc_ids = pa.array([None] * len(named), DICTIONARY_TEXT)
-        apps, invalid = app_map(*rules).apps_of(
-            pa.array(addresses, DICTIONARY_TEXT), vpc_ids, pa.array(named, DICTIONARY_TEXT)
+        apps, invalid = apps_of(
+            app_map(*rules), pa.array(addresses, DICTIONARY_TEXT), vpc_ids, pa.array(named, DICTIONARY_TEXT)
         )
         first = ["net", "net"] if rules else ["a", "10.0.0.1"]
         assert apps.to_pylist() == [*first, "b", "192.0.2.1", "c", None, "d"]
@@ -121,12 +131,12 @@ class TestLookUp:
         for count in (2, 3, 3, 5, 1, 4):
             texts = pa.array(distinct[:count])
             column = pa.DictionaryArray.from_arrays(pa.array(range(count), pa.int32()), texts)
-            names, invalid = rules.apps_of(column, pa.array([None] * count, DICTIONARY_TEXT))
+            names, invalid = apps_of(rules, column, pa.array([None] * count, DICTIONARY_TEXT))
             assert names.to_pylist() == ["net", None, "192.0.2.1", "net", None][:count]
             assert invalid.tolist() == [False, True, False, False, True][:count]
 
     def test_no_addresses_have_no_apps(self):
-        names, invalid = self.RULES.apps_of(pa.array([], DICTIONARY_TEXT), pa.array([], DICTIONARY_TEXT))
+        names, invalid = apps_of(self.RULES, pa.array([], DICTIONARY_TEXT), pa.array([], DICTIONARY_TEXT))
         assert (names.type, len(names), len(invalid)) == (DICTIONARY_TEXT, 0, 0)
 
     vpcs = st.sampled_from([None, "v1", "v2"])
@@ -154,7 +164,7 @@ class TestLookUp:
         apps = AppMap((network, app, vpc_id) for (network, vpc_id), app in networks.items())
         addresses = [f"10.0.0.{number}" for number, _ in looked_up]
         vpc_ids = [vpc_id for _, vpc_id in looked_up]
-        names, invalid = apps.apps_of(pa.array(addresses, DICTIONARY_TEXT), pa.array(vpc_ids, DICTIONARY_TEXT))
+        names, invalid = apps_of(apps, pa.array(addresses, DICTIONARY_TEXT), pa.array(vpc_ids, DICTIONARY_TEXT))
         assert names.to_pylist() == [searched(*pair) for pair in zip(addresses, vpc_ids, strict=True)]
         assert not invalid.any()
 
@@ -230,6 +240,14 @@ class TestMappingFile:
             ("cidr,app\n10.0.0.0/8,a\n10.0.0.0/8,b\n", "line 3: 10.0.0.0/8 is 'a' on line 2 already, not 'b'"),
             ("cidr,app,vpc_id\n::/0,a,v\n::/0,b,v\n", "line 3: ::/0 is 'a' on line 2 already, not 'b'"),
             ('cidr,app\n"10.0.0.0/8,web\n', "cannot be read"),
+            ("cidr,app,from\n::/0,a,5x\n", "line 2: from must be a UTC time (2026-11-24T08:30:00Z), a day (2026-11-24) or"),
+            ("cidr,app,from\n::/0,a,today\n", "line 2: from must be a UTC time"),
+            ("cidr,app,until\n::/0,a,1795507200\n", "line 2: until: the hour 1795507200 "),
+            ("cidr,app,from,until\n::/0,a,10,10\n", "line 2: from (10) must be before until (10), in another hour"),
+            ("cidr,app,from,until\n::/0,a,10,20\n::/0,b,19,30\n", "line 3: ::/0 is 'a' on line 2 already, not 'b', in some"),
+            ("cidr,app,from\n::/0,a,\n::/0,b,19\n", "line 3: ::/0 is 'a' on line 2 already, not 'b', in some hours"),
+            ("cidr,app,logged\n::/0,a,true\n", "line 2: logged must be yes, no or empty, not 'true'"),
+            ("cidr,app,vpc_id,logged\n::/0,a,v,yes\n::/0,a,w,no\n", "line 3: ::/0 is logged on line 2 already"),
             (b"cidr,app\n10.0.0.0/8,\xff\n", "cannot be read"),
         ],
     )
@@ -241,3 +259,60 @@ class TestMappingFile:
     def test_a_file_that_is_not_there_is_named(self, tmp_path):
         with pytest.raises(UsageError, match=r"the mapping file .*missing\.csv cannot be read"):
             load_app_map(tmp_path / "missing.csv")
+
+    HANDS = "cidr,app,from,until\n10.0.0.5,web,,498754\n10.0.0.5,db,2026-11-24T10:40:00Z,2026-11-25\n10.0.0.0/24,net,,\n"
+
+    @pytest.mark.parametrize(
+        ("hour", "app"), [(1, "web"), (498_753, "web"), (498_754, "db"), (498_767, "db"), (498_768, "net"), (600_000, "net")]
+    )
+    def test_an_address_that_changes_hands_does_so_at_the_hour(self, load, hour, app):
+        assert app_of(load(self.HANDS), "10.0.0.5", hour=hour) == app
+
+    def test_the_hours_of_a_column_are_looked_at_row_by_row(self, load):
+        hours = np.array([498_753, 498_754, 498_768, 498_753])
+        addresses = pa.array(["10.0.0.5"] * 3 + ["10.0.0.6"], DICTIONARY_TEXT)
+        names, _ = load(self.HANDS).apps_of(addresses, pa.array([None] * 4, DICTIONARY_TEXT), hours)
+        assert names.to_pylist() == ["web", "db", "net", "net"]
+
+    def test_a_vpc_s_own_rule_goes_first_in_its_hours_alone(self):
+        network = ipaddress.ip_network("10.0.0.0/8")
+        rules = AppMap([Rule(network, "all"), Rule(network, "own", "vpc-1", 10, 20)])
+        assert [app_of(rules, "10.0.0.1", "vpc-1", hour) for hour in (9, 10, 19, 20)] == ["all", "own", "own", "all"]
+
+    @pytest.mark.parametrize("time", ["2026-11-24T10", "2026-11-24 10:59:59", "2026-11-24T12:30:00+02:00", "498754"])
+    def test_a_time_means_the_hour_that_it_is_in(self, load, time):
+        apps = load(f"cidr,app,from\n10.0.0.5,web,{time}\n")
+        assert [app_of(apps, "10.0.0.5", hour=hour) for hour in (498_753, 498_754)] == ["10.0.0.5", "web"]
+
+    @settings(deadline=None, max_examples=60)
+    @given(st.lists(st.tuples(st.integers(24, 32), st.integers(1, 9), st.integers(1, 5)), max_size=4), st.integers(1, 15))
+    def test_it_agrees_with_a_search_through_all_rules_of_the_hour(self, spans, hour):
+        rules, taken = [], set()
+        for number, (length, first, hours) in enumerate(spans):
+            if not taken & {(length, at) for at in range(first, first + hours)}:
+                taken |= {(length, at) for at in range(first, first + hours)}
+                network = ipaddress.ip_network(("10.0.0.0", length))
+                rules.append(Rule(network, f"app-{number}", None, first, first + hours))
+        held = [(rule.network.prefixlen, rule.app) for rule in rules if rule.first <= hour < rule.until]
+        assert app_of(AppMap(rules), "10.0.0.0", hour=hour) == (max(held)[1] if held else "10.0.0.0")
+
+
+class TestLogged:
+    def logged(self, tmp_path, *rows):
+        (tmp_path / "apps.csv").write_text("\n".join(["cidr,app,logged", *rows]))
+        return logged_networks(tmp_path / "apps.csv")
+
+    def test_the_networks_that_are_called_so_are_logged(self, tmp_path):
+        rows = ["10.0.0.0/8,a,yes", "10.1.0.0/16,b,", "192.168.0.0/16,c,no", "fd00::/8,d,yes"]
+        assert self.logged(tmp_path, *rows) == ("10.0.0.0/8", "fd00::/8")
+
+    def test_the_longest_prefix_has_the_last_word(self, tmp_path):
+        found = self.logged(tmp_path, "10.0.0.0/30,a,yes", "10.0.0.0/31,b,no", "10.0.0.1,c,yes")
+        assert found == ("10.0.0.1/32", "10.0.0.2/31")
+
+    def test_a_run_takes_them_as_if_they_were_given_as_an_option(self, tmp_path):
+        apps = tmp_path / "apps.csv"
+        apps.write_text("cidr,app,logged\n10.0.0.0/8,a,yes\n")
+        assert resolved(ReadOptions(apps=apps, logged=("fd00::/8",))).logged == ("10.0.0.0/8", "fd00::/8")
+        assert resolved(ReadOptions(apps=apps, both_ends="count")).logged == ()
+        assert resolved(resolved(ReadOptions(apps=apps))) == resolved(ReadOptions(apps=apps))

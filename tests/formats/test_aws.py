@@ -158,40 +158,6 @@ class TestHeadersInTheMiddle:
         assert read(log(*records, fields=fields)).rows == [2, 3, 4]
 
 
-GATEWAY = (
-    "version resource-type account-id tgw-id tgw-attachment-id srcaddr dstaddr srcport dstport protocol packets bytes "
-    "start end log-status"
-)
-GATEWAY_LINE = (
-    "6 TransitGateway 111122223333 tgw-0a1b2c3d4e5f60001 tgw-attach-0a1b2c3d4e5f60001 10.0.0.1 10.0.0.2 1 2 6 3 5000 "
-    "1764144010 1764144055 OK"
-)
-
-
-class TestTransitGateways:
-    """Their records count the same bytes once more. A file with one fails by name, wherever it stands."""
-
-    @pytest.mark.parametrize("header", [GATEWAY, GATEWAY.replace("-", "_"), "tgw-id srcaddr dstaddr bytes start", ""])
-    @pytest.mark.parametrize("before", [[], [line()], [line()] * 60])
-    @pytest.mark.parametrize("mark", ["", "\ufeff"])
-    def test_in_a_section_of_their_own(self, header, before, mark):
-        text = log(*before) + mark + "\n".join([header, GATEWAY_LINE][not header :])
-        with pytest.raises(UnknownFormat, match="an AWS Transit Gateway flow log; flowlog reads VPC flow logs only"):
-            read(text)
-
-    @pytest.mark.parametrize("before", ["", line() + "\n"])
-    @pytest.mark.parametrize("cells", [GATEWAY_LINE.split(), GATEWAY_LINE.split()[:1] + GATEWAY_LINE.split()[2:]])
-    def test_without_a_header(self, before, cells):
-        with pytest.raises(UnknownFormat, match="an AWS Transit Gateway flow log"):
-            read(before + " ".join(cells) + "\n", option="aws-vpc")
-        with pytest.raises(UnknownFormat, match="an AWS Transit Gateway flow log"):
-            read(before + " ".join(cells) + "\n")
-
-    def test_under_the_default_fields_of_a_vpc(self):
-        with pytest.raises(UnknownFormat, match="an AWS Transit Gateway flow log"):
-            read(line() + "\n" + line(account_id="TransitGateway"))
-
-
 class TestExports:
     """What tools put around the lines, and between their fields."""
 
@@ -517,15 +483,6 @@ class TestShape:
         assert [row - header for row in whole.rows] == [1, 8]
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [["tgw-id", *V2], ["version", "tgw-attachment-id", "srcaddr", "dstaddr"], ["tgw_id", *V2], ["tgw-src-vpc-id", *V2]],
-)
-def test_a_transit_gateway_log_is_refused_by_name(fields):
-    with pytest.raises(UnknownFormat, match="an AWS Transit Gateway flow log; flowlog reads VPC flow logs only"):
-        read(log(fields=fields))
-
-
 PARQUET_TYPES = {
     **dict.fromkeys(["version", "srcport", "dstport", "protocol", "tcp_flags"], pa.int32()),
     **dict.fromkeys(["packets", "bytes", "start", "end"], pa.int64()),
@@ -591,15 +548,6 @@ class TestParquet:
         outcome = read(target.getvalue())
         assert (outcome.records, outcome.ignored) == ([(1, *FLOW)], {"no traffic": 1})
         assert [row for row, *_ in outcome.faults] == [3, 4]
-
-    @pytest.mark.parametrize("spell", [str, lambda name: name.replace("_", "-")], ids=["underscores", "hyphens"])
-    def test_that_of_a_transit_gateway_is_refused_by_name(self, spell):
-        names = ["tgw_id", "tgw_attachment_id", "srcaddr", "dstaddr", "bytes", "start"]
-        target = io.BytesIO()
-        pq.write_table(pa.table({spell(name): pa.array([], pa.string()) for name in names}), target)
-        for option in ("auto", "aws-vpc"):
-            with pytest.raises(UnknownFormat, match="an AWS Transit Gateway flow log; flowlog reads VPC flow logs only"):
-                read(target.getvalue(), option=option)
 
     def test_few_columns_are_enough_and_missing_ones_are_named(self):
         few = ["start", "bytes", "dstaddr", "srcaddr"]

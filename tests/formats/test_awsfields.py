@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.formats.awsfields import DEFAULT_FIELDS, FIELDS, fields_given
+from pipeline.formats.awsfields import ALL_FIELDS, DEFAULT_FIELDS, FIELDS, fields_given, gateway_fields_given
 
 V2 = " ".join(DEFAULT_FIELDS)
 
@@ -33,8 +33,8 @@ def test_those_of_every_version_are_known():
         ("SRCADDR", "'SRCADDR' is not a field"),
         ("zzz", "'zzz' is not a field of AWS VPC flow logs$"),
         ("bytes", "bytes is there 2 times"),
-        ("tgw-id", "names fields of a Transit Gateway flow log; flowlog reads VPC flow logs only"),
-        ("tgw_attachment_id", "names fields of a Transit Gateway flow log"),
+        ("tgw-id", r"aws-vpc\.fields names fields of a Transit Gateway flow log: set aws-tgw\.fields"),
+        ("transit_gateway_id", "names fields of a Transit Gateway flow log"),
     ],
 )
 def test_what_no_version_has_is_a_wrong_request(given, problem):
@@ -46,3 +46,15 @@ def test_what_no_version_has_is_a_wrong_request(given, problem):
 def test_a_field_without_which_nothing_counts_is_a_wrong_request(names):
     with pytest.raises(UsageError, match="dstaddr and start must be there, too"):
         fields_given(names)
+
+
+def test_those_of_a_transit_gateway_are_known():
+    assert (
+        gateway_fields_given(["${transit-gateway-id}", "start", "bytes", "srcaddr", "dstaddr", "flow_direction"])[0]
+        == "tgw-id"
+    )
+    assert set(gateway_fields_given(sorted(ALL_FIELDS))) == ALL_FIELDS
+    with pytest.raises(UsageError, match="flow-direction must be there, too"):
+        gateway_fields_given(["tgw-id", "start", "bytes", "srcaddr", "dstaddr"])
+    with pytest.raises(UsageError, match="'tgw-idd' is not a field of AWS Transit Gateway flow logs; is tgw-id meant"):
+        gateway_fields_given(["tgw-idd"])

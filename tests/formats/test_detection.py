@@ -180,7 +180,7 @@ def test_what_is_not_read_is_refused_by_name(data, found):
     assert refusal.value.found == found
 
 
-@pytest.mark.parametrize("option", ["auto", "csv", "json", "aws-vpc", "zeek"])
+@pytest.mark.parametrize("option", ["auto", "csv", "json", "aws-vpc", "zeek", "suricata", "netobserv"])
 @pytest.mark.parametrize("text", [b"", b"\xef\xbb\xbf", b"\n", b" \r\n\t\n", b"\xef\xbb\xbf\r\n", b"\n" * 200_000])
 @pytest.mark.parametrize(
     "pack",

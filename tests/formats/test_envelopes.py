@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import formats
-from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
+from pipeline.errors import UnknownFormat, UnreadableSource
 from pipeline.formats import envelopes, repeats
 from pipeline.formats.repeats import Repeats
 from pipeline.syntax import jsontext
@@ -103,6 +103,13 @@ class TestEvents:
         assert (outcome.rows, outcome.ignored) == ([1, 2, 3], {"repeated record": 3})
         assert read(json.dumps({"events": [event(REQUEST, eventId="7")] * 2})).ignored == {"repeated record": 1}
 
+    def test_what_is_repeated_keeps_its_bytes(self):
+        refused = REQUEST.replace("ACCEPT", "REJECT")
+        outcome = read(json.dumps(envelope(REQUEST, refused, "2 cut off")) * 2)
+        size = int(REQUEST.split()[9])
+        assert outcome.ignored == {"denied": 1, "repeated record": 3}
+        assert outcome.ignored_bytes == {"denied": size, "repeated record": 2 * size}
+
     def test_an_id_alone_does_not_make_an_event_another_s_repeat(self):
         assert sums(read(json.dumps(envelope(REQUEST)) + json.dumps(envelope(ANSWER)))) == BOTH
 
@@ -146,17 +153,6 @@ class TestFields:
     def test_fourteen_fields_alone_are_not_the_default_order(self):
         with pytest.raises(UnknownFormat):
             read(json.dumps(envelope(" ".join(REQUEST.split()[::-1]))))
-
-    def test_a_transit_gateway_s_records_are_refused_by_name(self):
-        gateway = REQUEST.replace("eni-01", "tgw-0abc12345def67890 tgw-attach-0abc12345def67890")
-        with pytest.raises(OtherLog, match="an AWS Transit Gateway flow log"):
-            read(json.dumps(envelope(gateway)))
-        with pytest.raises(UnknownFormat, match="an AWS Transit Gateway flow log"):
-            read(json.dumps(envelope(REQUEST, gateway)))
-        for text in (json.dumps(envelope(gateway, REQUEST)), json.dumps(envelope(gateway)) + json.dumps(envelope(REQUEST))):
-            with pytest.raises(UnknownFormat, match="an AWS Transit Gateway flow log") as error:
-                read(text)
-            assert not isinstance(error.value, OtherLog)  # a folder would leave the VPC's record alone, too
 
     def test_messages_that_are_json_are_refused_by_name(self):
         with pytest.raises(UnknownFormat, match="CloudWatch Logs events whose messages are JSON"):

@@ -23,10 +23,28 @@ FLOW = {"hour": 1, "src_app": "a", "dest_app": "b", "vpc_id": "v", "bytes_tx": 1
 AWS = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n"
 VNET = {"flows": [{"flowGroups": [{"flowTuples": ["1440007200,10.0.0.1,10.0.0.2,49152,22,6,O,E,NX,1,66,1,66"] * 2}]}]}
 NSG = {"Version": 2, "flows": [{"flows": [{"flowTuples": ["1440007200,10.0.0.1,10.0.0.2,49152,22,T,O,A,E,1,66,1,66"] * 2}]}]}
+GATEWAY = "version tgw-id srcaddr dstaddr srcport dstport bytes start flow-direction log-status\n"
+GATEWAY_LINE = "6 tgw-0a1b2c3d 10.0.0.1 10.0.0.2 49152 22 4249 1440007200 ingress OK\n"
+DEFAULT_GATEWAY_LINE = (
+    "6 TransitGateway 1 tgw-0a1b2c3d tgw-attach-0a1b2c3d - - - - - - - - - - - 10.0.0.1 10.0.0.2 49152 22 6 20 4249 1440007200 "
+    "1440007260 OK IPv4 0 0 0 0 2 us-east-1 ingress - -"
+)
+OCSF = {
+    "class_uid": 4001,
+    "category_uid": 4,
+    "metadata": {"product": {"name": "Amazon VPC"}},
+    "src_endpoint": {"ip": "10.0.0.1"},
+    "dst_endpoint": {"ip": "10.0.0.2"},
+    "traffic": {"bytes": 1},
+    "time": 1440007200000,
+}
 CONN = {"ts": 1440007200.5, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.2", "orig_ip_bytes": 1, "resp_ip_bytes": 2}
 
 ARGUS = {"stime": 1440007200.5, "saddr": "10.0.0.1", "daddr": "10.0.0.2", "sbytes": 1, "dbytes": 2}
 PMACCT = {"timestamp_start": "1440007200.5", "ip_src": "10.0.0.1", "ip_dst": "10.0.0.2", "bytes": 1}
+EVE = {"event_type": "flow", "flow_id": 1, "src_ip": "10.0.0.1", "dest_ip": "10.0.0.2"}
+EVE |= {"flow": {"start": "2015-08-19T18:00:00.5+0000", "bytes_toserver": 1, "bytes_toclient": 2}}
+NETOBSERV = {"TimeFlowStartMs": 1440007200500, "SrcAddr": "10.0.0.1", "DstAddr": "10.0.0.2", "Bytes": 1}
 
 
 def parquet_file(columns):
@@ -35,8 +53,17 @@ def parquet_file(columns):
     return target.getvalue()
 
 
+GOOGLE = {
+    "connection": {"src_ip": "10.0.0.1", "src_port": 49152, "dest_ip": "10.0.0.2", "dest_port": 22},
+    "reporter": "SRC",
+    "bytes_sent": "5",
+    "start_time": "2015-08-19T18:00:00Z",
+}
 #: A good file of each format.
 FILES = {
+    "Google VPC Flow Logs": (json.dumps({"jsonPayload": GOOGLE, "logName": "projects/p/logs/vpc_flows"}) + "\n").encode()
+    * 2,
+    "Google VPC Flow Logs, Log Analytics": json.dumps([{"json_payload": GOOGLE, "log_id": "vpc_flows"}] * 2).encode(),
     "CSV": (",".join(FLOW) + "\n1,a,b,v,1,2\n" * 2).encode(),
     "JSON": (json.dumps(FLOW) + "\n").encode() * 2,
     "JSON, in an array": json.dumps([FLOW] * 2).encode(),
@@ -53,6 +80,26 @@ FILES = {
             "bytes": [1, None],
         }
     ),
+    "AWS Transit Gateway Flow Logs, text": (GATEWAY + GATEWAY_LINE * 2).encode(),
+    "AWS Transit Gateway Flow Logs, Parquet": parquet_file(
+        {
+            name: [int(cell) if name in ("bytes", "start") else cell] * 2
+            for name, cell in zip(GATEWAY.split(), GATEWAY_LINE.split(), strict=True)
+        }
+    ),
+    "AWS Transit Gateway Flow Logs, CloudWatch events": json.dumps(
+        {"messageType": "DATA_MESSAGE", "logEvents": [{"id": f"{i}", "message": DEFAULT_GATEWAY_LINE} for i in range(2)]}
+    ).encode(),
+    "AWS Transit Gateway Flow Logs, JSON": (
+        json.dumps(dict(zip(GATEWAY.replace("-", "_").split(), GATEWAY_LINE.split(), strict=True))) + "\n"
+    ).encode()
+    * 2,
+    "AWS VPC Flow Logs, JSON": (
+        json.dumps({"srcaddr": "10.0.0.1", "dstaddr": "::1", "bytes": 1.0, "start": 1440007200}) + "\n"
+    ).encode()
+    * 2,
+    "OCSF network activity, JSON": (json.dumps(OCSF) + "\n").encode() * 2,
+    "OCSF network activity, Parquet": parquet_file({name: [value] * 2 for name, value in OCSF.items()}),
     "Zeek conn.log, TSV": (
         "#separator \\x09\n#path\tconn\n#fields\t" + "\t".join(CONN) + "\n1440007200.5\t10.0.0.1\t::1\t1\t-\n" * 2
     ).encode(),
@@ -75,6 +122,12 @@ FILES = {
     "Argus, JSON with times since 1970": json.dumps({"ArgusData": [ARGUS] * 2}).encode(),
     "pmacct, JSON": (json.dumps(PMACCT) + "\n").encode() * 2,
     "Zeek conn.log, JSON": (json.dumps(CONN) + "\n").encode() * 2,
+    "Suricata EVE, JSON": (json.dumps(EVE) + "\n").encode() * 2,
+    "NetObserv, JSON": (json.dumps(NETOBSERV) + "\n").encode() * 2,
+    "NetObserv, answers of Loki": json.dumps(
+        {"data": {"resultType": "streams", "result": [{"stream": {}, "values": [["1", json.dumps(NETOBSERV)]] * 2}]}}
+    ).encode(),
+    "NetObserv, logcli": (json.dumps({"labels": {}, "line": json.dumps(NETOBSERV), "timestamp": ""}) + "\n").encode() * 2,
 }
 PACKERS = [bytes, gzip.compress, bz2.compress, lambda data: pa.compress(data, codec="zstd", asbytes=True)]
 

@@ -46,6 +46,7 @@ AWS_TEXT = [
     f"aws/{OTEL}vpc_flow_log_too_many_fields.log",
 ]
 AWS_EVENTS = f"aws/{OTEL}valid_vpc_flow_cw.json"
+AWS_GATEWAY = f"aws/{OTEL}valid_tgw_flow_log.log"
 AWS_PARQUET = "aws/flowlogs-reader__tests__data__flows.parquet"
 OPENSEARCH = "aws/opensearch-catalog__integrations__observability__amazon_vpc_flow__data__sample.json"
 VAST, VAST_GZIPPED = (
@@ -67,11 +68,12 @@ ZEEK = [
     "zeek/zat__data__conn_date_issue.log",
     "zeek/zat__data__json__conn.log",
 ]
+GOOGLE = [
+    f"gcp/{OTEL}vpc-flow-log-google-service.ndjson",
+    f"gcp/{OTEL}vpc-flow-log-managed-instance.ndjson",
+    f"gcp/{OTEL}vpc-flow-log-w-dest-vpc.json",
+]
 FOREIGN = {
-    f"aws/{OTEL}valid_tgw_flow_log.log": "an AWS Transit Gateway flow log",
-    f"gcp/{OTEL}vpc-flow-log-google-service.ndjson": "a Google VPC flow log",
-    f"gcp/{OTEL}vpc-flow-log-managed-instance.ndjson": "a Google VPC flow log",
-    f"gcp/{OTEL}vpc-flow-log-w-dest-vpc.json": "a Google VPC flow log",
     "netobserv/flowlogs-pipeline__contrib__benchmarks__baseline__log-lines.json": "flow records of GoFlow or NetObserv",
     OPENSEARCH: "JSON with the keys @timestamp, body, event, attributes, cloud, aws, communication",
 }
@@ -79,7 +81,7 @@ FOREIGN = {
 
 def test_every_file_of_the_folder_is_looked_at():
     found = {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file()}
-    assert found == {"INDEX.md", AWS_PARQUET, AWS_EVENTS, *AWS_TEXT, *ZEEK, *FOREIGN}
+    assert found == {"INDEX.md", AWS_PARQUET, AWS_EVENTS, AWS_GATEWAY, *AWS_TEXT, *ZEEK, *GOOGLE, *FOREIGN}
 
 
 @cache
@@ -162,6 +164,12 @@ def test_what_the_sample_of_real_records_holds():
     assert (outcome.read, outcome.ignored, outcome.records) == (19, {"denied": 19}, [])
     outcome = read_file(f"aws/{OTEL}valid_vpc_flow_log_multi.log")
     assert outcome.records == [(2, 1418530010 // 3600, "172.31.16.139", "172.31.16.21", "123456789010", 4249, 0)]
+
+
+def test_a_transit_gateway_s_log_counts_what_comes_in():
+    outcome = read_file(AWS_GATEWAY)
+    assert outcome.cells == [(1_700_000_000 // 3600, "10.0.0.1", "10.0.1.1", "vpc-0abc12345def67890", 1000, 0)]
+    assert index()[AWS_GATEWAY] == (outcome.read, 0, None)  # by whose author it was refused
 
 
 def test_aws_parquet_is_read_as_duckdb_reads_it():
@@ -264,6 +272,17 @@ def test_the_events_of_a_subscription_are_records():
     outcome = read_file(AWS_EVENTS)
     assert [cells[4:] for cells in outcome.cells] == [(4249, 0)]
     assert (outcome.ignored, outcome.rejects) == ({"denied": 1}, [])
+
+
+# --- Google ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", GOOGLE)
+def test_a_google_log_has_the_records_hours_and_bytes_that_its_index_says(name):
+    outcome = read_file(name)
+    hours = {hour for hour, *_ in outcome.cells}
+    assert (outcome.read, len(hours), sum(tx + rx for *_, tx, rx in outcome.cells)) == index()[name]
+    assert (outcome.rejects, outcome.ignored) == ([], {})
 
 
 # --- others ------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.counting.reports import BothEnds
 from pipeline.counting.sources import Failure, Source
 from pipeline.jobs.outcome import Outcome
 from pipeline.jobs.plan import Plan
@@ -86,3 +87,28 @@ def test_each_reason_why_files_were_left_alone_is_told_once_with_the_first_of_th
 def test_nobody_rewrites_a_plan_an_outcome_or_a_summary(value):
     with pytest.raises(FrozenInstanceError):
         value.empty = []
+
+
+def test_what_is_ignored_has_its_bytes_by_reason_where_they_are_known():
+    sources = [
+        record("a", ignored={"denied": 2, "no traffic": 1}, ignored_bytes={"denied": 70}),
+        record("b", ignored={"denied": 1}, ignored_bytes={"denied": 2**63}),
+        record("c", ignored={"denied": 1}),
+    ]
+    made = summary(Plan(), run=RunRecord("00000001", "", "", sources))
+    assert made.ignored == {"denied": 4, "no traffic": 1}
+    assert made.ignored_bytes == made.to_json()["ignored_bytes"] == {"denied": 70 + 2**63}
+
+
+@pytest.mark.parametrize(
+    ("both_ends", "told"),
+    [
+        (None, None),
+        (BothEnds(25), {"bytes": 25, "is_exact": True, "share": 0.25}),
+        (BothEnds(0, is_exact=False), {"bytes": 0, "is_exact": False, "share": 0.0}),
+    ],
+)
+def test_what_is_reported_from_both_ends_is_told_with_its_part_of_the_bytes(both_ends, told):
+    run = RunRecord("00000001", "", "", [record("a", bytes_tx=60, bytes_rx=40)])
+    made = summary(Plan(), Outcome(scaled=3, both_ends=both_ends), run)
+    assert (made.to_json()["scaled"], made.to_json()["both_ends"]) == (3, told)

@@ -39,6 +39,7 @@ JSON_COLUMNS = [
     Column.at("o", "q", "f", kind=Kind.INTEGER, in_float=True),
     Column.at("o", "q", "e", kind=Kind.INTEGER, in_text=True, in_float=True),
     Column("id.h", Kind.TEXT, others=(("id", "h"),)),
+    Column("j", Kind.TEXT, as_json=True),
 ]
 
 #: Around the eight bytes of a word, the sixteen and twenty-four that the kernel compares as words, and far beyond.
@@ -424,6 +425,7 @@ _CELLS: dict[str, Any] = {
         "q": {"i": _json_in_text, "f": _json_in_float, "e": st.one_of(_json_in_text, _json_in_float)},
     },
     "id": {"h": _json_text, "y": _json_scalars},
+    "j": _json_any,
 }
 
 

@@ -1,5 +1,6 @@
 """What the kernel makes of lines of text: what the exact path makes of them, or nothing."""
 
+import json
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -43,9 +44,15 @@ def bitwise(cell):
     return (cell + 0.0).hex() if isinstance(cell, float) else cell
 
 
+def cells_of(batch, column):
+    """A column's cells; what may be any JSON in one form, however it was written."""
+    cells = batch.table.column(column.name).to_pylist()
+    return [json.dumps(json.loads(cell)) if cell is not None else None for cell in cells] if column.as_json else cells
+
+
 def records_of(batch, wanted=COLUMNS):
     """Row number -> cells, of the rows that a batch has."""
-    columns = [batch.table.column(column.name).to_pylist() for column in wanted]
+    columns = [cells_of(batch, column) for column in wanted]
     return {row: tuple(map(bitwise, cells)) for row, *cells in zip(batch.rows.tolist(), *columns, strict=True)}
 
 

@@ -177,6 +177,18 @@ class TestWhich:
         with pytest.raises(StoreDamaged, match=r"hour=9/part-0\.parquet"):
             run_query(store, Query(1, 31))
 
+    def test_rows_come_as_their_hours_are_read(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(query_module, "_BYTES_AT_ONCE", 1)  # a table an hour
+        monkeypatch.setattr("pipeline.counting.resources.processors", lambda: 1)
+        store = stored(tmp_path, [(hour, "a", "b", "v", 1, 1, 1) for hour in range(1, 9)])
+        store.partition(8).write_bytes(b"torn")
+        for query in (Query(1, 9), Query(1, 9, src_app="a")):
+            tables = query_module.each_table(store, query)
+            assert next(tables).num_rows == 0
+            assert [next(tables).column("hour").to_pylist() for _ in range(6)] == [[hour] for hour in range(1, 7)]
+            with pytest.raises(StoreDamaged):
+                list(tables)
+
     @pytest.mark.parametrize(("at_once", "parts"), [(1, [[1], [2], [10]]), (1 << 18, [[1, 2, 10]])])
     def test_small_files_are_read_together_and_large_ones_one_by_one(self, tmp_path, monkeypatch, at_once, parts):
         monkeypatch.setattr(query_module, "_BYTES_AT_ONCE", at_once)

@@ -18,6 +18,7 @@ from pipeline.store import index
 from pipeline.store.index import Known, Memory, open_index
 from pipeline.store.layout import Locations, run_id_of
 from pipeline.store.ledger import RunRecord, SourceRecord, read_run, read_runs
+from tests.records import write_record
 
 SOURCE = SourceRecord(
     path="/raw/a.csv",
@@ -64,6 +65,21 @@ def test_a_record_reads_back_equal(store):
     commit(store, run)
     assert read_run(store, FIRST) == run
     assert list(read_runs(store)) == [run]
+
+
+def test_a_record_of_before_ignored_bytes_were_kept_is_read(store):
+    fields = json.loads(RUN.to_json())
+    del fields["sources"][0]["ignored_bytes"], fields["checksum"]
+    (write_record(store.record_of(FIRST), fields))
+    assert read_run(store, FIRST).sources[0].ignored_bytes is None
+    assert read_run(store, FIRST).by_reason("ignored_bytes") == {}
+
+
+@pytest.mark.parametrize("found", ["5", 5.0, None, True])
+def test_ignored_bytes_are_integers(store, found):
+    commit(store, replace(RUN, sources=[replace(SOURCE, ignored_bytes={"denied": found})]))
+    with pytest.raises(StoreDamaged, match="is no integer"):
+        read_run(store, FIRST)
 
 
 def test_totals_run_over_the_sources():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.syntax.batch import Batch, Fault, Reject
+from pipeline.syntax.batch import DENIED, REPEATED, Batch, Fault, Reject
 
 
 def batch_of(*values, first=11):
@@ -72,6 +72,27 @@ def test_a_row_that_is_left_out_for_two_reasons_counts_under_the_first():
     left = batch_of(1, 2, 3).ignore({"idle": idle, "lost": lost, "never": np.zeros(3, bool)})
     assert (left.ignored, left.rows.tolist(), left.read) == (Counter(idle=2, lost=1), [], 3)
     assert list(left.ignored) == ["idle", "lost"]
+
+
+def test_what_is_left_out_keeps_its_bytes_where_it_is_traffic():
+    sizes = np.array([10, 20, 30, 40])
+    batch = batch_of(1, 2, 3, 4).ignore({"idle": np.array([True, False, False, False])}, sizes)
+    batch = batch.ignore({DENIED: np.array([True, False, True])}, sizes[1:]).ignore({REPEATED: np.array([True])})
+    left = {reason: (left.rows.tolist(), left.sizes.tolist()) for reason, left in batch.left_out.items()}
+    assert left == {"idle": ([11], [0]), DENIED: ([12, 14], [20, 40]), REPEATED: ([13], [0])}
+
+
+def test_rows_of_two_batches_of_the_same_lines_are_left_out_together():
+    one = batch_of(1, 2).ignore({DENIED: np.array([True, False])}, np.array([5, 6]))
+    other = batch_of(3).ignore({DENIED: np.array([True])}, np.array([7]))
+    left = one.joined_by(other).left_out[DENIED]
+    assert (left.rows.tolist(), left.sizes.tolist()) == ([11, 11], [5, 7])
+
+
+def test_some_of_its_rows_have_nothing_of_the_others():
+    batch = batch_of(1, 2, 3).ignore({DENIED: np.array([True, False, False])})
+    some = batch.of_rows(np.array([False, True]))
+    assert (some.rows.tolist(), some.read) == ([13], 1)
 
 
 @pytest.mark.parametrize(

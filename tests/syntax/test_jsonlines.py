@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipeline.errors import UnreadableSource
 from pipeline.syntax import jsonlines
 from pipeline.syntax.batch import Batch
+from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.jsonlines import JsonParser
 from pipeline.syntax.jsonrecords import read_json
@@ -447,3 +448,13 @@ class TestOtherPlaces:
     )
     def test_a_fault_at_any_place_has_the_name_of_the_column(self, line, rule):
         assert read_columns(line, [self.COLUMN]).faults == [(1, "id.h", rule)]
+
+
+@pytest.mark.parametrize("extra", ["", '"x": "\\u00e4", ', '"x": {"y": [1]}, '])
+def test_a_text_may_stand_for_no_value(extra):
+    columns = [Column("n", Kind.INTEGER, null="-"), Column("t", Kind.TEXT, null="-"), Column("u", Kind.TEXT)]
+    lines = [f'{{{extra}"n": {n}, "t": "{t}", "u": "-"}}' for n, t in ((1, "a"), (2, "-"), ('"-"', "-"), ('"--"', "b"))]
+    batch = JsonParser(columns).parse(TextBlock("\n".join(lines).encode(), 1))
+    rows = sorted(zip(batch.rows.tolist(), *(column.to_pylist() for column in batch.table.columns), strict=True))
+    assert rows == [(1, 1, "a", "-"), (2, 2, None, "-"), (3, None, None, "-")]
+    assert [reject.row for reject in batch.rejects] == [4]

@@ -150,6 +150,45 @@ class TestColumns:
         assert read(parquet_file([("n", pa.array([], pa.int64())), ("t", pa.array([], pa.string()))])).read == 0
 
 
+class TestNested:
+    """Columns within columns, by their paths; a column that may lie at several places has the first value."""
+
+    COLUMNS = (
+        Column.at("a", "n", kind=Kind.INTEGER, required=False),
+        Column.at("a", "b", "t", kind=Kind.TEXT, required=False),
+        Column("s", Kind.SECONDS, required=False, path=("s",), others=(("a", "s"),)),
+    )
+
+    def read(self, records, schema=None):
+        target = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(records, schema), target, row_group_size=2)
+        return read(target.getvalue(), list(self.COLUMNS))
+
+    def test_a_cell_is_null_where_what_is_around_it_is(self):
+        records = [
+            {"a": {"n": 1, "b": {"t": "x"}, "s": 8}, "s": 5, "other": [1]},
+            {"a": {"n": 2, "b": None, "s": 9}, "s": None, "other": []},
+            {"a": None, "s": 7, "other": None},
+        ]
+        assert self.read(records).cells == [(1, "x", 5.0), (2, None, 9.0), (None, None, 7.0)]
+
+    def test_a_reject_is_named_by_its_path(self):
+        outcome = self.read([{"a": {"n": 1.5}}, {"a": {"n": 2.0}}])
+        assert (outcome.cells, outcome.faults) == ([(2,)], [(1, "a.n", INTEGER_RULE)])
+        assert json.loads(outcome.raws[1]) == {"a.n": 1.5}
+
+    def test_a_timestamp_is_a_time(self):
+        schema = pa.schema([("s", pa.timestamp("us"))])
+        assert self.read([{"s": 1_764_144_010_000_000}], schema).cells == [(1_764_144_010_000_000.0,)]
+
+    def test_what_is_no_struct_has_nothing_within(self):
+        assert self.read([{"a": 5, "s": 1}]).cells == [(1.0,)]
+        with pytest.raises(MissingColumns, match=r"missing column a\.n"):
+            target = io.BytesIO()
+            pq.write_table(pa.table({"a": [5]}), target)
+            read(target.getvalue(), [Column.at("a", "n", kind=Kind.INTEGER)])
+
+
 class TestTypes:
     @pytest.mark.parametrize(
         "kind", [pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()], ids=str

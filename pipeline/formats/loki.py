@@ -1,0 +1,135 @@
+"""Records that were written to Loki, as Loki gives them out: each is a line of JSON, and the labels of its stream are part of it.
+
+Facts from Loki's HTTP API, "Query logs within a range of time", and pkg/logcli/output/jsonl.go:
+
+- An answer is `{"status", "data": {"resultType": "streams", "result": [{"stream": {…}, "values": [["ns", "line"], …]}, …]}}`,
+  where `stream` has the labels, as texts. Other types of result are numbers.
+- `logcli -o jsonl` prints `{"labels": {…}, "line": "…", "timestamp": "…"}`, one a line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, BinaryIO
+
+from pipeline.errors import UnreadableSource
+from pipeline.syntax.blocks import TextBlock
+from pipeline.syntax.jsontext import JsonText
+
+Labels = Mapping[str, Any]
+#: What is no record, as a line that is rejected as none.
+_NO_RECORD = b'""'
+
+
+def answers(stream: BinaryIO, fields: Collection[str]) -> Iterator[TextBlock]:
+    """The records of one answer, or of several that follow one another, each on a line, which has its number among the records.
+
+    Args:
+        stream: Decompressed text.
+        fields: Those that are taken from the labels, where a record itself lacks them.
+
+    Raises:
+        UnreadableSource: It is no whole JSON.
+    """
+    text, first = JsonText(stream), 1
+    while text.next_byte():
+        for labels, values in _values(text):
+            line_of = _Joined({name: labels[name] for name in fields if name in labels})
+            block = TextBlock(b"".join(line_of.value(value) + b"\n" for value in values), first)
+            first += len(values)
+            yield block
+
+
+def printed(stream: BinaryIO, fields: Collection[str]) -> Iterator[TextBlock]:
+    """The same of what `logcli` prints; a record's number is that of its line."""
+    for block in JsonText(stream).lines():
+        lines = [_printed_line(line, fields) if line.strip() else line for line in block.data.splitlines()]
+        yield TextBlock(b"".join(line + b"\n" for line in lines), block.first_line)
+
+
+def _printed_line(line: bytes, fields: Collection[str]) -> bytes:
+    try:
+        entry = json.loads(line.decode("utf-8", "surrogateescape"))
+        labels = entry.get("labels") or {}
+        return _Joined({name: labels[name] for name in fields if name in labels}).line(entry["line"])
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        return line  # which lacks the fields of a record, and is rejected
+
+
+def _values(text: JsonText) -> Iterator[tuple[Labels, list[Any]]]:
+    """The values of an answer, some at a time, with their labels."""
+    for key in text.each_key():
+        if key != "data" or text.next_byte() != b"{":
+            text.take()
+            continue
+        for inner in text.each_key():
+            if inner != "result" or text.next_byte() != b"[":
+                text.take()
+                continue
+            for _ in text.each_item():
+                yield from _values_of_stream(text)
+
+
+def _values_of_stream(text: JsonText) -> Iterator[tuple[Labels, list[Any]]]:
+    labels: Labels | None = None
+    for key in text.each_key():
+        if key == "stream":
+            labels = _loads(text.take())
+        elif key == "values" and isinstance(labels, dict):
+            for block in text.elements():
+                yield labels, _loads(b"[" + b",".join(block.data.splitlines()) + b"]")
+        elif key == "values":
+            raise UnreadableSource(f"line {text.line}: the values of a stream stand before its labels")
+        else:
+            text.take()
+
+
+def _loads(data: bytes) -> Any:
+    """A value as `json` reads it; what is not UTF-8 keeps its bytes."""
+    try:
+        return json.loads(data.decode("utf-8", "surrogateescape"))
+    except (RecursionError, ValueError) as error:
+        raise UnreadableSource(f"the value that begins with {data[:40]!r} cannot be read: {error}") from None
+
+
+class _Joined:
+    """Joins records with the labels of their stream.
+
+    Args:
+        labels: Those that are wanted.
+    """
+
+    def __init__(self, labels: Labels) -> None:
+        self._labels = labels
+        self._keys = [json.dumps(name) for name in labels]
+        self._members = _members(labels)
+
+    def value(self, value: Any) -> bytes:
+        """The record of a value of an answer."""
+        is_value = isinstance(value, list) and len(value) > 1 and isinstance(value[1], str)
+        return self.line(value[1]) if is_value else _NO_RECORD
+
+    def line(self, line: str) -> bytes:
+        """A record with the labels that it does not have itself, on a line."""
+        record = line.strip()
+        if not record.startswith("{"):
+            return json.dumps(line).encode()  # a text, which is rejected
+        if "\n" in record or "\r" in record:
+            record = record.replace("\n", " ").replace("\r", " ")
+        members, inner = self._members, record[1:].lstrip()
+        if any(key in record for key in self._keys):
+            members = _members(self._missing_in(record))
+        comma = "," if members and not inner.startswith("}") else ""
+        return f"{{{members}{comma}{inner}".encode("utf-8", "surrogateescape")
+
+    def _missing_in(self, record: str) -> Labels:
+        try:
+            found = json.loads(record)
+        except (RecursionError, ValueError):
+            return {}  # the record is broken, with labels or without
+        return {name: label for name, label in self._labels.items() if name not in found}
+
+
+def _members(labels: Labels) -> str:
+    return json.dumps(labels, separators=(",", ":"))[1:-1]

@@ -1,0 +1,158 @@
+"""The mapping file of `--apps`: a CSV file with the columns `cidr` and `app`, and where wanted `vpc_id`, `from`, `until`, `logged`.
+
+A row says which app has the addresses of a network; with a `vpc_id` in that VPC alone, with `from` or `until` in the hours from the
+one on and before the other. `logged` says whether the network's interfaces write flow logs, as `--logged` does.
+"""
+
+from __future__ import annotations
+
+import csv
+import ipaddress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.errors import UsageError
+from pipeline.formats.networks import Network, network_of
+from pipeline.scalars import LAST_HOUR, SECONDS_PER_HOUR, hours_of
+
+_LOGGED = {"": None, "yes": True, "no": False}
+
+Row = dict[str, str | None]
+
+
+class Rule(NamedTuple):
+    """Which app has some addresses.
+
+    Attributes:
+        network: The addresses.
+        app: Their app.
+        vpc_id: The VPC for which the rule speaks; None for all.
+        first: The first hour for which it speaks.
+        until: The first hour behind these.
+    """
+
+    network: Network
+    app: str
+    vpc_id: str | None = None
+    first: int = 0
+    until: int = LAST_HOUR + 1
+
+
+@dataclass
+class _Read:
+    """What was read of a file so far.
+
+    Attributes:
+        rules: By network and VPC, each with its line.
+        logged: Whether a network is logged, with the line.
+    """
+
+    rules: dict[tuple[Network, str | None], list[tuple[Rule, int]]] = field(default_factory=dict)
+    logged: dict[Network, tuple[bool, int]] = field(default_factory=dict)
+
+    def add(self, rule: Rule, logged: bool | None, line: int) -> None:
+        """Adds a row.
+
+        Raises:
+            UsageError: It contradicts one before.
+        """
+        others = self.rules.setdefault((rule.network, rule.vpc_id), [])
+        for other, at in others:
+            if other.app != rule.app and other.first < rule.until and rule.first < other.until:
+                hours = "" if max(rule.first, other.first) == 0 else ", in some hours"
+                raise UsageError(f"{rule.network} is {other.app!r} on line {at} already, not {rule.app!r}{hours}")
+        others.append((rule, line))
+        if logged is not None:
+            known, at = self.logged.setdefault(rule.network, (logged, line))
+            if known is not logged:
+                raise UsageError(f"{rule.network} is {'' if known else 'not '}logged on line {at} already")
+
+
+def read_rules(path: Path) -> list[Rule]:
+    """The rules of a mapping file.
+
+    Raises:
+        UsageError: It cannot be read, or a row is no rule; the message names the line and the field.
+    """
+    return [rule for rules in _read(path).rules.values() for rule, _ in rules]
+
+
+def logged_networks(path: Path) -> tuple[str, ...]:
+    """The networks that a mapping file calls logged, without those within them that it does not call so.
+
+    Raises:
+        UsageError: As `read_rules`.
+    """
+    found: set[Network] = set()
+    logged = _read(path).logged
+    for network in sorted(logged, key=lambda network: network.prefixlen):
+        if logged[network][0]:
+            found.add(network)
+            continue
+        for other in [other for other in found if other.version == network.version and network.subnet_of(other)]:  # type: ignore[arg-type]
+            found.remove(other)
+            found.update(other.address_exclude(network))  # type: ignore[arg-type]
+    return tuple(map(str, sorted(found, key=ipaddress.get_mixed_type_key)))
+
+
+def _read(path: Path) -> _Read:
+    read = _Read()
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            if not {"cidr", "app"} <= set(reader.fieldnames or ()):
+                raise UsageError(f"{path}: the first line must be the header cidr,app or cidr,app,vpc_id")
+            for row in reader:
+                try:
+                    read.add(_rule(row), _logged(row), reader.line_num)
+                except UsageError as error:
+                    raise UsageError(f"{path}: line {reader.line_num}: {error}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"the mapping file {path} cannot be read: {error}") from None
+    return read
+
+
+def _rule(row: Row) -> Rule:
+    if None in row:
+        raise UsageError("more cells than the header has")
+    if not (app := _cell(row, "app")):
+        raise UsageError("app must not be empty")
+    try:
+        network = network_of(_cell(row, "cidr"))
+    except ValueError as error:
+        raise UsageError(f"cidr: {error}") from None
+    first, until = _hour(row, "from", 0), _hour(row, "until", LAST_HOUR + 1)
+    if first >= until:
+        raise UsageError(f"from ({_cell(row, 'from')}) must be before until ({_cell(row, 'until')}), in another hour")
+    return Rule(network, app, _cell(row, "vpc_id") or None, first, until)
+
+
+def _logged(row: Row) -> bool | None:
+    text = _cell(row, "logged")
+    if text not in _LOGGED:
+        raise UsageError(f"logged must be yes, no or empty, not {text!r}")
+    return _LOGGED[text]
+
+
+def _cell(row: Row, name: str) -> str:
+    return (row.get(name) or "").strip()
+
+
+def _hour(row: Row, name: str, otherwise: int) -> int:
+    """The hour in which a time lies, in UTC where the time names no zone."""
+    text = _cell(row, name)
+    if not text:
+        return otherwise
+    try:
+        if text.isdecimal():
+            return hours_of(text, latest=lambda: 0).first
+        moment = datetime.fromisoformat(text)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from None
+    except ValueError:
+        raise UsageError(
+            f"{name} must be a UTC time (2026-11-24T08:30:00Z), a day (2026-11-24) or an hour's number (498752), not {text!r}"
+        ) from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() // SECONDS_PER_HOUR)

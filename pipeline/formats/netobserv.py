@@ -1,0 +1,220 @@
+"""Flow logs of NetObserv, the network observability of Kubernetes and OpenShift.
+
+Facts from the operator's docs/flows-format.adoc and internal/controller/flp/flp_pipeline_builder.go, from the eBPF agent's
+bpf/utils.h, and from cmd/flow_capture.go of its command-line client, which writes one object a line, a comma behind each:
+
+- A record has one direction of a flow, over some seconds. `Bytes` is left out where the number is 0, as of dropped packets alone.
+- `Sampling` says that one packet of so many was looked at; `Bytes` is not multiplied. 0, 1 or none: each packet was.
+- `FlowDirection` is 0 at the interface of the receiver (ingress), 1 at that of the sender (egress), 2 within a node. Of a flow
+  between two nodes there is one of each. By NetObserv's own rule, a record of the sender is left out where the receiver has an
+  owner in the cluster, and so reports the flow as well. Old agents marked further reports with `Duplicate`.
+- `_RecordType` is `flowLog`; the other types sum up connections, and repeat bytes that flow logs have.
+- `Flags` is a number or a list of names. A SYN with its ACK is a flag of its own, 256, so that flags tell who opened.
+- Loki has the fields by which it is asked, as `FlowDirection` and the owners, in the labels of a stream.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator
+from functools import reduce
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import UnknownFormat
+from pipeline.formats.format import Format, Piece, ReadContext
+from pipeline.formats.head import Container, Head
+from pipeline.formats.loki import answers, printed
+from pipeline.formats.record import Endpoint, Record, Reporter, integers_of, is_answer, texts_of
+from pipeline.formats.syntaxes import FlowParser, Log
+from pipeline.formats.syntaxes import json as json_reader
+from pipeline.options import ReadOptions
+from pipeline.schema import MAX_RECORD_BYTES
+from pipeline.syntax.batch import OTHER_EVENT, Batch, Mask
+from pipeline.syntax.blocks import TextBlock
+from pipeline.syntax.cells import Column, Kind
+from pipeline.syntax.dictionary import Renaming, arrow_of, codes_of, first_of, is_text, renamed, with_dictionary
+from pipeline.syntax.jsonlines import JsonParser
+
+_INTEGERS = ("TimeFlowStartMs", "TimeFlowEndMs", "SrcPort", "DstPort", "Bytes", "Sampling", "FlowDirection")
+_NAMES = tuple(
+    f"{end}{name}" for end in ("Src", "Dst") for name in ("K8S_Namespace", "K8S_OwnerName", "SubnetLabel", "K8S_NetworkName")
+)
+_TEXTS = ("SrcAddr", "DstAddr", *_NAMES, "K8S_ClusterName", "_RecordType")
+_VALUES = ("Flags", "Duplicate", "Udns")  # of several types
+_COLUMNS = [
+    *(Column(name, Kind.INTEGER, in_text=True) for name in _INTEGERS),
+    *(Column(name, Kind.TEXT) for name in _TEXTS),
+    *(Column(name, Kind.TEXT, as_json=True) for name in _VALUES),
+]
+_FIELDS = {column.name for column in _COLUMNS}
+
+_EGRESS = 1
+_SYN, _SYN_ACK = 0x02, 0x100
+_FLAGS = {"SYN": _SYN, "SYN_ACK": _SYN_ACK}
+#: The flags that tell who opened a connection, as TCP has them (see `record.is_answer`).
+_TCP_SYN, _TCP_SYN_ACK = 0x02, 0x12
+
+
+def _record(batch: Batch, _options: ReadOptions) -> Record:
+    sent, is_scaled = _scaled(integers_of(batch, "Bytes", 0), integers_of(batch, "Sampling", 1))
+    return Record(
+        start="TimeFlowStartMs",
+        end="TimeFlowEndMs",
+        src=Endpoint(("SrcAddr",), app=_app(batch, "Src")),
+        dst=Endpoint(("DstAddr",), app=_app(batch, "Dst")),
+        sent=arrow_of(sent),
+        required=("TimeFlowStartMs", "SrcAddr", "DstAddr"),
+        vpc=_network(batch),
+        answer=is_answer(integers_of(batch, "SrcPort", -1), integers_of(batch, "DstPort", -1), _tcp_flags(batch)),
+        reporter=Reporter(other=_is_reported_elsewhere(batch)),
+        scaled=is_scaled,
+    )
+
+
+def _scaled(sent: npt.NDArray[np.int64], sampling: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], Mask]:
+    """The bytes of all packets, and which rows were multiplied. What is no number of bytes stays none, and is rejected as that."""
+    factor = np.where(sampling == 0, 1, sampling)
+    is_scaled: Mask = factor != 1
+    if not is_scaled.any():
+        return sent, is_scaled
+    too_large = np.abs(sent.astype(float)) * np.abs(factor.astype(float)) > 2 * MAX_RECORD_BYTES
+    product = np.where(too_large, MAX_RECORD_BYTES + 1, sent) * np.where(too_large, 1, factor)
+    return product, is_scaled
+
+
+def _app(batch: Batch, end: str) -> pa.DictionaryArray:
+    """The owner, within its namespace; else the label of the subnet."""
+    return first_of(_owner(batch, end), _filled(batch, f"{end}SubnetLabel"))
+
+
+def _owner(batch: Batch, end: str) -> pa.DictionaryArray:
+    owners, namespaces = (_filled(batch, f"{end}K8S_{name}") for name in ("OwnerName", "Namespace"))
+    if len(batch.table) in (owners.null_count, namespaces.null_count):
+        return owners
+    owner, namespace = codes_of(owners), codes_of(namespaces)
+    # Of each pair one number; -1, which is no namespace, is one of them.
+    count = len(namespaces.dictionary) + 1
+    pairs, codes = np.unique(np.maximum(owner, 0).astype(np.int64) * count + namespace + 1, return_inverse=True)
+    prefixes = pa.concat_arrays([pa.array([""]), pc.binary_join_element_wise(namespaces.dictionary, "", "/")])
+    parts = prefixes.take(arrow_of(pairs % count)), owners.dictionary.take(arrow_of(pairs // count))
+    return with_dictionary(np.where(owner < 0, -1, codes).astype(np.int32), pc.binary_join_element_wise(*parts, ""))
+
+
+def _filled(batch: Batch, name: str) -> pa.DictionaryArray:
+    """A column of text, null where the text is empty, too."""
+    column = texts_of(batch, name)
+    return _renamed(column, lambda text: text or None) if column.dictionary.index("").as_py() >= 0 else column
+
+
+def _renamed(column: pa.DictionaryArray, name: Callable[[str], str | None]) -> pa.DictionaryArray:
+    return renamed(column, Renaming.of([name(text) for text in column.dictionary.to_pylist()]))[0]
+
+
+def _network(batch: Batch) -> pa.DictionaryArray:
+    """The cluster; else the network of an end; else the first of the networks that the record crossed."""
+    names = [_filled(batch, name) for name in ("K8S_ClusterName", "SrcK8S_NetworkName", "DstK8S_NetworkName")]
+    return reduce(first_of, [*names, _renamed(texts_of(batch, "Udns"), _first_name)])
+
+
+def _first_name(networks: str) -> str | None:
+    found = json.loads(networks)
+    names = found if isinstance(found, list) else [found]
+    return next((name for name in names if isinstance(name, str) and name), None)
+
+
+def _tcp_flags(batch: Batch) -> npt.NDArray[np.int64]:
+    """What the flags tell of who opened, as TCP has it."""
+    column = texts_of(batch, "Flags")
+    flags = np.array([*map(_opening, column.dictionary.to_pylist()), 0], np.int64)
+    return flags[codes_of(column)]  # -1, which is none, is the last
+
+
+def _opening(flags: str) -> int:
+    found = json.loads(flags)
+    if isinstance(found, list):
+        number = sum(_FLAGS.get(name, 0) for name in {name for name in found if isinstance(name, str)})
+    else:
+        number = int(found) if str(found).isdecimal() and len(str(found)) < 10 else 0
+    return _TCP_SYN_ACK if number & _SYN_ACK else _TCP_SYN if number & _SYN else 0
+
+
+def _is_reported_elsewhere(batch: Batch) -> Mask:
+    has_owner = codes_of(_filled(batch, "DstK8S_OwnerName")) >= 0
+    is_duplicate = is_text(texts_of(batch, "Duplicate"), "true") | is_text(texts_of(batch, "Duplicate"), '"true"')
+    return ((integers_of(batch, "FlowDirection", -1) == _EGRESS) & has_owner) | is_duplicate
+
+
+def _ignored(batch: Batch) -> dict[str, Mask]:
+    types = _filled(batch, "_RecordType")
+    return {OTHER_EVENT: (codes_of(types) >= 0) & ~is_text(types, "flowLog")}
+
+
+LOG = Log(_COLUMNS, _record, _ignored)
+
+
+def _is_netobserv(head: Head) -> bool:
+    return any(map(_is_record, head.json_objects))
+
+
+def _is_record(record: dict[str, Any]) -> bool:
+    """Whether an object is a record: none of those that its pipeline makes of NetFlow, which have no `TimeFlowStartMs`."""
+    return record.keys() >= {"SrcAddr", "DstAddr", "TimeFlowStartMs"}
+
+
+def _is_answer(head: Head) -> bool:
+    data = next((found for record in head.json_objects if isinstance(found := record.get("data"), dict)), {})
+    result = data.get("result")
+    if not isinstance(result, list) or not (data.get("resultType") == "streams" or any(map(_is_stream, result))):
+        return False
+    lines = [value[1] for stream in filter(_is_stream, result) for value in stream["values"] if _is_value(value)]
+    if lines and not any(map(_is_line, lines)):
+        raise _other_logs("an answer of Loki")
+    return True
+
+
+def _is_stream(stream: Any) -> bool:
+    return isinstance(stream, dict) and isinstance(stream.get("stream"), dict) and isinstance(stream.get("values"), list)
+
+
+def _is_value(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 1
+
+
+def _is_printed(head: Head) -> bool:
+    entries = [record for record in head.json_objects if record.keys() >= {"labels", "line", "timestamp"}]
+    if entries and not any(_is_line(entry["line"]) for entry in entries):
+        raise _other_logs("what logcli prints")
+    return bool(entries)
+
+
+def _is_line(line: Any) -> bool:
+    return isinstance(line, str) and '"TimeFlowStartMs"' in line
+
+
+def _other_logs(found: str) -> UnknownFormat:
+    return UnknownFormat(f"{found}, of other logs than NetObserv's", 'ask Loki for {app="netobserv-flowcollector"}')
+
+
+def _of_loki(records: Callable[[BinaryIO, Collection[str]], Iterator[TextBlock]]) -> Callable[..., Iterator[Piece]]:
+    def read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
+        parser = context.parser(_parser_of, None)
+        return ((parser, block) for block in records(stream, _FIELDS))
+
+    return read
+
+
+def _parser_of(told: None, context: ReadContext) -> FlowParser[JsonParser]:
+    del told  # all files have the same columns
+    return FlowParser(JsonParser(_COLUMNS), LOG, context)
+
+
+FORMATS = (
+    Format("NetObserv, JSON", "netobserv", Container.JSON, _is_netobserv, json_reader(LOG)),
+    Format("NetObserv, answers of Loki", "netobserv", Container.JSON, _is_answer, _of_loki(answers)),
+    Format("NetObserv, logcli", "netobserv", Container.JSON, _is_printed, _of_loki(printed)),
+)
