@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from inspect import Parameter, Signature, signature
 from itertools import islice
@@ -20,6 +22,7 @@ from pipeline.process import keep_out
 from pipeline.scalars import is_span
 
 if TYPE_CHECKING:
+    from pipeline.counting.pool import Progress
     from pipeline.flowstore import FlowStore
 
 
@@ -174,3 +177,15 @@ def open_store(store: Path, without: Sequence[str] = ("pandas",)) -> FlowStore:
     from pipeline.flowstore import FlowStore  # help does without
 
     return FlowStore(store)
+
+
+@contextmanager
+def progress_bar(*, quiet: bool) -> Iterator[Progress | None]:
+    """A bar that shows on a terminal how far a command has come; None where nobody would see it."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from pipeline.cli.progress import ProgressBar  # imports rich
+
+    with ProgressBar() as progress:
+        yield progress
