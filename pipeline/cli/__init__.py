@@ -16,6 +16,7 @@ import typer.main
 from typer.core import TyperGroup
 
 from pipeline.cli.arguments import Command
+from pipeline.cli.completion import completed
 from pipeline.cli.output import say, standard_output, write_text
 from pipeline.errors import FlowlogError, RunStopped
 
@@ -61,7 +62,7 @@ class _Commands(Mapping[str, Any]):
         if name not in self._made:
             function = getattr(import_module(f"{__name__}.{_HOMES[name].module}"), name)
             alone = typer.Typer(**_SETTINGS)
-            alone.command(name, cls=Command)(function)
+            alone.command(name, cls=Command)(completed(function))
             self._made[name] = typer.main.get_command(alone)
         return self._made[name]
 
@@ -97,7 +98,7 @@ app = typer.Typer(
     cls=_Group,
     help="Turns raw network flow logs into hourly totals that people trust.",
     no_args_is_help=True,
-    **_SETTINGS,
+    **(_SETTINGS | {"add_completion": True}),
 )
 
 

@@ -38,7 +38,7 @@ def ingest(
 
     \b
     Example:
-      flowlog ingest /var/log/flows '/mnt/s3/AWSLogs/**/*.log.gz' --apps apps.csv --json
+      flowlog ingest /var/log/flows '/mnt/s3/**/*.log.gz' --apps apps.csv --json
     """
     if aws_fields is not None:
         setting = setting_of_aws(aws_fields)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pipeline.cli.output import say
 from pipeline.errors import FlowlogError, RunStopped, UsageError
 from pipeline.flowstore import FlowStore
-from pipeline.scalars import SECONDS_PER_HOUR
+from pipeline.scalars import SECONDS_PER_HOUR, real_path
 
 if TYPE_CHECKING:
     from pipeline.jobs.summary import IngestSummary
@@ -73,10 +73,15 @@ def _write_or_say(file: Path, store: Path, summary: IngestSummary | None, exit_c
 
 
 def _check_writable(file: Path) -> None:
-    if not os.access(file.parent, os.W_OK) or file.is_dir():
-        raise UsageError(
-            f"cannot write the metrics to {file}: its folder must be there and writable, and the name that of a file"
-        )
+    try:
+        if file.is_dir():
+            raise UsageError(f"cannot write the metrics to {file}: it is a folder")
+        with suppress(FileNotFoundError):
+            file.stat()
+        if not os.access(real_path(file).parent, os.W_OK):
+            raise UsageError(f"cannot write the metrics to {file}: its folder must be there, and writable")
+    except OSError as error:
+        raise UsageError(f"cannot write the metrics to {file}: {error.strerror}") from None
 
 
 def write_metrics(file: Path, store: Path, summary: IngestSummary | None, exit_code: int) -> None:
@@ -96,12 +101,13 @@ def write_metrics(file: Path, store: Path, summary: IngestSummary | None, exit_c
     labels = {"store": str(store.absolute())}
     metrics = [*_of_attempt(now, success, exit_code), *(_of_run(summary) if summary else ()), *_of_store(store)]
     text = "".join(f"{line}\n" for metric in metrics if metric.values for line in _lines(metric, labels))
-    new = file.with_name(f".{file.name}.{os.getpid()}")
+    target = real_path(file)
+    new = target.with_name(f".flowlog.{os.getpid()}")
     try:
         with new.open("w", encoding="utf-8", errors="backslashreplace") as out:
             out.write(text)
             os.fchmod(out.fileno(), 0o644)
-        new.replace(file)
+        new.replace(target)
     except OSError as error:
         with suppress(OSError):
             new.unlink()

@@ -58,7 +58,7 @@ def sql(
 
     \b
     Example:
-      flowlog sql "SELECT time, sum(bytes_tx) FROM flows GROUP BY time ORDER BY time"
+      flowlog sql "SELECT time, sum(bytes_tx) FROM flows GROUP BY ALL ORDER BY 1"
     """
     if as_json and output_format not in (None, "json"):
         raise UsageError(f"--json is short for --format json, and contradicts --format {output_format}")
