@@ -9,12 +9,13 @@
 # make lint    formatting, lint and types
 # make bench   compares the speed with DuckDB, Polars and ClickHouse, see benchmarks/README.md;  BENCH="--scale 0.1 --only W2"
 # make sample  makes data/raw anew
+# make tour    runs notebooks/tour.ipynb on the sample, and makes docs/tour.md of it
 PYTHON ?= python3
 BIN := .venv/bin
 FLOWLOG := $(BIN)/flowlog
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run serve test test-filter soak engines lint bench bench-serve soak-serve sample clean
+.PHONY: run serve test test-filter soak engines lint bench bench-serve soak-serve sample tour clean
 
 run: .venv/.run
 	$(FLOWLOG) ingest data/raw --apps data/apps.csv
@@ -54,17 +55,23 @@ bench: .venv/.bench
 sample: .venv/.run
 	$(BIN)/python data/generate.py
 
+tour: .venv/.notebook
+	$(FLOWLOG) ingest data/raw --apps data/apps.csv --quiet
+	$(BIN)/jupyter nbconvert --to markdown --execute --NbConvertBase.display_data_priority='["image/png", "text/plain"]' \
+	    --output-dir docs notebooks/tour.ipynb
+
 clean:
 	rm -rf .venv data/store
 
-.venv/.run .venv/.serve .venv/.test .venv/.bench .venv/.bench-serve .venv/.lint: pyproject.toml constraints.txt hatch_build.py \
+.venv/.run .venv/.serve .venv/.test .venv/.notebook .venv/.bench .venv/.bench-serve .venv/.lint: pyproject.toml constraints.txt hatch_build.py \
                 $(wildcard pipeline/kernel/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP_INSTALL) --editable '.$(EXTRA)'
 	touch $@
 
 .venv/.serve: EXTRA := [serve]
-.venv/.test: EXTRA := [serve,test]
+.venv/.test: EXTRA := [serve,sql,notebook,test]
+.venv/.notebook: EXTRA := [notebook]
 .venv/.bench: EXTRA := [bench]
 .venv/.bench-serve: EXTRA := [serve,bench-serve]
 .venv/.lint: EXTRA := [lint,serve]
