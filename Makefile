@@ -10,12 +10,13 @@
 # make bench   compares the speed with DuckDB, Polars and ClickHouse, see benchmarks/README.md;  BENCH="--scale 0.1 --only W2"
 # make sample  makes data/raw anew
 # make wheels  makes the wheels and the source distribution in dist/, and checks the wheels' tags
+# make tour    runs notebooks/tour.ipynb on the sample, and makes docs/tour.md of it
 PYTHON ?= python3
 BIN := .venv/bin
 FLOWLOG := $(BIN)/flowlog
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run serve test test-filter soak engines lint bench bench-serve soak-serve sample wheels clean
+.PHONY: run serve test test-filter soak engines lint bench bench-serve soak-serve sample tour wheels clean
 
 run: .venv/.run
 	$(FLOWLOG) ingest data/raw --apps data/apps.csv
@@ -65,17 +66,23 @@ wheels: .venv/.wheels
 		tr -s '\n' ' ' < dist/tag | grep -q "platform tag: \"$$(basename $$wheel .whl | cut -d - -f 5)\"" || { cat dist/tag; exit 1; }; done
 	rm dist/tag
 
+tour: .venv/.notebook
+	$(FLOWLOG) ingest data/raw --apps data/apps.csv --quiet
+	$(BIN)/jupyter nbconvert --to markdown --execute --NbConvertBase.display_data_priority='["image/png", "text/plain"]' \
+	    --output-dir docs notebooks/tour.ipynb
+
 clean:
 	rm -rf .venv data/store
 
-.venv/.run .venv/.serve .venv/.test .venv/.bench .venv/.bench-serve .venv/.lint .venv/.wheels: pyproject.toml constraints.txt hatch_build.py \
+.venv/.run .venv/.serve .venv/.test .venv/.notebook .venv/.bench .venv/.bench-serve .venv/.lint .venv/.wheels: pyproject.toml constraints.txt hatch_build.py \
                 $(wildcard pipeline/kernel/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP_INSTALL) --editable '.$(EXTRA)'
 	touch $@
 
 .venv/.serve: EXTRA := [serve]
-.venv/.test: EXTRA := [serve,test]
+.venv/.test: EXTRA := [serve,sql,notebook,test]
+.venv/.notebook: EXTRA := [notebook]
 .venv/.bench: EXTRA := [bench]
 .venv/.bench-serve: EXTRA := [serve,bench-serve]
 .venv/.lint: EXTRA := [lint,serve]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -201,6 +202,11 @@ class FlowStore:
         """The hours that have totals, in order, each in short."""
         return self._in_short(self.locations.hours())
 
+    def gaps(self) -> list[HourRange]:
+        """The hours between the first and the newest that have totals which have none themselves, in order."""
+        hours = self.locations.hours()
+        return [HourRange(hour + 1, later) for hour, later in pairwise(hours) if later > hour + 1]
+
     def _in_short(self, hours: Sequence[int]) -> list[PartitionSummary]:
         from pipeline.store.partitions import summarise_partition  # as above
 
@@ -233,6 +239,17 @@ class FlowStore:
 
         return each_reject(self.locations, run, source, reason)
 
+    def sql(self, statement: str) -> pa.Table:
+        """The answer of DuckDB to a SELECT over `flows`, `rejects`, `runs` and `sources` (see `query.views`); it reads the store alone.
+
+        Raises:
+            UsageError: The statement cannot be carried out; the sentence says where it is wrong.
+            ModuleNotFoundError: DuckDB is not installed; the extra sql has it.
+        """
+        from pipeline.query.sql import run_sql  # imports DuckDB, which an extra installs
+
+        return run_sql(self.locations, statement)
+
     def verify(self, wait_seconds: float = 0, deep: DeepOptions | None = None) -> Verification:
         """Whether the totals are what the ledger says was counted; a sound store has no `problems`.
 
@@ -255,11 +272,11 @@ class FlowStore:
 
         return ingest(raw, self.locations, options, progress)
 
-    def forget(self, sources: Sequence[str], wait_seconds: float = 0) -> UndoSummary:
+    def forget(self, sources: Sequence[str], wait_seconds: float = 0, progress: Progress | None = None) -> UndoSummary:
         """Takes sources back: makes their hours anew from the raw files of the others that count there."""
         from pipeline.jobs.undo import forget  # a query undoes nothing
 
-        return forget(self.locations, sources, wait_seconds=wait_seconds)
+        return forget(self.locations, sources, wait_seconds=wait_seconds, progress=progress)
 
     def drop(self, before: When, wait_seconds: float = 0, *, every: bool = False) -> UndoSummary:
         """Drops the hours before one. What was counted stays known, and does not come back.

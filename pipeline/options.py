@@ -47,6 +47,12 @@ AWS_FIELDS = Option(
     " Short for --set aws-vpc.fields=FIELDS, or aws-tgw.fields where they are a Transit Gateway's.",
     "FIELDS",
 )
+METRICS_FILE = Option(
+    "--metrics-file",
+    "Write what the run did to a file for node_exporter's textfile collector, which wants a name in .prom; also where the run"
+    " fails.",
+    "FILE",
+)
 _OF_GATEWAY = re.compile(r"\b(?:tgw|transit[-_]gateway)[-_]")
 
 
@@ -223,7 +229,7 @@ def readme_table() -> str:
             choices = get_args(kinds[known.name]) if get_origin(kinds[known.name]) is Literal else ()
             has_default = bool(choices or option.metavar) and isinstance(known.default, int | str)
             lines.append(_table_line(option, "\\|".join(choices), str(known.default) if has_default else ""))
-    return "\n".join([*lines, *map(_table_line, (AWS_FIELDS, QUIET))]) + "\n"
+    return "\n".join([*lines, *map(_table_line, (AWS_FIELDS, METRICS_FILE, QUIET))]) + "\n"
 
 
 def _table_line(option: Option, choices: str = "", default: str = "") -> str:

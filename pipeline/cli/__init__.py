@@ -16,6 +16,7 @@ import typer.main
 from typer.core import TyperGroup
 
 from pipeline.cli.arguments import Command
+from pipeline.cli.completion import completed
 from pipeline.cli.output import say, standard_output, write_text
 from pipeline.errors import FlowlogError, RunStopped
 
@@ -39,6 +40,7 @@ _HOMES = {
     "ingest": _Home("ingest", "Count raw flow logs, each exactly once, into hourly totals."),
     "query": _Home("query", "Read the totals of an hour, or of a range of hours."),
     "diff": _Home("diff", "Compare two spans of hours: what is new, vanished or stepped."),
+    "sql": _Home("sql", "Ask the totals and the ledger in SQL."),
     "hours": _Home("inspect", "List the hours that have totals."),
     "runs": _Home("inspect", "List the committed runs: what was counted."),
     "rejects": _Home("inspect", "Show the rows that were rejected, and why."),
@@ -60,7 +62,7 @@ class _Commands(Mapping[str, Any]):
         if name not in self._made:
             function = getattr(import_module(f"{__name__}.{_HOMES[name].module}"), name)
             alone = typer.Typer(**_SETTINGS)
-            alone.command(name, cls=Command)(function)
+            alone.command(name, cls=Command)(completed(function))
             self._made[name] = typer.main.get_command(alone)
         return self._made[name]
 
@@ -96,7 +98,7 @@ app = typer.Typer(
     cls=_Group,
     help="Turns raw network flow logs into hourly totals that people trust.",
     no_args_is_help=True,
-    **_SETTINGS,
+    **(_SETTINGS | {"add_completion": True}),
 )
 
 

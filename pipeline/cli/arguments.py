@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from inspect import Parameter, Signature, signature
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -20,7 +22,12 @@ from pipeline.process import keep_out
 from pipeline.scalars import is_span
 
 if TYPE_CHECKING:
+    from pipeline.counting.pool import Progress
     from pipeline.flowstore import FlowStore
+
+
+#: A line of help with an option and its choices would be wider than a terminal, and a terminal would cut it.
+_LONGEST_METAVAR = 60
 
 
 class Command(TyperCommand):
@@ -52,6 +59,8 @@ class Command(TyperCommand):
 
     def _refuse_empty_variables(self, ctx: Any) -> None:
         """Typer would take them for unset: a job whose store got lost would count into another one."""
+        if ctx.resilient_parsing:  # a shell that completes
+            return
         for option in self.get_params(ctx):
             source = ctx.get_parameter_source(option.name)
             if source.name == "DEFAULT" and os.environ.get(str(option.envvar)) == "":
@@ -88,11 +97,15 @@ def parameter(option: Option, kind: Any = str) -> Any:
         details["callback"] = no_nan
     elif kind == Mapping[str, str]:
         details["callback"] = _words_of_variable
+    said, metavar = option.help, option.metavar
+    choices = [str(choice) for choice in get_args(kind)] if get_origin(kind) is Literal else []
+    if len("|".join(choices)) > _LONGEST_METAVAR:
+        said, metavar = f"{said} One of {', '.join(choices)}.", option.name.removeprefix("--").upper()
     return typer.Option(
         option.name,
-        help=option.help + (f"  [default: {option.otherwise}]" if option.otherwise else ""),
+        help=said + (f"  [default: {option.otherwise}]" if option.otherwise else ""),
         envvar=option.variable,
-        metavar=option.metavar,
+        metavar=metavar,
         min=option.least,
         max=option.most,
         **details,
@@ -174,3 +187,15 @@ def open_store(store: Path, without: Sequence[str] = ("pandas",)) -> FlowStore:
     from pipeline.flowstore import FlowStore  # help does without
 
     return FlowStore(store)
+
+
+@contextmanager
+def progress_bar(*, quiet: bool) -> Iterator[Progress | None]:
+    """A bar that shows on a terminal how far a command has come; None where nobody would see it."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from pipeline.cli.progress import ProgressBar  # imports rich
+
+    with ProgressBar() as progress:
+        yield progress

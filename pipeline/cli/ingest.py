@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.cli.arguments import JsonOption, QuietOption, StoreOption, parameter, takes
+from pipeline.cli.arguments import JsonOption, QuietOption, StoreOption, parameter, progress_bar, takes
+from pipeline.cli.metrics import watched
 from pipeline.cli.output import print_after_commit, say
 from pipeline.cli.reporting import ingest_lines, ingest_problems
 from pipeline.errors import UsageError
 from pipeline.flowstore import FlowStore
-from pipeline.options import AWS_FIELDS, IngestOptions, setting_of_aws
+from pipeline.options import AWS_FIELDS, METRICS_FILE, IngestOptions, setting_of_aws
 from pipeline.scalars import DEFAULT_STORE
 
 DEFAULT_RAW = "data/raw"
@@ -29,6 +30,7 @@ def ingest(
     *,
     options: IngestOptions,
     aws_fields: Annotated[str | None, parameter(AWS_FIELDS)] = None,
+    metrics_file: Annotated[Path | None, parameter(METRICS_FILE, Path)] = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -36,22 +38,18 @@ def ingest(
 
     \b
     Example:
-      flowlog ingest /var/log/flows '/mnt/s3/AWSLogs/**/*.log.gz' --apps apps.csv --json
+      flowlog ingest /var/log/flows '/mnt/s3/**/*.log.gz' --apps apps.csv --json
     """
     if aws_fields is not None:
         setting = setting_of_aws(aws_fields)
         if setting in options.settings:
             raise UsageError(f"{setting} is given twice, by --set and by {AWS_FIELDS.name}")
         options = replace(options, settings={**options.settings, setting: aws_fields})
-    opened = FlowStore(store, create=True)
-    if sys.stderr.isatty() and not quiet:
-        from pipeline.cli.progress import ProgressBar  # imports rich
-
-        with ProgressBar() as progress:
-            summary = opened.ingest(raw or [DEFAULT_RAW], options, progress)
-    else:
-        summary = opened.ingest(raw or [DEFAULT_RAW], options)
+    with watched(metrics_file, store) as tell, progress_bar(quiet=quiet) as progress:
+        summary = FlowStore(store, create=True).ingest(raw or [DEFAULT_RAW], options, progress)
+        exit_code = 3 if summary.failures or summary.changed else 0
+        tell(summary, exit_code)
     say(ingest_problems(summary) if quiet or as_json else ingest_lines(summary, store))
     if as_json:
         print_after_commit(summary.to_json())
-    raise typer.Exit(3 if summary.failures or summary.changed else 0)
+    raise typer.Exit(exit_code)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipeline.cli.arguments import JsonOption, QuietOption, StoreOption, WaitOption, open_store
+from pipeline.cli.arguments import JsonOption, QuietOption, StoreOption, WaitOption, open_store, progress_bar
 from pipeline.cli.output import print_rows, say, write_json_rows, write_object, write_page
 from pipeline.cli.reporting import verify_lines, verify_problems
 from pipeline.errors import UsageError
-from pipeline.scalars import DEFAULT_STORE, hour_to_text
+from pipeline.scalars import DEFAULT_STORE, HourRange, hour_to_text
 
 if TYPE_CHECKING:
     from pipeline.store.partitions import PartitionSummary
@@ -19,14 +19,33 @@ if TYPE_CHECKING:
 Grouping = Literal["run", "source", "reason"]  # a test holds these against `rejects.GROUPINGS`
 
 
-def hours(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+def hours(
+    store: StoreOption = DEFAULT_STORE,
+    gaps: Annotated[
+        bool, typer.Option("--gaps", help="List those between the first and the newest that have none instead.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """List the hours that have totals.
 
     \b
     Example:
       flowlog hours --store /srv/flowlog
     """
+    if gaps:
+        print_rows([_gap_row(gap) for gap in open_store(store).gaps()], as_json)
+        return
     print_rows([hour_row(summary) for summary in open_store(store).hours()], as_json)
+
+
+def _gap_row(gap: HourRange) -> dict[str, object]:
+    """Hours without totals, as a query would name them: from `hour` on, and before `until`."""
+    return {
+        "hour": gap.first,
+        "time": hour_to_text(gap.first),
+        "until": hour_to_text(gap.until),
+        "hours": gap.until - gap.first,
+    }
 
 
 def hour_row(summary: PartitionSummary) -> dict[str, object]:
@@ -135,7 +154,8 @@ def verify(
         raise UsageError("raw files are read with --deep only")
     from pipeline.jobs.verify import DeepOptions  # imports Arrow
 
-    result = opened.verify(wait, DeepOptions(tuple(raw or ())) if deep else None)
+    with progress_bar(quiet=quiet or as_json or not deep) as progress:
+        result = opened.verify(wait, DeepOptions(tuple(raw or ()), progress=progress) if deep else None)
     say(verify_problems(result) if quiet or as_json else verify_lines(result))
     if as_json:
         try:

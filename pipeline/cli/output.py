@@ -119,10 +119,15 @@ def write_rows(tables: Iterable[pa.Table], output_format: str, target: Path | No
     """
     from pipeline.schema import COUNT  # imports Arrow, which a summary does without
 
-    if target is None and output_format == "parquet" and sys.stdout.isatty():
-        raise UsageError("Parquet is no text for a terminal; name a file with --output, or redirect")
     if output_format in ("json", "jsonl"):
         tables = (table.drop_columns(COUNT) for table in tables)
+    return write_all(tables, output_format, target)
+
+
+def write_all(tables: Iterable[pa.Table], output_format: str, target: Path | None) -> bool:
+    """The same for rows of any kind, with all their columns."""
+    if target is None and output_format == "parquet" and sys.stdout.isatty():
+        raise UsageError("Parquet is no text for a terminal; name a file with --output, or redirect")
     tables = iter(tables)
     first = _until_rows(tables)  # before a file is opened: a store that is damaged there leaves none behind
     with _opened(target) as out:

@@ -6,8 +6,8 @@ import signal
 import threading
 
 from pipeline.cli.arguments import StoreOption, takes
-from pipeline.errors import UsageError
-from pipeline.scalars import DEFAULT_STORE, DISTRIBUTION
+from pipeline.cli.extras import not_installed
+from pipeline.scalars import DEFAULT_STORE
 from pipeline.service.options import ServeOptions
 
 
@@ -31,10 +31,6 @@ def serve(
     try:
         from pipeline.service.server import serve as serve_until_told
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("pipeline"):
-            raise
-        raise UsageError(
-            f"the service needs the package {error.name}, which the extra serve installs: pip install '{DISTRIBUTION}[serve]'"
-        ) from None
+        raise not_installed("the service", "serve", error) from None
 
     serve_until_told(store, options, told_to_end)

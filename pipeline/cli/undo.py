@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.arguments import JsonOption, QuietOption, StoreOption, WaitOption, open_store
+from pipeline.cli.arguments import JsonOption, QuietOption, StoreOption, WaitOption, open_store, progress_bar
 from pipeline.cli.inspect import hour_row
 from pipeline.cli.output import print_after_commit, print_rows, say
 from pipeline.cli.reporting import drop_lines, dry_drop_lines, forget_lines
@@ -30,7 +30,8 @@ def forget(
     Example:
       flowlog forget /var/log/flows/2026-11-24T08.log.gz
     """
-    summary = open_store(store, without=()).forget(sources, wait)
+    with progress_bar(quiet=quiet or as_json) as progress:
+        summary = open_store(store, without=()).forget(sources, wait, progress)
     if as_json:
         print_after_commit(asdict(summary))
     elif not quiet:

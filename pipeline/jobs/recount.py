@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipeline.counting.content import digest_of, identify, look_at
 from pipeline.counting.count import Limits
-from pipeline.counting.pool import Pool
+from pipeline.counting.pool import Pool, Progress
 from pipeline.counting.resources import Resources
 from pipeline.counting.sourcecount import SourceCount
 from pipeline.counting.sources import Source, path_of
@@ -87,7 +87,11 @@ class Rebuilt:
 
 
 def rebuild_without(
-    unwanted: Collection[ActiveSource], active: Sequence[ActiveSource], scratch: Path, resources: Resources
+    unwanted: Collection[ActiveSource],
+    active: Sequence[ActiveSource],
+    scratch: Path,
+    resources: Resources,
+    progress: Progress | None = None,
 ) -> Rebuilt:
     """Makes hours anew from all their sources but some.
 
@@ -96,6 +100,7 @@ def rebuild_without(
         active: All sources that count.
         scratch: A folder for what does not fit into memory.
         resources: What this may take of the machine.
+        progress: Is told how far this has come.
 
     Raises:
         UsageError: It cannot be done; the message says which raw files are missing or count otherwise now.
@@ -106,7 +111,7 @@ def rebuild_without(
     found = find_again(others)
     problems = [_why_not_found(s.source.path) for s in others if s.source.digest not in found]
     if not problems:
-        totals, problems = recount(others, found, hours, scratch, resources)
+        totals, problems = recount(others, found, hours, scratch, resources, progress)
     if problems:
         raise UsageError(
             f"{len(hours):,} hours must be made anew from the other sources that count there, "
@@ -127,6 +132,7 @@ def recount(
     hours: frozenset[int],
     scratch: Path,
     resources: Resources,
+    progress: Progress | None = None,
 ) -> tuple[HourlyTotals, list[str]]:
     """Counts sources again, each as it was counted.
 
@@ -136,6 +142,7 @@ def recount(
         hours: Only what they add to these hours, and still count for.
         scratch: A folder for what does not fit into memory.
         resources: What this may take of the machine.
+        progress: Is told how far this has come.
 
     Returns:
         The totals, and what stands against them: a sentence for each source that counts otherwise now.
@@ -147,8 +154,10 @@ def recount(
     for active in sources:
         by_interpretation[str(active.interpretation)].append(active)
     totals, problems = HourlyTotals(scratch, resources.totals_bytes), list[str]()
+    if progress:
+        progress.start(sum(files[active.source.digest].size for active in sources))
     with writing(scratch), ThreadPoolExecutor(resources.threads) as executor:
-        pool = Pool(executor, resources.threads, Limits(resources.totals_bytes), scratch)
+        pool = Pool(executor, resources.threads, Limits(resources.totals_bytes), scratch, progress)
         for alike in by_interpretation.values():
             # Each alone: a fault in reading small files together must not agree with itself.
             alone = ([files[active.source.digest]] for active in alike)

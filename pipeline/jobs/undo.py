@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.counting.pool import Progress
 from pipeline.counting.resources import Resources
 from pipeline.counting.sources import name_of
 from pipeline.errors import UsageError
@@ -108,6 +109,7 @@ def forget(
     names: Sequence[str],
     resources: Resources | None = None,
     wait_seconds: float = 0,
+    progress: Progress | None = None,
 ) -> UndoSummary:
     """Takes sources back: makes their hours anew from the other sources that count there. They are unknown afterwards.
 
@@ -116,6 +118,7 @@ def forget(
         names: Paths of sources, or digests.
         resources: What this may take of the machine.
         wait_seconds: How long to wait for another run that holds the store.
+        progress: Is told how far this has come.
 
     Raises:
         UsageError: A name is no source's, or that of a part of the service's log; or the raw file of another source is
@@ -129,7 +132,7 @@ def forget(
         active = active_sources(read_runs(store))
         unwanted = _choose(store, active, names)
         with Transaction(store, _last_run(store)) as transaction:
-            rebuilt = rebuild_without(unwanted, active, transaction.scratch, resources)
+            rebuilt = rebuild_without(unwanted, active, transaction.scratch, resources, progress)
             change = Change(added=[rebuilt.totals], anew=rebuilt.hours, forgotten=rebuilt.forgotten)
             run = commit(store, transaction, change, started, resources)
     return UndoSummary(run.run_id, [source["path"] for source in run.forgotten], sorted(rebuilt.hours))

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.counting.pool import Progress
 from pipeline.counting.resources import Resources
 from pipeline.counting.totals import merge_sorted, sums_of
 from pipeline.errors import StoreDamaged, StoreLocked, StoreUnreadable
@@ -75,10 +76,12 @@ class DeepOptions:
     Attributes:
         raw: Where raw files may be beside the paths from which they were counted: files, folders, patterns.
         resources: What this may take of the machine.
+        progress: Is told how far this has come.
     """
 
     raw: Sequence[str] = ()
     resources: Resources = field(default_factory=Resources)
+    progress: Progress | None = None
 
 
 def verify(store: Locations, wait_seconds: float = 0, deep: DeepOptions | None = None) -> Verification:
@@ -155,7 +158,7 @@ def _prove(store: Locations, active: list[ActiveSource], options: DeepOptions, p
     hours = frozenset[int]().union(*(s.hours for s in active)) - unproved
     with TemporaryDirectory(prefix="flowlog-") as scratch:
         readable = [s for s in active if s.hours & hours]
-        totals, differences = recount(readable, found, hours, Path(scratch), options.resources)
+        totals, differences = recount(readable, found, hours, Path(scratch), options.resources, options.progress)
         problems += differences
         again = dict.fromkeys(hours, False)
         for hour, read in totals.by_hour():

@@ -13,7 +13,13 @@ from pipeline.service import server
 
 COMMANDS = typer.main.get_command(cli.app).commands
 #: What a command cannot do without.
-NEEDED = {"query": ["1", "--json"], "forget": ["flows.csv"], "drop": ["--before", "1"], "diff": ["1", "2"]}
+NEEDED = {
+    "query": ["1", "--json"],
+    "forget": ["flows.csv"],
+    "drop": ["--before", "1"],
+    "diff": ["1", "2"],
+    "sql": ["FROM flows", "--json"],
+}
 PATHS = {"DIR", "FILE", "RAW...", "SOURCE..."}
 PARAMETERS = [
     pytest.param(name, parameter, id=f"{name} {parameter.opts[0]}")

@@ -473,6 +473,6 @@ class TestHelp:
 
     @pytest.mark.parametrize("command", COMMANDS)
     def test_each_example_is_a_command_line_that_parses(self, command):
-        words = COMMANDS[command].help.partition("Example:")[2].split("&&")[0].replace("'", "").split()
+        words = shlex.split(COMMANDS[command].help.partition("Example:")[2].split("&&")[0])
         assert words[:2] == ["flowlog", command]
         COMMANDS[command].make_context(command, words[2:])

@@ -66,3 +66,28 @@ class TestLists:
         assert done.code == 0
         assert bool(done.err) == (command == ["verify"])
         assert bool(done.out) == (command != ["verify"])
+
+
+class TestGaps:
+    def test_hours_without_totals_between_those_that_have_some(self, reading, flowlog):
+        assert json.loads(flowlog("hours", "--gaps", "--json").out) == [
+            {"hour": 3, "time": "1970-01-01T03", "until": "1970-01-01T09", "hours": 6}
+        ]
+        assert flowlog("hours", "--gaps").out.split() == [
+            "hour",
+            "time",
+            "until",
+            "hours",
+            "3",
+            "1970-01-01T03",
+            "1970-01-01T09",
+            "6",
+        ]
+
+    def test_a_gap_s_ends_are_those_of_a_range(self, reading, flowlog):
+        (gap,) = json.loads(flowlog("hours", "--gaps", "--json").out)
+        assert flowlog("query", gap["time"], "--until", gap["until"], "--format", "jsonl").out == ""
+
+    def test_there_are_none_before_the_first_and_behind_the_newest(self, ingested, flowlog):
+        store = ingested("a,b,v,1,1,5", "a,b,v,1,1,6")
+        assert flowlog("hours", "--gaps", "--store", store.locations.root).out == "none\n"

@@ -273,7 +273,9 @@ class TestEnd:
         finished = run_process("-m", "pipeline", *query)
         assert (finished.returncode, len(finished.stdout.splitlines())) == (0, 5001)
 
-    @pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["query"], 2), (["hours", "--store", "missing"], 2)])
+    @pytest.mark.parametrize(
+        ("arguments", "code"), [(["--help"], 0), (["query", "nonsense"], 2), (["hours", "--store", "missing"], 2)]
+    )
     def test_the_exit_code_is_that_of_the_command(self, arguments, code):
         assert run_process("-m", "pipeline", *arguments).returncode == code
 

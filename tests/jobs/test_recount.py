@@ -13,6 +13,7 @@ from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Source
 from pipeline.jobs.count import record_of
 from pipeline.jobs.recount import find_again, recount
+from pipeline.jobs.verify import DeepOptions
 from pipeline.options import ReadOptions
 from pipeline.store.ledger import ActiveSource
 
@@ -77,3 +78,32 @@ def test_a_raw_file_that_has_become_unreadable_is_said_and_the_others_add(tmp_pa
 def test_other_hours_are_left_out(tmp_path, hours):
     active = [active_of(tmp_path / f"{i}.csv", [(1, "x", 1), (2, "x", 1)]) for i in range(2)]
     assert recounted(active, frozenset(hours), tmp_path)[0] == {(hour, "x"): 2 for hour in hours}
+
+
+class Told:
+    """What a progress bar is told."""
+
+    def __init__(self):
+        self.total = self.done = self.rows = 0
+
+    def start(self, total_bytes):
+        self.total = total_bytes
+
+    def advance(self, raw_bytes, rows):
+        self.done += raw_bytes
+        self.rows += rows
+
+
+@pytest.mark.parametrize("job", ["verify", "forget"])
+def test_jobs_that_count_again_say_how_far_they_are(ingested, tmp_path, job):
+    ingested("a,b,v,1,1,1", "a,b,v,1,1,2")
+    store = ingested("c,d,v,1,1,1")
+    first, second = sorted((tmp_path / "raw").iterdir())
+    told = Told()
+    if job == "verify":
+        store.verify(deep=DeepOptions(progress=told))
+    else:
+        store.forget([str(second)], progress=told)
+    read = [first, second] if job == "verify" else [first]
+    assert told.total == told.done == sum(path.stat().st_size for path in read)
+    assert told.rows == (3 if job == "verify" else 2)

@@ -1,0 +1,142 @@
+"""`flowlog sql`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.arguments import StoreOption, open_store, parse_path
+from pipeline.cli.extras import not_installed
+from pipeline.cli.output import PAGE_ROWS, format_of, say, write_all, write_text
+from pipeline.cli.query import OutputFormat
+from pipeline.cli.table import Column, aligned
+from pipeline.errors import UsageError
+from pipeline.scalars import DEFAULT_STORE, printable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipeline.flowstore import FlowStore
+
+
+def sql(
+    statement: Annotated[
+        str | None,
+        typer.Argument(
+            help="A SELECT over flows, rejects, runs and sources. Without one, prints what to type into the DuckDB shell.",
+            metavar="[SELECT]",
+        ),
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    athena: Annotated[
+        str | None,
+        typer.Option(
+            help="Print the statement that makes Athena's table of a copy of the store there.", metavar="S3-FOLDER"
+        ),
+    ] = None,
+    output_format: Annotated[
+        OutputFormat | None,
+        typer.Option("--format", help="How to print.  [default: as the name of --output ends; else table]"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write to a file; its name gives the format: .parquet, .csv, .json, .jsonl, .ndjson.",
+            metavar="FILE",
+            parser=parse_path,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+) -> None:
+    """Ask the totals and the ledger in SQL.
+
+    DuckDB answers, which the extra sql installs. It reads the store and nothing else, and changes nothing. Times are UTC.
+
+    \b
+    Example:
+      flowlog sql "SELECT time, sum(bytes_tx) FROM flows GROUP BY ALL ORDER BY 1"
+    """
+    if as_json and output_format not in (None, "json"):
+        raise UsageError(f"--json is short for --format json, and contradicts --format {output_format}")
+    opened = open_store(store)
+    if statement is None:
+        if output_format or output or as_json:
+            raise UsageError("--format, --output and --json are for the answer to a SELECT, and there is none")
+        write_text(_athena_table(opened, athena) if athena else _shell_views(opened))
+        return
+    if athena:
+        raise UsageError("--athena prints a statement for Athena, and takes no SELECT")
+    written_as = "json" if as_json else output_format or format_of(output)
+    try:
+        rows = opened.sql(statement)
+    except ModuleNotFoundError as error:
+        raise not_installed("sql", "sql", error) from None
+    if written_as == "table":
+        say(_write_page(rows, output))
+    else:
+        plain = rows if written_as == "parquet" else _plain(rows, for_json=written_as != "csv")
+        write_all([plain], written_as, output)
+
+
+def _athena_table(store: FlowStore, folder: str) -> str:
+    from pipeline.query.views import athena_table  # imports Arrow
+
+    return athena_table(store.locations, folder)
+
+
+def _shell_views(store: FlowStore) -> str:
+    from pipeline.query.views import views  # as above
+
+    made = "".join(f"CREATE OR REPLACE VIEW {name} AS\n{query};\n\n" for name, query in views(store.locations).items())
+    return f"-- For the DuckDB shell. Times are UTC.\n{made}SUMMARIZE flows;\n"
+
+
+def _write_page(rows: pa.Table, target: Path | None) -> Iterator[str]:
+    """Writes the first rows as a table, and says how many more there are."""
+    cells = _plain(rows.slice(0, PAGE_ROWS), for_json=False).to_pydict()
+    write_text(aligned([_column(name, column) for name, column in cells.items()]) if rows.num_rows else "none\n", target)
+    if (more := rows.num_rows - PAGE_ROWS) > 0:
+        yield f"{more:,} more rows: LIMIT or a sum shows fewer, --output FILE or --format csv has all"
+
+
+def _column(name: str, cells: Sequence[object]) -> Column:
+    is_number = name != "hour" and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells)
+    return Column(printable(name), [f"{cell:,}" if is_number else _shown(cell) for cell in cells], is_number)
+
+
+def _shown(cell: object) -> str:
+    return "NULL" if cell is None else str(cell).lower() if isinstance(cell, bool) else printable(str(cell))
+
+
+def _plain(rows: pa.Table, *, for_json: bool) -> pa.Table:
+    """The rows with numbers, truth and text alone, as the formats of text have them: other values as text, lists as JSON."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def plain(column: Any) -> Any:
+        kind = column.type
+        if pa.types.is_floating(kind) and for_json:  # which has no NaN and no infinity
+            return pc.if_else(pc.is_finite(column), column, pa.scalar(None, kind))
+        if any(
+            is_kind(kind) for is_kind in (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean, pa.types.is_string)
+        ):
+            return column
+        if pa.types.is_decimal(kind) and kind.scale:
+            return plain(column.cast(pa.float64()))
+        return pa.array([_text_of(cell) for cell in column.to_pylist()], pa.string())
+
+    return pa.table([plain(column) for column in rows.columns], names=rows.column_names)
+
+
+def _text_of(cell: object) -> str | None:
+    return (
+        None
+        if cell is None
+        else json.dumps(cell, default=str, ensure_ascii=False)
+        if isinstance(cell, list | dict)
+        else str(cell)
+    )
