@@ -40,6 +40,7 @@ _HOMES = {
     "ingest": _Home("ingest", "Count raw flow logs, each exactly once, into hourly totals."),
     "query": _Home("query", "Read the totals of an hour, or of a range of hours."),
     "diff": _Home("diff", "Compare two spans of hours: what is new, vanished or stepped."),
+    "report": _Home("report", "Show the totals as pictures, in one HTML file."),
     "sql": _Home("sql", "Ask the totals and the ledger in SQL."),
     "hours": _Home("inspect", "List the hours that have totals."),
     "runs": _Home("inspect", "List the committed runs: what was counted."),

@@ -1,0 +1,148 @@
+"""Bytes over time, by app: hour by hour, or in days and weeks where there are many hours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, count
+
+import pyarrow as pa
+from pyarrow._compute import SetLookupOptions, call_function
+
+from pipeline.query.query import Query, each_part, passing_rows
+from pipeline.query.sums import merge
+from pipeline.scalars import HourRange
+from pipeline.schema import SUMS
+from pipeline.store.layout import Locations
+
+#: The most periods that a picture shows: a fortnight in hours, a year in days.
+MOST_PERIODS = 372
+#: A span of more hours is cut to those that have totals.
+_LONGEST_SPAN = MOST_PERIODS * 24
+_DAY, _WEEK = 24, 7 * 24
+#: The hour 96 begins the first Monday.
+_MONDAY = 96
+_PLACES = ("src_place", "dest_place")
+
+
+@dataclass(frozen=True)
+class Series:
+    """Bytes of both directions in each period, by the apps of one side.
+
+    Attributes:
+        names: The apps with the most bytes.
+        bytes: Of each of these a number for each period.
+        other: What all other apps have in each period.
+    """
+
+    names: Sequence[str]
+    bytes: Sequence[Sequence[int]]
+    other: Sequence[int]
+
+    @property
+    def totals(self) -> list[int]:
+        """What each period has."""
+        return [sum(values) for values in zip(*self.bytes, self.other, strict=True)]
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Bytes over time.
+
+    Attributes:
+        width: How many hours a period has; the first and the last may have fewer.
+        periods: The periods; is_empty: which of them have no totals at all.
+        by_source: By source app; by_destination alike.
+    """
+
+    width: int
+    periods: Sequence[HourRange]
+    is_empty: Sequence[bool]
+    by_source: Series
+    by_destination: Series
+
+    @property
+    def unit(self) -> str:
+        """What a period is."""
+        return {1: "hour", _DAY: "day", _WEEK: "week"}.get(self.width) or f"{self.width // _WEEK} weeks"
+
+
+def read_timeline(
+    store: Locations, query: Query, hours: Sequence[int], sources: Sequence[str], destinations: Sequence[str]
+) -> Timeline:
+    """Reads the bytes over time, in one pass over the hours.
+
+    Args:
+        store: The store.
+        query: The hours, as a range, and the filters.
+        hours: Those of them that have totals.
+        sources: The source apps that are told from all others.
+        destinations: The destination apps alike.
+
+    Raises:
+        StoreDamaged: A file of the store cannot be read.
+        SumOverflow: A sum does not fit into int64.
+    """
+    span = HourRange(query.hour, query.until or query.hour + 1)
+    if span.until - span.first > _LONGEST_SPAN and hours:
+        span = HourRange(hours[0], hours[-1] + 1)
+    width = _width(span.until - span.first)
+    periods = _periods(span, width)
+    first = _number(span.first, width)
+    sides = (sources, destinations)
+    cells = [[[0] * len(periods) for _ in range(len(names) + 1)] for names in sides]
+    parts = list(each_part(store, query, partial(_sums_of_part, store, query, width, sides)))
+    for row in merge(parts, ("period", *_PLACES), SUMS).to_pylist() if parts else ():
+        if 0 <= (period := row["period"] - first) < len(periods):  # else a run has added an hour since
+            for rows, place in zip(cells, _PLACES, strict=True):
+                rows[row[place]][period] += row["bytes_tx"] + row["bytes_rx"]
+    filled = {_number(hour, width) - first for hour in hours}
+    series = [Series(names, rows[:-1], rows[-1]) for names, rows in zip(sides, cells, strict=True)]
+    return Timeline(width, periods, [place not in filled for place in range(len(periods))], *series)
+
+
+def _width(hours: int) -> int:
+    """How many hours a period has, so that so many hours are not too many periods, the cut ones at the ends among them."""
+    widths = chain((1, _DAY), (_WEEK * 2**power for power in count()))
+    return next(width for width in widths if -(-hours // width) + (width > 1) <= MOST_PERIODS)
+
+
+def _periods(span: HourRange, width: int) -> list[HourRange]:
+    starts = range(span.first - (span.first - _MONDAY) % width, span.until, width)
+    return [HourRange(max(start, span.first), min(start + width, span.until)) for start in starts]
+
+
+def _number(hour: int, width: int) -> int:
+    """The number of the period that an hour is in."""
+    return (hour + width - _MONDAY % width) // width
+
+
+def _sums_of_part(
+    store: Locations, query: Query, width: int, sides: Sequence[Sequence[str]], hours: Sequence[int]
+) -> pa.Table:
+    rows = passing_rows(store, query, hours)
+    moved = call_function("add", [rows.column("hour"), _integer(width - _MONDAY % width)])
+    columns = {"period": call_function("divide", [moved, _integer(width)])}  # as `_number`
+    columns |= zip(_PLACES, places_of_pairs(rows, *sides), strict=True)
+    columns |= {name: rows.column(name) for name in SUMS}
+    return merge([pa.table(columns)], ("period", *_PLACES), SUMS)
+
+
+def places_of_pairs(rows: pa.Table, sources: Sequence[str], destinations: Sequence[str]) -> Iterator[pa.Array]:
+    """For each row the place of its source app among some, and that of its destination app; behind the last for all others.
+
+    Args:
+        rows: Their text is dictionary-encoded.
+        sources: The source apps.
+        destinations: The destination apps.
+    """
+    for name, apps in (("src_app", sources), ("dest_app", destinations)):
+        column = rows.column(name).combine_chunks()
+        places = call_function("index_in", [column.dictionary], SetLookupOptions(pa.array(apps, pa.string())))
+        places = call_function("coalesce", [places, pa.scalar(len(apps), pa.int32())])
+        yield call_function("take", [places, column.indices])
+
+
+def _integer(number: int) -> pa.Scalar:
+    return pa.scalar(number, pa.int64())
