@@ -12,6 +12,7 @@
       pending   the totals of what is in the log and not yet in `flows/`
       flusher   flushes the log into `flows/`, by the batch job; no byte that the disk has changed
       get       GET: the totals of `flows/` and of what is pending, each record once
+      page      the totals as a page for people, at `/`
       openapi   `/openapi.json` and `/docs`
     answers     answers out, never faster than the client reads
     problem     why a request is not carried out, and how that is told (RFC 9457)

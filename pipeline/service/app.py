@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import hmac
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from pipeline.service.answers import Answers
 from pipeline.service.budget import Budget
 from pipeline.service.get import Get, parse_query
 from pipeline.service.hosts import Hosts
+from pipeline.service.page import Page
 from pipeline.service.post import Post
 from pipeline.service.problem import RETRY, problem
 from pipeline.service.request import Request, too_long
@@ -33,11 +35,13 @@ class Route:
         methods: The methods that it takes.
         is_open: Whether it has no data, so that no token is asked for.
         answer: Answers a request.
+        is_for_browsers: Whether the token may also come as the password that a browser asks for.
     """
 
     methods: tuple[str, ...]
     is_open: bool
     answer: Callable[[Request, Answers], Awaitable[None]]
+    is_for_browsers: bool = False
 
 
 class App:
@@ -46,6 +50,7 @@ class App:
     Args:
         post: Takes in records.
         get: Answers queries.
+        page: Shows the totals to people.
         hosts: The names under which the service may be asked.
         zero_bytes: Whether a record may have 0 bytes in a direction.
         token: The bearer token that clients must give, if one is asked for.
@@ -57,6 +62,7 @@ class App:
         self,
         post: Post,
         get: Get,
+        page: Page,
         hosts: Hosts,
         zero_bytes: ZeroBytes,
         token: str | None,
@@ -69,12 +75,14 @@ class App:
         self.answers = answers
         self.post = post
         self._get = get
+        self._page = page
         self._hosts = hosts
         self._zero_bytes: ZeroBytes = zero_bytes
         self._token = None if token is None else token.encode()
         self._answered: Counter[tuple[str, int]] = Counter()
         look = ("GET", "HEAD")
         self._routes = {
+            b"/": Route(look, is_open=False, answer=self._home, is_for_browsers=True),
             b"/flows": Route((*look, "POST"), is_open=False, answer=self._flows),
             b"/metrics": Route(look, is_open=False, answer=self._metrics_page),
             b"/healthz": Route(look, is_open=True, answer=self._healthz),
@@ -97,7 +105,7 @@ class App:
         if route is None:
             raise problem(404, "Not Found")
         if not route.is_open:
-            self._authorise(request.headers)
+            self._authorise(request.headers, route)
         if request.method not in route.methods:
             *most, last = route.methods
             allow = ", ".join(route.methods).encode()
@@ -108,13 +116,20 @@ class App:
             raise too_long(self.max_body)
         return not route.is_open
 
-    def _authorise(self, headers: dict[bytes, bytes]) -> None:
+    def _authorise(self, headers: dict[bytes, bytes], route: Route) -> None:
         """Compares in constant time, so that the time does not tell how much of a guess is right."""
         if self._token is None:
             return
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._token):
-            raise problem(401, "A bearer token is needed", [(b"www-authenticate", b"Bearer")])
+        if route.is_for_browsers and scheme.lower() == b"basic":
+            token = _password_of(given)
+        else:
+            token = given.strip() if scheme.lower() == b"bearer" else None
+        if token is not None and hmac.compare_digest(token, self._token):
+            return
+        if route.is_for_browsers:
+            raise problem(401, "The token is needed, as the password", [(b"www-authenticate", b'Basic realm="flowlog"')])
+        raise problem(401, "A bearer token is needed", [(b"www-authenticate", b"Bearer")])
 
     async def answer(self, request: Request, answers: Answers) -> None:
         """Answers a request that was admitted, and whose body has come.
@@ -134,6 +149,9 @@ class App:
             answers.respond(200, (), b"")
         else:
             await self._get.answer(parse_query(request.query), answers)
+
+    async def _home(self, request: Request, answers: Answers) -> None:
+        await self._page.answer(request.query, answers)
 
     async def _healthz(self, _: Request, answers: Answers) -> None:
         """Whether the log is flushed, and whether the disk has damaged any of it."""
@@ -179,3 +197,11 @@ class App:
         yield "flowlog_pending_seconds", now - oldest, "Age of the log's oldest record."
         yield "flowlog_in_flight_bytes", self.bodies.used, "Bytes of requests in memory, but for small ones."
         yield "flowlog_answer_bytes", self.answers.used, "Bytes of answers in memory, but for small ones."
+
+
+def _password_of(credentials: bytes) -> bytes | None:
+    """The password of HTTP Basic (RFC 7617); None if the credentials are none. The name is anybody's."""
+    try:
+        return binascii.a2b_base64(credentials.strip(), strict_mode=True).partition(b":")[2]
+    except binascii.Error:
+        return None

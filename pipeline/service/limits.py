@@ -76,5 +76,8 @@ BYTES_A_ROW = 192
 #: An answer of so many rows, with names of the usual length, needs no room: as many as there are connections fit beside
 #: the budgets.
 SMALL_ANSWER_ROWS = 1_000
-#: Longer answers share this; each waits until there is room for an hour of it, and holds the room until it is sent.
+#: What a page takes beside its rows; and each row of its hours, and of as many hours before, beside the text of its names.
+PAGE_BYTES = 16 << 20
+BYTES_A_PAGE_ROW = 80
+#: Longer answers and pages share this; each waits until there is room for an hour of it, and holds the room until it is sent.
 ANSWERS_BYTES = 192 << 20

@@ -8,13 +8,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.query.query import FILTERS
 from pipeline.scalars import INT64_MAX
 from pipeline.schema import FIELDS, MAX_NAME_LENGTH, PARTITION_ORDER, Field, ZeroBytes, minimum_of
 from pipeline.service.body import MAX_RECORDS
 from pipeline.service.explain import NAMES
 
 _EXAMPLE = {"src_app": "foo", "dest_app": "bar", "vpc_id": "vpc-0", "bytes_tx": 100, "bytes_rx": 300, "hour": 1}
-_BEARER = "bearer"
+_BEARER, _BASIC = "bearer", "basic"
 
 #: What a browser may load for the page: nothing but the styles in it.
 PAGE_POLICY = b"default-src 'none'; style-src 'unsafe-inline'"
@@ -27,7 +28,7 @@ td { padding: 0 1em 0 0; vertical-align: top } td:first-child { font-family: mon
 def document(zero_bytes: ZeroBytes, *, needs_token: bool) -> dict[str, Any]:
     """The OpenAPI document of a service with these options."""
     flows = {"post": _post(), "get": _get(), "head": _get() | {"operationId": "head_flows"}}
-    paths = {"/flows": flows, "/metrics": {"get": _metrics()}, "/healthz": {"get": _healthz()}}
+    paths = {"/": {"get": _page()}, "/flows": flows, "/metrics": {"get": _metrics()}, "/healthz": {"get": _healthz()}}
     components: dict[str, Any] = {
         "schemas": {
             "Flow": _record({field.name: _property(field, zero_bytes) for field in FIELDS}),
@@ -39,7 +40,9 @@ def document(zero_bytes: ZeroBytes, *, needs_token: bool) -> dict[str, Any]:
         for operation in path.values():
             operation["responses"] |= _ALWAYS
     if needs_token:
-        components["securitySchemes"] = {_BEARER: {"type": "http", "scheme": "bearer"}}
+        components["securitySchemes"] = {kind: {"type": "http", "scheme": kind} for kind in (_BEARER, _BASIC)}
+        paths["/"]["get"]["security"] = [{_BASIC: []}, {_BEARER: []}]
+        paths["/"]["get"]["responses"]["401"] = _refusal("The password is missing, or is not the token.")
         for operation in (*flows.values(), paths["/metrics"]["get"]):
             operation["security"] = [{_BEARER: []}]
             operation["responses"]["401"] = _refusal("The bearer token is missing, or not the one.")
@@ -109,6 +112,27 @@ _PROBLEM: dict[str, Any] = {
     },
     "required": ["type", "title", "status", "detail"],
 }
+
+
+def _page() -> dict[str, Any]:
+    page = {"content": {"text/html": {"schema": {"type": "string"}}}}
+    words = {
+        "when": "The hours: latest, 498752, 2026-11-24T08, 2026-11-24, -24h.",
+        "until": "Makes it a range: the first hour that is left out.",
+    } | {name: f"Only this {name}; * stands for any text." for name in FILTERS}
+    return {
+        "operationId": "page",
+        "summary": "The totals as a page for people",
+        "parameters": [
+            {"name": name, "in": "query", "description": description, "schema": {"type": "string"}}
+            for name, description in words.items()
+        ],
+        "responses": {
+            "200": {"description": "The page.", **page},
+            "400": {"description": "A page that says what is wrong.", **page},
+            "503": _refusal("The store cannot be read, or there are too many long answers."),
+        },
+    }
 
 
 def _healthz() -> dict[str, Any]:

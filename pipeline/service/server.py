@@ -27,6 +27,7 @@ from pipeline.service.flusher import Flusher
 from pipeline.service.get import Get
 from pipeline.service.hosts import Hosts, is_loopback
 from pipeline.service.options import ServeOptions
+from pipeline.service.page import Page
 from pipeline.service.pending import Pending, recover
 from pipeline.service.post import MAX_PENDING, Post
 from pipeline.service.writer import LogWriter
@@ -98,6 +99,7 @@ async def opened(store: FlowStore, options: ServeOptions, listener: socket.socke
         yield App(
             Post(Checker(options.zero_bytes), writer, pending, keys, flusher, MAX_PENDING * options.flush_bytes),
             Get(store.locations, pending, answers),
+            Page(store, pending, answers),
             Hosts(listener.getsockname()[0], options.host, options.allowed_hosts, has_token=has_token),
             options.zero_bytes,
             options.token,

@@ -229,6 +229,25 @@ def partition_bytes(store: Locations, hour: int) -> int:
         return 0
 
 
+def extent_of_partition(store: Locations, hour: int) -> tuple[int, int]:
+    """How many rows an hour has, and how many bytes they are unpacked, with each name once a row group; 0 if there is none.
+
+    Raises:
+        StoreDamaged: The file is not Parquet.
+    """
+    import pyarrow.parquet as pq
+
+    path = store.partition(hour)
+    try:
+        with store.files.opened(path) as file:
+            footer = pq.read_metadata(file)
+    except FileNotFoundError:
+        return 0, 0
+    except _UNREADABLE as error:
+        raise StoreDamaged(str(path), f"not a partition of a flowlog store: {error}") from error
+    return footer.num_rows, sum(footer.row_group(place).total_byte_size for place in range(footer.num_row_groups))
+
+
 def summarise_partition(store: Locations, hour: int) -> PartitionSummary | None:
     """An hour in short, from its file's footer alone; None if there is none.
 

@@ -60,7 +60,7 @@ def test_the_record_is_the_schemas(shared):
     assert flow["properties"]["hour"] | {"description": ""} == {
         "type": "integer", "minimum": 1, "maximum": 2**31 - 1, "description": "",
     }  # fmt: skip
-    assert set(document["paths"]) == {"/flows", "/healthz", "/metrics"}
+    assert set(document["paths"]) == {"/", "/flows", "/healthz", "/metrics"}
 
 
 def test_it_says_what_this_service_was_told(tmp_path):
