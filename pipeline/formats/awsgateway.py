@@ -18,7 +18,7 @@ from pipeline.formats.awsfields import OWN_GATEWAY_FIELDS
 from pipeline.formats.record import Endpoint, Record, Reporter, column_of, integers_of, is_answer, texts_of
 from pipeline.formats.syntaxes import Log
 from pipeline.options import ReadOptions
-from pipeline.syntax.batch import LOST, NO_TRAFFIC, Batch, Mask
+from pipeline.syntax.batch import LOST, NO_TRAFFIC, Batch, Fault, Mask
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.dictionary import choose, first_of, is_text
 
@@ -50,6 +50,14 @@ def _ignored(batch: Batch) -> dict[str, Mask]:
     return {NO_TRAFFIC: is_text(status, "NODATA"), LOST: is_text(status, "SKIPDATA")}
 
 
+def _with_direction(batch: Batch, _options: ReadOptions) -> Batch:
+    """The records that tell at which attachment they were seen: a word that nobody knows could be either of a packet's two."""
+    direction = texts_of(batch, "flow-direction")
+    is_known = is_text(direction, "ingress") | is_text(direction, "egress")
+    unknown = direction.is_valid().to_numpy(zero_copy_only=False) & ~is_known
+    return batch.reject(Fault("flow-direction", "must be ingress or egress", unknown, direction))
+
+
 def _record(batch: Batch, _options: ReadOptions) -> Record:
     ports = integers_of(batch, "srcport", -1), integers_of(batch, "dstport", -1)
     answer = is_answer(*ports, integers_of(batch, "tcp-flags", 0))
@@ -78,7 +86,7 @@ def _vpc(batch: Batch, answer: Mask) -> pa.DictionaryArray:
 
 
 #: What the fields say, in text, in Parquet and in the messages of CloudWatch's events.
-LOG = Log(_COLUMNS, _record, _ignored, ends=(Column("end", Kind.INTEGER, required=False),))
+LOG = Log(_COLUMNS, _record, _ignored, ends=(Column("end", Kind.INTEGER, required=False),), prepared=_with_direction)
 
 
 def is_of_gateway(line: str) -> bool:

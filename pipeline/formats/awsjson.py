@@ -57,6 +57,7 @@ _GATEWAY_LOG = Log(
     awsgateway.LOG.record,
     awsgateway.LOG.ignored,
     ends=list(map(_in_json, awsgateway.LOG.ends)),
+    prepared=awsgateway.LOG.prepared,
 )
 
 

@@ -82,8 +82,9 @@ def _scaled(sent: npt.NDArray[np.int64], sampling: npt.NDArray[np.int64]) -> tup
     is_scaled: Mask = factor != 1
     if not is_scaled.any():
         return sent, is_scaled
+    sent = np.where(factor < 0, -1, sent)  # two numbers below 0 must not make one above
     too_large = np.abs(sent.astype(float)) * np.abs(factor.astype(float)) > 2 * MAX_RECORD_BYTES
-    product = np.where(too_large, MAX_RECORD_BYTES + 1, sent) * np.where(too_large, 1, factor)
+    product = np.where(too_large, MAX_RECORD_BYTES + 1, sent) * np.where(too_large, 1, np.abs(factor))
     return product, is_scaled
 
 

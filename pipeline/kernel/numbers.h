@@ -36,26 +36,28 @@ static inline text_t read_digits(text_t p, unsigned most, uint64_t *value) {
     return count && count <= most ? p : NULL;
 }
 
-/* Reads an optional minus and 1 to 18 digits. Returns where they end, or NULL if there are none, or more. */
+/* Reads an optional minus and 1 to 19 digits that fit into 64 bits. Returns where they end, or NULL if they do not. */
 static inline text_t read_integer(text_t p, int64_t *value) {
     uint64_t digits;
     int is_negative = *p == '-';
-    p = read_digits(p + is_negative, 18, &digits);
-    if (UNLIKELY(!p)) return NULL;
+    p = read_digits(p + is_negative, 19, &digits);
+    if (UNLIKELY(!p || digits > INT64_MAX)) return NULL;
     *value = is_negative ? -(int64_t)digits : (int64_t)digits;
     return p;
 }
 
-/* Reads what `read_integer` does, and perhaps a fraction, if a double holds all the digits exactly. */
+/* Reads an optional minus and 1 to 19 digits, rounded once where a double does not hold them, as nanoseconds are; and perhaps a
+ * fraction, if a double holds all the digits exactly. */
 static inline text_t read_decimal(text_t p, double *value) {
     /* A quotient of two numbers that a double holds exactly is rounded once, as it must be (Clinger 1990). */
     static const double tens[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
     uint64_t whole, fraction = 0;
     int is_negative = *p == '-';
-    p = read_digits(p + is_negative, 15, &whole);
+    p = read_digits(p + is_negative, 19, &whole);
     if (UNLIKELY(!p)) return NULL;
     unsigned places = 0;
     if (*p == '.') {
+        if (UNLIKELY(whole > 1ULL << 53)) return NULL;
         text_t start = ++p;
         p = read_digits(p, 15, &fraction);
         if (UNLIKELY(!p)) return NULL;
@@ -65,7 +67,7 @@ static inline text_t read_decimal(text_t p, double *value) {
             whole *= 10;
         }
     }
-    if (UNLIKELY(whole + fraction > 1ULL << 53)) return NULL;
+    if (UNLIKELY(places && whole + fraction > 1ULL << 53)) return NULL;
     double quotient = (double)(whole + fraction) / tens[places];
     *value = is_negative ? -quotient : quotient;
     return p;

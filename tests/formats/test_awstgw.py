@@ -317,3 +317,12 @@ class TestSamples:
         ).replace(lost, "")
         outcome = read(data, settings={"aws-tgw.fields": fields})
         assert outcome.cells == [(1_700_000_000 // 3600, "10.0.0.1", "10.0.1.1", "vpc-0abc12345def67890", 1000, 0)]
+
+
+def test_a_record_of_an_unknown_direction_is_rejected_as_it_may_be_either_of_two():
+    records = (REQUEST | {"flow-direction": direction} for direction in ("ingress", "egress", "EGRESS"))
+    outcome = read(
+        "".join(json.dumps({key.replace("-", "_"): cell for key, cell in each.items()}) + "\n" for each in records)
+    )
+    assert outcome.faults == [(3, "flow-direction", "must be ingress or egress")]
+    assert sum(tx + rx for *_, tx, rx in outcome.cells) == 5_000

@@ -68,7 +68,17 @@ def test_bytes_are_multiplied_by_the_sampling_of_the_record(sampling, factor):
 
 @pytest.mark.parametrize(
     ("count", "sampling"),
-    [(2**53 - 1, 2), (2**62, 4), (2**63 - 1, 2**63 - 1), (2**32, 2**32), (-5, 50), (5, -50), (-(2**63), 2), (-(2**62), -4)],
+    [
+        (2**53 - 1, 2),
+        (2**62, 4),
+        (2**63 - 1, 2**63 - 1),
+        (2**32, 2**32),
+        (-5, 50),
+        (5, -50),
+        (-5, -2),
+        (-(2**63), 2),
+        (-(2**62), -4),
+    ],
 )
 def test_a_product_that_is_no_number_of_bytes_is_rejected_and_never_wraps(count, sampling):
     outcome = read(lines(FLOW | {"Bytes": count, "Sampling": sampling}))

@@ -204,7 +204,11 @@ class TestOddLines:
             (b"web,+5,,1.5,db", True),
             (b"web, 5,,1.5,db", True),
             (b"web,5.0,,1.5,db", True),
-            (b"web,1111111111111111111,,1.5,db", True),
+            (b"web,9223372036854775807,,1764151200000000000,db", False),
+            (b"web,-9223372036854775807,,9999999999999999999,db", False),
+            (b"web,9223372036854775808,,1.5,db", True),
+            (b"web,11111111111111111111,,1.5,db", True),
+            (b"web,5,,9007199254740993.5,db", True),
             (b"web,5,,+1.5,db", True),
             (b"web,5,,1e3,db", True),
             (b"web,5,,1.,db", True),
@@ -514,12 +518,12 @@ class TestPaths:
 
 
 def test_an_integer_may_stand_in_a_text_where_the_column_says_so():
-    lines = ['{"n":"1234"}', '{"n":-5}', '{"n":"-5"}', '{"n":"0"}', '{"n":null}', '{"n":"%s"}' % ("9" * 18)]
-    odd = ['"007"', '"+1"', '" 1"', '"1 "', '"1.0"', '""', '"1e3"', '"-"', '"x"', '"1', "1.0", '"%s"' % ("1" * 19)]
+    lines = ['{"n":"1234"}', '{"n":-5}', '{"n":"-5"}', '{"n":"0"}', '{"n":null}', f'{{"n":"{2**63 - 1}"}}']
+    odd = ['"007"', '"+1"', '" 1"', '"1 "', '"1.0"', '""', '"1e3"', '"-"', '"x"', '"1', "1.0", f'"{2**63}"']
     rows, numbers = read_objects(
         [JsonColumn(pa.int64(), [["n"]], in_text=True)], *lines, *(f'{{"n":{value}}}' for value in odd)
     )
-    assert rows == [(1234,), (-5,), (-5,), (0,), (None,), (10**18 - 1,)]
+    assert rows == [(1234,), (-5,), (-5,), (0,), (None,), (2**63 - 1,)]
     assert numbers == list(range(len(lines), len(lines) + len(odd)))
     assert read_objects([JsonColumn(pa.int64(), [["n"]])], *lines[:2]) == ([(-5,)], [0])
 
