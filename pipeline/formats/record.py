@@ -55,6 +55,11 @@ class Reporter:
     receiver: Mask | None = None
     interface: pa.DictionaryArray | None = None
 
+    @property
+    def tells_end(self) -> bool:
+        """Whether the log tells at which end of a flow a record was reported."""
+        return not (self.other is None and self.sender is None and self.receiver is None)
+
     def of_rows(self, kept: Mask) -> Reporter:
         """The same for some of the rows, as the mask says."""
 

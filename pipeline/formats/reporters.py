@@ -22,12 +22,16 @@ from pipeline.syntax.dictionary import codes_of, first_of
 #: number; and the addresses of both ends.
 SCALED, REPORTED_BY, SRC, DST = "scaled", "reported_by", "src", "dst"
 SENDER, RECEIVER = 1, 2
+#: What is noted of rows of which `--logged` cannot decide, as those of AWS before version 5.
+_NO_END = "do not say at which end they were reported, so that --logged leaves none of them out"
 
 
 def reported_once(batch: Batch, record: Record, options: ReadOptions) -> tuple[Batch, Record]:
     """The batch and the record without the rows whose bytes another record has."""
     if record.reporter is None or options.both_ends == "count":
         return batch, record
+    if options.logged and not record.reporter.tells_end:
+        batch = batch.note({_NO_END: np.ones(batch.table.num_rows, bool)})
     other = _others(batch, record, record.reporter, options)
     if other is None or not other.any():
         return batch, record

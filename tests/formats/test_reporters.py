@@ -61,6 +61,13 @@ class TestOnce:
         assert left_out(flows(self.RECEIVED, logged=("10.0.0.0/8",))) == {1: 1}
         assert left_out(flows(self.RECEIVED, logged=("8.0.0.0/8", "10.0.0.0/8"))) == {1: 1, 3: 4}
 
+    def test_rows_that_do_not_say_at_which_end_they_were_reported_are_noted(self):
+        names = texts("a", "b", "c", "d")
+        (note,) = flows(Reporter(interface=names), logged=("10.0.0.0/8",)).notes.items()
+        assert note[0].startswith("do not say at which end they were reported")
+        assert len(note[1]) == 4
+        assert not flows(Reporter(interface=names)).notes
+
     def test_what_a_hop_reports_is_left_out_at_whichever_end(self):
         reporter = Reporter(receiver=mask(1, 0, 1, 0), interface=texts("nat", "nat", "eni-1", None))
         assert left_out(flows(reporter, hop=("eni-2", "nat"))) == {1: 1, 2: 2}
