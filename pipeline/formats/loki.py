@@ -58,7 +58,12 @@ def _printed_line(line: bytes, fields: Collection[str]) -> bytes:
 
 
 def _values(text: JsonText) -> Iterator[tuple[Labels, list[Any]]]:
-    """The values of an answer, some at a time, with their labels."""
+    """The values of an answer, some at a time, with their labels.
+
+    Raises:
+        UnreadableSource: The answer has none, so that it says nothing of its records.
+    """
+    line, has_result = text.line, False
     for key in text.each_key():
         if key != "data" or text.next_byte() != b"{":
             text.take()
@@ -67,22 +72,28 @@ def _values(text: JsonText) -> Iterator[tuple[Labels, list[Any]]]:
             if inner != "result" or text.next_byte() != b"[":
                 text.take()
                 continue
+            has_result = True
             for _ in text.each_item():
                 yield from _values_of_stream(text)
+    if not has_result:
+        raise UnreadableSource(f"line {line}: an answer of Loki without the array data.result")
 
 
 def _values_of_stream(text: JsonText) -> Iterator[tuple[Labels, list[Any]]]:
-    labels: Labels | None = None
+    line, labels, has_values = text.line, None, False
     for key in text.each_key():
         if key == "stream":
             labels = _loads(text.take())
         elif key == "values" and isinstance(labels, dict):
+            has_values = True
             for block in text.elements():
                 yield labels, _loads(b"[" + b",".join(block.data.splitlines()) + b"]")
         elif key == "values":
             raise UnreadableSource(f"line {text.line}: the values of a stream stand before its labels")
         else:
             text.take()
+    if not has_values:
+        raise UnreadableSource(f"line {line}: a stream of Loki without values")
 
 
 def _loads(data: bytes) -> Any:

@@ -51,8 +51,12 @@ def _others(batch: Batch, record: Record, reporter: Reporter, options: ReadOptio
 
 
 def _is_one_of(column: pa.DictionaryArray, texts: tuple[str, ...]) -> Mask:
-    """Which cells have one of some texts; not those that are null."""
-    held = [*(text in texts for text in column.dictionary.to_pylist()), False]  # the last is the one of the code -1
+    """Which cells have one of some texts, in whatever case, as MAC addresses are written; not those that are null."""
+    wanted = {text.casefold() for text in texts}
+    held = [
+        *(text.casefold() in wanted for text in column.dictionary.to_pylist()),
+        False,
+    ]  # the last is the one of the code -1
     return np.array(held, bool)[codes_of(column)]
 
 

@@ -291,6 +291,24 @@ def test_an_answer_that_stops_short_fails():
 
 
 @pytest.mark.parametrize(
+    "other",
+    [
+        {"status": "error", "error": "too many outstanding requests"},
+        {"status": "success", "data": "streams"},
+        {"status": "success", "data": {"resultType": "streams", "result": None}},
+        {"status": "success", "data": {"resultType": "streams", "result": [{"stream": {}}]}},
+    ],
+)
+def test_an_answer_without_records_beside_others_fails_and_is_not_passed_over(other):
+    text = answer(({}, FLOW))
+    with pytest.raises(
+        UnreadableSource,
+        match=r"line \d+: (an answer of Loki without the array data.result|a stream of Loki without values)",
+    ):
+        read(f"{text}\n{json.dumps(other)}")
+
+
+@pytest.mark.parametrize(
     ("text", "found"),
     [
         (answer(({"app": "web"}, "level=info")), "an answer of Loki, of other logs than NetObserv's"),

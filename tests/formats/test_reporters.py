@@ -61,6 +61,9 @@ class TestOnce:
         assert left_out(flows(self.RECEIVED, logged=("10.0.0.0/8",))) == {1: 1}
         assert left_out(flows(self.RECEIVED, logged=("8.0.0.0/8", "10.0.0.0/8"))) == {1: 1, 3: 4}
 
+    def test_the_name_of_a_hop_may_be_in_another_case(self):
+        assert len(flows(Reporter(interface=texts("00AABB", "b", "c", "d")), hop=("00aabb",)).left_out[OTHER_REPORTER]) == 1
+
     def test_rows_that_do_not_say_at_which_end_they_were_reported_are_noted(self):
         names = texts("a", "b", "c", "d")
         (note,) = flows(Reporter(interface=names), logged=("10.0.0.0/8",)).notes.items()
