@@ -7,7 +7,19 @@ import pytest
 
 from pipeline.flowstore import FlowStore
 from pipeline.options import IngestOptions
-from tests.world import APPS, HOPS, LOGGED, World, aws_files, aws_parquet, aws_text, azure_files
+from tests.world import (
+    APPS,
+    HOPS,
+    LOGGED,
+    World,
+    aws_files,
+    aws_parquet,
+    aws_text,
+    azure_files,
+    gateway_files,
+    google_files,
+    netobserv_files,
+)
 
 ENDS = {"logged": (LOGGED,), "hop": tuple(sorted(HOPS))}
 WRITERS = {"text": aws_text, "parquet": aws_parquet}
@@ -67,6 +79,39 @@ def test_so_it_is_with_azures_records_of_both_directions(tmp_path, seed):
         == without.both_ends.bytes
         > 0
     )
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("write", [google_files, netobserv_files])
+def test_so_it_is_by_the_formats_own_rule_for_any_files(tmp_path, write, seed):
+    """Google counts what the sender reports, and from outside the receiver; NetObserv what comes in, and to outside what goes out."""
+    random, world = Random(seed), World(seed)
+    logs = Logs(tmp_path, write(world))
+    chosen = {interface for interface in logs.paths if random.random() < 0.7}
+    paths = logs.of(chosen)
+    random.shuffle(paths)
+    cut = random.randrange(len(paths) + 1)
+    store, _ = logs.count("store", paths[:cut], paths[cut:])
+    assert sums_of(store) == world.truth(chosen, receivers=write is netobserv_files)
+
+
+@pytest.mark.parametrize("write", [google_files, netobserv_files])
+def test_the_naive_sum_of_these_is_too_large(tmp_path, write):
+    world = World(3)
+    logs = Logs(tmp_path, write(world))
+    naive, _ = logs.count("naive", logs.of(logs.paths), both_ends="count")
+    once, summary = logs.count("once", logs.of(logs.paths))
+    assert total(sums_of(once)) == total(world.truth())
+    assert total(sums_of(naive)) - total(sums_of(once)) == summary.ignored_bytes["other reporter"] > 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_transit_gateways_log_has_each_packet_once_though_it_passes_two_attachments(tmp_path, seed):
+    world = World(seed)
+    logs = Logs(tmp_path, gateway_files(world))
+    store, summary = logs.count("store", logs.of(logs.paths))
+    assert sums_of(store) == world.truth_between_vpcs()
+    assert summary.ignored_bytes["other reporter"] == total(world.truth_between_vpcs()) > 0
 
 
 @pytest.fixture(params=WRITERS)

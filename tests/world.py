@@ -12,6 +12,7 @@ import io
 import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from random import Random
 
 import pyarrow as pa
@@ -158,20 +159,31 @@ class World:
                     Packets(at, client, server, port, is_answer, random.randrange(40, 2 ** random.randrange(7, 33)))
                 )
 
-    def truth(self, interfaces: set[str] | None = None) -> Truth:
+    def truth(self, interfaces: set[str] | None = None, receivers: bool = False) -> Truth:
         """The bytes sent and received by hour, client, server and VPC, each packet once.
 
         Args:
             interfaces: Only what these tell: of what a host here sends, its own interface; of what comes from outside, the
                 receiver's.
+            receivers: Whether it is the other way round: of what a host here receives, its own interface tells; of what goes
+                outside, the sender's.
         """
         sums: dict[tuple[int, str, str, str], list[int]] = defaultdict(lambda: [0, 0])
         for packets in self.packets:
-            sender, receiver = packets.ends
-            teller = sender.interface or receiver.interface
+            first, second = packets.ends[::-1] if receivers else packets.ends
+            teller = first.interface or second.interface
             if teller and (interfaces is None or teller.id in interfaces):
                 key = packets.at // 3600, packets.client.app, packets.server.app, teller.vpc
                 sums[key][packets.is_answer] += packets.size
+        return {key: (sent, received) for key, (sent, received) in sums.items()}
+
+    def truth_between_vpcs(self) -> Truth:
+        """What crosses the transit gateway, in the VPC of the client."""
+        sums: dict[tuple[int, str, str, str], list[int]] = defaultdict(lambda: [0, 0])
+        for packets in self.packets:
+            client, server = packets.client, packets.server
+            if client.interface and server.interface and client.interface.vpc != server.interface.vpc:
+                sums[packets.at // 3600, client.app, server.app, client.interface.vpc][packets.is_answer] += packets.size
         return {key: (sent, received) for key, (sent, received) in sums.items()}
 
     def truth_of_conversations(self) -> Truth:
@@ -292,3 +304,102 @@ def _azure_document(interface: Interface, tuples: list[str]) -> bytes:
         "flowRecords": {"flows": [{"aclID": "a", "flowGroups": [{"rule": "r", "flowTuples": tuples}]}]},
     }
     return json.dumps({"records": [record]}).encode()
+
+
+def ends_of_windows(
+    world: World,
+) -> dict[Interface, list[tuple[Host, Host, tuple[int, int], str, int, int, int]]]:
+    """What each host's interface reports of what it sends ("egress") and receives ("ingress"), one direction a record, by its windows:
+    the sender, the receiver, their ports, the direction, the bytes, and the times of the first and the last packet.
+    """
+    sums: dict[tuple[Interface, str, int, Packets], list[int]] = defaultdict(list)
+    for packets in world.packets:
+        for host, direction in zip(packets.ends, ("egress", "ingress"), strict=True):
+            if interface := host.interface:
+                key = interface, direction, (packets.at - interface.offset) // interface.window, _flow_of(packets)
+                sums[key] += [packets.size, packets.at]
+    found = defaultdict(list)
+    for (interface, direction, _, flow), values in sums.items():
+        ports = (443, flow.port) if flow.is_answer else (flow.port, 443)
+        times = values[1::2]
+        found[interface].append((*flow.ends, ports, direction, sum(values[::2]), min(times), max(times)))
+    return found
+
+
+def google_files(world: World) -> dict[str, list[bytes]]:
+    """The entries of each VM: `SRC` of what the VM sends, `DEST` of what it receives, with what is known of both ends."""
+    files = {}
+    for interface, records in ends_of_windows(world).items():
+        lines = []
+        for sender, receiver, ports, direction, size, start, end in records:
+            payload = {
+                "reporter": "SRC" if direction == "egress" else "DEST",
+                "connection": {
+                    "src_ip": sender.address,
+                    "src_port": ports[0],
+                    "dest_ip": receiver.address,
+                    "dest_port": ports[1],
+                    "protocol": 6,
+                },
+                "bytes_sent": str(size),
+                "start_time": f"{datetime.fromtimestamp(start, UTC):%Y-%m-%dT%H:%M:%S}.000000000Z",
+                "end_time": f"{datetime.fromtimestamp(end, UTC):%Y-%m-%dT%H:%M:%S}.000000000Z",
+            }
+            for side, host in (("src", sender), ("dest", receiver)):
+                if host.interface:
+                    payload[f"{side}_instance"] = {"vm_name": f"{host.app}-vm"}
+                    payload[f"{side}_vpc"] = {"vpc_name": host.interface.vpc}
+            lines.append({"jsonPayload": payload, "logName": "projects/p/logs/compute.googleapis.com%2Fvpc_flows"})
+        files[interface.id] = [_json_lines(lines)]
+    return files
+
+
+def netobserv_files(world: World) -> dict[str, list[bytes]]:
+    """The flow logs of each node's agent, which sees what comes in (0) and goes out (1), in a cluster for each VPC."""
+    files = {}
+    for interface, records in ends_of_windows(world).items():
+        lines = []
+        for sender, receiver, ports, direction, size, start, end in records:
+            record = {
+                "SrcAddr": sender.address,
+                "DstAddr": receiver.address,
+                "SrcPort": ports[0],
+                "DstPort": ports[1],
+                "Bytes": size,
+                "FlowDirection": int(direction == "egress"),
+                "TimeFlowStartMs": start * 1000,
+                "TimeFlowEndMs": end * 1000,
+                "K8S_ClusterName": interface.vpc,
+            }
+            for side, host in (("Src", sender), ("Dst", receiver)):
+                if host.interface:
+                    record |= {f"{side}K8S_OwnerName": host.app, f"{side}K8S_Namespace": "n"}
+            lines.append(record)
+        files[interface.id] = [_json_lines(lines)]
+    return files
+
+
+def _json_lines(records: list[dict[str, object]]) -> bytes:
+    return "".join(f"{json.dumps(record)}\n" for record in records).encode()
+
+
+def gateway_files(world: World) -> dict[str, list[bytes]]:
+    """The transit gateway's log of each of its attachments: what comes in from one VPC, what goes out to the other."""
+    names = "version resource-type tgw-attachment-id tgw-src-vpc-id tgw-dst-vpc-id srcaddr dstaddr srcport dstport bytes start end"
+    names += " log-status flow-direction"
+    sums: dict[tuple[Interface, str, int, Packets], list[int]] = defaultdict(list)
+    for packets in world.packets:
+        sender, receiver = packets.ends
+        if sender.interface and receiver.interface and sender.interface.vpc != receiver.interface.vpc:
+            for host, direction in ((sender, "ingress"), (receiver, "egress")):
+                attachment = GATEWAYS[host.interface.vpc]
+                key = attachment, direction, (packets.at - attachment.offset) // attachment.window, _flow_of(packets)
+                sums[key] += [packets.size, packets.at]
+    lines: dict[Interface, list[str]] = defaultdict(lambda: [names])
+    for (attachment, direction, _, flow), values in sums.items():
+        (sender, receiver), times = flow.ends, values[1::2]
+        ports = (443, flow.port) if flow.is_answer else (flow.port, 443)
+        vpcs = sender.interface.vpc, receiver.interface.vpc
+        cells = ("6 TransitGateway", attachment.id, *vpcs, sender.address, receiver.address, *ports, sum(values[::2]))
+        lines[attachment].append(" ".join(map(str, (*cells, min(times), max(times), "OK", direction))))
+    return {attachment.id: ["\n".join(found).encode() + b"\n"] for attachment, found in lines.items()}
