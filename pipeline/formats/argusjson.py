@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO
 
+from pipeline.errors import UnreadableSource
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.compression import put_back
@@ -17,8 +17,9 @@ from pipeline.syntax.jsontext import JsonText
 
 #: The key of the array.
 ARRAY = "ArgusData"
-_AROUND = re.compile(rb'\s*\{\s*"ArgusData"\s*:\s*')
-_START_BYTES = 256
+_QUOTED = f'"{ARRAY}"'.encode()
+#: The array begins within so much of a file; what ra writes before it is short.
+_START_BYTES = 1 << 16
 
 
 def read_objects(stream: BinaryIO, parser: JsonParser) -> Iterator[Batch]:
@@ -31,28 +32,27 @@ def read_objects(stream: BinaryIO, parser: JsonParser) -> Iterator[Batch]:
         parser: Parses the objects.
 
     Raises:
-        UnreadableSource: The file is no whole JSON.
+        UnreadableSource: The file is no whole JSON; or an object has no array, though the first has one.
     """
     start = stream.read(_START_BYTES)
     stream = put_back(start, stream)
-    if _AROUND.match(start):
-        return map(parser.parse, _within(JsonText(stream), 1))
+    if _QUOTED in start and JsonText(io.BytesIO(start)).next_byte() == b"{":
+        return map(parser.parse, _within(JsonText(stream)))
     return (piece if isinstance(piece, Batch) else parser.parse(piece) for piece in read_json(stream, parser))
 
 
-def _within(text: JsonText, first: int) -> Iterator[TextBlock]:
-    """The objects in the arrays of some text, numbered from `first` on."""
-    for block in text.values(first, around=(ARRAY,)):
-        for values in _opened(block, first) if _AROUND.match(block.data) else (replace(block, first_line=first),):
-            yield values
-            first += values.line_count
-
-
-def _opened(block: TextBlock, first: int) -> Iterator[TextBlock]:
-    """The objects in the arrays of small objects, which `JsonText` gives whole."""
-    for line in block.data.splitlines():
-        found = _AROUND.match(line)
-        array = line[found.end() : line.rindex(b"}")] if found else line
-        for values in JsonText(io.BytesIO(array)).values(first):
-            yield values
-            first += values.line_count
+def _within(text: JsonText) -> Iterator[TextBlock]:
+    """The objects in the arrays of some text, numbered from 1 on."""
+    first = 1
+    while text.next_byte():
+        line, has_array = text.line, False
+        for key in text.each_key():
+            if key != ARRAY or text.next_byte() != b"[":
+                text.take()
+                continue
+            has_array = True
+            for values in text.elements():
+                yield replace(values, first_line=first)
+                first += values.line_count
+        if not has_array:
+            raise UnreadableSource(f"line {line}: an object without the array {ARRAY}, though others have it")

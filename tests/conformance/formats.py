@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import json
 import pickle
 import re
 from collections import Counter
@@ -17,7 +18,9 @@ from pipeline.counting.count import Limits, count_group
 from pipeline.counting.sources import Source
 from pipeline.errors import SourceError
 from pipeline.flowstore import FlowStore
+from pipeline.formats.head import Container
 from pipeline.jobs.ingest import IngestOptions
+from pipeline.jobs.verify import DeepOptions
 from pipeline.options import ReadOptions
 from pipeline.schema import TOTALS_SCHEMA
 from tests.conformance.executors import alone, plain, rejects_of, totals_of
@@ -33,6 +36,26 @@ COMPRESS = {
 }
 
 
+def in_another_order(value):
+    """The same with the keys of all objects the other way round."""
+    if isinstance(value, dict):
+        return {key: in_another_order(inner) for key, inner in reversed(value.items())}
+    return [in_another_order(inner) for inner in value] if isinstance(value, list) else value
+
+
+def with_further_keys(value):
+    """The same with keys in all objects that no format knows."""
+    if isinstance(value, dict):
+        further = {"x-": {"bytes": [1, {"src": None}]}, "x-bytes": "9"}
+        return further | {key: with_further_keys(inner) for key, inner in value.items()}
+    return [with_further_keys(inner) for inner in value] if isinstance(value, list) else value
+
+
+def rewritten(sample, change):
+    """A text with a change in the JSON of each line."""
+    return b"".join(json.dumps(change(json.loads(line))).encode() + b"\n" for line in sample.splitlines())
+
+
 @dataclass(frozen=True)
 class Case:
     """A sample of a format, and what is in it.
@@ -42,12 +65,14 @@ class Case:
         flows: The flow records: hour, src_app, dest_app, vpc_id, bytes_tx, bytes_rx.
         rejected: By the number of a row that must be rejected: the field that is unfit, and a part of the raw text.
         ignored: How many rows are left out, by reason.
+        has_order: Whether what is written has its keys in one order, so that a file in another fails.
     """
 
     sample: bytes
     flows: list[tuple]
     rejected: dict[int, tuple[str, str]]
     ignored: dict[str, int]
+    has_order: bool = False
 
 
 class FormatClaims:
@@ -86,6 +111,37 @@ class FormatClaims:
         expected = read(case.sample)
         with blocks_of(block_bytes):
             assert read(case.sample) == expected
+
+    def test_lines_may_end_as_windows_ends_them(self, known, case):
+        if known.container is not Container.PARQUET:
+            outcome = read(case.sample.replace(b"\n", b"\r\n"))
+            assert (outcome.cells, outcome.ignored) == (case.flows, case.ignored)
+
+    def test_a_byte_order_mark_changes_nothing(self, known, case):
+        if known.container is not Container.PARQUET:
+            outcome = read(b"\xef\xbb\xbf" + case.sample)
+            assert (outcome.cells, outcome.ignored) == (case.flows, case.ignored)
+
+    @pytest.mark.parametrize("changed", [in_another_order, with_further_keys], ids=["another order", "further keys"])
+    def test_keys_in_another_order_and_keys_that_nobody_knows_change_nothing(self, known, case, changed):
+        if case.has_order and changed is in_another_order:
+            with pytest.raises(SourceError):
+                read(rewritten(case.sample, changed))
+        elif known.container is Container.JSON:
+            outcome = read(rewritten(case.sample, changed))
+            assert (outcome.cells, outcome.ignored) == (case.flows, case.ignored)
+            assert {reject.row: reject.field for reject in outcome.rejects} == {
+                row: field for row, (field, _) in case.rejected.items()
+            }
+
+    def test_it_can_be_proved_and_taken_back(self, case, tmp_path):
+        (tmp_path / "raw").write_bytes(case.sample)
+        store = FlowStore(tmp_path / "store", create=True)
+        assert store.ingest([str(tmp_path / "raw")]).valid == len(case.flows)
+        assert store.verify(deep=DeepOptions()).problems == []
+        store.forget([str(tmp_path / "raw")])
+        assert store.hours() == []
+        assert store.verify().problems == []
 
     def test_twice_in_a_folder_it_adds_twice(self, case, tmp_path, unsynced):
         (tmp_path / "raw").mkdir()

@@ -473,6 +473,7 @@ CASES = {
         NETOBSERV_FLOWS,
         {4: ("DstAddr", '"ten"')},
         NETOBSERV_IGNORED,
+        has_order=True,  # a stream's labels come before its values, which are read as they come
     ),
     "NetObserv, logcli": Case(
         lines(*({"labels": {}, "line": json.dumps(record), "timestamp": ""} for record in NETOBSERV_RECORDS)),
