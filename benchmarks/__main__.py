@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from benchmarks.inputs import ROOT, Inputs
@@ -21,7 +22,7 @@ from benchmarks.queries import w8
 from benchmarks.race import Contestant, Race
 from benchmarks.report import Report
 from benchmarks.scheduled import w7
-from benchmarks.whole_jobs import w1, w2, w2x4, w3, w4, w5, w6
+from benchmarks.whole_jobs import LOG_RACES, w1, w2, w2x4, w3, w4, w5, w6
 
 WORKLOADS: dict[str, Callable[[Inputs], list[Race]]] = {
     "W1": w1,
@@ -33,6 +34,7 @@ WORKLOADS: dict[str, Callable[[Inputs], list[Race]]] = {
     "W6": w6,
     "W7": w7,
     "W8": w8,
+    **{key: partial(log.races, key) for key, log in LOG_RACES.items()},
 }
 
 

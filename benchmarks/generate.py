@@ -27,6 +27,7 @@ Integers = npt.NDArray[np.int64]
 FLOW_COLUMNS = ("hour", "src_app", "dest_app", "vpc_id", "bytes_tx", "bytes_rx")
 FIRST_HOUR = 498_750  # hours since the Unix epoch: 2026-11-24T06 UTC
 SECONDS_PER_HOUR = 3600
+MILLISECONDS_PER_HOUR = 3_600_000
 MICROSECONDS = 1_000_000
 EPHEMERAL_PORTS = (32_768, 60_999)  # Linux's default range
 PAYLOAD_PER_PACKET = 1_400  # bytes, about what an Ethernet frame leaves
@@ -54,6 +55,17 @@ ZEEK_HEADER = (
 )
 ZEEK_TRAILER = "#close\t2026-11-24-12-00-00\n"
 
+AZURE_TUPLES = 64  # in each record
+AZURE_START = (
+    '{"time":"2026-11-24T07:00:59.7570617Z","flowLogVersion":4,"flowLogGUID":"66aa66aa-77bb-88cc-99dd-00ee00ee00ee",'
+    '"macAddress":"000D3AF87856","category":"FlowLogFlowEvent","targetResourceID":"/subscriptions/0/resourceGroups/shop/providers'
+    '/Microsoft.Network/virtualNetworks/shop","operationName":"FlowLogFlowEvent","flowRecords":{"flows":[{"aclID":"web-nsg",'
+    '"flowGroups":[{"rule":"DefaultRule_AllowVnetOutBound","flowTuples":['
+)
+AZURE_BEGIN = '"1795503600633,10.0.0.1,10.0.0.2,43089,8080,6,O,B,NX,0,0,0,0"'  # a flow that begins, and has no bytes
+AZURE_END = "]}]}]}}"
+ADDRESS_FORMATS = ("aws", "zeek")  # those whose addresses are written beside them, with their apps
+
 
 def packets(payload: Integers) -> Integers:
     return -(-payload // PAYLOAD_PER_PACKET)
@@ -63,7 +75,20 @@ def bytes_on_wire(payload: Integers) -> Integers:
     return payload + packets(payload) * HEADERS_PER_PACKET
 
 
-Format = Literal["csv", "jsonl", "aws", "zeek", "parquet"]
+Format = Literal[
+    "csv",
+    "jsonl",
+    "aws",
+    "zeek",
+    "parquet",
+    "gcp",
+    "suricata",
+    "azure",
+    "netobserv",
+    "nfdump-csv",
+    "nfdump-ndjson",
+    "goflow2",
+]
 Columns = dict[str, Any]  # by name: numpy's integers or Arrow's strings, both of which `pa.array` takes
 
 CHUNK_ROWS = 1 << 18
@@ -93,8 +118,8 @@ class Workload:
 
     @property
     def vpcs(self) -> int:
-        """Zeek's records have no VPC. AWS's version 2 neither, but there an account stands for each."""
-        return 1 if self.format == "zeek" else 2
+        """Most logs' records have no VPC here. AWS's version 2 neither, but there an account stands for each."""
+        return 2 if self.format in ("csv", "jsonl", "aws", "parquet") else 1
 
     @property
     def triples(self) -> int:
@@ -231,6 +256,51 @@ def zeek_columns(chunk: Chunk, names: Names, rng: np.random.Generator) -> Column
     }
 
 
+def log_columns(chunk: Chunk, names: Names, rng: np.random.Generator) -> Columns:
+    """One direction of a conversation in each row, as in `aws_columns`; what JSON's formats and nfdump's say of it."""
+    count = len(chunk.row)
+    columns = aws_columns(chunk, names, rng)
+    ends = {"src": columns["srcaddr"], "dst": columns["dstaddr"]}
+    millis = columns["start"] * 1000 + rng.integers(1000, size=count)
+    return {
+        **ends,
+        "src_port": columns["srcport"],
+        "dst_port": columns["dstport"],
+        "bytes": columns["bytes"],
+        "packets": columns["packets"],
+        "number": chunk.row + 10**14,
+        **_times(millis, millis + rng.integers(30_000, size=count)),
+        **{f"{end}_octets": pc.replace_substring(addresses, ".", "-") for end, addresses in ends.items()},
+    }
+
+
+def conversation_columns(chunk: Chunk, names: Names, rng: np.random.Generator) -> Columns:
+    """Both directions of a conversation in each row, whose source is the client."""
+    count = len(chunk.row)
+    millis = chunk.hour * MILLISECONDS_PER_HOUR + rng.integers(MILLISECONDS_PER_HOUR - 30_000, size=count)
+    return {
+        "src": named(names.addresses, chunk.src),
+        "dst": named(names.addresses, chunk.dest),
+        "src_port": rng.integers(*EPHEMERAL_PORTS, count),
+        "dst_port": SERVER_PORTS[chunk.dest % len(SERVER_PORTS)],
+        "sent": chunk.bytes_tx,
+        "received": chunk.bytes_rx,
+        "packets_sent": packets(chunk.bytes_tx),
+        "packets_received": packets(chunk.bytes_rx),
+        "number": chunk.row + 10**14,
+        "between": pa.array(np.where(chunk.row % AZURE_TUPLES, ",", AZURE_END + "," + AZURE_START + AZURE_BEGIN + ",")),
+        **_times(millis, millis + rng.integers(30_000, size=count)),
+    }
+
+
+def _times(start: Integers, end: Integers) -> Columns:
+    """Both times in milliseconds, and as text without a zone."""
+    times = {"start": start, "end": end}
+    return times | {
+        f"{name}_text": pc.strftime(pa.array(ms, pa.timestamp("ms")), "%Y-%m-%dT%H:%M:%S") for name, ms in times.items()
+    }
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a format is written. In `row`, `<name>` stands for the cell of that column; Parquet has no text."""
@@ -272,6 +342,61 @@ LAYOUTS: dict[Format, Layout] = {
         trailer=ZEEK_TRAILER,
     ),
     "parquet": Layout(".parquet", flow_columns),
+    "gcp": Layout(
+        ".json",
+        log_columns,
+        row='{"insertId":"<number>","jsonPayload":{"bytes_sent":"<bytes>","connection":{"src_ip":"<src>","dest_ip":"<dst>","protocol":6,'
+        '"src_port":<src_port>,"dest_port":<dst_port>},"dest_instance":{"project_id":"shop","zone":"us-central1-a",'
+        '"vm_name":"vm-<dst_octets>","managed_instance_group":{"name":"app-<dst_octets>","zone":"us-central1-a"}},"dest_vpc":'
+        '{"project_id":"shop","vpc_name":"shop","subnetwork_name":"web"},"end_time":"<end_text>000000Z","packets_sent":"<packets>",'
+        '"reporter":"SRC","src_instance":{"project_id":"shop","zone":"us-central1-a","vm_name":"vm-<src_octets>",'
+        '"managed_instance_group":{"name":"app-<src_octets>","zone":"us-central1-a"}},"src_vpc":{"project_id":"shop",'
+        '"vpc_name":"shop","subnetwork_name":"web"},"start_time":"<start_text>000000Z"},"logName":"projects/shop/logs/'
+        'compute.googleapis.com%2Fvpc_flows","timestamp":"<end_text>000000Z"}\n',
+    ),
+    "suricata": Layout(
+        ".json",
+        conversation_columns,
+        row='{"timestamp":"<end_text>000+0000","flow_id":<number>,"in_iface":"ens5","event_type":"flow","src_ip":"<src>",'
+        '"dest_ip":"<dst>","src_port":<src_port>,"dest_port":<dst_port>,"proto":"TCP","flow":{"pkts_toserver":<packets_sent>,'
+        '"pkts_toclient":<packets_received>,"bytes_toserver":<sent>,"bytes_toclient":<received>,"start":"<start_text>000+0000",'
+        '"end":"<end_text>000+0000","reason":"timeout"}}\n',
+    ),
+    "azure": Layout(
+        ".json",
+        conversation_columns,
+        header='{"records":[' + AZURE_START + AZURE_BEGIN,
+        row='<between>"<start>,<src>,<dst>,<src_port>,<dst_port>,6,O,E,NX,<packets_sent>,<sent>,<packets_received>,<received>"',
+        trailer=AZURE_END + "]}",
+    ),
+    "netobserv": Layout(
+        ".json",
+        log_columns,
+        row='{"Bytes":<bytes>,"DstAddr":"<dst>","DstK8S_Namespace":"shop","DstK8S_OwnerName":"app-<dst_octets>","DstK8S_Type":"Pod",'
+        '"DstPort":<dst_port>,"FlowDirection":0,"Packets":<packets>,"Proto":6,"SrcAddr":"<src>","SrcK8S_Namespace":"shop",'
+        '"SrcK8S_OwnerName":"app-<src_octets>","SrcK8S_Type":"Pod","SrcPort":<src_port>,"TimeFlowEndMs":<end>,'
+        '"TimeFlowStartMs":<start>,"_RecordType":"flowLog"}\n',
+    ),
+    "nfdump-csv": Layout(
+        ".csv",
+        log_columns,
+        header="cnt,af,firstSeen,lastSeen,proto,srcAddr,srcPort,dstAddr,dstPort,srcAS,dstAS,input,output,flags,srcTos,packets,bytes\n",
+        row="<number>,2,<start>,<end>,6,<src>,<src_port>,<dst>,<dst_port>,0,0,1,2,...AP.SF,0,<packets>,<bytes>\n",
+    ),
+    "nfdump-ndjson": Layout(
+        ".ndjson",
+        conversation_columns,
+        row='{"cnt":<number>,"type":"FLOW","export_sysid":1,"first":"<start_text>","last":"<end_text>","in_packets":<packets_sent>,'
+        '"in_bytes":<sent>,"out_packets":<packets_received>,"out_bytes":<received>,"proto":6,"tcp_flags":"...AP.SF",'
+        '"src_port":<src_port>,"dst_port":<dst_port>,"src4_addr":"<src>","dst4_addr":"<dst>","sampled":0}\n',
+    ),
+    "goflow2": Layout(
+        ".json",
+        log_columns,
+        row='{"type":"IPFIX","time_received_ns":<end>000000,"sequence_num":<number>,"sampling_rate":100,"sampler_address":"192.0.2.1",'
+        '"time_flow_start_ns":<start>000000,"time_flow_end_ns":<end>000000,"bytes":<bytes>,"packets":<packets>,"src_addr":"<src>",'
+        '"dst_addr":"<dst>","etype":"IPv4","proto":"TCP","src_port":<src_port>,"dst_port":<dst_port>,"in_if":1,"out_if":2}\n',
+    ),
 }
 
 
@@ -360,7 +485,7 @@ def flows(
     if any(out_dir.iterdir()):
         raise typer.BadParameter(f"{out_dir} is not empty; what is in it would be read along")
     write_flows(out_dir, work)
-    if raw_format in ("aws", "zeek"):
+    if raw_format in ADDRESS_FORMATS:
         write_apps(apps_file or out_dir.with_name(f"{out_dir.name}.apps.csv"), work)
 
 

@@ -1,8 +1,9 @@
-"""W1 to W6, the whole job from raw files to Parquet; and W2x4, whether its memory grows with the number of hours."""
+"""W1 to W6 and the logs of W9 to W14, the whole job from raw files to Parquet; and W2x4, whether its memory grows with the number of hours."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from functools import partial
 from math import sqrt
 from pathlib import Path
@@ -52,6 +53,33 @@ def w6(inputs: Inputs) -> list[Race]:
     return [whole_job("W6", f"Zeek conn.log, TSV: {rows:,} rows in 8 files", raw, speed(2))]
 
 
+@dataclass(frozen=True)
+class LogRace:
+    """A format of flow logs, read by all from the same files: its rows at full size, and its name for the generator."""
+
+    title: str
+    raw_format: str
+    rows: float
+
+    def races(self, key: str, inputs: Inputs) -> list[Race]:
+        rows = inputs.scaled(self.rows)
+        raw = inputs.flows(key, self.raw_format, files=8, hours=192, **graph(rows))
+        return [whole_job(key, f"{self.title}: {rows:,} rows in 8 files", raw, speed(1), names=JSON_PEERS)]
+
+
+#: chDB is not among the peers: DuckDB's and Polars' readers of JSON are the best.
+JSON_PEERS = ("duckdb", "polars")
+LOG_RACES = {
+    "W9": LogRace("Google VPC flow logs, nested JSON Lines", "gcp", 5e6),
+    "W10": LogRace("Suricata EVE, nested JSON Lines", "suricata", 5e6),
+    "W11": LogRace("Azure VNet flow logs, documents", "azure", 5e6),
+    "W12": LogRace("NetObserv, JSON Lines", "netobserv", 5e6),
+    "W13": LogRace("nfdump, csv-fast", "nfdump-csv", 10e6),
+    "W13n": LogRace("nfdump, ndjson, local times", "nfdump-ndjson", 5e6),
+    "W14": LogRace("goflow2, JSON Lines", "goflow2", 5e6),
+}
+
+
 def w2x4(inputs: Inputs) -> list[Race]:
     rows = inputs.scaled(20e6)
     raw = {hours: inputs.flows(name, "csv", files=8, hours=hours, **graph(rows)) for name, hours in HOURS.items()}
@@ -64,9 +92,11 @@ def w2x4(inputs: Inputs) -> list[Race]:
 HOURS = {"W2": 192, "W2x4": 768}
 
 
-def whole_job(key: str, title: str, raw: Path, *targets: Target, options: tuple[str, ...] = ()) -> Race:
+def whole_job(
+    key: str, title: str, raw: Path, *targets: Target, options: tuple[str, ...] = (), names: tuple[str, ...] = PEERS
+) -> Race:
     contestants = [Contestant(OURS, partial(flowlog, raw, options=options))]
-    contestants += [Contestant(name, partial(peer, name, key, raw)) for name in PEERS]
+    contestants += [Contestant(name, partial(peer, name, key, raw)) for name in names]
     return Race(key, title, contestants, check_totals, list(targets))
 
 
@@ -81,7 +111,7 @@ def peer(name: str, key: str, raw: Path, folder: Path) -> list[str]:
 
 def check_totals(folders: dict[str, Path]) -> None:
     """Whether all wrote the same totals; in a process of its own, for it takes memory that the runner must not have."""
-    for name in PEERS:
+    for name in folders.keys() - {OURS}:
         program("-m", "benchmarks.check", str(folders[OURS] / "out" / "flows"), str(folders[name] / "out"))
 
 

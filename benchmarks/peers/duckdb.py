@@ -16,7 +16,7 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.peers.fields import AWS, INTEGERS, MAX_BYTES, ZEEK
+from benchmarks.peers.fields import AWS, INTEGERS, MAX_BYTES, NFDUMP, ZEEK
 
 FLOW = "{hour: 'BIGINT', src_app: 'VARCHAR', dest_app: 'VARCHAR', vpc_id: 'VARCHAR', bytes_tx: 'BIGINT', bytes_rx: 'BIGINT'}"
 NAMED = "src_app <> '' AND dest_app <> '' AND vpc_id <> '' AND hour > 0"
@@ -77,6 +77,117 @@ def zeek(raw: Path) -> str:
         ) WHERE {VALID}"""
 
 
+#: A flow goes to the server unless its ports tell that it is the answer.
+IS_ANSWER = "coalesce(src_port < dst_port AND src_port >= 0 AND (src_port < 1024 OR dst_port >= 32768), false)"
+
+
+def one_way(records: str) -> str:
+    """Flows of records that have one direction: hour, src, dst, vpc_id, both ports and bytes."""
+    return f"""
+        FROM (
+            SELECT hour, if(answer, dst, src) AS src_app, if(answer, src, dst) AS dest_app, vpc_id,
+                if(answer, 0, bytes) AS bytes_tx, if(answer, bytes, 0) AS bytes_rx
+            FROM (SELECT *, {IS_ANSWER} AS answer FROM ({records}))
+        ) WHERE {VALID}"""
+
+
+def json(raw: Path, columns: str) -> str:
+    return f"read_json('{raw}/*', columns={{{columns}}}, format='newline_delimited')"
+
+
+def gcp(raw: Path) -> str:
+    end = 'STRUCT(managed_instance_group STRUCT("name" VARCHAR), vm_name VARCHAR)'
+    connection = "STRUCT(src_ip VARCHAR, dest_ip VARCHAR, src_port BIGINT, dest_port BIGINT)"
+    vpc = "STRUCT(vpc_name VARCHAR)"
+    payload = f"STRUCT(bytes_sent BIGINT, connection {connection}, reporter VARCHAR, start_time TIMESTAMP, src_instance {end}, dest_instance {end}, src_vpc {vpc})"
+    return one_way(f"""
+        SELECT epoch_ms(p.start_time) // 3600000 AS hour,
+            coalesce(p.src_instance.managed_instance_group.name, p.src_instance.vm_name, p.connection.src_ip) AS src,
+            coalesce(p.dest_instance.managed_instance_group.name, p.dest_instance.vm_name, p.connection.dest_ip) AS dst,
+            coalesce(p.src_vpc.vpc_name, '-') AS vpc_id, p.connection.src_port AS src_port, p.connection.dest_port AS dst_port,
+            p.bytes_sent AS bytes
+        FROM (SELECT "jsonPayload" AS p, "logName" AS log FROM {json(raw, f"'jsonPayload': '{payload}', 'logName': 'VARCHAR'")})
+        WHERE p.reporter = 'SRC' AND log LIKE '%vpc_flows'""")
+
+
+def suricata(raw: Path) -> str:
+    flow = 'STRUCT(bytes_toserver BIGINT, bytes_toclient BIGINT, "start" TIMESTAMPTZ)'
+    columns = f"'event_type': 'VARCHAR', 'src_ip': 'VARCHAR', 'dest_ip': 'VARCHAR', 'flow': '{flow}'"
+    return f"""
+        FROM (
+            SELECT epoch_ms(flow.start) // 3600000 AS hour, src_ip AS src_app, dest_ip AS dest_app, '-' AS vpc_id,
+                flow.bytes_toserver AS bytes_tx, flow.bytes_toclient AS bytes_rx
+            FROM {json(raw, columns)} WHERE event_type = 'flow'
+        ) WHERE {VALID}"""
+
+
+def azure(raw: Path) -> str:
+    groups = "STRUCT(flowTuples VARCHAR[])[]"
+    record = f"STRUCT(category VARCHAR, targetResourceID VARCHAR, flowRecords STRUCT(flows STRUCT(flowGroups {groups})[]))[]"
+    documents = f"read_json('{raw}/*', columns={{'records': '{record}'}}, maximum_object_size=100000000)"
+    return f"""
+        FROM (
+            WITH records AS (SELECT unnest(records) AS r FROM {documents}),
+            flows AS (SELECT split_part(r."targetResourceID", '/', -1) AS vpc_id, unnest(r."flowRecords".flows) AS f FROM records),
+            groups AS (SELECT vpc_id, unnest(f."flowGroups") AS g FROM flows),
+            tuples AS (SELECT vpc_id, string_split(unnest(g."flowTuples"), ',') AS t FROM groups)
+            SELECT t[1]::BIGINT // 3600000 AS hour, t[2] AS src_app, t[3] AS dest_app, vpc_id,
+                t[11]::BIGINT AS bytes_tx, t[13]::BIGINT AS bytes_rx
+            FROM tuples WHERE t[8] IN ('C', 'E')
+        ) WHERE {VALID}"""
+
+
+def netobserv(raw: Path) -> str:
+    texts = "SrcAddr DstAddr SrcK8S_Namespace SrcK8S_OwnerName DstK8S_Namespace DstK8S_OwnerName _RecordType".split()
+    integers = "TimeFlowStartMs Bytes Sampling FlowDirection SrcPort DstPort".split()
+    types = dict.fromkeys(texts, "VARCHAR") | dict.fromkeys(integers, "BIGINT")
+    return one_way(f"""
+        SELECT "TimeFlowStartMs" // 3600000 AS hour, "SrcPort" AS src_port, "DstPort" AS dst_port, '-' AS vpc_id,
+            coalesce("SrcK8S_Namespace" || '/' || "SrcK8S_OwnerName", "SrcAddr") AS src,
+            coalesce("DstK8S_Namespace" || '/' || "DstK8S_OwnerName", "DstAddr") AS dst,
+            "Bytes" * greatest(coalesce("Sampling", 1), 1) AS bytes
+        FROM {json(raw, ", ".join(f"'{name}': '{type_}'" for name, type_ in types.items()))}
+        WHERE coalesce("_RecordType", 'flowLog') = 'flowLog' AND NOT ("FlowDirection" = 1 AND "DstK8S_OwnerName" IS NOT NULL)""")
+
+
+def nfdump_csv(raw: Path) -> str:
+    dialect = r"""delim=',', quote='"', escape='"', new_line='\n', header=true, auto_detect=false, store_rejects=true"""
+    return one_way(f"""
+        SELECT "firstSeen" // 3600000 AS hour, "srcAddr" AS src, "dstAddr" AS dst, '-' AS vpc_id, "srcPort" AS src_port,
+            "dstPort" AS dst_port, bytes
+        FROM read_csv('{raw}/*', columns={columns(NFDUMP)}, {dialect})""")
+
+
+def nfdump_ndjson(raw: Path) -> str:
+    wanted = (
+        "'type': 'VARCHAR', 'first': 'TIMESTAMP', 'src4_addr': 'VARCHAR', 'dst4_addr': 'VARCHAR', 'src6_addr': 'VARCHAR',"
+    )
+    wanted += (
+        " 'dst6_addr': 'VARCHAR', 'in_bytes': 'BIGINT', 'out_bytes': 'BIGINT', 'src_port': 'BIGINT', 'dst_port': 'BIGINT'"
+    )
+    return f"""
+        FROM (
+            SELECT hour, if(answer, dst, src) AS src_app, if(answer, src, dst) AS dest_app, '-' AS vpc_id,
+                if(answer, out_bytes, in_bytes) AS bytes_tx, if(answer, in_bytes, out_bytes) AS bytes_rx
+            FROM (
+                SELECT epoch_ms("first") // 3600000 AS hour, coalesce(src4_addr, src6_addr) AS src,
+                    coalesce(dst4_addr, dst6_addr) AS dst, in_bytes, out_bytes, {IS_ANSWER} AS answer
+                FROM {json(raw, wanted)} WHERE type = 'FLOW'
+            )
+        ) WHERE {VALID}"""
+
+
+def goflow2(raw: Path) -> str:
+    texts = "src_addr dst_addr etype".split()
+    integers = "time_flow_start_ns time_received_ns bytes sampling_rate src_port dst_port".split()
+    types = dict.fromkeys(texts, "VARCHAR") | dict.fromkeys(integers, "BIGINT")
+    return one_way(f"""
+        SELECT coalesce(nullif(time_flow_start_ns, 0), time_received_ns) // 3600000000000 AS hour, src_addr AS src, dst_addr AS dst,
+            '-' AS vpc_id, src_port, dst_port, bytes * greatest(sampling_rate, 1) AS bytes
+        FROM {json(raw, ", ".join(f"'{name}': '{type_}'" for name, type_ in types.items()))}
+        WHERE etype IN ('IPv4', 'IPv6')""")
+
+
 SOURCES: dict[str, Callable[[Path], str]] = {
     "W1": csv,
     "W2": csv,
@@ -84,6 +195,13 @@ SOURCES: dict[str, Callable[[Path], str]] = {
     "W4": aws,
     "W5": small_gzip_csv,
     "W6": zeek,
+    "W9": gcp,
+    "W10": suricata,
+    "W11": azure,
+    "W12": netobserv,
+    "W13": nfdump_csv,
+    "W13n": nfdump_ndjson,
+    "W14": goflow2,
 }
 
 

@@ -7,6 +7,12 @@ ZEEK = (
     "ts uid id.orig_h id.orig_p id.resp_h id.resp_p proto service duration orig_bytes resp_bytes conn_state local_orig "
     "local_resp missed_bytes history orig_pkts orig_ip_bytes resp_pkts resp_ip_bytes tunnel_parents"
 ).split()
+NFDUMP = (
+    "cnt af firstSeen lastSeen proto srcAddr srcPort dstAddr dstPort srcAS dstAS input output flags srcTos packets bytes"
+).split()
 
 #: Those that are read as integers; Zeek's `ts` is read as a float, and all others as text or not at all.
-INTEGERS = ("srcport", "dstport", "bytes", "start", "orig_bytes", "resp_bytes", "orig_ip_bytes", "resp_ip_bytes")
+INTEGERS = (
+    *("srcport", "dstport", "bytes", "start", "orig_bytes", "resp_bytes", "orig_ip_bytes", "resp_ip_bytes"),
+    *("srcPort", "dstPort", "firstSeen"),
+)
