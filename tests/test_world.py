@@ -1,5 +1,8 @@
 """A world whose truth is known before any log of it is written: whatever is logged how often, each byte counts once."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -11,11 +14,16 @@ from tests.world import (
     APPS,
     HOPS,
     LOGGED,
+    Teller,
     World,
     aws_files,
     aws_parquet,
     aws_text,
     azure_files,
+    by_client,
+    by_first_attachment,
+    by_receiver,
+    by_sender,
     gateway_files,
     google_files,
     netobserv_files,
@@ -23,6 +31,25 @@ from tests.world import (
 
 ENDS = {"logged": (LOGGED,), "hop": tuple(sorted(HOPS))}
 WRITERS = {"text": aws_text, "parquet": aws_parquet}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What writes a world's logs, whose record of a packet counts by the rule, and the options that the rule needs."""
+
+    files: Callable[[World], dict[str, list[bytes]]]
+    teller: Teller
+    options: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+FORMS = {
+    "aws-text": Form(aws_files, by_sender, ENDS),
+    "aws-parquet": Form(partial(aws_files, write=aws_parquet), by_sender, ENDS),
+    "azure": Form(azure_files, by_client, {"logged": (LOGGED,)}),
+    "google": Form(google_files, by_sender),
+    "netobserv": Form(netobserv_files, by_receiver),
+    "transit-gateway": Form(gateway_files, by_first_attachment),
+}
 
 pytestmark = pytest.mark.usefixtures("unsynced")
 
@@ -66,52 +93,49 @@ def total(sums):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_so_it_is_with_azures_records_of_both_directions(tmp_path, seed):
-    world = World(seed)
-    logs = Logs(tmp_path, azure_files(world))
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+class TestEveryForm:
+    def test_of_any_files_each_byte_counts_once_that_the_right_file_among_them_tells(self, tmp_path, form, seed):
+        """Files of other interfaces on a packet's way may be there or not, in any order, in one run or in two."""
+        random, world = Random(seed), World(seed)
+        logs = Logs(tmp_path, form.files(world))
+        chosen = {interface for interface in logs.paths if random.random() < 0.6}
+        paths = logs.of(chosen)
+        random.shuffle(paths)
+        cut = random.randrange(len(paths) + 1)
+        store, _ = logs.count("store", paths[:cut], paths[cut:], **form.options)
+        assert sums_of(store) == world.truth(form.teller, chosen)
+
+    def test_what_is_too_much_in_the_naive_sum_is_told(self, tmp_path, form, seed):
+        world = World(seed)
+        logs = Logs(tmp_path, form.files(world))
+        store, summary = logs.count("store", logs.of(logs.paths), **form.options)
+        naive, _ = logs.count("naive", logs.of(logs.paths), both_ends="count")
+        assert sums_of(store) == world.truth(form.teller)
+        assert total(sums_of(naive)) - total(sums_of(store)) == summary.ignored_bytes["other reporter"] > 0
+
+    def test_file_by_file_in_any_order_is_as_together_and_is_taken_back_file_by_file(self, tmp_path, form, seed):
+        world = World(seed)
+        logs = Logs(tmp_path, form.files(world))
+        paths = logs.of(logs.paths)
+        Random(seed).shuffle(paths)
+        half = paths[: len(paths) // 2]
+        store, _ = logs.count("alone", *([path] for path in paths), **form.options)
+        assert sums_of(store) == world.truth(form.teller)
+        for path in paths[len(half) :]:
+            store.forget([str(path)])
+        others, _ = logs.count("others", sorted(half), **form.options)
+        assert sums_of(store) == sums_of(others)
+        assert store.verify().problems == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_azures_hint_is_what_logged_leaves_out(tmp_path, seed):
+    logs = Logs(tmp_path, azure_files(World(seed)))
     paths = logs.of(logs.paths)
-    store, summary = logs.count("store", paths, logged=(LOGGED,))
-    naive, without = logs.count("naive", paths)
-    assert sums_of(store) == world.truth_of_conversations()
-    assert (
-        total(sums_of(naive)) - total(sums_of(store))
-        == summary.ignored_bytes["other reporter"]
-        == without.both_ends.bytes
-        > 0
-    )
-
-
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("write", [google_files, netobserv_files])
-def test_so_it_is_by_the_formats_own_rule_for_any_files(tmp_path, write, seed):
-    """Google counts what the sender reports, and from outside the receiver; NetObserv what comes in, and to outside what goes out."""
-    random, world = Random(seed), World(seed)
-    logs = Logs(tmp_path, write(world))
-    chosen = {interface for interface in logs.paths if random.random() < 0.7}
-    paths = logs.of(chosen)
-    random.shuffle(paths)
-    cut = random.randrange(len(paths) + 1)
-    store, _ = logs.count("store", paths[:cut], paths[cut:])
-    assert sums_of(store) == world.truth(chosen, receivers=write is netobserv_files)
-
-
-@pytest.mark.parametrize("write", [google_files, netobserv_files])
-def test_the_naive_sum_of_these_is_too_large(tmp_path, write):
-    world = World(3)
-    logs = Logs(tmp_path, write(world))
-    naive, _ = logs.count("naive", logs.of(logs.paths), both_ends="count")
-    once, summary = logs.count("once", logs.of(logs.paths))
-    assert total(sums_of(once)) == total(world.truth())
-    assert total(sums_of(naive)) - total(sums_of(once)) == summary.ignored_bytes["other reporter"] > 0
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_transit_gateways_log_has_each_packet_once_though_it_passes_two_attachments(tmp_path, seed):
-    world = World(seed)
-    logs = Logs(tmp_path, gateway_files(world))
-    store, summary = logs.count("store", logs.of(logs.paths))
-    assert sums_of(store) == world.truth_between_vpcs()
-    assert summary.ignored_bytes["other reporter"] == total(world.truth_between_vpcs()) > 0
+    _, told = logs.count("told", paths, logged=(LOGGED,))
+    _, without = logs.count("without", paths)
+    assert without.both_ends.bytes == told.ignored_bytes["other reporter"] > 0
 
 
 @pytest.fixture(params=WRITERS)
@@ -144,19 +168,6 @@ def test_what_the_hint_says_is_what_the_options_leave_out(written):
     _, told = logs.count("told", logs.of(ends), logged=(LOGGED,))
     assert without.both_ends.bytes == told.ignored_bytes["other reporter"] > 0
     assert without.bytes_tx + without.bytes_rx - without.both_ends.bytes == total(world.truth())
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_of_any_files_each_byte_counts_once_that_its_senders_file_tells(tmp_path, seed):
-    """Of what comes from outside, the receiver's file tells; files of hops tell nothing, and may be there or not."""
-    random, world = Random(seed), World(seed)
-    logs = Logs(tmp_path, aws_files(world))
-    chosen = {interface for interface in logs.paths if random.random() < 0.6}
-    paths = logs.of(chosen)
-    random.shuffle(paths)
-    cut = random.randrange(len(paths) + 1)
-    store, _ = logs.count("store", paths[:cut], paths[cut:], **ENDS)
-    assert sums_of(store) == world.truth(chosen)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -193,15 +204,3 @@ def test_the_hint_is_the_same_in_whatever_order_and_groups(tmp_path):
     _, second = logs.count("second", sorted(Path(tmp_path / "again").iterdir()), workers=1)
     assert first.both_ends == second.both_ends
     assert first.both_ends.is_exact
-
-
-def test_a_file_that_is_forgotten_leaves_what_the_others_count_alone(tmp_path):
-    logs = Logs(tmp_path, aws_files(World(5)))
-    chosen = [logs.paths[interface][0] for interface in ("eni-web-4", "eni-api-6", "eni-db-8", "eni-node", "eni-nat")]
-    store, _ = logs.count("store", chosen, **ENDS)
-    for left in range(len(chosen) - 1, 0, -1):
-        store.forget([str(chosen[left])])
-        others, _ = logs.count(f"others-{left}", chosen[:left], **ENDS)
-        assert sums_of(store) == sums_of(others)
-    verified = store.verify()
-    assert verified.problems == []

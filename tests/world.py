@@ -11,6 +11,7 @@ import gzip
 import io
 import json
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
@@ -134,6 +135,35 @@ def passings(packets: Packets) -> list[Passing]:
 
 
 Truth = dict[tuple[int, str, str, str], tuple[int, int]]
+#: Whose record of some packets counts: the name of an interface, and the VPC that the record counts in; None if no log has one.
+Teller = Callable[[Packets], tuple[str, str] | None]
+
+
+def by_sender(packets: Packets) -> tuple[str, str] | None:
+    """What a host here sends, its own interface tells; what comes from outside, the receiver's."""
+    return _first_here(*packets.ends)
+
+
+def by_receiver(packets: Packets) -> tuple[str, str] | None:
+    """What a host here receives, its own interface tells; what goes outside, the sender's."""
+    return _first_here(*reversed(packets.ends))
+
+
+def _first_here(*hosts: Host) -> tuple[str, str] | None:
+    return next(((host.interface.id, host.interface.vpc) for host in hosts if host.interface), None)
+
+
+def by_client(packets: Packets) -> tuple[str, str] | None:
+    """A record of both directions, that of the client's interface."""
+    return _first_here(packets.client)
+
+
+def by_first_attachment(packets: Packets) -> tuple[str, str] | None:
+    """What crosses the transit gateway, the attachment at which it comes in; it counts in the VPC of the client."""
+    (sender, receiver), client = packets.ends, packets.client
+    if sender.interface and receiver.interface and client.interface and sender.interface.vpc != receiver.interface.vpc:
+        return GATEWAYS[sender.interface.vpc].id, client.interface.vpc
+    return None
 
 
 @dataclass
@@ -159,40 +189,18 @@ class World:
                     Packets(at, client, server, port, is_answer, random.randrange(40, 2 ** random.randrange(7, 33)))
                 )
 
-    def truth(self, interfaces: set[str] | None = None, receivers: bool = False) -> Truth:
+    def truth(self, teller: Teller = by_sender, interfaces: set[str] | None = None) -> Truth:
         """The bytes sent and received by hour, client, server and VPC, each packet once.
 
         Args:
-            interfaces: Only what these tell: of what a host here sends, its own interface; of what comes from outside, the
-                receiver's.
-            receivers: Whether it is the other way round: of what a host here receives, its own interface tells; of what goes
-                outside, the sender's.
+            teller: Whose record of a packet counts.
+            interfaces: Only what these tell.
         """
         sums: dict[tuple[int, str, str, str], list[int]] = defaultdict(lambda: [0, 0])
         for packets in self.packets:
-            first, second = packets.ends[::-1] if receivers else packets.ends
-            teller = first.interface or second.interface
-            if teller and (interfaces is None or teller.id in interfaces):
-                key = packets.at // 3600, packets.client.app, packets.server.app, teller.vpc
-                sums[key][packets.is_answer] += packets.size
-        return {key: (sent, received) for key, (sent, received) in sums.items()}
-
-    def truth_between_vpcs(self) -> Truth:
-        """What crosses the transit gateway, in the VPC of the client."""
-        sums: dict[tuple[int, str, str, str], list[int]] = defaultdict(lambda: [0, 0])
-        for packets in self.packets:
-            client, server = packets.client, packets.server
-            if client.interface and server.interface and client.interface.vpc != server.interface.vpc:
-                sums[packets.at // 3600, client.app, server.app, client.interface.vpc][packets.is_answer] += packets.size
-        return {key: (sent, received) for key, (sent, received) in sums.items()}
-
-    def truth_of_conversations(self) -> Truth:
-        """The same where a record has both directions, so that all bytes are told by the client's interface."""
-        sums: dict[tuple[int, str, str, str], list[int]] = defaultdict(lambda: [0, 0])
-        for packets in self.packets:
-            client = packets.client
-            if client.interface:
-                key = packets.at // 3600, client.app, packets.server.app, client.interface.vpc
+            told = teller(packets)
+            if told and (interfaces is None or told[0] in interfaces):
+                key = packets.at // 3600, packets.client.app, packets.server.app, told[1]
                 sums[key][packets.is_answer] += packets.size
         return {key: (sent, received) for key, (sent, received) in sums.items()}
 
@@ -306,72 +314,106 @@ def _azure_document(interface: Interface, tuples: list[str]) -> bytes:
     return json.dumps({"records": [record]}).encode()
 
 
-def ends_of_windows(
-    world: World,
-) -> dict[Interface, list[tuple[Host, Host, tuple[int, int], str, int, int, int]]]:
-    """What each host's interface reports of what it sends ("egress") and receives ("ingress"), one direction a record, by its windows:
-    the sender, the receiver, their ports, the direction, the bytes, and the times of the first and the last packet.
+@dataclass(frozen=True)
+class Window:
+    """One direction of a flow in a window of an interface, as the interface of one of its ends sees it.
+
+    Attributes:
+        is_sent: Whether that is the sender's end.
+        size: The bytes.
+        start: The time of its first packet in the window; end: that of its last.
     """
-    sums: dict[tuple[Interface, str, int, Packets], list[int]] = defaultdict(list)
+
+    sender: Host
+    receiver: Host
+    ports: tuple[int, int]
+    is_sent: bool
+    size: int
+    start: int
+    end: int
+
+
+def windows(world: World, outside: Interface | None = None) -> dict[Interface, list[Window]]:
+    """What the interface of each end reports.
+
+    Args:
+        world: Whose packets they are.
+        outside: What reports at the ends that have no interface; None where nothing does.
+    """
+    sums: dict[tuple[Interface, bool, int, Packets], list[Packets]] = defaultdict(list)
     for packets in world.packets:
-        for host, direction in zip(packets.ends, ("egress", "ingress"), strict=True):
-            if interface := host.interface:
-                key = interface, direction, (packets.at - interface.offset) // interface.window, _flow_of(packets)
-                sums[key] += [packets.size, packets.at]
+        for host, is_sent in zip(packets.ends, (True, False), strict=True):
+            if interface := host.interface or outside:
+                key = interface, is_sent, (packets.at - interface.offset) // interface.window, _flow_of(packets)
+                sums[key].append(packets)
     found = defaultdict(list)
-    for (interface, direction, _, flow), values in sums.items():
+    for (interface, is_sent, _, flow), seen in sums.items():
         ports = (443, flow.port) if flow.is_answer else (flow.port, 443)
-        times = values[1::2]
-        found[interface].append((*flow.ends, ports, direction, sum(values[::2]), min(times), max(times)))
+        times = [packets.at for packets in seen]
+        size = sum(packets.size for packets in seen)
+        found[interface].append(Window(*flow.ends, ports, is_sent, size, min(times), max(times)))
     return found
 
 
+#: At which end a record of Google's was made: at the source's where the reporter sees what is sent.
+_GOOGLE_REPORTERS = {False: {True: "SRC", False: "DEST"}, True: {True: "SRC_GATEWAY", False: "DEST_GATEWAY"}}
+
+
 def google_files(world: World) -> dict[str, list[bytes]]:
-    """The entries of each VM: `SRC` of what the VM sends, `DEST` of what it receives, with what is known of both ends."""
+    """The entries of each VM, of what the VM sends and of what it receives, with what is known of both ends. What is outside is
+    behind a VPN tunnel (`NAT`), which reports, too. Between two VMs there are so four records of a conversation.
+    """
     files = {}
-    for interface, records in ends_of_windows(world).items():
+    for interface, seen in windows(world, outside=NAT).items():
         lines = []
-        for sender, receiver, ports, direction, size, start, end in records:
-            payload = {
-                "reporter": "SRC" if direction == "egress" else "DEST",
+        for window in seen:
+            payload: dict[str, object] = {
+                "reporter": _GOOGLE_REPORTERS[interface == NAT][window.is_sent],
                 "connection": {
-                    "src_ip": sender.address,
-                    "src_port": ports[0],
-                    "dest_ip": receiver.address,
-                    "dest_port": ports[1],
+                    "src_ip": window.sender.address,
+                    "src_port": window.ports[0],
+                    "dest_ip": window.receiver.address,
+                    "dest_port": window.ports[1],
                     "protocol": 6,
                 },
-                "bytes_sent": str(size),
-                "start_time": f"{datetime.fromtimestamp(start, UTC):%Y-%m-%dT%H:%M:%S}.000000000Z",
-                "end_time": f"{datetime.fromtimestamp(end, UTC):%Y-%m-%dT%H:%M:%S}.000000000Z",
+                "bytes_sent": str(window.size),
+                "start_time": _google_time(window.start),
+                "end_time": _google_time(window.end),
             }
-            for side, host in (("src", sender), ("dest", receiver)):
+            for side, host in (("src", window.sender), ("dest", window.receiver)):
                 if host.interface:
                     payload[f"{side}_instance"] = {"vm_name": f"{host.app}-vm"}
                     payload[f"{side}_vpc"] = {"vpc_name": host.interface.vpc}
+                else:
+                    payload[f"{side}_gateway"] = {"type": "VPN_TUNNEL", "name": NAT.id, "vpc": {"vpc_name": NAT.vpc}}
             lines.append({"jsonPayload": payload, "logName": "projects/p/logs/compute.googleapis.com%2Fvpc_flows"})
         files[interface.id] = [_json_lines(lines)]
     return files
 
 
+def _google_time(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.000000000Z"
+
+
 def netobserv_files(world: World) -> dict[str, list[bytes]]:
     """The flow logs of each node's agent, which sees what comes in (0) and goes out (1), in a cluster for each VPC."""
     files = {}
-    for interface, records in ends_of_windows(world).items():
+    for interface, seen in windows(world).items():
         lines = []
-        for sender, receiver, ports, direction, size, start, end in records:
-            record = {
-                "SrcAddr": sender.address,
-                "DstAddr": receiver.address,
-                "SrcPort": ports[0],
-                "DstPort": ports[1],
-                "Bytes": size,
-                "FlowDirection": int(direction == "egress"),
-                "TimeFlowStartMs": start * 1000,
-                "TimeFlowEndMs": end * 1000,
+        for window in seen:
+            record: dict[str, object] = {
+                "SrcAddr": window.sender.address,
+                "DstAddr": window.receiver.address,
+                "SrcPort": window.ports[0],
+                "DstPort": window.ports[1],
+                "Bytes": window.size,
+                "Sampling": 1,
+                "FlowDirection": int(window.is_sent),
+                "TimeFlowStartMs": window.start * 1000,
+                "TimeFlowEndMs": window.end * 1000,
                 "K8S_ClusterName": interface.vpc,
             }
-            for side, host in (("Src", sender), ("Dst", receiver)):
+            for side, host in (("Src", window.sender), ("Dst", window.receiver)):
                 if host.interface:
                     record |= {f"{side}K8S_OwnerName": host.app, f"{side}K8S_Namespace": "n"}
             lines.append(record)
