@@ -310,32 +310,37 @@ def aws_capture(vpc_id: str, address: str, start: int, end: int, status: str) ->
 
 
 def aws_conversation(draw: Draw, talk: Conversation) -> Iterator[AwsRecord]:
-    """A conversation as the interface on our side sees it: a record for each direction that has traffic."""
+    """A conversation as the interfaces of the shop see it: each direction that has traffic at the sender's interface, and once
+    more at the receiver's; what is outside has none.
+
+    AWS's intervals begin at other times at each interface; here both ends have the same.
+    """
     link = talk.link
     flags = draw.one_of(AWS_TCP_FLAGS) if link.protocol == "tcp" else (0, 0)
     client = (talk.client, 0 if link.protocol == "icmp" else talk.client_port)
     server = (talk.server, link.port)
-    here = server if link.client == INTERNET else client
+    outside = {client: link.client == INTERNET, server: link.server == INTERNET}
     start, end = talk.start // MICROSECONDS, talk.end // MICROSECONDS
     for source, target, payload, flag in (
         (client, server, talk.request, flags[0]),
         (server, client, talk.response, flags[1]),
     ):
-        if payload:
-            yield {
-                **aws_capture(link.vpc_id, here[0], start, end, "OK"),
-                "vpc-id": link.vpc_id,
-                "srcaddr": source[0],
-                "srcport": source[1],
-                "dstaddr": target[0],
-                "dstport": target[1],
-                "protocol": AWS_PROTOCOL[link.protocol],
-                "tcp-flags": flag,
-                "packets": packets(payload),
-                "bytes": bytes_on_wire(payload),
-                "flow-direction": "egress" if source == here else "ingress",
-                "action": "ACCEPT",
-            }
+        for here, direction in ((source, "egress"), (target, "ingress")):
+            if payload and not outside[here]:
+                yield {
+                    **aws_capture(link.vpc_id, here[0], start, end, "OK"),
+                    "vpc-id": link.vpc_id,
+                    "srcaddr": source[0],
+                    "srcport": source[1],
+                    "dstaddr": target[0],
+                    "dstport": target[1],
+                    "protocol": AWS_PROTOCOL[link.protocol],
+                    "tcp-flags": flag,
+                    "packets": packets(payload),
+                    "bytes": bytes_on_wire(payload),
+                    "flow-direction": direction,
+                    "action": "ACCEPT",
+                }
 
 
 def aws_scan(draw: Draw, hour: int) -> AwsRecord:

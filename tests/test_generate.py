@@ -56,6 +56,10 @@ def aws_records(lines: list[str]) -> list[dict[str, str]]:
     return [dict(zip(lines[0].split(" "), line.split(" "), strict=True)) for line in lines[1:]]
 
 
+def is_outside(address: str) -> bool:
+    return any(ip_address(address) in ip_network(cidr) for cidr in ("203.0.113.0/24", "198.51.100.0/24", "2001:db8::/32"))
+
+
 def zeek_records(lines: list[str]) -> list[dict[str, str]]:
     (fields,) = (line.split("\t")[1:] for line in lines if line.startswith("#fields"))
     return [dict(zip(fields, line.split("\t"), strict=True)) for line in lines if not line.startswith("#")]
@@ -190,8 +194,9 @@ def test_an_aws_file_holds_what_ended_in_its_hour_and_a_little_that_started_befo
 class TestAwsSample:
     def test_it_has_lines_without_traffic_and_refused_connections(self, ending: str) -> None:
         records = aws_records(sample(ending))
-        assert Counter(record["log-status"] for record in records) == {"OK": 280, "NODATA": 5, "SKIPDATA": 2}
-        assert Counter(record["action"] for record in records) == {"ACCEPT": 272, "REJECT": 8, "-": 7}
+        statuses, actions = (Counter(record[field] for record in records) for field in ("log-status", "action"))
+        assert (statuses["NODATA"], statuses["SKIPDATA"], actions["REJECT"]) == (5, 2, 8)
+        assert statuses["OK"] == actions["ACCEPT"] + 8 > 270
         for record in records:
             if record["log-status"] != "OK":
                 known = {field for field, value in record.items() if value != "-"}
@@ -206,6 +211,18 @@ class TestAwsSample:
         pairs = Counter((flags[key], flags[key[2:] + key[:2]]) for key in flags if int(key[1]) >= 32_768)
         assert set(pairs) == {("2", "18"), ("3", "19"), ("0", "0")}
         assert 2 * pairs.total() == len(flags)
+
+    def test_what_two_of_the_shops_interfaces_say_to_each_other_is_there_from_both(self, ending: str) -> None:
+        ways: dict[tuple[str, ...], list[str]] = {}
+        fields = ("srcaddr", "srcport", "dstaddr", "dstport", "start", "end", "bytes")
+        for record in aws_records(sample(ending)):
+            if record["action"] == "ACCEPT":
+                key = tuple(record[field] for field in fields)
+                ways.setdefault(key, []).append(record["flow-direction"])
+        for (source, _, target, *_), found in ways.items():
+            interfaces = {"egress": source, "ingress": target}
+            assert sorted(found) == [way for way, address in interfaces.items() if not is_outside(address)]
+        assert 100 < sum(len(found) == 2 for found in ways.values()) < len(ways)
 
     def test_it_has_dns_pings_and_ipv6(self, ending: str) -> None:
         records = aws_records(sample(ending))
@@ -292,8 +309,7 @@ def test_the_apps_name_most_addresses_but_not_those_outside() -> None:
     }
     outside = {address for address in addresses if not any(address in network for network in networks)}
     assert 0 < len(outside) < len(addresses) / 2
-    for address in outside:
-        assert any(address in ip_network(cidr) for cidr in ("203.0.113.0/24", "198.51.100.0/24", "2001:db8::/32"))
+    assert all(map(is_outside, map(str, outside)))
 
 
 def test_the_apps_need_the_longest_prefix_and_the_vpc() -> None:
