@@ -24,6 +24,11 @@ _MOST_KNOWN = 100_000
 _MOST_COMPARED, _MOST_LETTERS = 200, 64
 #: A smaller part would be shown as 0 %.
 _LEAST_SHARE = 0.01
+#: Kinds of logs that have the same traffic, and how the names of their formats begin.
+SAME_TRAFFIC = (
+    ("VNet and NSG flow logs of Azure", "Azure VNet flow log", "Azure NSG flow log"),
+    ("flow logs of VPCs and of a Transit Gateway", "AWS VPC Flow Logs", "AWS Transit Gateway Flow Logs"),
+)
 
 
 def ingest_problems(summary: IngestSummary) -> Iterator[str]:
@@ -74,15 +79,15 @@ def ingest_lines(summary: IngestSummary, store: Path) -> Iterator[str]:
 
 def ingest_notes(summary: IngestSummary) -> Iterator[str]:
     """What a user should know of the totals that a run has added to."""
-    from pipeline.formats import azure  # which imports Arrow, that a run that finds nothing new does without
-    from pipeline.syntax.batch import LOST
+    from pipeline.syntax.batch import LOST  # which imports Arrow, that a run that finds nothing new does without
 
     if lost := summary.ignored[LOST]:
         yield f"note     {lost:,} records say that the source lost some (AWS's SKIPDATA): the totals are too small there"
     if summary.scaled:
         yield f"note     {summary.scaled:,} rows scaled by a sampling rate: their bytes are estimates"
-    if {known.name for known in azure.FORMATS} <= set(summary.formats):
-        yield "note     VNet and NSG flow logs of Azure were read: a workload that has both counts twice; leave out one kind"
+    for kinds, *names in SAME_TRAFFIC:
+        if all(any(known.startswith(name) for known in summary.formats) for name in names):
+            yield f"note     {kinds} were read: traffic that is in both counts twice; leave out one kind"
     yield from (f"note     {count:,} rows {note}" for note, count in sorted(summary.notes.items()))
     if summary.both_ends and summary.both_ends.bytes:
         share, about = summary.both_ends_share, "" if summary.both_ends.is_exact else "about "

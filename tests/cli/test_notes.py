@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
-from pipeline.cli.reporting import ingest_lines, ingest_notes
+from pipeline.cli.reporting import SAME_TRAFFIC, ingest_lines, ingest_notes
 from pipeline.counting.reports import BothEnds
+from pipeline.formats import FORMATS
 from pipeline.jobs.summary import IngestSummary
 
 
@@ -36,6 +37,18 @@ def test_what_was_lost_and_what_was_scaled():
         "4 records say that the source lost some (AWS's SKIPDATA): the totals are too small there",
         "1,234 rows scaled by a sampling rate: their bytes are estimates",
     ]
+
+
+def test_two_kinds_of_logs_that_have_the_same_traffic():
+    vpc, gateway = "AWS VPC Flow Logs, text", "AWS Transit Gateway Flow Logs, Parquet"
+    said = "flow logs of VPCs and of a Transit Gateway were read: traffic that is in both counts twice; leave out one kind"
+    assert notes(formats={vpc, gateway}) == [said]
+    assert notes(formats={vpc}) == notes(formats={gateway, "Azure NSG flow log"}) == []
+
+
+def test_these_kinds_are_formats_that_there_are():
+    for _, *names in SAME_TRAFFIC:
+        assert all(any(known.name.startswith(name) for known in FORMATS) for name in names)
 
 
 def test_what_is_ignored_is_told_with_its_bytes(tmp_path):
