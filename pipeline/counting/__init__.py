@@ -9,6 +9,8 @@
       validation    every row against the pandera schema
       distinct_hours  how many hours a source opens
       sourcecount   what is known of a source, and what it added
+      spread        bytes of flows that span hours, shared over these
+      reports       who reports: what tells that logs have flows from both ends
       totals        sums by key that never wrap, within the memory that there is
       rejects       rejected rows, put aside
     pool            groups of sources over any Executor

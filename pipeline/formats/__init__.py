@@ -6,37 +6,43 @@
     head, detection   which format a file is of, from its first bytes; `foreign` names what flowlog does not read
     format            what a format is: a declaration
     syntaxes          how a log is read that is CSV, JSON or Parquet
+
     canonical         flow records under their own names
     aws               AWS VPC Flow Logs
-    awstgw            AWS Transit Gateway Flow Logs
       awsfields       the names of the fields
       awstext         lines with a header or without
-      awsgateway      what a Transit Gateway's records say, and how they are told from a VPC's
       awsjson         records as JSON objects
       cloudwatch      what exports put around a line
       envelopes       lines in the events of CloudWatch Logs, in JSON
-      repeats         records that are delivered twice
+    awstgw            AWS Transit Gateway Flow Logs
+      awsgateway      what their records say, and how they are told from a VPC's
+    ocsf              OCSF's network activity
     azure             Azure's VNet and NSG flow logs
       azurerecords    their records, of which each has many flows
-    ocsf              OCSF's network activity
+    gcp               Google's VPC Flow Logs
+    netobserv         flow logs of NetObserv
+      loki            records that Loki gives out, with the labels of their streams
+    suricata          Suricata's EVE log, and AWS Network Firewall's
     zeek              Zeek's conn.log
       zeekheader      text with `#` lines
       zeeklogs        which of Zeek's logs something is of
-    gcp               Google's VPC Flow Logs
-    silk              SiLK's rwcut
-    argus             Argus's ra, in CSV and in JSON
-      argusjson       the objects in the array that ra writes
-    pmacct            pmacct's JSON
-    suricata          Suricata's EVE log, and AWS Network Firewall's
-    netobserv         flow logs of NetObserv
-      loki            records that Loki gives out, with the labels of their streams
     nfdump            NetFlow as nfdump prints it
       nfdumpsummary   its older CSV, and the summary behind the rows
     goflow2           NetFlow, IPFIX and sFlow as goflow2 writes them
+    pmacct            pmacct's JSON
+    silk              SiLK's rwcut
+    argus             Argus's ra, in CSV and in JSON
+      argusjson       the objects in the array that ra writes
     localcolumns      local times become seconds since 1970
+    repeats           records that stand twice in a file
+
     record            what a log's record says, in the terms that all formats share
     conversion        from there to flow records, once for all formats
+      reporters       both ends report one flow: what is left out, and what is noted of the rest
+      networks        which addresses lie in the networks that a user names
       apps            which app has an address
+      mappingfile     the file of `--apps`
+      spans           how long flows lasted, for bytes that are spread over hours
 
 To add a format: write a module of declarations like `canonical.py`, and add its `FORMATS` to the line below (docs/extending.md).
 """
