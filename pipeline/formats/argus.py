@@ -11,7 +11,7 @@ flow: `->` and `?>` the source, `<-` and `<?` the destination, all others (`<->`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -27,10 +27,9 @@ from pipeline.formats.record import Endpoint, Record, column_of, is_answer, text
 from pipeline.formats.syntaxes import FlowParser, Log
 from pipeline.options import ReadOptions
 from pipeline.syntax.batch import OTHER_EVENT, Batch, Integers, Mask
-from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.delimited import CsvParser, Dialect, read_csv
-from pipeline.syntax.dictionary import codes_of
+from pipeline.syntax.dictionary import codes_of, rows_where
 from pipeline.syntax.jsonlines import JsonParser
 
 _CSV = Dialect(",", quoted=True, null="")
@@ -122,6 +121,7 @@ def _log(names: _Names, time: Kind, port: Kind) -> Log:
         lambda batch, options: _record(batch, options, names),
         lambda batch: {OTHER_EVENT: _is_no_flow(batch, names)},
         local=(names.start, names.end) if time is Kind.TEXT else (),
+        prepared=lambda batch, options: _with_notes(batch, options, names),
         ends=(Column(names.end, time, required=False), Column(names.duration, Kind.SECONDS, required=False)),
     )
 
@@ -130,7 +130,7 @@ def _record(batch: Batch, _options: ReadOptions, names: _Names) -> Record:
     sent, received = _bytes(batch, names)
     direction = texts_of(batch, names.direction)
     by_ports = is_answer(_ports(batch, names.src_port), _ports(batch, names.dst_port))
-    is_known = _where(direction, lambda text: text.strip() in ("->", "?>"))
+    is_known = rows_where(direction, lambda text: text.strip() in ("->", "?>"))
     return Record(
         start=names.start,
         src=Endpoint((names.src,)),
@@ -138,7 +138,7 @@ def _record(batch: Batch, _options: ReadOptions, names: _Names) -> Record:
         sent=sent,
         received=received,
         required=(names.start, names.src, names.dst),
-        answer=_where(direction, lambda text: text.strip() in ("<-", "<?")) | (by_ports & ~is_known),
+        answer=rows_where(direction, lambda text: text.strip() in ("<-", "<?")) | (by_ports & ~is_known),
         end=names.end,
         duration=names.duration,
     )
@@ -152,32 +152,26 @@ def _bytes(batch: Batch, names: _Names) -> tuple[pa.Array, pa.Array]:
 
 
 def _is_no_flow(batch: Batch, names: _Names) -> Mask:
-    addresses = [texts_of(batch, name) for name in (names.src, names.dst)]
-    of_link = [pc.match_substring_regex(column.dictionary, _LINK_ADDRESS).fill_null(False) for column in addresses]
     return np.logical_or.reduce(
         [
-            _where(texts_of(batch, names.type), lambda text: text.strip().lower() in _ABOUT_ARGUS),
-            _where(texts_of(batch, names.protocol), lambda text: text.strip().lower() in _NOT_IP),
-            *(_of_rows(column, found.to_pylist(), other=False) for column, found in zip(addresses, of_link, strict=True)),
+            rows_where(texts_of(batch, names.type), lambda text: text.strip().lower() in _ABOUT_ARGUS),
+            rows_where(texts_of(batch, names.protocol), lambda text: text.strip().lower() in _NOT_IP),
+            *(_is_of_link(texts_of(batch, name)) for name in (names.src, names.dst)),
         ]
     )
 
 
-def _with_notes(batch: Batch, names: _Names) -> Batch:
+def _is_of_link(column: pa.DictionaryArray) -> Mask:
+    """Which addresses are of the link layer: by Arrow, as there may be many."""
+    found = pc.match_substring_regex(column.dictionary, _LINK_ADDRESS).to_numpy(zero_copy_only=False)
+    return np.append(found, False)[codes_of(column)]
+
+
+def _with_notes(batch: Batch, _options: ReadOptions, names: _Names) -> Batch:
     """The batch with a note of the records that have one count for both directions."""
     present = {name: column_of(batch, name, pa.int64()).is_valid() for name in (names.sent, names.received, names.total)}
     sent, received, total = (np.asarray(mask) for mask in present.values())
     return batch.note({IN_ONE: total & ~sent & ~received})
-
-
-def _where(column: pa.DictionaryArray, is_it: Callable[[str], bool]) -> Mask:
-    """The rows that have such a text."""
-    return _of_rows(column, [text is not None and is_it(text) for text in column.dictionary.to_pylist()], other=False)
-
-
-def _of_rows(column: pa.DictionaryArray, values: list[Any], other: Any) -> Any:
-    """For each row the value of its text; the other one where it has none, whose number is -1."""
-    return np.array([*values, other])[codes_of(column)]
 
 
 def _ports(batch: Batch, name: str) -> Integers:
@@ -185,7 +179,8 @@ def _ports(batch: Batch, name: str) -> Integers:
     if name in batch.table.column_names and batch.table.schema.field(name).type == pa.int64():
         return np.asarray(column_of(batch, name, pa.int64()).fill_null(-1))
     column = texts_of(batch, name)
-    return np.asarray(_of_rows(column, [_port(text) for text in column.dictionary.to_pylist()], other=-1), np.int64)
+    ports = [*map(_port, column.dictionary.to_pylist()), -1]  # the last is that of the code -1, which is null
+    return np.array(ports, np.int64)[codes_of(column)]
 
 
 def _port(text: str | None) -> int:
@@ -252,23 +247,11 @@ def _is_json_of_numbers(head: Head) -> bool:
     return bool(starts) and _NUMBER.fullmatch(starts[0]) is not None
 
 
-@dataclass(frozen=True, eq=False)
-class _Noted:
-    """Parses lines, and notes what a user should know of them."""
-
-    lines: Parser
-    names: _Names
-
-    def parse(self, block: TextBlock) -> Batch:
-        return _with_notes(self.lines.parse(block), self.names)
-
-
 _LISTING = _log(_TITLES, Kind.TEXT, Kind.TEXT)
 
 
 def _csv_parser(header: bytes, context: ReadContext) -> Parser:
-    lines = CsvParser(header, _LISTING.wanted(context.options), _CSV)
-    return FlowParser(_Noted(lines, _TITLES), _LISTING, context)
+    return FlowParser(CsvParser(header, _LISTING.wanted(context.options), _CSV), _LISTING, context)
 
 
 def _read_csv(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
@@ -278,7 +261,7 @@ def _read_csv(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
 def _json(log: Log) -> Reader:
     def read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
         lines = JsonParser(log.wanted(context.options))
-        return (log.flows(_with_notes(batch, _KEYS), context) for batch in read_objects(stream, lines))
+        return (log.flows(batch, context) for batch in read_objects(stream, lines))
 
     return read
 

@@ -12,7 +12,7 @@ from pipeline.syntax.batch import Batch
 from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.compression import put_back
 from pipeline.syntax.jsonlines import JsonParser
-from pipeline.syntax.jsonrecords import read_json
+from pipeline.syntax.jsonrecords import read_json_batches
 from pipeline.syntax.jsontext import JsonText
 
 #: The key of the array.
@@ -38,7 +38,7 @@ def read_objects(stream: BinaryIO, parser: JsonParser) -> Iterator[Batch]:
     stream = put_back(start, stream)
     if _QUOTED in start and JsonText(io.BytesIO(start)).next_byte() == b"{":
         return map(parser.parse, _within(JsonText(stream)))
-    return (piece if isinstance(piece, Batch) else parser.parse(piece) for piece in read_json(stream, parser))
+    return read_json_batches(stream, parser)
 
 
 def _within(text: JsonText) -> Iterator[TextBlock]:

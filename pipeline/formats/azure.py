@@ -43,7 +43,7 @@ from pipeline.schema import FLOW_SCHEMA
 from pipeline.syntax.batch import DENIED, NO_TRAFFIC, OTHER_EVENT, REPEATED, Batch, Fault, LeftOut, Mask, Reject
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.delimited import DelimitedParser, Dialect
-from pipeline.syntax.dictionary import is_text, with_dictionary
+from pipeline.syntax.dictionary import is_text, rows_where, with_dictionary
 
 _STARTS = "time source destination source_port destination_port protocol direction"
 _ENDS = "packets_sent bytes_sent packets_received bytes_received"
@@ -151,7 +151,7 @@ def _unknown_states(batch: Batch) -> Iterator[Fault]:
 
 def _other_than(known: Sequence[str], batch: Batch, name: str) -> Fault:
     texts = texts_of(batch, name)
-    bad = ~np.logical_or.reduce([is_text(texts, text) for text in known])
+    bad = rows_where(texts, lambda text: text not in known, null=True)
     return Fault(name, f"must be {', '.join(known[:-1])} or {known[-1]}", bad, texts)
 
 

@@ -22,7 +22,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -34,7 +33,7 @@ from pipeline.formats.syntaxes import Log, json
 from pipeline.options import ReadOptions
 from pipeline.syntax.batch import DENIED, OTHER_EVENT, Batch, Mask
 from pipeline.syntax.cells import Column, Kind
-from pipeline.syntax.dictionary import Renaming, choose, codes_of, first_of, is_text, renamed
+from pipeline.syntax.dictionary import Renaming, choose, codes_of, first_of, is_text, renamed, rows_where
 
 _FLOWS = "vpc_flows"
 _LOG = re.compile(r"(?:projects|folders|organizations|billingAccounts)/([^/]+)/logs/.+")
@@ -112,11 +111,8 @@ class _Entries:
         return first_of(*(texts_of(batch, name) for name in self.logs))
 
     def _ignored(self, batch: Batch) -> Mapping[str, Mask]:
-        log = self._log(batch)
-        is_other = np.array([not name.endswith(_FLOWS) for name in log.dictionary.to_pylist()], bool)
-        codes = codes_of(log)
         return {
-            OTHER_EVENT: (codes >= 0) & is_other[codes] if is_other.any() else np.zeros(len(codes), bool),
+            OTHER_EVENT: rows_where(self._log(batch), lambda name: not name.endswith(_FLOWS)),
             DENIED: is_text(texts_of(batch, self._name("disposition")), "DROPPED"),
         }
 

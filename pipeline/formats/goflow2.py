@@ -32,7 +32,7 @@ from pipeline.options import ReadOptions
 from pipeline.scalars import INT64_MAX
 from pipeline.syntax.batch import OTHER_EVENT, OTHER_REPORTER, Batch, Fault, Integers, Mask
 from pipeline.syntax.cells import Column, Kind
-from pipeline.syntax.dictionary import Renaming, arrow_of, codes_of, renamed
+from pipeline.syntax.dictionary import Renaming, arrow_of, renamed, rows_where
 from pipeline.syntax.localtimes import Seconds, local_times
 from pipeline.syntax.times import not_times
 from pipeline.zones import DEFAULT_ZONE, zone_of
@@ -92,8 +92,7 @@ def _ignored(batch: Batch) -> dict[str, Mask]:
 
 def _has(column: pa.DictionaryArray, texts: Collection[str]) -> Mask:
     """Which rows have one of these texts; null counts as an empty one."""
-    known = np.array([text in texts for text in [*column.dictionary.to_pylist(), ""]], bool)
-    return known[codes_of(column)]
+    return rows_where(column, lambda text: text in texts, null="" in texts)
 
 
 def _prepared(batch: Batch, options: ReadOptions) -> Batch:

@@ -32,7 +32,7 @@ from pipeline.options import ReadOptions
 from pipeline.syntax.batch import MISSING, OTHER_EVENT, Batch, Fault, Mask
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.delimited import CsvParser, read_csv
-from pipeline.syntax.dictionary import codes_of, is_text
+from pipeline.syntax.dictionary import codes_of, is_text, rows_where
 
 _NO_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - nothing is bound to it
 _NO_ADDRESS_RULE = "must be an address, of which the record has none"
@@ -98,7 +98,7 @@ class _Layout:
         if missing.any():
             yield Fault(names[0], MISSING, missing, columns[names[0]])
         for name, column in columns.items():
-            none = np.logical_or.reduce([is_text(column, text) for text in _NO_ADDRESS])
+            none = rows_where(column, lambda text: text in _NO_ADDRESS)
             if none.any():
                 yield Fault(name, _NO_ADDRESS_RULE, none, column)
 

@@ -23,13 +23,13 @@ from pipeline.errors import OtherLog, UnknownFormat
 from pipeline.formats.format import Format, Piece, ReadContext
 from pipeline.formats.head import Container, Head
 from pipeline.formats.record import Endpoint, Record, Reporter, column_of, integers_of, is_answer, texts_of
-from pipeline.formats.syntaxes import Log
+from pipeline.formats.syntaxes import Log, some_of
 from pipeline.options import ReadOptions
 from pipeline.syntax.batch import DENIED, LOST, NO_TRAFFIC, OTHER_EVENT, Batch, Mask
 from pipeline.syntax.cells import Column, Kind
-from pipeline.syntax.dictionary import codes_of, first_of, is_text
+from pipeline.syntax.dictionary import codes_of, first_of, is_text, rows_where
 from pipeline.syntax.jsonlines import JsonParser
-from pipeline.syntax.jsonrecords import read_json
+from pipeline.syntax.jsonrecords import read_json_batches
 from pipeline.syntax.parquet import read_parquet
 
 _CLASS, _PRODUCT = 4001, "Amazon VPC"
@@ -78,7 +78,7 @@ _DENIED_ID, _INBOUND, _OUTBOUND = 2, 1, 2
 
 def _ignored(batch: Batch) -> Mapping[str, Mask]:
     status = texts_of(batch, "status_code")
-    said = [is_text(texts_of(batch, name), text) for name in ("action", "disposition") for text in _DENIED]
+    said = [rows_where(texts_of(batch, name), lambda text: text in _DENIED) for name in ("action", "disposition")]
     numbered = [integers_of(batch, name, 0) == _DENIED_ID for name in ("action_id", "disposition_id")]
     return {
         NO_TRAFFIC: is_text(status, "NODATA"),
@@ -110,10 +110,7 @@ def _record(batch: Batch, _options: ReadOptions) -> Record:
     )
 
 
-_LOG = Log(_COLUMNS, _record, _ignored)
-
-
-def _with_times(batch: Batch) -> Batch:
+def _with_times(batch: Batch, _options: ReadOptions) -> Batch:
     """The batch with the start of each flow in `time`, and the end in `end_time`, wherever the event has them."""
     table = batch.table
     for name, members in (("time", _STARTS), ("end_time", _ENDS)):
@@ -124,23 +121,20 @@ def _with_times(batch: Batch) -> Batch:
     return batch.with_table(table)
 
 
+_LOG = Log(_COLUMNS, _record, _ignored, prepared=_with_times)
+
+
 def _flows(batches: Iterator[Batch], context: ReadContext) -> Iterator[Batch]:
     """The flow records of a stream of events, among which may be those of other classes.
 
     Raises:
-        OtherLog: All of them are of other classes.
         UnknownFormat: Some are another product's.
     """
-    activities, others = 0, 0
     for batch in batches:
         is_other = column_of(batch, "class_uid", pa.int64()).fill_null(0).to_numpy() != _CLASS
         own = batch.ignore({OTHER_EVENT: is_other})
         _refuse_products(texts_of(own, "metadata.product.name"))
-        others += int(np.count_nonzero(is_other))
-        activities += batch.read - int(np.count_nonzero(is_other))
-        yield _LOG.flows(_with_times(own), context)
-    if others and not activities:
-        raise _of_another_class()
+        yield _LOG.flows(own, context)
 
 
 def _refuse_products(products: pa.DictionaryArray) -> None:
@@ -183,9 +177,7 @@ def _is_activity(class_uid: object) -> bool:
 
 
 def _read_json(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
-    parser = JsonParser(_COLUMNS)
-    pieces = read_json(stream, parser)
-    return _flows((piece if isinstance(piece, Batch) else parser.parse(piece) for piece in pieces), context)
+    return some_of(_flows(read_json_batches(stream, JsonParser(_COLUMNS)), context), _of_another_class())
 
 
 def _is_parquet(head: Head) -> bool:
@@ -198,7 +190,7 @@ def _is_parquet(head: Head) -> bool:
 
 
 def _read_parquet(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
-    return _flows(read_parquet(stream, _COLUMNS, _NULLS), context)
+    return some_of(_flows(read_parquet(stream, _COLUMNS, _NULLS), context), _of_another_class())
 
 
 FORMATS = (

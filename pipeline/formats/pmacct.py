@@ -20,7 +20,7 @@ from pipeline.formats.syntaxes import Log, json
 from pipeline.options import ReadOptions
 from pipeline.syntax.batch import OTHER_EVENT, Batch, Mask
 from pipeline.syntax.cells import Column, Kind
-from pipeline.syntax.dictionary import is_text
+from pipeline.syntax.dictionary import rows_where
 
 _TIMES = ("timestamp_start", "stamp_inserted")
 _COLUMNS = [
@@ -37,9 +37,7 @@ _MARKERS = ("purge_init", "purge_close")
 
 
 def _ignored(batch: Batch) -> dict[str, Mask]:
-    events = texts_of(batch, "event_type")
-    first, last = (is_text(events, marker) for marker in _MARKERS)
-    return {OTHER_EVENT: first | last}
+    return {OTHER_EVENT: rows_where(texts_of(batch, "event_type"), lambda event: event in _MARKERS)}
 
 
 def _record(batch: Batch, _options: ReadOptions) -> Record:

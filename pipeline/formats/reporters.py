@@ -16,7 +16,7 @@ from pipeline.formats.record import Endpoint, Record, Reporter, numbers_of, text
 from pipeline.options import ReadOptions
 from pipeline.schema import MAX_RECORD_BYTES
 from pipeline.syntax.batch import OTHER_REPORTER, Batch, Integers, Mask
-from pipeline.syntax.dictionary import codes_of, first_of
+from pipeline.syntax.dictionary import first_of, rows_where
 
 #: The columns of `Batch.marks`: whether a row's bytes were multiplied by a sampling factor; at which end it was reported, as a
 #: number; and the addresses of both ends.
@@ -46,18 +46,9 @@ def _others(batch: Batch, record: Record, reporter: Reporter, options: ReadOptio
     if options.logged and reporter.receiver is not None and reporter.receiver.any():
         found.append(reporter.receiver & networks(options.logged).have(_addresses(batch, record.src)))
     if options.hop and reporter.interface is not None:
-        found.append(_is_one_of(reporter.interface, options.hop))
+        hops = {name.casefold() for name in options.hop}  # MAC addresses are written in either case
+        found.append(rows_where(reporter.interface, lambda name: name.casefold() in hops))
     return np.logical_or.reduce(found) if found else None
-
-
-def _is_one_of(column: pa.DictionaryArray, texts: tuple[str, ...]) -> Mask:
-    """Which cells have one of some texts, in whatever case, as MAC addresses are written; not those that are null."""
-    wanted = {text.casefold() for text in texts}
-    held = [
-        *(text.casefold() in wanted for text in column.dictionary.to_pylist()),
-        False,
-    ]  # the last is the one of the code -1
-    return np.array(held, bool)[codes_of(column)]
 
 
 def _addresses(batch: Batch, end: Endpoint) -> pa.DictionaryArray:

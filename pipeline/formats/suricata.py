@@ -28,7 +28,7 @@ from pipeline.syntax.batch import MISSING, OTHER_EVENT, Batch, Fault, Mask
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.dictionary import is_text
 from pipeline.syntax.jsonlines import JsonParser
-from pipeline.syntax.jsonrecords import read_json
+from pipeline.syntax.jsonrecords import read_json_batches
 
 #: So much of a file is kept until its first flow is met. Suricata writes a flow's netflow and flow next to each other.
 _MOST_HELD_BYTES = 64 << 20
@@ -132,8 +132,7 @@ def _read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
 def _batches(stream: BinaryIO, context: ReadContext) -> Iterator[Batch]:
     """The events of a file; rejected are the objects that are none."""
     parser = context.parser(_parser_of, None)
-    for piece in read_json(stream, parser):
-        batch = piece if isinstance(piece, Batch) else parser.parse(piece)
+    for batch in read_json_batches(stream, parser):
         types = texts_of(batch, "event_type")
         yield batch.reject(Fault("event_type", MISSING, types.is_null().to_numpy(False), types))
 

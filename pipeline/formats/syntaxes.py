@@ -5,12 +5,13 @@ A format whose syntax is its own reads its lines itself, and gives each piece a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Generic, TypeVar
 
 import numpy as np
 
+from pipeline.errors import OtherLog
 from pipeline.formats.conversion import to_flows
 from pipeline.formats.format import Parser, Piece, ReadContext, Reader
 from pipeline.formats.localcolumns import with_local_times
@@ -18,7 +19,7 @@ from pipeline.formats.record import Record
 from pipeline.formats.reporters import sizes_of
 from pipeline.options import ReadOptions
 from pipeline.schema import COLUMNS
-from pipeline.syntax.batch import OF_TRAFFIC, Batch, Integers, Mask
+from pipeline.syntax.batch import OF_TRAFFIC, OTHER_EVENT, Batch, Integers, Mask
 from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.cells import Column
 from pipeline.syntax.delimited import CsvParser, read_csv
@@ -79,6 +80,21 @@ class Log:
         found = record(batch.of_rows(wanted), options)
         sizes[wanted] = sizes_of(found.sent, found.received)
         return sizes
+
+
+def some_of(batches: Iterable[Batch], error: OtherLog) -> Iterator[Batch]:
+    """The batches of a stream in which records of other kinds may stand beside those of a log (`OTHER_EVENT`).
+
+    Raises:
+        OtherLog: The given one, at the end: all of the records are of other kinds.
+    """
+    own = others = 0
+    for batch in batches:
+        left_out = len(batch.left_out.get(OTHER_EVENT, ()))
+        own, others = own + batch.read - left_out, others + left_out
+        yield batch
+    if others and not own:
+        raise error
 
 
 Lines = TypeVar("Lines", bound=Parser)

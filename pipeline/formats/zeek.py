@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import BinaryIO
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,16 +21,16 @@ from pipeline.errors import OtherLog, UnknownFormat
 from pipeline.formats.format import Format, Piece, ReadContext
 from pipeline.formats.head import Container, Head
 from pipeline.formats.record import Endpoint, Record, column_of, texts_of
-from pipeline.formats.syntaxes import Log
+from pipeline.formats.syntaxes import Log, some_of
 from pipeline.formats.zeekheader import read_records
 from pipeline.formats.zeeklogs import ADDRESSES, CONN, GROWING, OF_CONN, is_conn, log_of, require_conn, unscoped
 from pipeline.options import ReadOptions
 from pipeline.syntax.batch import OTHER_EVENT, Batch, Mask
 from pipeline.syntax.blocks import TextBlock, text_blocks
 from pipeline.syntax.cells import Column, Kind
-from pipeline.syntax.dictionary import codes_of, first_of
+from pipeline.syntax.dictionary import first_of, rows_where
 from pipeline.syntax.jsonlines import JsonParser
-from pipeline.syntax.jsonrecords import read_json
+from pipeline.syntax.jsonrecords import read_json_batches
 
 _COLUMNS = [
     Column("ts", Kind.SECONDS),
@@ -117,23 +116,18 @@ def _read_json(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
     Raises:
         OtherLog: None of its records is of a conn.log.
     """
-    parser, connections, others = JsonParser([*_LOG.wanted(context.options), *_PATHS]), 0, 0
-    for piece in read_json(stream, parser):
-        batch = piece if isinstance(piece, Batch) else parser.parse(piece)
-        own = batch.ignore({OTHER_EVENT: _of_other_logs(batch, context.options.is_named)})
-        others += len(own.left_out.get(OTHER_EVENT, ()))
-        connections += own.read - len(own.left_out.get(OTHER_EVENT, ()))
-        yield _LOG.flows(own, context)
-    if others and not connections:
-        raise OtherLog("a stream of Zeek's logs without a conn.log", "flowlog reads conn.log only")
+    parser = JsonParser([*_LOG.wanted(context.options), *_PATHS])
+    flows = (
+        _LOG.flows(batch.ignore({OTHER_EVENT: _of_other_logs(batch, context.options.is_named)}), context)
+        for batch in read_json_batches(stream, parser)
+    )
+    return some_of(flows, OtherLog("a stream of Zeek's logs without a conn.log", "flowlog reads conn.log only"))
 
 
 def _of_other_logs(batch: Batch, is_named: bool) -> Mask:
     """Which records are of Zeek's other logs."""
     paths = first_of(*(texts_of(batch, column.name) for column in _PATHS))
-    other = np.array([not is_conn(path, is_named) for path in paths.dictionary.to_pylist()], bool)
-    codes = codes_of(paths)
-    return (codes >= 0) & other[codes] if other.any() else np.zeros(len(codes), bool)
+    return rows_where(paths, lambda path: not is_conn(path, is_named))
 
 
 FORMATS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,18 @@ def is_text(column: pa.DictionaryArray, text: str) -> Mask:
     """Which rows have that text."""
     code = column.dictionary.index(text).as_py()
     return np.zeros(len(column), bool) if code < 0 else codes_of(column) == code
+
+
+def rows_where(column: pa.DictionaryArray, is_it: Callable[[str], bool], null: bool = False) -> Mask:
+    """Which rows have such a text, each distinct text being looked at once.
+
+    Args:
+        column: The texts.
+        is_it: Whether a text is such a one.
+        null: What is said of null.
+    """
+    said = [*map(is_it, column.dictionary.to_pylist()), null]  # the last is that of the code -1
+    return np.array(said, bool)[codes_of(column)]
 
 
 def without_text(column: pa.DictionaryArray, text: str) -> pa.DictionaryArray:

@@ -63,6 +63,11 @@ def read_json(stream: BinaryIO, parser: JsonParser) -> Iterator[TextBlock | Batc
         yield parser.parse(values)
 
 
+def read_json_batches(stream: BinaryIO, parser: JsonParser) -> Iterator[Batch]:
+    """The same, all parsed: for a reader that must look at each record before it is one of a flow."""
+    return (piece if isinstance(piece, Batch) else parser.parse(piece) for piece in read_json(stream, parser))
+
+
 def _stands_for_itself(block: TextBlock) -> bool:
     """Whether a block is small and has one whole object on each line, so that nothing around it, or behind it, matters."""
     if len(block.data) > _SMALL_BYTES:
