@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from pipeline.counting.distinct_hours import DistinctHours
 from pipeline.counting.rejects import RejectSpool
-from pipeline.counting.totals import exact_sum
 from pipeline.errors import SourceError, StrictRunStopped
 from pipeline.kernel.totals import Added
 from pipeline.scalars import NO_CONTENT, Content
-from pipeline.syntax.batch import Batch, Reject
+from pipeline.syntax.batch import Batch, Reject, exact_sum
 
 #: So many rejected rows are put aside in a batch of their own: a reader has whole batches in memory.
 _REJECTS_AT_ONCE = 1 << 10

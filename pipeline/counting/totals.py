@@ -15,23 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.counting.resources import available_memory
 from pipeline.errors import TooManyNames
 from pipeline.kernel.totals import Added, SortedTotals, Totals, TotalsByHour
 from pipeline.schema import COUNT, FLOW_SCHEMA, SUMS, TOTALS_SCHEMA, dictionary_encoded
+from pipeline.syntax.batch import exact_sum
 
 
 def sums_of(totals: pa.Table) -> dict[str, int]:
     """The sums over all rows of `bytes_tx`, `bytes_rx` and `flows`, exactly, however large."""
     return {name: exact_sum(totals.column(name).to_numpy()) for name in (*SUMS, COUNT)}
-
-
-def exact_sum(values: npt.NDArray[np.int64]) -> int:
-    """A sum, however large: the high and the low bits of the numbers are summed apart, and neither sum can wrap below 2**31 rows."""
-    return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
 
 
 #: Totals as the kernel gives them: with dictionary-encoded text.

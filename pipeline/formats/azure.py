@@ -26,7 +26,6 @@ from pipeline.formats.azurerecords import (
     FlowRecord,
     Layout,
     OtherRecord,
-    TupleBlock,
     UnfitRecord,
     layout_of,
     records_in,
@@ -39,8 +38,8 @@ from pipeline.formats.repeats import Repeats
 from pipeline.formats.reporters import sizes_of
 from pipeline.formats.syntaxes import Log
 from pipeline.options import ReadOptions
-from pipeline.schema import FLOW_SCHEMA
 from pipeline.syntax.batch import DENIED, NO_TRAFFIC, OTHER_EVENT, REPEATED, Batch, Fault, LeftOut, Mask, Reject
+from pipeline.syntax.blocks import NumberedLines
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.delimited import DelimitedParser, Dialect
 from pipeline.syntax.dictionary import is_text, rows_where, with_dictionary
@@ -120,7 +119,7 @@ class _Tuples:
             name: _for_each_tuple([getattr(group, name) for group in groups], counts) for name in ("network", "interface")
         }
         rows = np.concatenate([np.arange(row, row + record.count) for row, record in own])
-        for block in TupleBlock(b"".join(group.lines for group in groups), own[0][0], rows).pieces():
+        for block in NumberedLines(b"".join(group.lines for group in groups), own[0][0], rows).pieces():
             batch = self._parser.parse(block)
             places = pa.array(np.searchsorted(rows, batch.rows))
             for name, column in said.items():
@@ -160,7 +159,7 @@ def _as_repeats(batch: Batch) -> Batch:
     counted = LeftOut(batch.rows, sizes_of(batch.table.column("bytes_tx"), batch.table.column("bytes_rx")))
     rejected = LeftOut.of(np.array([reject.row for reject in batch.rejects], np.int64))
     repeated = reduce(LeftOut.and_of, (rejected, *batch.left_out.values()), counted)
-    return Batch(FLOW_SCHEMA.empty_table(), batch.rows[:0], batch.raw_of, (), {REPEATED: repeated})
+    return Batch.without_rows(left_out={REPEATED: repeated})
 
 
 def _without_tuples(records: Sequence[tuple[int, AnyRecord]]) -> Iterator[Batch]:
@@ -171,11 +170,7 @@ def _without_tuples(records: Sequence[tuple[int, AnyRecord]]) -> Iterator[Batch]
     ]
     if len(others) or rejects:
         left_out = {OTHER_EVENT: LeftOut.of(others)} if len(others) else {}
-        yield Batch(FLOW_SCHEMA.empty_table(), np.empty(0, np.int64), _no_raw, rejects, left_out)
-
-
-def _no_raw(row: int) -> str:
-    raise AssertionError(f"row {row} is no tuple")
+        yield Batch.without_rows(rejects, left_out)
 
 
 def _read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:

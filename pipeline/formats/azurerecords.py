@@ -13,13 +13,11 @@ from enum import Enum
 from itertools import islice
 from typing import Any, BinaryIO
 
-import numpy as np
 import xxhash
 
 from pipeline.errors import UnreadableSource
 from pipeline.scalars import is_utf8
-from pipeline.syntax.batch import RowNumbers
-from pipeline.syntax.blocks import MAX_LINES_AT_ONCE, TextBlock, raw_text
+from pipeline.syntax.blocks import raw_text
 from pipeline.syntax.jsonlines import DECODER, NOT_OBJECT, ONCE
 from pipeline.syntax.jsonobjects import JsonObject
 from pipeline.syntax.jsontext import JsonText
@@ -97,37 +95,6 @@ class FlowRecord:
     @property
     def count(self) -> int:
         return sum(group.count for group in self.groups)
-
-
-@dataclass(frozen=True)
-class TupleBlock(TextBlock):
-    """Tuples of several records, one a line, without those between them that do not count.
-
-    Attributes:
-        line_numbers: The row number of each.
-    """
-
-    line_numbers: RowNumbers
-
-    @property
-    def nbytes(self) -> int:
-        return super().nbytes + self.line_numbers.nbytes
-
-    def numbers(self, count: int) -> RowNumbers:
-        return self.line_numbers[:count]
-
-    def index_of(self, number: int) -> int:
-        return int(np.searchsorted(self.line_numbers, number))
-
-    def part(self, start: int, end: int) -> TupleBlock:
-        return TupleBlock(super().part(start, end).data, int(self.line_numbers[start]), self.line_numbers[start:end])
-
-    def pieces(self) -> Iterator[TupleBlock]:
-        if self.line_count <= MAX_LINES_AT_ONCE:
-            yield self
-            return
-        for start in range(0, self.line_count, MAX_LINES_AT_ONCE):
-            yield self.part(start, min(start + MAX_LINES_AT_ONCE, self.line_count))
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,6 @@ from pipeline.formats.head import Container, Head
 from pipeline.formats.repeats import Repeats
 from pipeline.formats.reporters import sizes_of
 from pipeline.options import ReadOptions
-from pipeline.schema import FLOW_SCHEMA
 from pipeline.syntax.batch import CONTROL, REPEATED, Batch, Integers, LeftOut, Reject
 from pipeline.syntax.blocks import TextBlock, raw_text
 from pipeline.syntax.compression import decompressed
@@ -188,7 +187,7 @@ class _Messages:
                 LeftOut(numbers, _sizes(list(self._repeated.values()), parser)) if parser else LeftOut.of(numbers)
             )
         if left_out or self._rejects:
-            yield Batch(FLOW_SCHEMA.empty_table(), np.empty(0, np.int64), _no_raw, self._rejects, left_out)
+            yield Batch.without_rows(self._rejects, left_out)
             self._controls, self._repeated, self._rejects = [], {}, []
 
 
@@ -200,10 +199,6 @@ def _sizes(lines: list[str], parser: Parser) -> Integers:
     for left in flows.left_out.values():
         sizes[left.rows - 1] = left.sizes
     return sizes
-
-
-def _no_raw(row: int) -> str:
-    raise AssertionError(f"event {row} is no record")
 
 
 def _key_of(event: Any) -> bytes | None:

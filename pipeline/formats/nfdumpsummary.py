@@ -15,7 +15,7 @@ from pipeline.errors import UnreadableSource
 from pipeline.formats.format import ReadContext
 from pipeline.formats.record import numbers_of
 from pipeline.formats.syntaxes import Log
-from pipeline.syntax.batch import Batch
+from pipeline.syntax.batch import Batch, exact_sum
 from pipeline.syntax.blocks import TextBlock, text_blocks
 from pipeline.syntax.delimited import DelimitedParser, Dialect
 
@@ -93,8 +93,7 @@ class _Section:
     def _added(self, batch: Batch) -> Batch:
         """The columns of some rows, once their bytes are added up."""
         for name in _BYTES:
-            numbers = numbers_of(batch.table.column(name).combine_chunks())
-            self.sum += (int((numbers >> 32).sum()) << 32) + int((numbers & 0xFFFFFFFF).sum())  # a sum may be too large
+            self.sum += exact_sum(numbers_of(batch.table.column(name).combine_chunks()))
         self.unread += len(batch.rejects)
         return batch
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.scalars import MAX_VALUE_BYTES, shortened
+from pipeline.schema import FLOW_SCHEMA
 
 RowNumbers = npt.NDArray[np.int64]
 Integers = npt.NDArray[np.int64]
@@ -122,6 +123,11 @@ class Batch:
     raw_bytes: int = 0
     notes: Mapping[str, RowNumbers] = field(default_factory=dict)
     marks: pa.Table | None = None
+
+    @classmethod
+    def without_rows(cls, rejects: Sequence[Reject] = (), left_out: Mapping[str, LeftOut] | None = None) -> Batch:
+        """A batch that has no flow record: what became of other records is all that it says."""
+        return cls(FLOW_SCHEMA.empty_table(), np.empty(0, np.int64), _no_raw, rejects, left_out or {})
 
     @property
     def ignored(self) -> Counter[str]:
@@ -247,6 +253,15 @@ def _joined(these: Mapping[str, RowNumbers], others: Mapping[str, RowNumbers]) -
         said: np.concatenate([rows[said] for rows in (these, others) if said in rows])
         for said in dict.fromkeys([*these, *others])
     }
+
+
+def _no_raw(row: int) -> str:
+    raise AssertionError(f"row {row} is no record")
+
+
+def exact_sum(values: Integers) -> int:
+    """A sum, however large: the high and the low bits of the numbers are summed apart, and neither sum can wrap below 2**31 rows."""
+    return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
 
 
 def shown_text(cell: pa.Scalar, most: int) -> str:

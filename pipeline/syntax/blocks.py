@@ -189,26 +189,46 @@ class TextBlock:
 
 
 @dataclass(frozen=True)
-class ScatteredLines(TextBlock):
-    """Some lines of a file that do not lie side by side there.
+class NumberedLines(TextBlock):
+    """Lines whose numbers grow, with gaps between them.
 
     Attributes:
         line_numbers: Of each.
-        whole: The block that they are from.
     """
 
     line_numbers: RowNumbers
-    whole: TextBlock
+
+    @property
+    def nbytes(self) -> int:
+        return super().nbytes + self.line_numbers.nbytes
 
     def numbers(self, count: int) -> RowNumbers:
         return self.line_numbers[:count]
 
-    def part(self, start: int, end: int) -> TextBlock:
-        part = super().part(start, end)
-        return ScatteredLines(part.data, part.first_line, self.line_numbers[start:end], self.whole)
-
     def index_of(self, number: int) -> int:
         return int(np.searchsorted(self.line_numbers, number))
+
+    def part(self, start: int, end: int) -> Self:
+        data = super().part(start, end).data
+        return replace(self, data=data, first_line=int(self.line_numbers[start]), line_numbers=self.line_numbers[start:end])
+
+    def pieces(self) -> Iterator[Self]:
+        if self.line_count <= MAX_LINES_AT_ONCE:
+            yield self
+            return
+        for start in range(0, self.line_count, MAX_LINES_AT_ONCE):
+            yield self.part(start, min(start + MAX_LINES_AT_ONCE, self.line_count))
+
+
+@dataclass(frozen=True)
+class ScatteredLines(NumberedLines):
+    """Some lines of a file that do not lie side by side there.
+
+    Attributes:
+        whole: The block that they are from.
+    """
+
+    whole: TextBlock
 
     def raw_of(self, number: int) -> str:
         return self.whole.raw_of(number)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from pipeline.cli.reporting import ingest_notes
 from pipeline.errors import OtherLog, UnknownFormat, UnreadableSource
 from pipeline.flowstore import FlowStore
-from pipeline.formats import azure, azurerecords, repeats
+from pipeline.formats import azure, repeats
 from pipeline.formats.syntaxes import Log
 from pipeline.jobs.ingest import IngestOptions
-from pipeline.syntax import jsontext
+from pipeline.syntax import blocks, jsontext
 from tests.formats.helpers import blocks_of, format_of, read
 
 SAMPLES = Path(os.environ.get("FLOWLOG_SAMPLES") or Path(__file__).parents[3] / "shared" / "samples") / "azure"
@@ -205,7 +205,7 @@ class TestTuples:
         assert read(text(AUDIT, vnet(CONTINUES, unfit))).raws == {3: unfit}
 
     def test_endless_short_tuples_are_read_in_pieces(self, monkeypatch):
-        monkeypatch.setattr(azurerecords, "MAX_LINES_AT_ONCE", 2)
+        monkeypatch.setattr(blocks, "MAX_LINES_AT_ONCE", 2)
         record = vnet(time="1")
         record["flowRecords"]["flows"][0]["flowGroups"] = [{"rule": "r", "flowTuples": ["", ENDS, "", CONTINUES, ENDS]}]
         outcome = read(text(vnet(CONTINUES), AUDIT, vnet(CONTINUES), record, nsg("x")))
