@@ -333,14 +333,6 @@ class Content:
 NO_CONTENT = Content("", 0, "")
 
 
-def size_to_text(size: int) -> str:
-    """A number of bytes in three digits or four, for people: "5.6 GB"."""
-    for unit, factor in (("PB", 10**15), ("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= factor:
-            return f"{size / factor:,.1f} {unit}"
-    return f"{size:,} bytes"
-
-
 def new_digest() -> xxhash.xxh3_128:
     """What takes a digest piece by piece."""
     import xxhash  # a query takes no digest

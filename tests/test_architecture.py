@@ -15,7 +15,7 @@ import pytest
 import typer.main
 
 from pipeline import cli, formats, options
-from pipeline.cli import inspect, output, query
+from pipeline.cli import arguments, inspect, output
 from pipeline.query import rejects, sums
 from pipeline.store import partitions
 
@@ -140,7 +140,7 @@ class TestNamesInTwoPlaces:
         assert sorted(get_args(options.RawFormat)) == sorted(formats.FORMAT_OPTIONS)
 
     def test_output_formats(self):
-        assert get_args(query.OutputFormat) == output.OUTPUT_FORMATS
+        assert get_args(arguments.OutputFormat) == output.OUTPUT_FORMATS
 
     @pytest.mark.parametrize(
         ("ours", "public", "names"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.arguments import JsonOption, StoreOption, open_store, parse_path
+from pipeline.cli.arguments import JsonOption, StoreOption, UntilOption, open_store, parse_path
 from pipeline.cli.output import print_rows, say, write_object, write_text
 from pipeline.errors import UsageError
 from pipeline.scalars import DEFAULT_STORE, LAST_HOUR
@@ -29,9 +29,7 @@ def apps(
     hour: Annotated[
         str | None, typer.Option(help="The hours of the store that are looked at.  [default: all]", metavar="WHEN")
     ] = None,
-    until: Annotated[
-        str | None, typer.Option(help="Makes it a range: the first hour that is left out.", metavar="WHEN")
-    ] = None,
+    until: UntilOption = None,
     top: Annotated[int, typer.Option(help="Show the N addresses that have the most bytes.", metavar="N", min=1)] = 20,
     as_json: JsonOption = False,
 ) -> None:

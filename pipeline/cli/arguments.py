@@ -174,6 +174,22 @@ StoreOption = Annotated[Path, parameter(STORE, Path)]
 WaitOption = Annotated[float, parameter(WAIT, float)]
 QuietOption = Annotated[bool, parameter(QUIET, bool)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs, and beside it nothing but problems.")]
+UntilOption = Annotated[str | None, typer.Option(help="Makes it a range: the first hour that is left out.", metavar="WHEN")]
+#: How an answer is printed; `output.written_as` says what the three of them ask for.
+OutputFormat = Literal["table", "json", "jsonl", "csv", "parquet"]  # a test holds these against the writers
+FormatOption = Annotated[
+    OutputFormat | None,
+    typer.Option("--format", help="How to print.  [default: as the name of --output ends; else table]"),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write to a file; its name gives the format: .parquet, .csv, .json, .jsonl, .ndjson.",
+        metavar="FILE",
+        parser=parse_path,
+    ),
+]
+FormatJsonOption = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
 
 
 def open_store(store: Path, without: Sequence[str] = ("pandas",)) -> FlowStore:

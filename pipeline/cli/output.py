@@ -102,6 +102,17 @@ def format_of(target: Path | None) -> str:
         ) from None
 
 
+def written_as(output_format: str | None, target: Path | None, *, as_json: bool) -> str:
+    """The format that `--format`, `--output` and `--json` ask for.
+
+    Raises:
+        UsageError: They contradict each other, or the name of the file asks for no format.
+    """
+    if as_json and output_format not in (None, "json"):
+        raise UsageError(f"--json is short for --format json, and contradicts --format {output_format}")
+    return "json" if as_json else output_format or format_of(target)
+
+
 def write_rows(tables: Iterable[pa.Table], output_format: str, target: Path | None) -> bool:
     """Writes a query's rows for programs, as they come: exact and complete.
 

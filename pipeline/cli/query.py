@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli.arguments import StoreOption, open_store, parse_path
-from pipeline.cli.output import PAGE_ROWS, format_of, say, write_rows
+from pipeline.cli.arguments import (
+    FormatJsonOption,
+    FormatOption,
+    OutputOption,
+    StoreOption,
+    UntilOption,
+    open_store,
+)
+from pipeline.cli.output import PAGE_ROWS, say, write_rows, written_as
 from pipeline.cli.pages import rows_cut, write_answer
 from pipeline.errors import UsageError
 from pipeline.scalars import DEFAULT_STORE
-
-OutputFormat = Literal["table", "json", "jsonl", "csv", "parquet"]  # a test holds these against the writers
 
 
 def query(
@@ -27,9 +31,7 @@ def query(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     hour: Annotated[str | None, typer.Option(help="Another way to give WHEN.", metavar="WHEN")] = None,
-    until: Annotated[
-        str | None, typer.Option(help="Makes it a range: the first hour that is left out.", metavar="WHEN")
-    ] = None,
+    until: UntilOption = None,
     src_app: Annotated[
         list[str] | None,
         typer.Option(help="Only this source app; more than once: any of them. * stands for any text.", metavar="A"),
@@ -52,22 +54,12 @@ def query(
     top: Annotated[
         int | None, typer.Option(help="The first N rows; without --sort those with the most bytes.", metavar="N")
     ] = None,
-    output_format: Annotated[
-        OutputFormat | None,
-        typer.Option("--format", help="How to print.  [default: as the name of --output ends; else table]"),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write to a file; its name gives the format: .parquet, .csv, .json, .jsonl, .ndjson.",
-            metavar="FILE",
-            parser=parse_path,
-        ),
-    ] = None,
+    output_format: FormatOption = None,
+    output: OutputOption = None,
     exact: Annotated[
         bool, typer.Option("--exact", help="All digits of sizes on a terminal; a pipe or a file has them anyway.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+    as_json: FormatJsonOption = False,
 ) -> None:
     """Read the totals of an hour, or of a range of hours.
 
@@ -82,9 +74,7 @@ def query(
         raise UsageError(f"the hours are given twice, as {when} and as --hour {hour}")
     if until is not None and (when or hour) is None:
         raise UsageError("--until ends a range that has no start: flowlog query WHEN --until WHEN")
-    if as_json and output_format not in (None, "json"):
-        raise UsageError(f"--json is short for --format json, and contradicts --format {output_format}")
-    written_as = "json" if as_json else output_format or format_of(output)
+    how = written_as(output_format, output, as_json=as_json)
     asked = "latest" if (given := hour if when is None else when) is None else given
     columns = None if by is None else [column.strip() for column in by.split(",")]
     filters: dict[str, Any] = {
@@ -94,15 +84,15 @@ def query(
         "app": app or None,
     }
     opened = open_store(store, without=("numpy", "pandas", "cloudpickle"))
-    if written_as == "table":
+    if how == "table":
         page = opened.page(asked, until, most=PAGE_ROWS, by=columns, sort=sort, top=top, **filters)
         write_answer(page, output, exact=exact)
         say(rows_cut(page, top))
         is_empty = not page.count
     else:
         tables = opened.each_table(asked, until, by=columns, sort=sort, top=top, **filters)
-        is_empty = not write_rows(tables, written_as, output)
-    if is_empty and written_as != "json":
+        is_empty = not write_rows(tables, how, output)
+    if is_empty and how != "json":
         from pipeline.cli.reporting import nothing_found  # seldom
 
         say(nothing_found(opened, opened.hours_of(asked, until), filters))

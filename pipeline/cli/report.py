@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.arguments import StoreOption, open_store, parse_path
+from pipeline.cli.arguments import StoreOption, UntilOption, open_store, parse_path
 from pipeline.cli.output import say, write_text
 from pipeline.errors import UsageError
 from pipeline.scalars import DEFAULT_STORE
@@ -23,9 +23,7 @@ def report(
         ),
     ] = "latest",
     store: StoreOption = DEFAULT_STORE,
-    until: Annotated[
-        str | None, typer.Option(help="Makes it a range: the first hour that is left out.", metavar="WHEN")
-    ] = None,
+    until: UntilOption = None,
     output: Annotated[
         Path | None,
         typer.Option(help="Write to this file.  [default: standard output]", metavar="FILE", parser=parse_path),

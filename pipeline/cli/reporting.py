@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import FlowlogError
-from pipeline.scalars import HourRange, command_line, hour_to_text, size_to_text
+from pipeline.scalars import HourRange, bytes_to_text, command_line, hour_to_text
 
 if TYPE_CHECKING:
     from pipeline.flowstore import FlowStore
@@ -59,7 +59,7 @@ def ingest_lines(summary: IngestSummary, store: Path) -> Iterator[str]:
         yield f"{done} ({summary.seconds:.1f} s)"
         return
     ignored = ", ".join(
-        f"{count:,} {reason}" + (f" with {size_to_text(size)}" if (size := summary.ignored_bytes[reason]) else "")
+        f"{count:,} {reason}" + (f" with {_size(size)}" if (size := summary.ignored_bytes[reason]) else "")
         for reason, count in sorted(summary.ignored.items())
     )
     yield (
@@ -75,6 +75,11 @@ def ingest_lines(summary: IngestSummary, store: Path) -> Iterator[str]:
         rejects = command_line("rejects", "--run", summary.run_id, store=store)
         yield f"note     {rejects} shows what was rejected, and why"
     yield f"run      {summary.run_id} ({summary.seconds:.1f} s)"
+
+
+def _size(number: int) -> str:
+    """Bytes within a sentence."""
+    return f"{number} bytes" if number < 1000 else bytes_to_text(number)
 
 
 def ingest_notes(summary: IngestSummary) -> Iterator[str]:
@@ -93,7 +98,7 @@ def ingest_notes(summary: IngestSummary) -> Iterator[str]:
         share, about = summary.both_ends_share, "" if summary.both_ends.is_exact else "about "
         part = f"{share:.0%}".replace("%", " %") if share >= _LEAST_SHARE else "less than 1 %"
         yield (
-            f"note     {about}{part} of the bytes ({size_to_text(summary.both_ends.bytes)}) are reported from both ends: see --logged"
+            f"note     {about}{part} of the bytes ({_size(summary.both_ends.bytes)}) are reported from both ends: see --logged"
         )
 
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.arguments import StoreOption, open_store, parse_path
+from pipeline.cli.arguments import FormatJsonOption, FormatOption, OutputOption, StoreOption, open_store
 from pipeline.cli.extras import not_installed
-from pipeline.cli.output import PAGE_ROWS, format_of, say, write_all, write_text
-from pipeline.cli.query import OutputFormat
+from pipeline.cli.output import PAGE_ROWS, say, write_all, write_text, written_as
 from pipeline.cli.table import Column, aligned
 from pipeline.errors import UsageError
 from pipeline.scalars import DEFAULT_STORE, printable
@@ -38,19 +37,9 @@ def sql(
             help="Print the statement that makes Athena's table of a copy of the store there.", metavar="S3-FOLDER"
         ),
     ] = None,
-    output_format: Annotated[
-        OutputFormat | None,
-        typer.Option("--format", help="How to print.  [default: as the name of --output ends; else table]"),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write to a file; its name gives the format: .parquet, .csv, .json, .jsonl, .ndjson.",
-            metavar="FILE",
-            parser=parse_path,
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+    output_format: FormatOption = None,
+    output: OutputOption = None,
+    as_json: FormatJsonOption = False,
 ) -> None:
     """Ask the totals and the ledger in SQL.
 
@@ -60,8 +49,6 @@ def sql(
     Example:
       flowlog sql "SELECT time, sum(bytes_tx) FROM flows GROUP BY ALL ORDER BY 1"
     """
-    if as_json and output_format not in (None, "json"):
-        raise UsageError(f"--json is short for --format json, and contradicts --format {output_format}")
     opened = open_store(store)
     if statement is None:
         if output_format or output or as_json:
@@ -70,16 +57,15 @@ def sql(
         return
     if athena:
         raise UsageError("--athena prints a statement for Athena, and takes no SELECT")
-    written_as = "json" if as_json else output_format or format_of(output)
+    how = written_as(output_format, output, as_json=as_json)
     try:
         rows = opened.sql(statement)
     except ModuleNotFoundError as error:
         raise not_installed("sql", "sql", error) from None
-    if written_as == "table":
+    if how == "table":
         say(_write_page(rows, output))
     else:
-        plain = rows if written_as == "parquet" else _plain(rows, for_json=written_as != "csv")
-        write_all([plain], written_as, output)
+        write_all([rows if how == "parquet" else _plain(rows, for_json=how != "csv")], how, output)
 
 
 def _athena_table(store: FlowStore, folder: str) -> str:

@@ -16,7 +16,7 @@ from pipeline.query.sums import bytes_of, decoded, merge, sort_rows, total_of
 from pipeline.scalars import HourRange
 from pipeline.schema import KEY
 from pipeline.store.layout import Locations
-from pipeline.store.partitions import partition_bytes
+from pipeline.store.partitions import hours_with_totals
 
 #: Who talks to whom, and where: what is compared.
 PAIR = KEY[1:]
@@ -123,7 +123,7 @@ def diff(store: Locations, before: HourRange, after: HourRange, min_bytes: int =
 
 
 def _span(store: Locations, ranges: tuple[HourRange, ...]) -> Span:
-    hours = sum(partition_bytes(store, hour) > 0 for one in ranges for hour in store.hours_within(one.first, one.until))
+    hours = sum(len(hours_with_totals(store, one)) for one in ranges)
     span = Span(ranges, hours)
     if not hours:
         raise UsageError(f"there are no totals of {span} to compare; `flowlog hours` lists the hours that have some")

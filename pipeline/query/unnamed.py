@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-#: Wide enough for a number of 64 bits, and for the sums of both directions over all hours.
-_WIDE, _WIDER = pa.decimal128(19, 0), pa.decimal128(38, 0)
+from pipeline.query.sums import total_bytes
+
+#: Wide enough for the sums of both directions over all hours.
+_WIDE = pa.decimal128(38, 0)
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def find_unnamed(totals: pa.Table, top: int) -> Unnamed:
         totals: With `src_app`, `dest_app`, `vpc_id`, `bytes_tx` and `bytes_rx`.
         top: How many addresses to give at the most.
     """
-    sizes = pc.add(totals.column("bytes_tx").cast(_WIDE), totals.column("bytes_rx").cast(_WIDE)).cast(_WIDER)
+    sizes = total_bytes(totals).cast(_WIDE)
     src, dest = (_is_address(totals.column(name)) for name in ("src_app", "dest_app"))
 
     def size_of(mask: pa.ChunkedArray) -> int:

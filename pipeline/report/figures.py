@@ -17,7 +17,7 @@ from pipeline.report.timeline import Timeline, places_of_pairs, read_timeline
 from pipeline.scalars import HourRange
 from pipeline.schema import COUNT, SUMS, TOTAL_BYTES
 from pipeline.store.layout import Locations
-from pipeline.store.partitions import partition_bytes
+from pipeline.store.partitions import hours_with_totals
 
 #: How many apps have an area of their own; how many rows and columns the matrix has; how many pairs the flow shows, and how
 #: many names a list.
@@ -129,13 +129,13 @@ def figures_of(store: FlowStore, span: HourRange, selection: Selection | None = 
 def _read(store: Locations, span: HourRange, selection: Selection) -> Figures:
     query = Query(span.first, span.until, by=("hour", *PAIR), **selection)  # which says what is wrong with the hours
     before = hours_before(span)
-    hours = _hours_with_totals(store, span)
+    hours = hours_with_totals(store, span)
     pairs, earlier = _pairs(store, span, selection), _pairs(store, before, selection)
     sources, destinations = ranked(pairs, PAIR[:1], LISTED), ranked(pairs, PAIR[1:], LISTED)
     stacked = [[name for (name,) in side.names[:STACKED]] for side in (sources, destinations)]
     return Figures(
         span=Span(span, len(hours), total_of_rows(pairs)),
-        before=Span(before, len(_hours_with_totals(store, before)), total_of_rows(earlier)),
+        before=Span(before, len(hours_with_totals(store, before)), total_of_rows(earlier)),
         timeline=read_timeline(store, query, hours, *stacked),
         sources=sources,
         destinations=destinations,
@@ -149,10 +149,6 @@ def _read(store: Locations, span: HourRange, selection: Selection) -> Figures:
 def hours_before(span: HourRange) -> HourRange:
     """As many hours before some, or as many as there can be."""
     return HourRange(max(1, 2 * span.first - span.until), span.first)
-
-
-def _hours_with_totals(store: Locations, span: HourRange) -> list[int]:
-    return [hour for hour in store.hours_within(span.first, span.until) if partition_bytes(store, hour)]
 
 
 def _known(store: Locations) -> HourRange | None:

@@ -29,7 +29,7 @@ from pipeline.service.answers import Answers
 from pipeline.service.budget import Budget
 from pipeline.service.explain import NAMES
 from pipeline.service.pending import Pending, Segment, Sums, TotalsKey
-from pipeline.service.problem import RETRY, problem
+from pipeline.service.problem import problem, too_many_answers
 from pipeline.store.layout import Locations
 from pipeline.store.partitions import read_in_pieces, summarise_partition
 
@@ -162,7 +162,7 @@ class Get:
             try:
                 await self._room.take(needed, limits.ROOM_SECONDS, ticket)
             except TimeoutError:
-                raise problem(503, "There are too many long answers at once; try again later", RETRY) from None
+                raise too_many_answers() from None
             added = await additions(self._pending, hour)
         answers.holds = needed
         return added

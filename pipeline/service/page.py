@@ -15,7 +15,7 @@ from pipeline.service import limits
 from pipeline.service.answers import Answers
 from pipeline.service.budget import Budget
 from pipeline.service.pending import Pending
-from pipeline.service.problem import RETRY, problem
+from pipeline.service.problem import too_many_answers
 from pipeline.store.layout import Locations
 from pipeline.store.partitions import extent_of_partition
 
@@ -68,13 +68,13 @@ class Page:
         try:
             await asyncio.wait_for(self._turn.acquire(), limits.ROOM_SECONDS)
         except TimeoutError:
-            raise _too_many() from None
+            raise too_many_answers() from None
         try:
             await self._room.take(needed, limits.ROOM_SECONDS, ticket)
             answers.holds = needed
             return await asyncio.to_thread(self._render, span, controls)
         except TimeoutError:
-            raise _too_many() from None
+            raise too_many_answers() from None
         finally:
             self._turn.release()
             self._room.give(answers.holds)
@@ -86,10 +86,6 @@ class Page:
     def _render(self, span: HourRange, controls: Controls) -> str:
         selection: Selection = {name: text for name, text in controls.chosen.items() if name in FILTERS}  # type: ignore[assignment]
         return render(str(self._store.locations.root), figures_of(self._store, span, selection), controls=controls)
-
-
-def _too_many() -> Exception:
-    return problem(503, "There are too many long answers at once; try again later", RETRY)
 
 
 def _check_names(names: list[str]) -> None:

@@ -86,6 +86,11 @@ def problem(
     return Problem(status, [Detail(text, field=field)], headers, closes)
 
 
+def too_many_answers() -> Problem:
+    """The problem of a request that waited for room for a long answer."""
+    return problem(503, "There are too many long answers at once; try again later", RETRY)
+
+
 def _accepts_problem_json(accept: bytes) -> bool:
     for accepted in accept.lower().split(b","):
         media_type, *parameters = (part.strip() for part in accepted.split(b";"))

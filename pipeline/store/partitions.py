@@ -19,6 +19,7 @@ import pyarrow as pa
 from pyarrow._parquet import ParquetReader
 
 from pipeline.errors import StoreDamaged, StoreError
+from pipeline.scalars import HourRange
 from pipeline.schema import (
     COUNT,
     ENCODED_TOTALS_SCHEMA,
@@ -227,6 +228,11 @@ def partition_bytes(store: Locations, hour: int) -> int:
         return store.files.size(store.partition_name(hour))
     except (FileNotFoundError, StoreError):
         return 0
+
+
+def hours_with_totals(store: Locations, hours: HourRange) -> list[int]:
+    """Those of some hours that have totals, in order, by a look at their files alone."""
+    return [hour for hour in store.hours_within(hours.first, hours.until) if partition_bytes(store, hour)]
 
 
 def extent_of_partition(store: Locations, hour: int) -> tuple[int, int]:

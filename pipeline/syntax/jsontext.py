@@ -279,7 +279,7 @@ class JsonText:
         """The next value, on a line.
 
         Raises:
-            UnreadableSource: It is no whole JSON, or larger than `MAX_LINE_BYTES`.
+            UnreadableSource: It is no whole JSON, or larger than `longest`.
         """
         self.next_byte()
         while True:

@@ -18,11 +18,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.syntax.batch import Mask
+from pipeline.syntax.batch import Integers, Mask
 from pipeline.syntax.dictionary import codes_of, with_dictionary
 from pipeline.syntax.times import seconds_of
 
-Integers = npt.NDArray[np.int64]
 Seconds = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
 
