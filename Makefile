@@ -81,7 +81,7 @@ clean:
 	touch $@
 
 .venv/.serve: EXTRA := [serve]
-.venv/.test: EXTRA := [serve,sql,notebook,test]
+.venv/.test: EXTRA := [serve,sql,cloud,dask,notebook,test]
 .venv/.notebook: EXTRA := [notebook]
 .venv/.bench: EXTRA := [bench]
 .venv/.bench-serve: EXTRA := [serve,bench-serve]
