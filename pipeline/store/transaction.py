@@ -22,7 +22,7 @@ from pipeline.errors import StoreOvertaken, StoreUnpublished, StoreUnreadable, S
 from pipeline.scalars import digest_of_bytes
 from pipeline.store import files
 from pipeline.store.chain import LastRun, is_committed
-from pipeline.store.files import Content
+from pipeline.store.files import Content, Move
 from pipeline.store.layout import Locations, run_id_of, run_id_of_attempt
 
 #: The end of the name of an empty file that stands for a file to be removed.
@@ -146,7 +146,7 @@ def publish(store: Locations, attempt: str) -> None:
         removed = [name.removesuffix(_REMOVED) for name in staged if "%" in name and name.endswith(_REMOVED)]
         moved = [name for name in staged if "%" in name and name.endswith(".parquet")]
         store.files.delete(map(store.final_of, removed))
-        store.files.replace({folder / name: store.final_of(name) for name in moved})
+        store.files.replace(Move(folder / name, store.final_of(name)) for name in moved)
         store.files.delete([folder])
     except (StoreUnreadable, StoreUnwritable) as error:
         raise StoreUnpublished(run_id_of_attempt(attempt), error.path, error.problem) from error
