@@ -153,7 +153,7 @@ def unpacked(source: Source) -> Iterator[BinaryIO]:
     from pipeline.syntax.compression import decompressed  # as above
 
     try:
-        with source.path.open("rb") as file:
+        with source.opened() as file:
             yield decompressed(file)
     except OSError as error:
         raise UnreadableSource(f"cannot be read: {error.strerror or error}") from None
@@ -177,14 +177,14 @@ def identify(source: Source, sizes: Iterable[int] = ()) -> Digester:
 
 
 def digest_of(source: Source) -> str:
-    """The digest of a source's bytes as they lie on disk: XXH3-128, in hexadecimal.
+    """The digest of a source's bytes as they lie: XXH3-128, in hexadecimal.
 
     Raises:
         UnreadableSource: It cannot be read.
     """
     taken = scalars.new_digest()
     try:
-        with source.path.open("rb", buffering=0) as file:
+        with source.opened() as file:
             while block := file.read(_DIGESTED_BYTES):
                 taken.update(block)
     except OSError as error:

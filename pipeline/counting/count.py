@@ -200,7 +200,7 @@ class _Group:
 def _looks_like(source: Source, known: str) -> str:
     """What a source would be taken for if its format had not been named, if that is another than the known one, and what to do."""
     try:
-        with source.path.open("rb") as file:
+        with source.opened() as file:
             name = formats.open_source(file, source.name)[0].name
     except UnknownFormat as error:
         return f"{error.found}; {_NAME_ANOTHER if error.advice == NAME_THE_FORMAT else error.advice}"

@@ -107,7 +107,7 @@ class OpenSource:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._text = source.text or small_text(source)
-        self._file = io.BytesIO(self._text.data) if self._text else source.path.open("rb")
+        self._file = io.BytesIO(self._text.data) if self._text else source.opened()
         self._watch = None if self._text else Watch(self._file)
         self._told = 0
         self.raw = self._watch.packed if self._watch else self._file
@@ -139,7 +139,7 @@ class OpenSource:
             content, packed_digest = text.content, text.packed_digest
         else:
             content, packed_digest = self._watch.content(), self._watch.packed_digest()  # type: ignore[union-attr]
-        is_unchanged = text or source.is_unchanged(self._file.fileno())
+        is_unchanged = text or source.is_unchanged(self._file)
         if not is_unchanged or source.digest not in ("", content.digest):
             raise SourceChanged
         return content, packed_digest

@@ -1,4 +1,4 @@
-"""A raw file: its name in the ledger, how it looked, and how it is opened."""
+"""A source: its name in the ledger, how it looked, and how it is opened. Nothing else opens one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from pipeline.errors import UnreadableSource
 from pipeline.scalars import Content
@@ -61,11 +62,12 @@ class Source:
     Attributes:
         path: Where it is, absolute.
         name: The path as text, as the ledger and the messages have it.
-        size: In bytes, as it lies on the disk.
+        size: In bytes, as it lies there.
         mtime_ns: Its time of modification, in nanoseconds since the epoch.
         inode: What tells it from every other file: device and number; and the time at which either was last changed.
         digest: XXH3-128 of its content, unpacked, in hexadecimal; "" as long as it was not needed.
         text: Its content, where it was read and there was room to keep it.
+        etag: What its bucket calls its content; "" for a file.
     """
 
     path: Path
@@ -75,6 +77,7 @@ class Source:
     inode: tuple[int, int, int] = (0, 0, 0)
     digest: str = ""
     text: Text | None = field(default=None, compare=False, repr=False)
+    etag: str = ""
 
     @classmethod
     def at(cls, path: Path) -> Source:
@@ -91,9 +94,24 @@ class Source:
             raise UnreadableSource("not a regular file")
         return cls(path, name_of(path), status.st_size, status.st_mtime_ns, _inode(status))
 
-    def is_unchanged(self, descriptor: int) -> bool:
-        """Whether an open file is the one that was looked at, and still as it was."""
-        status = os.fstat(descriptor)
+    @property
+    def identity(self) -> object:
+        """What all names of the file have in common, and no other file."""
+        return self.inode
+
+    def opened(self) -> BinaryIO:
+        """The file, seekable, open at its start.
+
+        Raises:
+            OSError: It cannot be opened.
+        """
+        return self.path.open("rb")
+
+    def is_unchanged(self, file: BinaryIO) -> bool:
+        """Whether what was opened is the file that was looked at, and still as it was."""
+        return self._looks_like(os.fstat(file.fileno()))
+
+    def _looks_like(self, status: os.stat_result) -> bool:
         found = (status.st_size, status.st_mtime_ns, _inode(status))
         return found == (self.size, self.mtime_ns, self.inode)
 
@@ -103,7 +121,7 @@ class Source:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 data = os.read(descriptor, self.size + 1)
-                return data if len(data) == self.size and self.is_unchanged(descriptor) else b""
+                return data if len(data) == self.size and self._looks_like(os.fstat(descriptor)) else b""
             finally:
                 os.close(descriptor)
         except OSError:

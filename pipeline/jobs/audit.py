@@ -19,7 +19,7 @@ from pipeline.scalars import INT64_MAX
 from pipeline.schema import COUNT
 from pipeline.store import files
 from pipeline.store.chain import LastRun, is_committed
-from pipeline.store.index import add_to_index, last_indexed, make_tables
+from pipeline.store.index import add_to_index, has_all_columns, last_indexed, make_tables
 from pipeline.store.layout import Locations, run_id_of, run_id_of_attempt
 from pipeline.store.ledger import NOT_FOLLOWING, RunRecord, read_run
 from pipeline.store.partitions import count_rejects
@@ -199,8 +199,9 @@ class _Known:
         self.has_gaps = False
         self._index, self._last, self._damage = None, LastRun(), ""
         try:
-            if (index := _open_for_reading(store)) is not None:
-                self._index, self._last = index, last_indexed(index)
+            self._index = _open_for_reading(store)
+            if self._index is not None and has_all_columns(self._index):
+                self._last = last_indexed(self._index)
         except sqlite3.OperationalError:
             pass  # a run was cut off that was writing it, or it has other tables: the next one makes it anew
         except sqlite3.DatabaseError as error:

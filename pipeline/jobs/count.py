@@ -191,7 +191,7 @@ def _paths_of(results: Iterable[Result]) -> dict[object, str]:
     has two names counts once.
     """
     counted = [(source, result) for source, result in results if isinstance(result, SourceCount)]
-    return {key: source.name for source, count in counted for key in (count.content.digest, source.inode)}
+    return {key: source.name for source, count in counted for key in (count.content.digest, source.identity)}
 
 
 def _may_have_rows(alone: Counts) -> bool:
@@ -256,4 +256,5 @@ def record_of(source: Source, count: SourceCount) -> SourceRecord:
         bytes_rx=count.bytes_rx,
         hours=sorted(count.hours),
         ignored_bytes=dict(count.ignored_bytes),
+        etag=source.etag,
     )

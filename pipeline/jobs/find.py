@@ -36,13 +36,13 @@ class Found:
 
     Attributes:
         files: Each once, sorted by path.
-        named: Those of the files that were named themselves, and not met in a folder or by a pattern.
+        named: The names of those that were named themselves, and not met in a folder or by a pattern.
         left_alone: What else was met and not taken for raw files: its name, and why.
         failed: Folders that cannot be read, and files that were named and are not raw files.
     """
 
     files: list[Path] = field(default_factory=list)
-    named: set[Path] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
     left_alone: dict[str, str] = field(default_factory=dict)
     failed: list[Failure] = field(default_factory=list)
 
@@ -79,7 +79,7 @@ def find(raw: Sequence[str], store: Path | None = None, exclude: Sequence[str] =
                 files.update(_walk(path, without, exclude, found))
             else:
                 files.add(path)
-                found.named.update(() if is_pattern else [path])
+                found.named.update(() if is_pattern else [name_of(path)])
     return replace(found, files=sorted(files, key=os.fspath))
 
 

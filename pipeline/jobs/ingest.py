@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.counting.reading import fingerprint, load_apps, resolved
 from pipeline.counting.resources import Resources
-from pipeline.counting.sources import Failure
+from pipeline.counting.sources import Failure, name_of
 from pipeline.errors import StrictRunStopped, TooManyRejects
 from pipeline.jobs.find import Found, find
 from pipeline.jobs.outcome import Outcome, failures_of, outcome_of
@@ -76,7 +76,7 @@ def ingest_segment(
         StoreError: The store cannot be used.
     """
     path = real_path(segment.parent) / segment.name
-    found = Found([path], {path})
+    found = Found([path], {name_of(path)})
     return _ingest(lambda: found, store, options, bounded=False, before_commit=before_commit)
 
 

@@ -97,4 +97,4 @@ def failures_of(results: Iterable[Result], plan: Plan) -> list[Failure]:
 
 def _is_left_alone(result: object, source: Source, plan: Plan) -> TypeGuard[OtherLog]:
     """Whether a source is another log, and was not named itself: a source that was named fails."""
-    return isinstance(result, OtherLog) and source.path not in plan.named
+    return isinstance(result, OtherLog) and source.name not in plan.named

@@ -7,13 +7,11 @@ there are none: then the file is new, and its digest is taken while it is counte
 
 from __future__ import annotations
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from pathlib import Path
 
 from pipeline.counting.content import Look, look_at
 from pipeline.counting.sources import Failure, Source, name_of
@@ -52,7 +50,7 @@ class Plan:
             of the source that has grown.
         failed: Not readable.
         met: What is to be remembered of files that are not counted.
-        named: The files that were named themselves, and not met in a folder or by a pattern.
+        named: The names of the sources that were named themselves, and not met in a folder or by a pattern.
     """
 
     new: Sequence[Source] = ()
@@ -69,7 +67,7 @@ class Plan:
     grown_from: Mapping[str, Sequence[Content]] = field(default_factory=dict)
     failed: Sequence[Failure] = ()
     met: Sequence[Memory] = ()
-    named: Collection[Path] = ()
+    named: Collection[str] = ()
 
     @property
     def replacing(self) -> Sequence[Source]:
@@ -174,7 +172,7 @@ def make_plan(
 
 
 def _by_path(sources: Iterable[Source]) -> list[Source]:
-    return sorted(sources, key=lambda source: os.fspath(source.path))
+    return sorted(sources, key=lambda source: source.name)
 
 
 def _sift(found: Found, index: Index, min_age_seconds: float, draft: _Draft) -> Iterator[Source]:
@@ -191,16 +189,16 @@ def _sift(found: Found, index: Index, min_age_seconds: float, draft: _Draft) -> 
             draft.too_recent.append(source)
         elif source.size == 0:
             draft.empty.append(source)
-        elif digest := index.digest_at(source.name, source.size, source.mtime_ns):
+        elif digest := index.digest_at(source.name, source.size, source.mtime_ns, source.etag):
             draft.digests[source.name] = digest
             draft.known.append(source)
-        elif not _is_remembered(source, path in found.named, index, draft):
+        elif not _is_remembered(source, source.name in found.named, index, draft):
             yield source
 
 
 def _is_remembered(source: Source, is_named: bool, index: Index, draft: _Draft) -> bool:
     """Whether a file looks as it did when a run found that it need not be counted, and need not now."""
-    memory = index.memory_of(source.name, source.size, source.mtime_ns)
+    memory = index.memory_of(source.name, source.size, source.mtime_ns, source.etag)
     if memory is None:
         return False
     if memory.digest:
@@ -238,7 +236,7 @@ def _decide(draft: _Draft, index: Index, same_content: SameContent, replace_chan
     counted = index.with_digests(item.digest for item in draft.looked if item.content)
     places = cache(partial(_places, draft))  # mostly nobody asks
     candidates: list[Looked] = []
-    for item in sorted(draft.looked, key=lambda item: os.fspath(item.source.path)):
+    for item in sorted(draft.looked, key=lambda item: item.source.name):
         name, equal = item.source.name, counted.get(item.digest, [])
         if any(known.path == name and not known.is_start for known in equal):
             draft.known.append(item.source)
@@ -296,4 +294,4 @@ def _grown_from(item: Looked, same_content: SameContent) -> list[Known]:
 
 def memory_of(source: Source, digest: str = "", reason: str = "", reading: str = "") -> Memory:
     """What is to be remembered of a file (see `index.Memory`)."""
-    return Memory(source.name, source.size, source.mtime_ns, digest, reason, reading)
+    return Memory(source.name, source.size, source.mtime_ns, digest, reason, reading, source.etag)

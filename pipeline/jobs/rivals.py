@@ -28,7 +28,7 @@ class Rival:
     @property
     def key(self) -> object:
         """What it has in common with the others: a content, or the file itself."""
-        return self.content.digest if self.content else self.source.inode
+        return self.content.digest if self.content else self.source.identity
 
 
 def rivals_among(candidates: Sequence[Looked], *, equal_count: bool) -> list[Rival]:
@@ -56,7 +56,7 @@ def _other_names(candidates: Sequence[Looked]) -> list[Rival]:
     """The files that are other names of one that is there already."""
     files, rivals = set[object](), list[Rival]()
     for candidate in candidates:
-        if candidate.source.inode in files:
+        if candidate.source.identity in files:
             rivals.append(Rival(candidate.source))
-        files.add(candidate.source.inode)
+        files.add(candidate.source.identity)
     return rivals

@@ -53,7 +53,8 @@ class Memory:
     """What a file was found to be that was not counted, so that it need not be read again as long as it looks the same.
 
     Attributes:
-        path: Where the file is; size: its size in bytes as it lies there; mtime_ns: its time of modification.
+        path: Where the file is; size: its size in bytes as it lies there; mtime_ns: its time of modification; etag: what its
+            bucket calls its bytes, "" for a file.
         digest: Of the file's content, where the file was skipped because this content is known; else "".
         reason: Why the file is left alone, where it is; "" where it has no content.
         reading: What that depends on, beside the file (`reading.fingerprint`).
@@ -65,9 +66,12 @@ class Memory:
     digest: str = ""
     reason: str = ""
     reading: str = ""
+    etag: str = ""
 
 
 _KNOWN = "SELECT path, digest, size, head, source, has_rows FROM sources"
+_DIGEST_AT = "SELECT digest FROM sources WHERE path = ? AND packed_size = ?"
+_MET_AT = "SELECT * FROM met WHERE path = ? AND size = ?"
 
 
 class Index:
@@ -84,12 +88,14 @@ class Index:
         self._is_empty = connection.execute("SELECT 1 FROM sources LIMIT 1").fetchone() is None
         self._has_met = connection.execute("SELECT 1 FROM met LIMIT 1").fetchone() is not None
 
-    def digest_at(self, path: str, packed_size: int, mtime_ns: int) -> str | None:
-        """What was counted from this path when the file had this size and time of modification; None if nothing was."""
+    def digest_at(self, path: str, packed_size: int, mtime_ns: int, etag: str = "") -> str | None:
+        """What was counted from this path when the file looked so: when its size and its time of modification were these, or
+        its ETag where it has one; None if nothing was.
+        """
         if self._is_empty:
             return None
-        query = "SELECT digest FROM sources WHERE path = ? AND packed_size = ? AND mtime_ns = ?"
-        found = self._connection.execute(query, (path, packed_size, mtime_ns)).fetchone()
+        look, value = _look(mtime_ns, etag)
+        found = self._connection.execute(f"{_DIGEST_AT} AND {look} = ?", (path, packed_size, value)).fetchone()
         return found and found[0]
 
     def latest_at(self, path: str) -> Known | None:
@@ -119,19 +125,19 @@ class Index:
         query = f"{_KNOWN} WHERE path = ? AND source = ? AND digest <> source"
         return [_as_known(row).content for row in self._connection.execute(query, (known.path, known.source))]
 
-    def memory_of(self, path: str, size: int, mtime_ns: int) -> Memory | None:
-        """What a file was found to be when it had this size and time of modification."""
+    def memory_of(self, path: str, size: int, mtime_ns: int, etag: str = "") -> Memory | None:
+        """What a file was found to be when it looked so, as above."""
         if not self._has_met:
             return None
-        query = "SELECT * FROM met WHERE path = ? AND size = ? AND mtime_ns = ?"
-        found = self._connection.execute(query, (path, size, mtime_ns)).fetchone()
+        look, value = _look(mtime_ns, etag)
+        found = self._connection.execute(f"{_MET_AT} AND {look} = ?", (path, size, value)).fetchone()
         return found and Memory(*found)
 
     def remember(self, met: Iterable[Memory]) -> None:
         """Remembers what files were found to be. Where that cannot be written, they will be read once more."""
         rows = [tuple(vars(memory).values()) for memory in met]
         with suppress(sqlite3.Error), self._connection:
-            self._connection.executemany("INSERT OR REPLACE INTO met VALUES (?, ?, ?, ?, ?, ?)", rows)
+            self._connection.executemany("INSERT OR REPLACE INTO met VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def _rows(self, query: str, values: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         """The rows of a query for some values, which stand for its question mark."""
@@ -139,6 +145,11 @@ class Index:
         for i in range(0, len(asked), _AT_ONCE):
             some = asked[i : i + _AT_ONCE]
             yield from self._connection.execute(query.replace("(?)", f"({','.join('?' * len(some))})"), some)
+
+
+def _look(mtime_ns: int, etag: str) -> tuple[str, int | str]:
+    """What tells, beside its size, whether a file is as it was: the column, and its value."""
+    return ("etag", etag) if etag else ("mtime_ns", mtime_ns)
 
 
 def _as_known(row: tuple[Any, ...]) -> Known:
@@ -220,10 +231,11 @@ def make_tables(connection: sqlite3.Connection) -> None:
         CREATE TABLE IF NOT EXISTS last (number INTEGER, checksum TEXT);
         CREATE TABLE IF NOT EXISTS sources (
             path TEXT, digest TEXT, size INTEGER, head TEXT, source TEXT, has_rows INTEGER,
-            packed_size INTEGER, mtime_ns INTEGER
+            packed_size INTEGER, mtime_ns INTEGER, etag TEXT
         );
         CREATE TABLE IF NOT EXISTS met (
-            path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, digest TEXT, reason TEXT, reading TEXT
+            path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, digest TEXT, reason TEXT, reading TEXT,
+            etag TEXT
         ) WITHOUT ROWID;
         """
     )
@@ -244,10 +256,19 @@ def last_indexed(connection: sqlite3.Connection) -> LastRun:
     return LastRun(number, checksum)
 
 
+def has_all_columns(connection: sqlite3.Connection) -> bool:
+    """Whether the tables are those of this version: an earlier flowlog kept less."""
+    try:
+        connection.execute("SELECT sources.etag, met.etag FROM sources, met LIMIT 0")
+    except sqlite3.OperationalError:
+        return False
+    return True
+
+
 def _is_whole(connection: sqlite3.Connection) -> bool:
     """Whether the index has as many sources as when it was written: an index that has lost some would let them be counted twice."""
     (sources,) = connection.execute("PRAGMA user_version").fetchone()
-    return bool(sources == _count_sources(connection))
+    return has_all_columns(connection) and bool(sources == _count_sources(connection))
 
 
 def _count_sources(connection: sqlite3.Connection) -> int:
@@ -267,8 +288,8 @@ def add_to_index(connection: sqlite3.Connection, run: RunRecord) -> None:
         (source.path, found.digest, found.size, found.head, source.digest, source.read > 0, *looks)
         for source in run.sources
         for found, looks in (
-            (source.content, (source.packed_size, source.mtime_ns)),
-            *((start, (None, None)) for start in source.starts),
+            (source.content, (source.packed_size, source.mtime_ns, source.etag)),
+            *((start, (None, None, None)) for start in source.starts),
         )
     )
-    connection.executemany("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    connection.executemany("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)

@@ -43,6 +43,7 @@ class SourceRecord:
         notes: How many valid records have something of which a user should know, by what that is.
         ignored_bytes: The bytes of the records that were left out, sent and received together, by reason, where they are known;
             None in records of before this was kept.
+        etag: What the bucket called the object's bytes, where the source was an object; "" for a file.
     """
 
     path: str
@@ -63,6 +64,7 @@ class SourceRecord:
     starts: list[Content] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
     ignored_bytes: dict[str, int] | None = None
+    etag: str = ""
 
     @property
     def content(self) -> Content:
@@ -128,7 +130,7 @@ class RunRecord:
         run = cls(**fields)
         _check_types(run, "run_id started finished attempt previous checksum", str)
         for source in run.sources:
-            _check_types(source, "path digest head packed_digest format", str)
+            _check_types(source, "path digest head packed_digest format etag", str)
             _check_types(source, "size packed_size mtime_ns read valid rejected bytes_tx bytes_rx", int)
             _check_integers(source.ignored.values())
             _check_integers(source.notes.values())

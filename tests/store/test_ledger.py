@@ -67,12 +67,13 @@ def test_a_record_reads_back_equal(store):
     assert list(read_runs(store)) == [run]
 
 
-def test_a_record_of_before_ignored_bytes_were_kept_is_read(store):
+def test_a_record_of_before_ignored_bytes_and_etags_were_kept_is_read(store):
     fields = json.loads(RUN.to_json())
-    del fields["sources"][0]["ignored_bytes"], fields["checksum"]
+    del fields["sources"][0]["ignored_bytes"], fields["sources"][0]["etag"], fields["checksum"]
     (write_record(store.record_of(FIRST), fields))
     assert read_run(store, FIRST).sources[0].ignored_bytes is None
     assert read_run(store, FIRST).by_reason("ignored_bytes") == {}
+    assert read_run(store, FIRST).sources[0].etag == ""
 
 
 @pytest.mark.parametrize("found", ["5", 5.0, None, True])
@@ -117,6 +118,28 @@ def test_the_index_knows_what_was_counted_where_and_how_files_looked(store):
         assert index.latest_at("/raw/b.csv") is None
         assert index.with_digests(["d1", "d2"]) == {"d1": [known]}
         assert index.sizes_by_head([b"\x0a", b"\x0b"]) == {b"\x0a": {10}}
+
+
+def test_an_object_looks_as_it_did_by_its_etag_whenever_it_was_written(store):
+    commit(store, replace(RUN, sources=[replace(SOURCE, path="s3://raw/a.csv", etag="e1")]))
+    with open_index(store) as index:
+        assert index.digest_at("s3://raw/a.csv", 7, 98, "e1") == "d1"
+        assert index.digest_at("s3://raw/a.csv", 7, 99, "e2") is None
+        assert index.digest_at("s3://raw/a.csv", 8, 99, "e1") is None
+        index.remember([Memory("s3://raw/b.csv", 5, 77, "d2", etag="e1")])
+    with open_index(store) as index:
+        assert index.memory_of("s3://raw/b.csv", 5, 78, "e1").digest == "d2"
+        assert index.memory_of("s3://raw/b.csv", 5, 77, "e2") is None
+
+
+def test_an_index_of_before_etags_were_kept_is_made_anew(store):
+    commit(store, RUN)
+    with open_index(store):
+        pass
+    with closing(sqlite3.connect(store.index)) as index, index:
+        index.executescript("ALTER TABLE sources DROP COLUMN etag; ALTER TABLE met DROP COLUMN etag")
+    with open_index(store) as index:
+        assert index.digest_at("/raw/a.csv", 7, 99) == "d1"
 
 
 def test_the_latest_of_a_path_is_what_the_last_run_counted_there(store):
