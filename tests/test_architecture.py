@@ -137,7 +137,7 @@ class TestNamesInTwoPlaces:
     """The commands have their choices as literals, so that help need not import the modules that know them."""
 
     def test_raw_formats(self):
-        assert sorted(get_args(options.RawFormat)) == sorted(formats.FORMAT_OPTIONS)
+        assert sorted(get_args(options.RawFormat)) == sorted(formats.format_options())
 
     def test_output_formats(self):
         assert get_args(arguments.OutputFormat) == output.OUTPUT_FORMATS

@@ -44,65 +44,65 @@
       mappingfile     the file of `--apps`
       spans           how long flows lasted, for bytes that are spread over hours
 
-To add a format: write a module of declarations like `canonical.py`, and add its `FORMATS` to the line below (docs/extending.md).
+To add a format: write a module of declarations like `canonical.py`, and add its name to `_MODULES` below (docs/extending.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
 from typing import BinaryIO, cast
 
 from pipeline.errors import UsageError
-from pipeline.formats import (
-    argus,
-    aws,
-    awsjson,
-    awstgw,
-    azure,
-    canonical,
-    envelopes,
-    gcp,
-    goflow2,
-    netobserv,
-    nfdump,
-    ocsf,
-    pmacct,
-    silk,
-    suricata,
-    zeek,
-)
 from pipeline.formats.awsfields import OWN_FIELDS
 from pipeline.formats.detection import detect
-from pipeline.formats.format import Format
+from pipeline.formats.format import Format, Setting
 from pipeline.formats.head import read_head
 from pipeline.options import ReadOptions
 from pipeline.syntax.blocks import LinesOfReturns
 from pipeline.syntax.compression import decompressed
 
-#: As they are asked: the text of AWS last, which may be known by a line that is not the first.
-FORMATS: tuple[Format, ...] = (
-    *canonical.FORMATS,
-    *zeek.FORMATS,
-    *suricata.FORMATS,
-    *netobserv.FORMATS,
-    *nfdump.FORMATS,
-    *goflow2.FORMATS,
-    *silk.FORMATS,
-    *argus.FORMATS,
-    *pmacct.FORMATS,
-    *gcp.FORMATS,
-    *azure.FORMATS,
-    *ocsf.FORMATS,
-    *awstgw.FORMATS,
-    *awsjson.FORMATS,
-    *aws.FORMATS,
-    *envelopes.FORMATS,
+#: The modules of the formats, as they are asked: those that know lines of text come first, and of these the text of AWS last,
+#: which may be known by a line that is not the first.
+_MODULES = (
+    "canonical",
+    "zeek",
+    "nfdump",
+    "silk",
+    "argus",
+    "awstgw",
+    "aws",
+    "suricata",
+    "netobserv",
+    "goflow2",
+    "pmacct",
+    "gcp",
+    "azure",
+    "ocsf",
+    "awsjson",
+    "envelopes",
 )
 
-#: The values of `--format`.
-FORMAT_OPTIONS = ("auto", *dict.fromkeys(known.option for known in FORMATS))
-#: What `--set` sets, by name.
-SETTINGS = {setting.name: setting for known in FORMATS for setting in known.settings}
+
+class _Formats(Iterable[Format]):
+    """All formats. A module is imported when a file was of none before: all together take a tenth of a small file's job."""
+
+    def __iter__(self) -> Iterator[Format]:
+        for name in _MODULES:
+            yield from import_module(f"{__name__}.{name}").FORMATS
+
+
+FORMATS: Iterable[Format] = _Formats()
+
+
+def format_options() -> tuple[str, ...]:
+    """The values of `--format`."""
+    return ("auto", *dict.fromkeys(known.option for known in FORMATS))
+
+
+def _settings() -> dict[str, Setting]:
+    """What `--set` sets, by name."""
+    return {setting.name: setting for known in FORMATS for setting in known.settings}
 
 
 def check_settings(options: ReadOptions) -> None:
@@ -111,10 +111,11 @@ def check_settings(options: ReadOptions) -> None:
     Raises:
         UsageError: There is one.
     """
+    known = _settings() if options.settings else {}
     for name in options.settings:
-        if name not in SETTINGS:
-            raise UsageError(f"--set: there is no setting {name}; the settings are {', '.join(SETTINGS)}")
-        SETTINGS[name].of(options)
+        if name not in known:
+            raise UsageError(f"--set: there is no setting {name}; the settings are {', '.join(known)}")
+        known[name].of(options)
 
 
 def open_source(
@@ -129,7 +130,7 @@ def open_source(
     Args:
         raw: The file, seekable, at its start.
         name: Its name.
-        option: One of `FORMAT_OPTIONS`; anything but "auto" overrides the detection.
+        option: One of `format_options`; anything but "auto" overrides the detection.
         settings: Those of formats. Where the fields of AWS text are set, text that is of no other format is that.
         through: Takes the decompressed content, and gives what is read instead of it, as one that watches it.
 
@@ -145,9 +146,15 @@ def open_source(
     if through:
         stream = through(stream)
     head, stream = read_head(stream, name, is_named=option != "auto")
-    found = detect(head, _selected_by(option), aws.TEXT if OWN_FIELDS.name in (settings or {}) else None)
+    found = detect(head, _selected_by(option), _text_of_aws() if OWN_FIELDS.name in (settings or {}) else None)
     return found, cast("BinaryIO", LinesOfReturns(stream)) if head.ends_in_returns else stream
 
 
-def _selected_by(option: str) -> Sequence[Format]:
-    return FORMATS if option == "auto" else [known for known in FORMATS if known.option == option]
+def _selected_by(option: str) -> Iterable[Format]:
+    return (known for known in FORMATS if option in ("auto", known.option))
+
+
+def _text_of_aws() -> Format:
+    from pipeline.formats import aws  # as few formats as can be are imported
+
+    return aws.TEXT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from pipeline.errors import UnknownFormat
 from pipeline.formats.foreign import refuse_columns, refuse_foreign, refuse_unnamed
@@ -14,12 +14,12 @@ _TEXT_LINES = 50
 NAME_THE_FORMAT = "name the format with --format if you know it to be one that flowlog reads"
 
 
-def detect(head: Head, formats: Sequence[Format], otherwise: Format | None = None) -> Format:
+def detect(head: Head, formats: Iterable[Format], otherwise: Format | None = None) -> Format:
     """The format of a file that starts so.
 
     Args:
         head: The file's start.
-        formats: Those that come into question.
+        formats: Those that come into question; as many are taken as it needs.
         otherwise: What it is, if it is written so, and nobody recognises it.
 
     Raises:

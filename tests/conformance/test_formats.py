@@ -493,7 +493,7 @@ def cases():
     return CASES
 
 
-@pytest.fixture(scope="module", params=FORMATS, ids=lambda known: known.name)
+@pytest.fixture(scope="module", params=[*FORMATS], ids=lambda known: known.name)
 def known(request):
     return request.param
 

@@ -153,7 +153,7 @@ def test_there_is_a_good_file_of_every_format():
     assert [read(data).read for data in FILES.values()] == [2] * len(FILES)
 
 
-@pytest.mark.parametrize("known", formats.FORMATS, ids=lambda known: known.name)
+@pytest.mark.parametrize("known", [*formats.FORMATS], ids=lambda known: known.name)
 @settings(max_examples=30, deadline=None)
 @given(data=st.binary(max_size=120), block_bytes=st.integers(1, 60))
 @example(data=b"", block_bytes=1)
@@ -163,7 +163,7 @@ def test_random_bytes_given_to_a_reader_are_read_or_refused(known, data, block_b
         gather(batches_of(known.read(io.BytesIO(data), ReadContext(ReadOptions(), AppMap()))))
 
 
-@pytest.mark.parametrize("option", formats.FORMAT_OPTIONS)
+@pytest.mark.parametrize("option", formats.format_options())
 @settings(max_examples=30, deadline=None)
 @given(data=st.binary(max_size=120), pack=st.sampled_from(PACKERS))
 def test_random_bytes_are_read_or_refused_whatever_they_are_said_to_be(option, data, pack):
