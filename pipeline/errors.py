@@ -16,6 +16,11 @@
     │   ├── TooManyRejects       more rows were rejected than --max-reject-ratio allows
     │   ├── SumOverflow          a sum would not fit into 64 bits
     │   └── TooManyNames         the names of an hour do not fit into memory, or into a file
+    ├── BucketError              a bucket does not do what is asked of it               exit code 5
+    │   ├── BucketUnusable       it is not there, is in another region, or nobody's credentials are set
+    │   ├── BucketDenied         the credentials are unknown, have expired, or do not allow the request
+    │   ├── BucketUnreachable    it gave no answer, or refused for its load; a write may have landed
+    │   └── ObjectChanged        another object took the place of the one that was meant
     └── StoreError               the store cannot be used                               exit code 5
         ├── StoreLocked          another run holds it
         ├── StoreServed          another service holds its log
@@ -38,10 +43,15 @@ from typing import ClassVar
 
 __all__ = [
     "BadQuery",
+    "BucketDenied",
+    "BucketError",
+    "BucketUnreachable",
+    "BucketUnusable",
     "EmptySource",
     "FlowlogError",
     "MissingColumns",
     "NoValidRow",
+    "ObjectChanged",
     "OtherLog",
     "RunStopped",
     "SourceChanged",
@@ -235,6 +245,41 @@ class TooManyNames(RunStopped):
             f" at most {self.limit:,} together, a quarter of the memory and at most 2 GiB; nothing was committed: leave out the"
             " source that has such names"
         )
+
+
+class BucketError(FlowlogError):
+    """A bucket does not do what is asked of it.
+
+    Attributes:
+        path: The URL of the object, the prefix or the bucket.
+        problem: What happened, and what to do.
+    """
+
+    exit_code = 5
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"cannot use {self.path}: {self.problem}"
+
+
+class BucketUnusable(BucketError):
+    """The bucket is not there, is in another region, or no credentials are set."""
+
+
+class BucketDenied(BucketError):
+    """The credentials are unknown, have expired, or do not allow the request."""
+
+
+class BucketUnreachable(BucketError):
+    """The bucket gave no answer, or refused for its load, more often than is tried; a write may have landed nevertheless."""
+
+
+class ObjectChanged(BucketError):
+    """Another object has taken the place of the one that was meant."""
 
 
 class StoreError(FlowlogError):

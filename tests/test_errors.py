@@ -57,6 +57,11 @@ EXAMPLES = [
             "has such names"
         ),
     ),
+    (errors.BucketError("s3://b/k", "it is odd"), "cannot use s3://b/k: it is odd"),
+    (errors.BucketUnusable("s3://b", "there is none"), "cannot use s3://b: there is none"),
+    (errors.BucketDenied("s3://b/k", "no"), "cannot use s3://b/k: no"),
+    (errors.BucketUnreachable("s3://b/k", "no"), "cannot use s3://b/k: no"),
+    (errors.ObjectChanged("s3://b/k", "no"), "cannot use s3://b/k: no"),
     (errors.StoreError("no"), "no"),
     (
         errors.StoreLocked("s", "process 7 on host"),
@@ -149,7 +154,7 @@ def test_the_tree_drawn_at_the_top_is_the_tree():
 
 def test_the_exit_codes_drawn_at_the_top_are_the_classes_own_and_those_below_them_inherit_them():
     drawn = dict(re.findall(r"── (\w+) .*exit code (\d)", errors.__doc__))
-    assert drawn == {"UsageError": "2", "SourceError": "3", "RunStopped": "4", "StoreError": "5"}
+    assert drawn == {"UsageError": "2", "SourceError": "3", "RunStopped": "4", "BucketError": "5", "StoreError": "5"}
     for name, code in drawn.items():
         error = getattr(errors, name)
         assert {getattr(errors, below).exit_code for below, _ in tree_below(error)} == {int(code)}
