@@ -265,8 +265,9 @@ class Bucket:
     def _put(self, key: str, content: bytes | memoryview, mode: Any) -> str:
         import obstore
 
+        plain = memoryview(content).cast("B")  # Arrow's buffers have signed bytes, which obstore does not take
         with self._asking("put", key, is_pinned=True):
-            made = obstore.put(self._store, key, content, mode=mode, use_multipart=False)
+            made = obstore.put(self._store, key, plain, mode=mode, use_multipart=False)
         self._count("put", 0, written=len(content))
         return made["version"] or made["e_tag"] or ""
 
