@@ -154,12 +154,13 @@ class Bucket:
 
         Args:
             key: The object.
-            start: Where the range starts; the object has more bytes.
+            start: Where the range starts.
             stop: Where it ends, behind `start`.
             etag: The content that is meant, as `Found` has it.
 
         Raises:
             ObjectChanged: Another content has taken its place, or none.
+            EOFError: The object ends before the range.
         """
         import obstore
 
@@ -170,6 +171,27 @@ class Bucket:
         if len(content) != min(stop, answer.meta["size"]) - start:
             raise BucketUnreachable(f"{self.url}/{key}", "the answer was cut short; run the command again")
         return content
+
+    def read_start(self, key: str, most: int) -> tuple[bytes, Found]:
+        """The first bytes of an object, and what the bucket says of the whole: one request, two for an object without bytes.
+
+        Args:
+            key: The object.
+            most: How many bytes are wanted at most.
+
+        Raises:
+            FileNotFoundError: There is no such object.
+        """
+        import obstore
+
+        try:
+            with self._asking("get", key):
+                answer = obstore.get(self._store, key, options={"range": (0, most)})
+                content = answer.bytes().to_bytes()
+        except EOFError:  # an object without bytes has no range
+            return b"", self.head(key)
+        self._count("get", 0, read=len(content))
+        return content, _found(answer.meta)
 
     def head(self, key: str) -> Found:
         """What the bucket says of an object.
@@ -212,7 +234,8 @@ class Bucket:
             answer = obstore.list_with_delimiter(self._store, prefix or None)
         folders, objects = answer["common_prefixes"], answer["objects"]
         self._count("list", (len(folders) + len(objects)) // _PAGE)
-        return [folder.rpartition("/")[2] for folder in folders], [_found(meta) for meta in objects]
+        found = [_found(meta) for meta in objects if meta["path"] != prefix]  # the marker of the folder itself
+        return [folder.rpartition("/")[2] for folder in folders], found
 
     def create(self, key: str, content: bytes | memoryview) -> str:
         """Makes a new object; gives its version.
@@ -242,8 +265,9 @@ class Bucket:
     def _put(self, key: str, content: bytes | memoryview, mode: Any) -> str:
         import obstore
 
+        plain = memoryview(content).cast("B")  # Arrow's buffers have signed bytes, which obstore does not take
         with self._asking("put", key, is_pinned=True):
-            made = obstore.put(self._store, key, content, mode=mode, use_multipart=False)
+            made = obstore.put(self._store, key, plain, mode=mode, use_multipart=False)
         self._count("put", 0, written=len(content))
         return made["version"] or made["e_tag"] or ""
 
@@ -291,6 +315,8 @@ class Bucket:
                 raise ObjectChanged(path, "the object is gone") from None
             raise FileNotFoundError(errno.ENOENT, "there is no such object", path) from None
         except BaseError as error:
+            if "status code: 416" in str(error):
+                raise EOFError(f"{path} ends before the range that is asked for") from None
             raise error_of(path, self.url, str(error)) from error
 
 
