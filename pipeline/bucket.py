@@ -154,23 +154,44 @@ class Bucket:
 
         Args:
             key: The object.
-            start: Where the range starts; the object has more bytes.
+            start: Where the range starts.
             stop: Where it ends, behind `start`.
             etag: The content that is meant, as `Found` has it.
 
         Raises:
-            FileNotFoundError: There is no such object any more.
-            ObjectChanged: Another content has taken its place.
+            ObjectChanged: Another content has taken its place, or none.
+            EOFError: The object ends before the range.
         """
         import obstore
 
-        with self._asking("get", key):
+        with self._asking("get", key, is_pinned=True):
             answer = obstore.get(self._store, key, options={"range": (start, stop), "if_match": etag})
             content = answer.bytes().to_bytes()
         self._count("get", 0, read=len(content))
         if len(content) != min(stop, answer.meta["size"]) - start:
             raise BucketUnreachable(f"{self.url}/{key}", "the answer was cut short; run the command again")
         return content
+
+    def read_start(self, key: str, most: int) -> tuple[bytes, Found]:
+        """The first bytes of an object, and what the bucket says of the whole: one request, two for an object without bytes.
+
+        Args:
+            key: The object.
+            most: How many bytes are wanted at most.
+
+        Raises:
+            FileNotFoundError: There is no such object.
+        """
+        import obstore
+
+        try:
+            with self._asking("get", key):
+                answer = obstore.get(self._store, key, options={"range": (0, most)})
+                content = answer.bytes().to_bytes()
+        except EOFError:  # an object without bytes has no range
+            return b"", self.head(key)
+        self._count("get", 0, read=len(content))
+        return content, _found(answer.meta)
 
     def head(self, key: str) -> Found:
         """What the bucket says of an object.
@@ -203,14 +224,18 @@ class Bucket:
             yield [_found(meta) for meta in page]
 
     def names(self, prefix: str = "") -> tuple[Sequence[str], Sequence[Found]]:
-        """What is directly below a prefix: the names of further prefixes, and the objects."""
+        """What is directly below a prefix: the names of further prefixes, and the objects.
+
+        A server that has folders of its own, as SeaweedFS has, may list a prefix a while longer than the objects below it.
+        """
         import obstore
 
         with self._asking("list", prefix):
             answer = obstore.list_with_delimiter(self._store, prefix or None)
         folders, objects = answer["common_prefixes"], answer["objects"]
         self._count("list", (len(folders) + len(objects)) // _PAGE)
-        return [folder.rpartition("/")[2] for folder in folders], [_found(meta) for meta in objects]
+        found = [_found(meta) for meta in objects if meta["path"] != prefix]  # the marker of the folder itself
+        return [folder.rpartition("/")[2] for folder in folders], found
 
     def create(self, key: str, content: bytes | memoryview) -> str:
         """Makes a new object; gives its version.
@@ -231,11 +256,7 @@ class Bucket:
         Raises:
             ObjectChanged: Another version is there, or nothing.
         """
-        named = "version" if self.url.startswith("gs:") else "e_tag"
-        try:
-            return self._put(key, content, {named: version})
-        except FileNotFoundError:
-            raise ObjectChanged(f"{self.url}/{key}", "the object is gone") from None
+        return self._put(key, content, {"version" if self.url.startswith("gs:") else "e_tag": version})
 
     def put(self, key: str, content: bytes | memoryview) -> str:
         """Puts an object there, whatever is there; gives its version."""
@@ -244,7 +265,7 @@ class Bucket:
     def _put(self, key: str, content: bytes | memoryview, mode: Any) -> str:
         import obstore
 
-        with self._asking("put", key):
+        with self._asking("put", key, is_pinned=True):
             made = obstore.put(self._store, key, content, mode=mode, use_multipart=False)
         self._count("put", 0, written=len(content))
         return made["version"] or made["e_tag"] or ""
@@ -264,8 +285,14 @@ class Bucket:
                         obstore.delete(self._store, key)
 
     @contextmanager
-    def _asking(self, kind: str, key: str) -> Iterator[None]:
-        """Counts a request, and says in this project's words what went wrong with it."""
+    def _asking(self, kind: str, key: str, *, is_pinned: bool = False) -> Iterator[None]:
+        """Counts a request, and says in this project's words what went wrong with it.
+
+        Args:
+            kind: The request's kind.
+            key: What is asked for.
+            is_pinned: Whether one content of the object is meant, so that a missing object is a changed one.
+        """
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
         from pipeline.clouds import error_of
@@ -279,17 +306,23 @@ class Bucket:
         except AlreadyExistsError:
             raise FileExistsError(errno.EEXIST, "an object is there", path) from None
         except PreconditionError:
-            raise ObjectChanged(path, "another object has taken its place meanwhile; run the command again") from None
+            raise ObjectChanged(path, "another object has taken its place meanwhile") from None
         except FileNotFoundError as error:
             if "NoSuchBucket" in str(error) or "ContainerNotFound" in str(error):
                 raise error_of(path, self.url, str(error)) from error
+            if is_pinned:
+                raise ObjectChanged(path, "the object is gone") from None
             raise FileNotFoundError(errno.ENOENT, "there is no such object", path) from None
         except BaseError as error:
+            if "status code: 416" in str(error):
+                raise EOFError(f"{path} ends before the range that is asked for") from None
             raise error_of(path, self.url, str(error)) from error
 
 
 def _found(meta: Mapping[str, Any]) -> Found:
     etag = meta["e_tag"] or ""
+    if etag and not etag.endswith('"'):  # as Azure's listings have it, and conditions do not
+        etag = f'"{etag}"'
     return Found(meta["path"], meta["size"], etag, meta["version"] or etag, meta["last_modified"])
 
 

@@ -28,6 +28,8 @@
         ├── StoreDamaged         its files contradict its format or its ledger
         ├── StoreUnreadable      the operating system refused to read one of its files or folders
         ├── StoreOvertaken       another run took this run's number; nothing was committed
+        ├── StoreBusy            others did so again and again; nothing was committed
+        ├── StoreUncertain       it is not known whether the run is committed; the next run finds out
         ├── StoreUnwritable      the operating system refused a write; nothing was committed
         └── StoreUnpublished     it refused one behind the commit; the next run goes on from there
 
@@ -54,11 +56,13 @@ __all__ = [
     "RunStopped",
     "SourceChanged",
     "SourceError",
+    "StoreBusy",
     "StoreDamaged",
     "StoreError",
     "StoreLocked",
     "StoreOvertaken",
     "StoreServed",
+    "StoreUncertain",
     "StoreUnpublished",
     "StoreUnreadable",
     "StoreUnwritable",
@@ -364,8 +368,39 @@ class StoreOvertaken(StoreError):
         )
 
 
+class StoreBusy(StoreError):
+    """Runs of other machines have committed first, again and again; nothing was committed."""
+
+    def __init__(self, store: str, times: int) -> None:
+        super().__init__(store, times)
+        self.store = store
+        self.times = times
+
+    def __str__(self) -> str:
+        return (
+            f"runs of other machines have committed to the store {self.store} first, {self.times} times in a row; nothing of this "
+            "run was committed: run the command again, and let fewer machines write to this store at once"
+        )
+
+
+class StoreUncertain(StoreError):
+    """It is not known whether a run is committed: no answer came back."""
+
+    def __init__(self, run_id: str, path: str, problem: str) -> None:
+        super().__init__(run_id, path, problem)
+        self.run_id = run_id
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return (
+            f"it is not known whether the run {self.run_id} is committed: {self.path}: {self.problem}; run the command again: it "
+            "finishes this run or counts anew, and nothing is counted twice"
+        )
+
+
 class StoreUnwritable(StoreError):
-    """The operating system refused a write (no space, no permission, an I/O error); nothing was committed."""
+    """The medium refused a write (no space, no permission, an I/O error); nothing was committed."""
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(path, problem)

@@ -53,8 +53,7 @@ class FlowStore:
         self.locations = Locations(Path(path))
         try:
             is_other = self._is_other_than_folder()
-            exists = self.locations.exist()
-            check_version(self.locations)
+            exists = check_version(self.locations) or self.locations.exist()
         except (OSError, ValueError) as error:  # a ValueError for a NUL
             reason = getattr(error, "strerror", error)
             raise UsageError(f"cannot look at the store {path}: {reason}") from None
@@ -66,8 +65,9 @@ class FlowStore:
 
     def _is_other_than_folder(self) -> bool:
         """Whether something that is no folder is where the store should be."""
+        root = self.locations.root
         try:
-            return not stat.S_ISDIR(self.locations.root.stat().st_mode)
+            return isinstance(root, Path) and not stat.S_ISDIR(root.stat().st_mode)
         except (FileNotFoundError, NotADirectoryError):
             return False
 

@@ -96,6 +96,20 @@ EXAMPLES = [
             "on network file systems that do not keep locks; nothing of this run was committed: run the command again"
         ),
     ),
+    (
+        errors.StoreBusy("s", 20),
+        (
+            "runs of other machines have committed to the store s first, 20 times in a row; nothing of this run was committed: "
+            "run the command again, and let fewer machines write to this store at once"
+        ),
+    ),
+    (
+        errors.StoreUncertain("00000042", "s/runs/00000042.json", "no answer"),
+        (
+            "it is not known whether the run 00000042 is committed: s/runs/00000042.json: no answer; run the command again: it "
+            "finishes this run or counts anew, and nothing is counted twice"
+        ),
+    ),
     (errors.StoreDamaged("s/x", "torn"), "the store is damaged: s/x: torn"),
     (
         errors.StoreUnwritable("s/x", "No space left on device"),
