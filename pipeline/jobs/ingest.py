@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipeline.bucket import all_traffic
 from pipeline.counting.reading import fingerprint, load_apps, resolved
 from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Failure, name_of
@@ -50,7 +51,7 @@ def ingest(
     """Counts the new ones among some raw files, exactly once.
 
     Args:
-        raw: Files, folders and glob patterns.
+        raw: Files, folders and glob patterns; URLs of objects, prefixes and patterns alike.
         store: The store; it is made if it is missing.
         options: How.
         progress: Is told how far it has come.
@@ -105,7 +106,7 @@ def _ingest(
     before_commit: Callable[[RunRecord], None] | None = None,
 ) -> IngestSummary:
     """Finds, plans, counts and commits."""
-    started, began = now(), time.monotonic()
+    started, began, asked = now(), time.monotonic(), all_traffic()
     reading = resolved(options)
     # What is wrong with a request is said before there is a store, and also where nothing is new.
     load_apps(reading)
@@ -145,6 +146,7 @@ def _ingest(
         store=store.name,
         started=started,
         ended=now(),
+        traffic=all_traffic().since(asked),
     )
 
 
