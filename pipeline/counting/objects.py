@@ -18,11 +18,13 @@ from typing import BinaryIO, cast
 from pipeline import bucket
 from pipeline.bucket import ObjectPath, bucket_of, object_path
 from pipeline.counting.content import SMALL_BYTES
-from pipeline.counting.ranged import RangedFile
+from pipeline.counting.ranged import RangedFile, nameless_file
 from pipeline.counting.sources import Source, path_of
 from pipeline.errors import BucketError, ObjectChanged, SourceChanged, SourceError, UnreadableSource
 
-#: So many requests for first bytes, `SMALL_BYTES` each at the most, are under way at once. More were no faster.
+#: So many bytes of an object come with its first request: all of a small one, and what gunzip takes of a large one at once.
+_FIRST_BYTES = 2 * SMALL_BYTES
+#: So many requests for them are under way at once. More were no faster.
 REQUESTS = 32
 #: The first bytes of objects that wait on disk from the plan to the counting; other objects are asked for them twice.
 _KEPT_BYTES = 1 << 30
@@ -49,7 +51,7 @@ class Kept:
             if name in self._places or self._size + len(data) > _KEPT_BYTES:
                 return
             try:
-                self._file = self._file or _nameless_file()
+                self._file = self._file or nameless_file()
                 written = os.pwrite(self._file.fileno(), data, self._size)
             except OSError:  # the disk is full
                 return
@@ -63,12 +65,6 @@ class Kept:
             return None
         start, size = place
         return os.pread(self._file.fileno(), size, start)
-
-
-def _nameless_file() -> BinaryIO:
-    from tempfile import TemporaryFile  # which files do without
-
-    return cast("BinaryIO", TemporaryFile(prefix="flowlog-", buffering=0))
 
 
 @dataclass(frozen=True)
@@ -135,7 +131,7 @@ class ObjectSource(Source):
             raise self.first
         data = self.first or self.kept.give(self.name)
         if data is None:
-            data = self._range(0, min(SMALL_BYTES, self.size))
+            data = self._range(0, min(_FIRST_BYTES, self.size))
             self.kept.take(self.name, data)
         return data
 
