@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pipeline.clouds import Store
 
 SCHEMES = ("s3", "gs", "az")
+#: The kinds of requests.
+KINDS = ("list", "head", "get", "put", "delete")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 #: What the three clouds allow in the name of a bucket or container, all together.
 _BUCKET = re.compile(r"[A-Za-z0-9$][A-Za-z0-9._-]{1,221}")
@@ -106,6 +108,14 @@ class Traffic(NamedTuple):
     requests: dict[str, int]
     bytes_read: int
     bytes_written: int
+
+    def since(self, before: Traffic) -> Traffic:
+        """What was asked since an earlier count."""
+        requests = {kind: count - before.requests.get(kind, 0) for kind, count in self.requests.items()}
+        return Traffic(requests, self.bytes_read - before.bytes_read, self.bytes_written - before.bytes_written)
+
+
+NO_TRAFFIC = Traffic(dict.fromkeys(KINDS, 0), 0, 0)
 
 
 class Bucket:
@@ -327,9 +337,20 @@ def _found(meta: Mapping[str, Any]) -> Found:
     return Found(meta["path"], meta["size"], etag, meta["version"] or etag, meta["last_modified"])
 
 
+_asked: list[Bucket] = []
+
+
 @cache
 def _bucket(url: str) -> Bucket:
-    return Bucket(url)
+    _asked.append(Bucket(url))
+    return _asked[-1]
+
+
+def all_traffic() -> Traffic:
+    """What this process has asked of all buckets up to now; each kind of request is there."""
+    each = [store.traffic() for store in _asked]
+    requests = {kind: sum(one.requests.get(kind, 0) for one in each) for kind in KINDS}
+    return Traffic(requests, sum(one.bytes_read for one in each), sum(one.bytes_written for one in each))
 
 
 def bucket_of(path: ObjectPath) -> Bucket:

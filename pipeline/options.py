@@ -201,6 +201,15 @@ class IngestOptions(ReadOptions):
         ),
         (),
     )
+    since: str | None = declared(
+        Option(
+            "--since",
+            "Count only what is newer: of paths with {yyyy}, {mm}, {dd} and {hh} the folders of these dates, of others what was"
+            " modified since. As -3d, 2026-11-24 or 2026-11-24T08.",
+            "WHEN",
+        ),
+        None,
+    )
 
 
 def settings_of(words: Sequence[str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.bucket import is_url
 from pipeline.errors import FlowlogError
 from pipeline.scalars import HourRange, bytes_to_text, command_line, hour_to_text
 
@@ -54,6 +55,8 @@ def ingest_lines(summary: IngestSummary, store: Path) -> Iterator[str]:
     yield from ingest_problems(summary)
     counts = f"{summary.ingested:,} ingested, {summary.skipped:,} skipped"
     yield f"sources  {counts}, {len(summary.changed):,} changed, {len(summary.failures):,} failed"
+    if asked := [f"{count:,} {kind}" for kind, count in summary.traffic.requests.items() if count]:
+        yield f"buckets  requests: {', '.join(asked)}; {_size(summary.traffic.bytes_read)} fetched"
     if summary.run_id is None:
         done = "nothing was counted" if summary.changed or summary.failures else "nothing new to count"
         yield f"{done} ({summary.seconds:.1f} s)"
@@ -143,7 +146,7 @@ def drop_lines(summary: UndoSummary, store: FlowStore) -> Iterator[str]:
     if files is None:
         listed = command_line("runs", "--sources", store=root)
         yield f"note     the hours come back if their files, which {listed} lists, are forgotten and counted again:"
-    elif here := [path for path in files if Path(path).exists()]:
+    elif here := [path for path in files if is_url(path) or Path(path).exists()]:
         files = here
         yield "note     the hours come back if their files are forgotten and counted again, with the options of then:"
     else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import formats
+from pipeline.counting.objects import fetched_ahead
 from pipeline.counting.opened import OpenSource
 from pipeline.counting.pending import Pending
 from pipeline.counting.reading import load_apps
@@ -83,7 +84,7 @@ def count_group(
     """
     group = _Group(options, limits, Path(folder), told or _tell_nobody)
     try:
-        for source in sources:
+        for source in fetched_ahead(sources):
             group.count(source)
         return group.result()
     finally:

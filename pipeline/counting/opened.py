@@ -101,7 +101,7 @@ class OpenSource:
         raw: What is to be read; it may be packed.
 
     Raises:
-        OSError: It cannot be opened.
+        OSError: It cannot be opened; SourceError alike.
     """
 
     def __init__(self, source: Source) -> None:

@@ -7,7 +7,7 @@ import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from pipeline.errors import UnreadableSource
@@ -57,10 +57,10 @@ class Text:
 
 @dataclass(frozen=True)
 class Source:
-    """A raw file, as it was when it was looked at.
+    """A raw file, as it was when it was looked at. Objects of buckets are `objects.ObjectSource`.
 
     Attributes:
-        path: Where it is, absolute.
+        path: Where it is, absolute; of an object, its `bucket.ObjectPath`.
         name: The path as text, as the ledger and the messages have it.
         size: In bytes, as it lies there.
         mtime_ns: Its time of modification, in nanoseconds since the epoch.
@@ -70,7 +70,7 @@ class Source:
         etag: What its bucket calls its content; "" for a file.
     """
 
-    path: Path
+    path: PurePath
     name: str
     size: int
     mtime_ns: int
@@ -103,9 +103,9 @@ class Source:
         """The file, seekable, open at its start.
 
         Raises:
-            OSError: It cannot be opened.
+            OSError: It cannot be opened; SourceError alike.
         """
-        return self.path.open("rb")
+        return Path(self.path).open("rb")
 
     def is_unchanged(self, file: BinaryIO) -> bool:
         """Whether what was opened is the file that was looked at, and still as it was."""

@@ -1,102 +1,100 @@
-"""Raw files: which there are, and which files are left alone."""
+"""Raw files and objects: which there are, and which are left alone."""
 
 from __future__ import annotations
 
 import glob
 import os
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
-from pathlib import Path
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePath
 
+from pipeline.bucket import is_url
 from pipeline.counting.sources import Failure, name_of
 from pipeline.errors import UsageError
-from pipeline.scalars import real_path
-
-#: Files that are still being written, or that are not logs, by the habits of the programs that write them.
-_STILL_WRITTEN_PREFIXES = (".", "_")
-_STILL_WRITTEN_SUFFIXES = (".tmp", ".part", ".partial", ".inprogress")
-_STILL_WRITTEN = "named like what is still being written"
-#: Files that are known by their names not to be logs, wherever they lie.
-_NO_LOGS = {
-    "marker": "a marker of the program that filled the folder",
-    "checksums": "the checksums of another file",
-    "test": "what AWS writes to try whether it may write",
-}
-_NO_LOG = re.compile(
-    r"(?P<marker>_SUCCESS|_metadata|_common_metadata|_delta_log|_temporary|_(?:started|committed)_.*|_symlink_format_manifest)"
-    r"|(?P<checksums>.*\.crc)|(?P<test>aws-logs-write-test)"
-)
+from pipeline.jobs.dates import has_dates, nothing_matches, without_dates
+from pipeline.jobs.found import Found
+from pipeline.jobs.leftalone import MODIFIED_BEFORE, why_excluded, why_left_alone, why_no_log
+from pipeline.scalars import SECONDS_PER_HOUR, real_path
 
 
-@dataclass(frozen=True)
-class Found:
-    """Raw files.
-
-    Attributes:
-        files: Each once, sorted by path.
-        named: The names of those that were named themselves, and not met in a folder or by a pattern.
-        left_alone: What else was met and not taken for raw files: its name, and why.
-        failed: Folders that cannot be read, and files that were named and are not raw files.
-    """
-
-    files: list[Path] = field(default_factory=list)
-    named: set[str] = field(default_factory=set)
-    left_alone: dict[str, str] = field(default_factory=dict)
-    failed: list[Failure] = field(default_factory=list)
-
-
-def find(raw: Sequence[str], store: Path | None = None, exclude: Sequence[str] = ()) -> Found:
-    """Finds raw files.
+def find(raw: Sequence[str], store: PurePath | None = None, exclude: Sequence[str] = (), since: int | None = None) -> Found:
+    """Finds raw files and objects.
 
     Args:
-        raw: Files, folders (searched to any depth) and glob patterns (`**` goes to any depth).
+        raw: Files, folders (searched to any depth) and glob patterns (`**` goes to any depth), with `{yyyy}`, `{mm}`, `{dd}` and
+            `{hh}` for the parts of dates; and the URLs of objects, prefixes and patterns alike.
         store: The store's folder, whose files are not raw files even if it lies below a folder that is searched.
         exclude: Patterns of the files and folders that are left alone. A pattern is held against a name, and against the path in
             the folder that was given; `*` matches any characters, `/` among them.
+        since: The first hour that is meant: of paths with dates by these, of all others by the time of modification.
 
     Raises:
-        UsageError: A file or folder does not exist, or is the store's own, or nothing matches a pattern.
+        UsageError: A file or folder does not exist, or is the store's own, or nothing matches a pattern; there is no such bucket.
     """
-    files: set[Path] = set()
     found = Found()
+    files = set(_find_files([name for name in raw if not is_url(name)], store, exclude, since, found))
+    if urls := [name for name in raw if is_url(name)]:
+        from pipeline.jobs.findobjects import find_objects  # which files do without
+
+        objects = find_objects(urls, store, exclude, since, found)
+        found = replace(found, objects=sorted(objects, key=lambda source: source.name))
+    return replace(found, files=sorted(files, key=os.fspath))
+
+
+def _find_files(
+    raw: Iterable[str], store: PurePath | None, exclude: Sequence[str], since: int | None, found: Found
+) -> Iterator[Path]:
     without = None if store is None else real_path(store)
     for name in raw:
-        matches, is_pattern = _matches(name)
+        matches, is_pattern = _matches(name, since)
+        here = set[Path]()
         for match in matches:
             path = real_path(match) if match.is_dir() else real_path(match.parent) / match.name
             if without is not None and real_path(match).is_relative_to(without):
                 if not is_pattern:
                     raise UsageError(f"{name} is part of the store, and no raw file")
                 continue  # a pattern that happens to match it
-            reason = _why_excluded(os.fspath(match), exclude) or ("" if match.is_dir() else _why_no_log(path.name))
+            reason = why_excluded(os.fspath(match), exclude) or ("" if match.is_dir() else why_no_log(path.name))
             if reason and is_pattern:
                 found.left_alone[name_of(path)] = reason
             elif reason:
                 found.failed.append(Failure(name_of(path), f"{reason}; leave it out"))
             elif match.is_dir():
-                files.update(_walk(path, without, exclude, found))
+                here.update(_walk(path, without, exclude, found))
             else:
-                files.add(path)
+                here.add(path)
                 found.named.update(() if is_pattern else [name_of(path)])
-    return replace(found, files=sorted(files, key=os.fspath))
+        yield from here if since is None or has_dates(name) else _modified_since(since, here, found)
 
 
-def _matches(name: str) -> tuple[list[Path], bool]:
+def _matches(name: str, since: int | None) -> tuple[list[Path], bool]:
     """The paths that an argument names, and whether it is a pattern."""
     if not name:
         raise UsageError("an empty path; is a variable of the shell not set?")
     try:
         if Path(name).exists():
             return [Path(name)], False
-        if not glob.has_magic(name):
+        if not glob.has_magic(name) and not has_dates(name):
             raise UsageError(f"there is no file or folder {name}")
-        if not (matches := [Path(match) for match in glob.iglob(name, recursive=True)]):
-            raise UsageError(f"nothing matches {name}")
+        patterns = without_dates(name, since) if has_dates(name) else [name]
+        matches = [Path(match) for pattern in patterns for match in glob.iglob(pattern, recursive=True)]
     except OSError as error:
         raise UsageError(f"cannot look at {name}: {error.strerror}") from None
+    if not matches:
+        raise UsageError(nothing_matches(name, since))
     return matches, True
+
+
+def _modified_since(since: int, files: Collection[Path], found: Found) -> Iterator[Path]:
+    for path in files:
+        try:
+            is_old = path.stat().st_mtime < since * SECONDS_PER_HOUR
+        except OSError:  # as whoever opens it will say
+            is_old = False
+        if is_old:
+            found.left_alone[name_of(path)] = MODIFIED_BEFORE
+        else:
+            yield path
 
 
 def _walk(top: Path, without: Path | None, exclude: Sequence[str], found: Found) -> Iterator[Path]:
@@ -104,7 +102,7 @@ def _walk(top: Path, without: Path | None, exclude: Sequence[str], found: Found)
         found.failed.append(Failure(name_of(Path(error.filename)), f"the folder cannot be read: {error.strerror}"))
 
     def is_left_alone(path: Path) -> bool:
-        reason = _why_excluded(os.fspath(path)[len(os.fspath(top)) :], exclude) or _why_left_alone(path.name)
+        reason = why_excluded(os.fspath(path)[len(os.fspath(top)) :], exclude) or why_left_alone(path.name)
         if reason:
             found.left_alone[name_of(path)] = reason
         return bool(reason)
@@ -116,24 +114,3 @@ def _walk(top: Path, without: Path | None, exclude: Sequence[str], found: Found)
             {name_of(path): "a link to a folder; name the folder itself" for path in below if path.is_symlink()}
         )
         folders[:] = [path.name for path in below]
-
-
-def _why_excluded(path: str, exclude: Iterable[str]) -> str:
-    """Why a path is not wanted; "" if it is."""
-    below = "/" + path.lstrip("/")
-    for pattern in exclude:
-        if any(fnmatchcase(text, pattern.rstrip("/")) for text in (below[below.rindex("/") + 1 :], below[1:], below)):
-            return f"named by --exclude {pattern}"
-    return ""
-
-
-def _why_left_alone(name: str) -> str:
-    """Why a file or folder that was met is not taken for a raw file, by its name; "" if it is."""
-    if name.startswith(_STILL_WRITTEN_PREFIXES) or name.endswith(_STILL_WRITTEN_SUFFIXES):
-        return _why_no_log(name) or _STILL_WRITTEN
-    return _why_no_log(name)
-
-
-def _why_no_log(name: str) -> str:
-    found = _NO_LOG.fullmatch(name)
-    return _NO_LOGS[str(found.lastgroup)] if found else ""

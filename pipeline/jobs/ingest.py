@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import atexit
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import chain
+from itertools import islice
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipeline.bucket import all_traffic
 from pipeline.counting.reading import fingerprint, load_apps, resolved
 from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Failure, name_of
 from pipeline.errors import StrictRunStopped, TooManyRejects
-from pipeline.jobs.find import Found, find
+from pipeline.jobs.find import find
+from pipeline.jobs.found import Found
 from pipeline.jobs.outcome import Outcome, failures_of, outcome_of
 from pipeline.jobs.plan import Plan, make_plan
 from pipeline.jobs.summary import IngestSummary, summary_of
 from pipeline.jobs.turns import in_turn
 from pipeline.options import IngestOptions, ReadOptions
-from pipeline.scalars import real_path
+from pipeline.scalars import LAST_HOUR, hours_of, real_path
 from pipeline.store.index import Index, open_index
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import now
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 #: So many sources at a time are given to a thread: to hand over a small one costs more than to read it.
 _CHUNK = 32
+#: So many of these wait for each thread: what was read is in memory.
+_CHUNKS_AHEAD = 2
 
 
 def ingest(
@@ -46,7 +51,7 @@ def ingest(
     """Counts the new ones among some raw files, exactly once.
 
     Args:
-        raw: Files, folders and glob patterns.
+        raw: Files, folders and glob patterns; URLs of objects, prefixes and patterns alike.
         store: The store; it is made if it is missing.
         options: How.
         progress: Is told how far it has come.
@@ -57,7 +62,17 @@ def ingest(
         StoreError: The store cannot be used.
     """
     options = options or IngestOptions()
-    return _ingest(partial(find, raw, store.local, options.exclude), store, options, progress)
+
+    def find_raw() -> Found:
+        since = None if options.since is None else hours_of(options.since, partial(_latest, store)).first
+        return find(raw, store.root, options.exclude, since)
+
+    return _ingest(find_raw, store, options, progress)
+
+
+def _latest(store: Locations) -> int:
+    """The newest hour of a store; in a store without any, one as good as any other."""
+    return max(store.hours_within(1, LAST_HOUR + 1), default=1)
 
 
 def ingest_segment(
@@ -91,7 +106,7 @@ def _ingest(
     before_commit: Callable[[RunRecord], None] | None = None,
 ) -> IngestSummary:
     """Finds, plans, counts and commits."""
-    started, began = now(), time.monotonic()
+    started, began, asked = now(), time.monotonic(), all_traffic()
     reading = resolved(options)
     # What is wrong with a request is said before there is a store, and also where nothing is new.
     load_apps(reading)
@@ -131,17 +146,24 @@ def _ingest(
         store=store.name,
         started=started,
         ended=now(),
+        traffic=all_traffic().since(asked),
     )
 
 
 def _plan(found: Found, index: Index, options: IngestOptions, reading: ReadOptions) -> Plan:
-    with ThreadPoolExecutor(_resources(options).threads) as pool:
+    threads = _resources(options).threads
+    with ThreadPoolExecutor(threads) as pool:
 
-        def map_all(function: Callable[[Any], T], values: Sequence[Any]) -> Iterator[T]:
-            if values:  # there may be rows to validate
-                _start_imports()
-            chunks = [values[i : i + _CHUNK] for i in range(0, len(values), _CHUNK)]
-            return chain.from_iterable(pool.map(lambda chunk: list(map(function, chunk)), chunks))
+        def map_all(function: Callable[[Any], T], values: Iterable[Any]) -> Iterator[T]:
+            rest, waiting = iter(values), deque[Future[list[T]]]()
+            while True:
+                if chunk := list(islice(rest, _CHUNK)):
+                    _start_imports()  # there may be rows to validate
+                    waiting.append(pool.submit(_to_each, function, chunk))
+                if not waiting:
+                    return
+                if not chunk or len(waiting) > _CHUNKS_AHEAD * threads:
+                    yield from waiting.popleft().result()
 
         return make_plan(
             found,
@@ -152,6 +174,10 @@ def _plan(found: Found, index: Index, options: IngestOptions, reading: ReadOptio
             cache(partial(fingerprint, reading)),
             map_all,
         )
+
+
+def _to_each(function: Callable[[Any], T], values: Iterable[Any]) -> list[T]:
+    return list(map(function, values))
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,15 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
+from itertools import chain
+from pathlib import Path
 
 from pipeline.counting.content import Look, look_at
+from pipeline.counting.objects import fetched_ahead
 from pipeline.counting.sources import Failure, Source, name_of
 from pipeline.errors import SourceError
 from pipeline.jobs.compare import Looked, MapAll, compare, or_error
-from pipeline.jobs.find import Found
+from pipeline.jobs.found import Found
 from pipeline.jobs.rivals import Rival, rivals_among
 from pipeline.options import SameContent
 from pipeline.scalars import Content
@@ -142,7 +145,7 @@ def make_plan(
     """
     draft = _Draft(reading, left_alone=dict(found.left_alone), failed=list(found.failed))
     unread = list(_sift(found, index, min_age_seconds, draft))
-    for source, look in zip(unread, map_all(or_error(look_at), unread), strict=True):
+    for source, look in zip(unread, map_all(or_error(look_at), fetched_ahead(unread)), strict=True):
         _take_look(source, look, draft)
     compare(draft.looked, index, map_all)
     # Counting an unreadable file tells what is wrong with it.
@@ -178,12 +181,7 @@ def _by_path(sources: Iterable[Source]) -> list[Source]:
 def _sift(found: Found, index: Index, min_age_seconds: float, draft: _Draft) -> Iterator[Source]:
     """Decides what can be decided without reading; gives the sources that must be read."""
     now = time.time()
-    for path in found.files:
-        try:
-            source = Source.at(path)
-        except SourceError as error:
-            draft.failed.append(Failure(name_of(path), str(error)))
-            continue
+    for source in chain(_looked_up(found.files, draft), found.objects):
         # Of a time far in the future the clock is wrong, and the file not new.
         if abs(now - source.mtime_ns / 1e9) < min_age_seconds:
             draft.too_recent.append(source)
@@ -194,6 +192,14 @@ def _sift(found: Found, index: Index, min_age_seconds: float, draft: _Draft) -> 
             draft.known.append(source)
         elif not _is_remembered(source, source.name in found.named, index, draft):
             yield source
+
+
+def _looked_up(files: Iterable[Path], draft: _Draft) -> Iterator[Source]:
+    for path in files:
+        try:
+            yield Source.at(path)
+        except SourceError as error:
+            draft.failed.append(Failure(name_of(path), str(error)))
 
 
 def _is_remembered(source: Source, is_named: bool, index: Index, draft: _Draft) -> bool:

@@ -7,55 +7,74 @@ an hour, it is made anew from all of them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
+from pipeline.bucket import is_url
 from pipeline.counting.content import digest_of, identify, look_at
 from pipeline.counting.count import Limits
+from pipeline.counting.objects import REQUESTS, fetched_ahead, source_at
 from pipeline.counting.pool import Pool, Progress
 from pipeline.counting.resources import Resources
 from pipeline.counting.sourcecount import SourceCount
-from pipeline.counting.sources import Source, path_of
+from pipeline.counting.sources import Source, name_of, path_of
 from pipeline.counting.totals import HourlyTotals
 from pipeline.errors import SourceError, UsageError
+from pipeline.jobs.compare import or_error
+from pipeline.jobs.found import Found
 from pipeline.options import ReadOptions
 from pipeline.store.files import writing
 from pipeline.store.layout import is_segment
 from pipeline.store.ledger import ActiveSource, SourceRecord
 
 
-def find_again(sources: Collection[ActiveSource], candidates: Iterable[Path] = ()) -> dict[str, Source]:
+def find_again(sources: Collection[ActiveSource], candidates: Found | None = None) -> dict[str, Source]:
     """Finds the raw files of counted sources, whatever the files are called now and however they are packed.
 
     Args:
         sources: The sources.
-        candidates: Files that may be theirs, beside the paths from which the sources were counted. A source that has none of
-            these files is looked for in the folder where it was, where rotation leaves it under another name.
+        candidates: Files and objects that may be theirs, beside those from which the sources were counted. A file of which none
+            of these has the content is looked for in the folder where it was, where rotation leaves it under another name.
 
     Returns:
         The file of each digest that was found; the content of the file is what it was.
     """
     wanted = {active.source.digest: active.source for active in sources}
     found: dict[str, Source] = {}
-    paths = {digest: path_of(source.path) for digest, source in wanted.items()}
-    _search([*dict.fromkeys([*(path_of(active.source.path) for active in sources), *candidates])], wanted, found)
+    candidates = candidates or Found()
+    names = dict.fromkeys([*(active.source.path for active in sources), *map(name_of, candidates.files)])
+    _search(chain(_still_there(names), candidates.objects), wanted, found)
     if missing := {digest: source for digest, source in wanted.items() if digest not in found}:
-        folders = dict.fromkeys(paths[digest].parent for digest in missing)
-        _search([path for folder in folders for path in _files_in(folder)], missing, found)
+        files = [path_of(source.path) for source in missing.values() if not is_url(source.path)]
+        folders = dict.fromkeys(path.parent for path in files)
+        _search(_still_there(name_of(path) for folder in folders for path in _files_in(folder)), missing, found)
     return found
 
 
-def _search(paths: Iterable[Path], wanted: Mapping[str, SourceRecord], found: dict[str, Source]) -> None:
-    """Looks which of the paths have a content that is wanted and not found yet."""
+def _still_there(names: Iterable[str]) -> Iterator[Source]:
+    """The sources that are there, of some names. Buckets are asked for many at once."""
+    looked_up = or_error(source_at)
+    with ThreadPoolExecutor(REQUESTS, thread_name_prefix="head") as pool:  # which starts no thread before it is needed
+        asked = [pool.submit(looked_up, name) if is_url(name) else name for name in names]
+        for source in (looked_up(one) if isinstance(one, str) else one.result() for one in asked):
+            if isinstance(source, Source):
+                yield source
+
+
+def _search(sources: Iterable[Source], wanted: Mapping[str, SourceRecord], found: dict[str, Source]) -> None:
+    """Looks which of some files and objects have a content that is wanted and not found yet."""
     heads = {source.head for source in wanted.values()}
     packed = {(source.packed_size, source.packed_digest): digest for digest, source in wanted.items()}
+    objects = {(source.path, source.packed_size, source.etag): digest for digest, source in wanted.items() if source.etag}
     sizes = {size for size, _ in packed}
-    for path in paths:
+    for source in sources:
+        digest = objects.get((source.name, source.size, source.etag), "")  # which is read when it is counted again
         try:
-            source = Source.at(path)
-            digest = packed.get((source.size, digest_of(source)), "") if source.size in sizes else ""
+            if not digest and source.size in sizes:
+                digest = packed.get((source.size, digest_of(source)), "")
             if not digest and look_at(source).head in heads:
                 digest = identify(source).content().digest
         except SourceError:
@@ -160,7 +179,7 @@ def recount(
         pool = Pool(executor, resources.threads, Limits(resources.totals_bytes), scratch, progress)
         for alike in by_interpretation.values():
             # Each alone: a fault in reading small files together must not agree with itself.
-            alone = ([files[active.source.digest]] for active in alike)
+            alone = ([source] for source in fetched_ahead(files[active.source.digest] for active in alike))
             for number, counted in pool.count_each(alone, ReadOptions.from_json(alike[0].interpretation)):
                 (result,) = counted.results
                 if problem := _difference(alike[number].source, result):

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pipeline.bucket import NO_TRAFFIC, Traffic
 from pipeline.counting.sources import Failure, Source
 from pipeline.jobs.outcome import Outcome
 from pipeline.jobs.plan import Plan
@@ -44,6 +45,7 @@ class IngestSummary:
         seconds: How long the run took.
         store: The store's folder, from the root.
         started: When the run started, ISO 8601 in UTC; ended: when it was done.
+        traffic: What this process has asked of buckets, of those with raw objects and the store's.
     """
 
     run_id: str | None = None
@@ -74,6 +76,7 @@ class IngestSummary:
     store: str = ""
     started: str = ""
     ended: str = ""
+    traffic: Traffic = NO_TRAFFIC
 
     @property
     def skipped(self) -> int:
@@ -121,6 +124,8 @@ class IngestSummary:
             "store": self.store,
             "started": self.started,
             "ended": self.ended,
+            "requests": self.traffic.requests,
+            "fetched_bytes": self.traffic.bytes_read,
         }
 
 
@@ -134,6 +139,7 @@ def summary_of(
     store: str,
     started: str,
     ended: str,
+    traffic: Traffic = NO_TRAFFIC,
 ) -> IngestSummary:
     """Sums up a run.
 
@@ -146,6 +152,7 @@ def summary_of(
         store: The store's folder, from the root.
         started: When the run started, ISO 8601 in UTC.
         ended: When it was done.
+        traffic: What was asked of buckets.
     """
     changed = [source for source in plan.changed if source.name not in outcome.replaced]
     return IngestSummary(
@@ -164,6 +171,7 @@ def summary_of(
         store=store,
         started=started,
         ended=ended,
+        traffic=traffic,
     )
 
 

@@ -171,7 +171,7 @@ def _readable_runs(store: Locations) -> Iterator[RunRecord]:
 
 def _prove(store: Locations, active: list[ActiveSource], options: DeepOptions, problems: list[str]) -> Proof:
     """Counts the hours again whose sources are all still there, and holds the partitions against that."""
-    found = find_again(active, find(options.raw).files)
+    found = find_again(active, find(options.raw))
     missing = [s for s in active if s.source.digest not in found]
     unproved = frozenset[int]().union(*(s.hours for s in missing))
     hours = frozenset[int]().union(*(s.hours for s in active)) - unproved

@@ -1,0 +1,28 @@
+"""What looking for raw files and objects gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.counting.objects import ObjectSource
+from pipeline.counting.sources import Failure
+
+
+@dataclass(frozen=True)
+class Found:
+    """Raw files and objects.
+
+    Attributes:
+        files: Each file once, sorted by path.
+        named: The names of those that were named themselves, and not met in a folder or by a pattern.
+        left_alone: What else was met and not taken for raw files: its name, and why.
+        failed: Folders that cannot be read, and files that were named and are not raw files.
+        objects: Each object once, sorted by name.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
+    left_alone: dict[str, str] = field(default_factory=dict)
+    failed: list[Failure] = field(default_factory=list)
+    objects: list[ObjectSource] = field(default_factory=list)

@@ -1,0 +1,47 @@
+"""What is met in a folder or below a prefix and positively not meant, by its name or by `--exclude`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+#: Files that are still being written, or that are not logs, by the habits of the programs that write them.
+_STILL_WRITTEN_PREFIXES = (".", "_")
+_STILL_WRITTEN_SUFFIXES = (".tmp", ".part", ".partial", ".inprogress")
+_STILL_WRITTEN = "named like what is still being written"
+#: Why a file may be left alone for what is known of it beside its name.
+MODIFIED_BEFORE = "modified before the time that --since names"
+MARKER_OF_FOLDER = "the empty object that marks a folder"
+#: Files that are known by their names not to be logs, wherever they lie.
+_NO_LOGS = {
+    "marker": "a marker of the program that filled the folder",
+    "checksums": "the checksums of another file",
+    "test": "what AWS writes to try whether it may write",
+}
+_NO_LOG = re.compile(
+    r"(?P<marker>_SUCCESS|_metadata|_common_metadata|_delta_log|_temporary|_(?:started|committed)_.*|_symlink_format_manifest)"
+    r"|(?P<checksums>.*\.crc)|(?P<test>aws-logs-write-test)"
+)
+
+
+def why_excluded(path: str, exclude: Iterable[str]) -> str:
+    """Why a path is not wanted; "" if it is."""
+    below = "/" + path.lstrip("/")
+    for pattern in exclude:
+        if any(fnmatchcase(text, pattern.rstrip("/")) for text in (below[below.rindex("/") + 1 :], below[1:], below)):
+            return f"named by --exclude {pattern}"
+    return ""
+
+
+def why_left_alone(name: str) -> str:
+    """Why a file or folder that was met is not taken for a raw file, by its name; "" if it is."""
+    if name.startswith(_STILL_WRITTEN_PREFIXES) or name.endswith(_STILL_WRITTEN_SUFFIXES):
+        return why_no_log(name) or _STILL_WRITTEN
+    return why_no_log(name)
+
+
+def why_no_log(name: str) -> str:
+    """Why a file is no log, wherever it lies and whoever names it; "" if it may be one."""
+    found = _NO_LOG.fullmatch(name)
+    return _NO_LOGS[str(found.lastgroup)] if found else ""
