@@ -20,6 +20,7 @@ from pipeline.jobs.find import Found, find
 from pipeline.jobs.outcome import Outcome, failures_of, outcome_of
 from pipeline.jobs.plan import Plan, make_plan
 from pipeline.jobs.summary import IngestSummary, summary_of
+from pipeline.jobs.where import Given, check_cluster, workers_of
 from pipeline.options import IngestOptions, ReadOptions
 from pipeline.scalars import real_path
 from pipeline.store.chain import LastRun
@@ -40,7 +41,11 @@ _CHUNK = 32
 
 
 def ingest(
-    raw: Sequence[str], store: Locations, options: IngestOptions | None = None, progress: Progress | None = None
+    raw: Sequence[str],
+    store: Locations,
+    options: IngestOptions | None = None,
+    progress: Progress | None = None,
+    executor: Given | None = None,
 ) -> IngestSummary:
     """Counts the new ones among some raw files, exactly once.
 
@@ -49,14 +54,16 @@ def ingest(
         store: The store; it is made if it is missing.
         options: How.
         progress: Is told how far it has come.
+        executor: Where the files are read, in place of what the options say: an executor, or a client of a Dask cluster.
 
     Raises:
         UsageError: A raw path does not exist or is the store's own, or the mapping file is unfit.
+        ModuleNotFoundError: A cluster needs a package that is not installed; the extra dask has it.
         RunStopped: The run was given up; nothing was committed.
         StoreError: The store cannot be used.
     """
     options = options or IngestOptions()
-    return _ingest(partial(find, raw, store.root, options.exclude), store, options, progress)
+    return _ingest(partial(find, raw, store.root, options.exclude), store, options, progress, executor)
 
 
 def ingest_segment(
@@ -85,6 +92,7 @@ def _ingest(
     store: Locations,
     options: IngestOptions,
     progress: Progress | None = None,
+    executor: Given | None = None,
     *,
     bounded: bool = True,
     before_commit: Callable[[RunRecord], None] | None = None,
@@ -94,6 +102,7 @@ def _ingest(
     reading = resolved(options)
     # What is wrong with a request is said before there is a store, and also where nothing is new.
     load_apps(reading)
+    check_cluster(options)
     found = find_files()
     outcome, run = Outcome(), None
     with locked(store, options.wait_seconds):
@@ -102,7 +111,9 @@ def _ingest(
             plan = _plan(found, index, options, reading)
             _stop_if_strict(options, plan.failed)
             if plan.has_work:
-                outcome, run = _count_and_commit(plan, store, index.last, options, reading, progress, bounded, before_commit)
+                outcome, run = _count_and_commit(
+                    plan, store, index.last, options, reading, progress, executor, bounded, before_commit
+                )
             index.remember([*plan.met, *outcome.met])
     return summary_of(
         plan,
@@ -143,6 +154,7 @@ def _count_and_commit(
     options: IngestOptions,
     reading: ReadOptions,
     progress: Progress | None,
+    executor: Given | None,
     bounded: bool,
     before_commit: Callable[[RunRecord], None] | None,
 ) -> tuple[Outcome, RunRecord | None]:
@@ -156,9 +168,10 @@ def _count_and_commit(
     started, resources = now(), _resources(options)
     with Transaction(store, last) as transaction:
         scratch = transaction.scratch
-        counted = count_plan(plan, reading, scratch, resources, progress, strict=options.strict, bounded=bounded)
-        _stop_if_strict(options, failures_of(counted.results, plan))
-        replacement = replace_changed(store, plan, counted, scratch, resources)
+        with workers_of(options, executor) as workers:
+            counted = count_plan(plan, reading, scratch, workers, progress, strict=options.strict, bounded=bounded)
+            _stop_if_strict(options, failures_of(counted.results, plan))
+            replacement = replace_changed(store, plan, counted, scratch, workers)
         change = change_of(plan, counted, replacement.rebuilt, reading, scratch)
         _check_reject_ratio(change, options.max_reject_ratio)
         outcome = outcome_of(plan, counted, replacement, fingerprint(reading))
