@@ -7,14 +7,18 @@ workers are there, and which of their errors mean that they are not.
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from multiprocessing.resource_tracker import ensure_running
+from typing import Any
 
 from distributed import Client, LocalCluster
 from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
+from distributed.utils import LoopRunner
 
 from pipeline.counting.elsewhere import own_build
 from pipeline.counting.resources import Resources
@@ -42,7 +46,9 @@ def made(scheduler: str | None, resources: Resources) -> Iterator[Workers]:
     with _quiet():
         if scheduler is None:
             with (
+                _loop() as loop,
                 LocalCluster(
+                    loop=loop,
                     n_workers=resources.threads,
                     threads_per_worker=1,
                     processes=True,
@@ -128,6 +134,25 @@ class _Watch:
 
     def _gone(self) -> ClusterFailed:
         return ClusterFailed(f"the scheduler {self._address} is gone, or has dropped what it was given")
+
+
+@contextmanager
+def _loop() -> Iterator[Any]:
+    """An event loop in a thread whose children do not see Ctrl-C, which a terminal sends to every process: the run ends them.
+
+    A process inherits what is blocked in the thread that starts it.
+    """
+    ensure_running()  # which would unblock it in the thread that starts the first process
+    runner = LoopRunner()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        runner.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    try:
+        yield runner.loop
+    finally:
+        runner.stop()
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def test_a_cluster_without_workers_is_waited_for_a_while():
 
 def test_no_scheduler_at_an_address_is_said(monkeypatch):
     monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 0.2)
-    with pytest.raises(ClusterFailed, match="no scheduler of Dask answers at tcp://127.0.0.1:9"):
+    with pytest.raises(ClusterFailed, match=r"no scheduler of Dask answers at tcp://127\.0\.0\.1:9"):
         cluster.made("tcp://127.0.0.1:9", Resources()).__enter__()
 
 

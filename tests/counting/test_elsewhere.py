@@ -77,7 +77,9 @@ class TestWhatTravels:
 
 class TestRefused:
     def test_another_flowlog_both_versions_named_before_anything_is_read(self, folder):
-        with pytest.raises(OtherBuild, match=f"{HOST} has flowlog {own_build()[0]} .* the run has flowlog 9.9 with kernel abc"):
+        with pytest.raises(
+            OtherBuild, match=f"{HOST} has flowlog {own_build()[0]} .* the run has flowlog 9.9 with kernel abc"
+        ):
             count_elsewhere(("9.9", "abc"), b"nothing that can be read")
 
     def test_another_kernel(self, source, folder):
