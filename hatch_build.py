@@ -9,6 +9,7 @@ Zig compiles for every one of them on any machine, and against the oldest C libr
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -56,7 +57,7 @@ class KernelBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             compiler = _system_compiler() or [*_ZIG_COMMAND]
             build_data["artifacts"].append(f"/{_TARGET.as_posix()}")
         sources = sorted(str(path) for path in Path(self.root, _FOLDER).glob("*.c"))
-        subprocess.run([*compiler, *_FLAGS, *sources, "-o", str(target)], check=True)  # noqa: S603 - the user's own compiler
+        subprocess.run([*compiler, *_FLAGS, _version_of(Path(self.root, _FOLDER)), *sources, "-o", str(target)], check=True)  # noqa: S603 - the user's own compiler
         if platform and "musl" in platform:  # Zig says libc.so, and a system of musl has that name for developers alone
             libc = f"libc.musl-{PLATFORMS[platform].partition('-')[0]}.so.1"
             subprocess.run(["patchelf", "--replace-needed", "libc.so", libc, str(target)], check=True)  # noqa: S603, S607
@@ -67,6 +68,12 @@ class KernelBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         del version, build_data, artifact_path
         if platform := _other_platform():
             shutil.rmtree(Path(self.directory, platform))
+
+
+def _version_of(folder: Path) -> str:
+    """The flag that has the kernel know its version: a digest of its sources, the same whatever compiles them, and where."""
+    sources = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.[ch]"))))
+    return f'-DKERNEL_VERSION="{sources.hexdigest()[:12]}"'
 
 
 def _other_platform() -> str | None:

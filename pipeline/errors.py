@@ -15,7 +15,10 @@
     │   ├── StrictRunStopped     --strict met a rejected row or a failed source
     │   ├── TooManyRejects       more rows were rejected than --max-reject-ratio allows
     │   ├── SumOverflow          a sum would not fit into 64 bits
-    │   └── TooManyNames         the names of an hour do not fit into memory, or into a file
+    │   ├── TooManyNames         the names of an hour do not fit into memory, or into a file
+    │   ├── ClusterFailed        the machines that counted are gone, or do not work as they must
+    │   ├── OtherBuild           a worker has another flowlog than the run
+    │   └── FolderNotShared      a worker does not see the folder for partial totals
     ├── BucketError              a bucket does not do what is asked of it               exit code 5
     │   ├── BucketUnusable       it is not there, is in another region, or nobody's credentials are set
     │   ├── BucketDenied         the credentials are unknown, have expired, or do not allow the request
@@ -47,11 +50,14 @@ __all__ = [
     "BucketError",
     "BucketUnreachable",
     "BucketUnusable",
+    "ClusterFailed",
     "EmptySource",
     "FlowlogError",
+    "FolderNotShared",
     "MissingColumns",
     "NoValidRow",
     "ObjectChanged",
+    "OtherBuild",
     "OtherLog",
     "RunStopped",
     "SourceChanged",
@@ -244,6 +250,54 @@ class TooManyNames(RunStopped):
             f"the distinct names of the hour {self.hour} have {self.size:,} bytes or more, and here an hour's names must have"
             f" at most {self.limit:,} together, a quarter of the memory and at most 2 GiB; nothing was committed: leave out the"
             " source that has such names"
+        )
+
+
+class ClusterFailed(RunStopped):
+    """The machines that counted are gone, or do not work as they must."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.problem}; nothing was committed"
+
+
+class OtherBuild(RunStopped):
+    """A worker has another flowlog than the run, and might count otherwise.
+
+    Attributes:
+        host: The worker's machine.
+        found: The versions of the flowlog there, and of its kernel; wanted: those of the run's.
+    """
+
+    def __init__(self, host: str, found: Sequence[str], wanted: Sequence[str]) -> None:
+        super().__init__(host, found, wanted)
+        self.host = host
+        self.found = found
+        self.wanted = wanted
+
+    def __str__(self) -> str:
+        found, wanted = ("flowlog {} with kernel {}".format(*build) for build in (self.found, self.wanted))
+        return (
+            f"the worker on the machine {self.host} has {found}, and the run has {wanted}; nothing was committed: install the same"
+            " flowlog on all machines"
+        )
+
+
+class FolderNotShared(RunStopped):
+    """A worker does not see the folder into which it is to write partial totals."""
+
+    def __init__(self, host: str, folder: str) -> None:
+        super().__init__(host, folder)
+        self.host = host
+        self.folder = folder
+
+    def __str__(self) -> str:
+        return (
+            f"the worker on the machine {self.host} does not see the folder {self.folder}; nothing was committed: the store must lie"
+            " on a disk that all machines share, under the same path"
         )
 
 

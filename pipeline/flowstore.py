@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.jobs.summary import IngestSummary
     from pipeline.jobs.undo import UndoSummary
     from pipeline.jobs.verify import DeepOptions, Verification
+    from pipeline.jobs.where import Given
     from pipeline.options import IngestOptions
     from pipeline.query.diff import Difference
     from pipeline.query.page import Page
@@ -266,11 +267,20 @@ class FlowStore:
         raw: Sequence[str],
         options: IngestOptions | None = None,
         progress: Progress | None = None,
+        executor: Given | None = None,
     ) -> IngestSummary:
-        """Counts the new ones among some raw files (paths, folders, glob patterns), exactly once."""
+        """Counts the new ones among some raw files, exactly once.
+
+        Args:
+            raw: Paths, folders and glob patterns.
+            options: How.
+            progress: Is told how far this has come.
+            executor: Where the files are read: any `concurrent.futures.Executor`, or a `distributed.Client`. Its workers must see
+                the files and the store under the same paths. Merging and the commit stay in this process.
+        """
         from pipeline.jobs.ingest import ingest  # a query needs neither readers nor validation
 
-        return ingest(raw, self.locations, options, progress)
+        return ingest(raw, self.locations, options, progress, executor)
 
     def forget(self, sources: Sequence[str], wait_seconds: float = 0, progress: Progress | None = None) -> UndoSummary:
         """Takes sources back: makes their hours anew from the raw files of the others that count there."""

@@ -39,6 +39,7 @@ RawFormat = Literal[
 SameContent = Literal["skip", "count"]
 BothEnds = Literal["once", "count"]
 Spread = Literal["start", "hours"]
+On = Literal["threads", "dask"]
 
 
 AWS_FIELDS = Option(
@@ -167,10 +168,25 @@ class IngestOptions(ReadOptions):
     memory_bytes: int | None = declared(
         Option(
             "--memory",
-            "The most memory to take, as 512M or 2G; what does not fit goes to disk.",
+            "The most memory to take, as 512M or 2G, by each worker of a cluster too; what does not fit goes to disk.",
             "SIZE",
             parse=parse_size,
             otherwise="what the workers use, about 670M for two and 130M for each more; at most half of the memory",
+        ),
+        None,
+    )
+    on: On = declared(
+        Option(
+            "--on", "Where files are read: by threads of this process, or by the workers of a Dask cluster (the extra dask)."
+        ),
+        "threads",
+    )
+    scheduler: str | None = declared(
+        Option(
+            "--scheduler",
+            "The scheduler of the Dask cluster, as tcp://10.0.0.7:8786, for --on dask.",
+            "ADDRESS",
+            otherwise="a cluster of this machine for this run, with --workers processes",
         ),
         None,
     )

@@ -62,6 +62,21 @@ EXAMPLES = [
     (errors.BucketDenied("s3://b/k", "no"), "cannot use s3://b/k: no"),
     (errors.BucketUnreachable("s3://b/k", "no"), "cannot use s3://b/k: no"),
     (errors.ObjectChanged("s3://b/k", "no"), "cannot use s3://b/k: no"),
+    (errors.ClusterFailed("the scheduler is gone"), "the scheduler is gone; nothing was committed"),
+    (
+        errors.OtherBuild("node-7", ("0.1", "aa"), ("0.2", "bb")),
+        (
+            "the worker on the machine node-7 has flowlog 0.1 with kernel aa, and the run has flowlog 0.2 with kernel bb; nothing was "
+            "committed: install the same flowlog on all machines"
+        ),
+    ),
+    (
+        errors.FolderNotShared("node-7", "/store/staging/1/scratch"),
+        (
+            "the worker on the machine node-7 does not see the folder /store/staging/1/scratch; nothing was committed: the store must "
+            "lie on a disk that all machines share, under the same path"
+        ),
+    ),
     (errors.StoreError("no"), "no"),
     (
         errors.StoreLocked("s", "process 7 on host"),

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.arguments import JsonOption, QuietOption, StoreOption, parameter, progress_bar, takes
+from pipeline.cli.extras import not_installed
 from pipeline.cli.metrics import watched
 from pipeline.cli.output import print_after_commit, say
 from pipeline.cli.reporting import ingest_lines, ingest_problems
@@ -24,7 +25,10 @@ DEFAULT_RAW = "data/raw"
 def ingest(
     raw: Annotated[
         list[str] | None,
-        typer.Argument(help=f"Files, folders or glob patterns; s3://, gs:// and az:// alike.  [default: {DEFAULT_RAW}]", metavar="RAW..."),
+        typer.Argument(
+            help=f"Files, folders or glob patterns; s3://, gs:// and az:// alike.  [default: {DEFAULT_RAW}]",
+            metavar="RAW...",
+        ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     *,
@@ -46,7 +50,12 @@ def ingest(
             raise UsageError(f"{setting} is given twice, by --set and by {AWS_FIELDS.name}")
         options = replace(options, settings={**options.settings, setting: aws_fields})
     with watched(metrics_file, store) as tell, progress_bar(quiet=quiet) as progress:
-        summary = FlowStore(store, create=True).ingest(raw or [DEFAULT_RAW], options, progress)
+        try:
+            summary = FlowStore(store, create=True).ingest(raw or [DEFAULT_RAW], options, progress)
+        except ModuleNotFoundError as error:
+            if error.name != "distributed":
+                raise
+            raise not_installed("--on dask", "dask", error) from None
         exit_code = 3 if summary.failures or summary.changed else 0
         tell(summary, exit_code)
     say(ingest_problems(summary) if quiet or as_json else ingest_lines(summary, store))

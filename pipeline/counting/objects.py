@@ -120,6 +120,15 @@ class ObjectSource(Source):
     def is_unchanged(self, file: BinaryIO) -> bool:  # noqa: ARG002 - every range has named the content
         return True
 
+    def without_text(self) -> ObjectSource:
+        return replace(self, text=None, first=None)
+
+    def seen_here(self) -> ObjectSource:
+        return self  # a bucket looks the same from every machine
+
+    def is_readable(self) -> bool:
+        return not isinstance(self.fetched().first, SourceError)
+
     def small_content(self) -> bytes:
         try:
             return self._first_bytes()

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from pipeline.counting.content import SMALL_BYTES
 from pipeline.counting.count import GroupCount, Limits, count_group
+from pipeline.counting.elsewhere import Partial, count_elsewhere, job_of, own_build
 from pipeline.counting.rejects import RejectSpool
 from pipeline.counting.reports import Reports
 from pipeline.counting.sources import Source
 from pipeline.counting.totals import HourlyTotals
+from pipeline.errors import ClusterFailed, FlowlogError
 from pipeline.options import ReadOptions
 
 #: Small sources are counted together, in groups of up to so many bytes and sources.
 _GROUP_BYTES, _GROUP_SOURCES = 1 << 23, 1024
+#: Groups that travel are so many for each that is counted at once, within these bounds: a group costs some milliseconds to hand over
+#: and a file to merge, and what was begun last should not keep all others waiting.
+_ROUNDS, _LEAST_GROUP_BYTES, _MOST_GROUP_BYTES, _MOST_GROUP_SOURCES = 4, 1 << 23, 1 << 28, 4096
+#: Workers elsewhere have so many groups more than they count at once, so that none waits for the next; and so often, in seconds, it is
+#: looked whether they are still there.
+_AHEAD, _LOOK_SECONDS = 2, 1.0
 #: The bytes of rejects that wait in memory until all groups are counted.
 _REJECTS_IN_MEMORY = 16 << 20
 
@@ -33,16 +41,31 @@ class Progress(Protocol):
         """So much more was read. Called from several threads."""
 
 
+class Watch(Protocol):
+    """Knows the workers of an executor that may come and go."""
+
+    @property
+    def width(self) -> int:
+        """How many groups they count at once now."""
+
+    def check(self) -> None:
+        """Raises ClusterFailed where there is nobody to wait for."""
+
+    def explained(self, error: Exception) -> Exception:
+        """What is to be raised for an error that came instead of a result."""
+
+
 @dataclass(frozen=True)
 class Pool:
     """Counts groups of sources, several at once.
 
     Attributes:
-        executor: Where they are counted.
-        width: How many groups it counts at once; as many and one more are handed to it at a time.
+        executor: Where they are counted: in threads of this process, or wherever else it has them counted (see `elsewhere`).
+        width: How many groups it counts at once.
         limits: What each group may take.
         folder: For what does not fit into memory.
         progress: Is told how far the counting has come: by threads while they read, else when a group is done.
+        watch: Knows whether the workers are there, where they may come and go.
     """
 
     executor: Executor
@@ -50,13 +73,15 @@ class Pool:
     limits: Limits
     folder: Path
     progress: Progress | None = None
+    watch: Watch | None = None
 
     def count(self, sources: Iterable[Source], options: ReadOptions) -> GroupCount:
         """Counts sources as one group. Raises what `count_group` raises."""
         totals, reports = HourlyTotals(self.folder, self.limits.totals_bytes), Reports()
         waiting = list[RejectSpool]()
         counted: dict[int, GroupCount] = {}
-        for number, group in self.count_each(groups_of(sources), options):
+        groups = groups_of(sources) if self._is_here else travelling_groups_of([*sources], self._width)
+        for number, group in self.count_each(groups, options):
             totals.merge(group.totals)
             reports.merge(group.reports)
             counted[number] = group
@@ -73,14 +98,12 @@ class Pool:
 
         What is being read when the caller stops, or an error is met, is given up.
         """
-        told, running = _TellingThreads(self.progress), dict[Future[GroupCount], tuple[int, int]]()
-        in_threads = isinstance(self.executor, ThreadPoolExecutor)
+        told, running = _TellingThreads(self.progress), dict[Future[GroupCount | Partial], tuple[int, int]]()
         try:
             for number, sources in enumerate(groups):
-                arguments = (sources, options, self.limits, str(self.folder), *((told,) if in_threads else ()))
-                future = self.executor.submit(count_group, *arguments)
-                running[future] = number, 0 if in_threads else sum(source.size for source in sources)
-                if len(running) > self.width:
+                future = self._submit(sources, options, told)
+                running[future] = number, 0 if self._is_here else sum(source.size for source in sources)
+                while len(running) > (self._width if self._is_here else _AHEAD * self._width):
                     yield from self._done(running)
             while running:
                 yield from self._done(running)
@@ -88,14 +111,57 @@ class Pool:
             told.stop.set()
             wait([future for future in running if not future.cancel()])
 
-    def _done(self, running: dict[Future[GroupCount], tuple[int, int]]) -> Iterator[tuple[int, GroupCount]]:
+    @property
+    def _is_here(self) -> bool:
+        """Whether the groups are counted in this process, and what they give needs not travel."""
+        return isinstance(self.executor, ThreadPoolExecutor)
+
+    @property
+    def _width(self) -> int:
+        return self.watch.width if self.watch else self.width
+
+    def _submit(
+        self, sources: Sequence[Source], options: ReadOptions, told: _TellingThreads
+    ) -> Future[GroupCount | Partial]:
+        submit: Callable[..., Future[GroupCount | Partial]] = self.executor.submit
+        if self._is_here:
+            return submit(count_group, sources, options, self.limits, str(self.folder), told)
+        try:
+            return submit(count_elsewhere, own_build(), job_of(sources, options, self.limits, self.folder))
+        except Exception as error:
+            raise self._explained(error) from error
+
+    def _done(self, running: dict[Future[GroupCount | Partial], tuple[int, int]]) -> Iterator[tuple[int, GroupCount]]:
         """Takes out the groups that are done, once one is."""
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
+        while not (done := wait(running, _LOOK_SECONDS if self.watch else None, FIRST_COMPLETED).done):
+            if self.watch:
+                self.watch.check()
+        for future in done:
             number, size = running.pop(future)
-            group = future.result()
+            group = self._result_of(future)
             if size and self.progress:
                 self.progress.advance(size, group.read)
             yield number, group
+
+    def _result_of(self, future: Future[GroupCount | Partial]) -> GroupCount:
+        try:
+            result = future.result()
+        except Exception as error:
+            explained = self._explained(error)
+            if explained is error:
+                raise
+            raise explained from error
+        return result.taken() if isinstance(result, Partial) else result
+
+    def _explained(self, error: Exception) -> Exception:
+        """What is to be raised for an error that came instead of a result."""
+        if isinstance(error, FlowlogError):
+            return error
+        if self.watch:
+            return self.watch.explained(error)
+        if isinstance(error, BrokenExecutor | CancelledError):
+            return ClusterFailed(f"the executor has given the work up: {error or type(error).__name__}")
+        return error
 
 
 class _Stopped(Exception):
@@ -127,15 +193,27 @@ def _within_memory(spools: list[RejectSpool]) -> list[RejectSpool]:
 
 def groups_of(sources: Iterable[Source]) -> Iterator[list[Source]]:
     """Cuts a list of sources into groups: a big one is a group of its own, small ones that lie side by side share one."""
+    return _groups(sources, _GROUP_BYTES, _GROUP_SOURCES, SMALL_BYTES)
+
+
+def travelling_groups_of(sources: Sequence[Source], width: int) -> Iterator[list[Source]]:
+    """Cuts a list of sources into groups for workers elsewhere: fewer ones, and of much the same size, as far as sources let them."""
+    share = sum(source.size for source in sources) // (_ROUNDS * width)
+    most = min(max(share, _LEAST_GROUP_BYTES), _MOST_GROUP_BYTES)
+    return _groups(sources, most, _MOST_GROUP_SOURCES, most)
+
+
+def _groups(sources: Iterable[Source], most_bytes: int, most_sources: int, alone: int) -> Iterator[list[Source]]:
+    """Cuts a list of sources into groups of at most so many bytes and sources; those of at least `alone` bytes have their own."""
     group: list[Source] = []
     size = 0
     for source in sources:
-        if group and (source.size >= SMALL_BYTES or size + source.size > _GROUP_BYTES or len(group) == _GROUP_SOURCES):
+        if group and (source.size >= alone or size + source.size > most_bytes or len(group) == most_sources):
             yield group
             group, size = [], 0
         group.append(source)
         size += source.size
-        if source.size >= SMALL_BYTES:
+        if source.size >= alone:
             yield group
             group, size = [], 0
     if group:

@@ -69,6 +69,11 @@ class RejectSpool:
             self._in_memory, self._bytes = [], 0
 
     @property
+    def paths(self) -> list[str]:
+        """The files on disk."""
+        return [*self._files]
+
+    @property
     def nbytes(self) -> int:
         """The memory that it takes."""
         return self._bytes

@@ -6,11 +6,11 @@ import os
 import re
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from pipeline.errors import UnreadableSource
+from pipeline.errors import SourceChanged, UnreadableSource
 from pipeline.scalars import Content
 
 _ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
@@ -114,6 +114,26 @@ class Source:
     def _looks_like(self, status: os.stat_result) -> bool:
         found = (status.st_size, status.st_mtime_ns, _inode(status))
         return found == (self.size, self.mtime_ns, self.inode)
+
+    def without_text(self) -> Source:
+        """The same, without its content in memory."""
+        return self if self.text is None else replace(self, text=None)
+
+    def seen_here(self) -> Source:
+        """The same file as this machine sees it, where another has looked at it: on each, a shared disk is another device.
+
+        Raises:
+            UnreadableSource: There is none.
+            SourceChanged: It is not as it was.
+        """
+        here = Source.at(Path(self.path))
+        if (here.size, here.mtime_ns) != (self.size, self.mtime_ns):
+            raise SourceChanged
+        return replace(self, inode=here.inode)
+
+    def is_readable(self) -> bool:
+        """Whether this process may read the file."""
+        return os.access(self.path, os.R_OK)
 
     def small_content(self) -> bytes:
         """The bytes of a small file; none where it must be read in another way, if only to say what is wrong with it."""

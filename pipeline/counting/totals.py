@@ -110,6 +110,16 @@ class HourlyTotals:
             return held.table(hour)
         return merge_sorted([*([held.table(hour)] if hour in held else []), *(spill.read(hour) for spill in spilled)])
 
+    def to_disk(self) -> None:
+        """Writes to disk what is in memory."""
+        if len(self._held):
+            self._spill()
+
+    @property
+    def paths(self) -> list[str]:
+        """The files on disk."""
+        return [spill.path for spill in self._spills]
+
     def _spill_beyond_budget(self) -> None:
         if self._is_too_much():
             self._spill()
@@ -161,10 +171,10 @@ class _Spill:
     """Totals on disk: an Arrow file with one batch for each hour, and the texts once."""
 
     def __init__(self, folder: Path, totals: TotalsByHour) -> None:
-        descriptor, self._path = tempfile.mkstemp(".arrow", "totals-", folder)
+        descriptor, self.path = tempfile.mkstemp(".arrow", "totals-", folder)
         os.close(descriptor)
         self._batch_of = {hour: index for index, hour in enumerate(totals.hours)}
-        _write(self._path, totals)
+        _write(self.path, totals)
 
     def __contains__(self, hour: int) -> bool:
         return hour in self._batch_of
@@ -173,7 +183,7 @@ class _Spill:
         return iter(self._batch_of)
 
     def read(self, hour: int) -> pa.Table:
-        with pa.memory_map(self._path) as file:
+        with pa.memory_map(self.path) as file:
             batch = pa.ipc.open_file(file).get_batch(self._batch_of[hour])
             texts = [_with_few_texts(column) if pa.types.is_dictionary(column.type) else column for column in batch.columns]
         return pa.table(texts, schema=_SPILL_SCHEMA)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from pipeline.counting.count import Limits
 from pipeline.counting.pool import Pool, Progress
 from pipeline.counting.rejects import RejectSpool
 from pipeline.counting.reports import Reports
-from pipeline.counting.resources import Resources
 from pipeline.counting.sourcecount import SourceCount
 from pipeline.counting.sources import Source
 from pipeline.counting.totals import HourlyTotals
+from pipeline.counting.workers import Workers
 from pipeline.errors import EmptySource, OtherLog, SourceError
 from pipeline.jobs.commit import Change
 from pipeline.jobs.plan import Plan
@@ -109,7 +107,7 @@ def count_plan(
     plan: Plan,
     reading: ReadOptions,
     scratch: Path,
-    resources: Resources,
+    workers: Workers,
     progress: Progress | None = None,
     *,
     strict: bool = False,
@@ -121,7 +119,7 @@ def count_plan(
         plan: The plan.
         reading: How the rows of its sources are understood.
         scratch: A folder for what does not fit into memory.
-        resources: What this may take of the machine.
+        workers: Who counts.
         progress: Is told how far it has come.
         strict: Whether the first rejected row ends it all.
         bounded: Whether a source may have rows of so many hours only.
@@ -129,19 +127,18 @@ def count_plan(
     Raises:
         StrictRunStopped: A row was rejected, and `strict` was asked for.
         SumOverflow: A sum does not fit into int64.
+        ClusterFailed: The workers are gone.
         StoreUnwritable: What did not fit into memory could not be written.
     """
     if progress:
         sources = (*plan.new, *plan.replacing, *(rival.source for rival in plan.rivals))
         progress.start(sum(source.size for source in sources))
-    limits = Limits(resources.totals_bytes, strict, bounded)
-    with ThreadPoolExecutor(resources.threads, thread_name_prefix="source") as executor:
-        pool = Pool(executor, resources.threads, limits, scratch, progress)
-        # What is rejected from a source that does not count stops nothing.
-        lenient = replace(pool, limits=Limits(resources.totals_bytes))
-        count, count_leniently = partial(_count, pool, reading), partial(_count, lenient, reading)
-        first = PlanCount(count(plan.replacing), count(plan.new))
-        rivals = _count_rivals(plan, first, count, count_leniently, progress)
+    pool = workers.pool(scratch, progress, strict=strict, bounded=bounded)
+    # What is rejected from a source that does not count stops nothing.
+    lenient = workers.pool(scratch, progress)
+    count, count_leniently = partial(_count, pool, reading), partial(_count, lenient, reading)
+    first = PlanCount(count(plan.replacing), count(plan.new))
+    rivals = _count_rivals(plan, first, count, count_leniently, progress)
     first.changed.merge(rivals.changed)
     first.new.merge(rivals.new)
     return replace(rivals, changed=first.changed, new=first.new)

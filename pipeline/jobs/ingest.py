@@ -25,6 +25,7 @@ from pipeline.jobs.outcome import Outcome, failures_of, outcome_of
 from pipeline.jobs.plan import Plan, make_plan
 from pipeline.jobs.summary import IngestSummary, summary_of
 from pipeline.jobs.turns import in_turn
+from pipeline.jobs.where import Given, check_cluster, workers_of
 from pipeline.options import IngestOptions, ReadOptions
 from pipeline.scalars import LAST_HOUR, hours_of, real_path
 from pipeline.store.index import Index, open_index
@@ -46,7 +47,11 @@ _CHUNKS_AHEAD = 2
 
 
 def ingest(
-    raw: Sequence[str], store: Locations, options: IngestOptions | None = None, progress: Progress | None = None
+    raw: Sequence[str],
+    store: Locations,
+    options: IngestOptions | None = None,
+    progress: Progress | None = None,
+    executor: Given | None = None,
 ) -> IngestSummary:
     """Counts the new ones among some raw files, exactly once.
 
@@ -55,9 +60,11 @@ def ingest(
         store: The store; it is made if it is missing.
         options: How.
         progress: Is told how far it has come.
+        executor: Where the files are read, in place of what the options say: an executor, or a client of a Dask cluster.
 
     Raises:
         UsageError: A raw path does not exist or is the store's own, or the mapping file is unfit.
+        ModuleNotFoundError: A cluster needs a package that is not installed; the extra dask has it.
         RunStopped: The run was given up; nothing was committed.
         StoreError: The store cannot be used.
     """
@@ -67,7 +74,7 @@ def ingest(
         since = None if options.since is None else hours_of(options.since, partial(_latest, store)).first
         return find(raw, store.root, options.exclude, since)
 
-    return _ingest(find_raw, store, options, progress)
+    return _ingest(find_raw, store, options, progress, executor)
 
 
 def _latest(store: Locations) -> int:
@@ -101,6 +108,7 @@ def _ingest(
     store: Locations,
     options: IngestOptions,
     progress: Progress | None = None,
+    executor: Given | None = None,
     *,
     bounded: bool = True,
     before_commit: Callable[[RunRecord], None] | None = None,
@@ -110,6 +118,7 @@ def _ingest(
     reading = resolved(options)
     # What is wrong with a request is said before there is a store, and also where nothing is new.
     load_apps(reading)
+    check_cluster(options)
     found = find_files()
     recovered: list[str] = []
     kept: list[_Counted] = []
@@ -123,7 +132,7 @@ def _ingest(
             if plan.has_work:
                 with Transaction(store, index.last) as transaction:
                     counted = next((one for one in kept if one.is_of(plan)), None)
-                    counted = counted or _count(plan, store, options, reading, progress, bounded)
+                    counted = counted or _count(plan, store, options, reading, progress, executor, bounded)
                     kept[:] = [counted]
                     outcome = counted.outcome
                     if counted.changes_store:
@@ -209,7 +218,13 @@ class _Counted:
 
 
 def _count(
-    plan: Plan, store: Locations, options: IngestOptions, reading: ReadOptions, progress: Progress | None, bounded: bool
+    plan: Plan,
+    store: Locations,
+    options: IngestOptions,
+    reading: ReadOptions,
+    progress: Progress | None,
+    executor: Given | None,
+    bounded: bool,
 ) -> _Counted:
     """Counts what is to be counted, and takes back what changed sources counted before."""
     _start_imports()
@@ -217,10 +232,11 @@ def _count(
     from pipeline.jobs.count import change_of, count_plan
     from pipeline.jobs.replace import replace_changed
 
-    started, resources, scratch = now(), _resources(options), store.scratch
-    counted = count_plan(plan, reading, scratch, resources, progress, strict=options.strict, bounded=bounded)
-    _stop_if_strict(options, failures_of(counted.results, plan))
-    replacement = replace_changed(store, plan, counted, scratch, resources)
+    started, scratch = now(), store.scratch
+    with workers_of(options, executor) as workers:
+        counted = count_plan(plan, reading, scratch, workers, progress, strict=options.strict, bounded=bounded)
+        _stop_if_strict(options, failures_of(counted.results, plan))
+        replacement = replace_changed(store, plan, counted, scratch, workers)
     change = change_of(plan, counted, replacement.rebuilt, reading, scratch)
     _check_reject_ratio(change, options.max_reject_ratio)
     outcome = outcome_of(plan, counted, replacement, fingerprint(reading))

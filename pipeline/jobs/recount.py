@@ -15,13 +15,12 @@ from pathlib import Path
 
 from pipeline.bucket import is_url
 from pipeline.counting.content import digest_of, identify, look_at
-from pipeline.counting.count import Limits
 from pipeline.counting.objects import REQUESTS, fetched_ahead, source_at
-from pipeline.counting.pool import Pool, Progress
-from pipeline.counting.resources import Resources
+from pipeline.counting.pool import Progress
 from pipeline.counting.sourcecount import SourceCount
 from pipeline.counting.sources import Source, name_of, path_of
 from pipeline.counting.totals import HourlyTotals
+from pipeline.counting.workers import Workers
 from pipeline.errors import SourceError, UsageError
 from pipeline.jobs.compare import or_error
 from pipeline.jobs.found import Found
@@ -109,7 +108,7 @@ def rebuild_without(
     unwanted: Collection[ActiveSource],
     active: Sequence[ActiveSource],
     scratch: Path,
-    resources: Resources,
+    workers: Workers,
     progress: Progress | None = None,
 ) -> Rebuilt:
     """Makes hours anew from all their sources but some.
@@ -118,7 +117,7 @@ def rebuild_without(
         unwanted: The sources that are to count no more.
         active: All sources that count.
         scratch: A folder for what does not fit into memory.
-        resources: What this may take of the machine.
+        workers: Who counts.
         progress: Is told how far this has come.
 
     Raises:
@@ -130,7 +129,7 @@ def rebuild_without(
     found = find_again(others)
     problems = [_why_not_found(s.source.path) for s in others if s.source.digest not in found]
     if not problems:
-        totals, problems = recount(others, found, hours, scratch, resources, progress)
+        totals, problems = recount(others, found, hours, scratch, workers, progress)
     if problems:
         raise UsageError(
             f"{len(hours):,} hours must be made anew from the other sources that count there, "
@@ -150,7 +149,7 @@ def recount(
     files: Mapping[str, Source],
     hours: frozenset[int],
     scratch: Path,
-    resources: Resources,
+    workers: Workers,
     progress: Progress | None = None,
 ) -> tuple[HourlyTotals, list[str]]:
     """Counts sources again, each as it was counted.
@@ -160,7 +159,7 @@ def recount(
         files: What `find_again` gives.
         hours: Only what they add to these hours, and still count for.
         scratch: A folder for what does not fit into memory.
-        resources: What this may take of the machine.
+        workers: Who counts.
         progress: Is told how far this has come.
 
     Returns:
@@ -172,11 +171,11 @@ def recount(
     by_interpretation: dict[str, list[ActiveSource]] = defaultdict(list)
     for active in sources:
         by_interpretation[str(active.interpretation)].append(active)
-    totals, problems = HourlyTotals(scratch, resources.totals_bytes), list[str]()
+    totals, problems = HourlyTotals(scratch, workers.totals_bytes), list[str]()
     if progress:
         progress.start(sum(files[active.source.digest].size for active in sources))
-    with writing(scratch), ThreadPoolExecutor(resources.threads) as executor:
-        pool = Pool(executor, resources.threads, Limits(resources.totals_bytes), scratch, progress)
+    with writing(scratch):
+        pool = workers.pool(scratch, progress)
         for alike in by_interpretation.values():
             # Each alone: a fault in reading small files together must not agree with itself.
             alone = ([source] for source in fetched_ahead(files[active.source.digest] for active in alike))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Failure
+from pipeline.counting.workers import Workers
 from pipeline.errors import UsageError
 from pipeline.jobs.count import PlanCount
 from pipeline.jobs.plan import Plan
@@ -38,7 +38,7 @@ class Replacement:
         return [Failure(name, f"changed, and cannot be replaced: {self.problem}") for name in self.names]
 
 
-def replace_changed(store: Locations, plan: Plan, counted: PlanCount, scratch: Path, resources: Resources) -> Replacement:
+def replace_changed(store: Locations, plan: Plan, counted: PlanCount, scratch: Path, workers: Workers) -> Replacement:
     """Makes the hours of changed sources anew without what these counted before.
 
     Args:
@@ -46,7 +46,7 @@ def replace_changed(store: Locations, plan: Plan, counted: PlanCount, scratch: P
         plan: The plan.
         counted: What counting its sources has given.
         scratch: A folder for what does not fit into memory.
-        resources: What this may take of the machine.
+        workers: Who counts.
     """
     names = _names_to_replace(plan, counted)
     if not names:
@@ -55,7 +55,7 @@ def replace_changed(store: Locations, plan: Plan, counted: PlanCount, scratch: P
     superseded = {(known.path, known.source) for name in names for known in plan.superseded[name]}
     unwanted = [source for source in active if source.key in superseded]
     try:
-        return Replacement(names, rebuild_without(unwanted, active, scratch, resources))
+        return Replacement(names, rebuild_without(unwanted, active, scratch, workers))
     except UsageError as error:
         return Replacement(names, problem=str(error))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.counting.pool import Progress
 from pipeline.counting.resources import Resources
 from pipeline.counting.sources import name_of
+from pipeline.counting.workers import threads
 from pipeline.errors import UsageError
 from pipeline.jobs.commit import Change, commit
 from pipeline.jobs.recount import rebuild_without
@@ -138,7 +139,8 @@ def forget(
         active = active_sources(read_runs(store))
         unwanted = _choose(store, active, names)
         with Transaction(store, last) as transaction:
-            rebuilt = rebuild_without(unwanted, active, store.scratch, resources, progress)
+            with threads(resources) as workers:
+                rebuilt = rebuild_without(unwanted, active, store.scratch, workers, progress)
             change = Change(added=[rebuilt.totals], anew=rebuilt.hours, forgotten=rebuilt.forgotten)
             record = commit(store, transaction, change, started, resources)
         return UndoSummary(record.run_id, [source["path"] for source in record.forgotten], sorted(rebuilt.hours))

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from pipeline.counting.pool import Progress
 from pipeline.counting.resources import Resources
 from pipeline.counting.totals import merge_sorted, sums_of
+from pipeline.counting.workers import threads
 from pipeline.errors import StoreDamaged, StoreLocked, StoreUnreadable
 from pipeline.jobs.audit import Audit
 from pipeline.jobs.find import find
@@ -175,9 +176,9 @@ def _prove(store: Locations, active: list[ActiveSource], options: DeepOptions, p
     missing = [s for s in active if s.source.digest not in found]
     unproved = frozenset[int]().union(*(s.hours for s in missing))
     hours = frozenset[int]().union(*(s.hours for s in active)) - unproved
-    with TemporaryDirectory(prefix="flowlog-") as scratch:
+    with TemporaryDirectory(prefix="flowlog-") as scratch, threads(options.resources) as workers:
         readable = [s for s in active if s.hours & hours]
-        totals, differences = recount(readable, found, hours, Path(scratch), options.resources, options.progress)
+        totals, differences = recount(readable, found, hours, Path(scratch), workers, options.progress)
         problems += differences
         again = dict.fromkeys(hours, False)
         for hour, read in totals.by_hour():

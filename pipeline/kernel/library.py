@@ -50,6 +50,7 @@ def _load() -> ctypes.CDLL:
         raise ImportError(f"flowlog's compiled part cannot be loaded ({error}); install flowlog again with pip") from error
     columns, counter = POINTER(Column), POINTER(c_int64)
     signatures = {
+        "kernel_version": (c_char_p,),
         "set_hash_keys": (None, c_char_p),
         "count_lines": (c_int64, c_char_p, c_int64),
         "has_any": (c_int32, c_char_p, c_int64, c_char_p, c_int32),
@@ -93,6 +94,11 @@ def _load() -> ctypes.CDLL:
 
 
 kernel = _load()
+
+
+def kernel_version() -> str:
+    """The kernel's: a digest of the sources that it was compiled from."""
+    return str(kernel.kernel_version().decode())
 
 
 class KernelMemory:

@@ -1,16 +1,28 @@
 """The executors over which sources may be counted. A further one is one more line of `EXECUTORS`."""
 
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 
 import pytest
 
+from pipeline.counting.resources import Resources
 from tests.conformance.executors import ExecutorClaims, Inline
+
+
+@contextmanager
+def dask():
+    from pipeline.counting import cluster  # imports distributed
+
+    with cluster.made(None, Resources(workers=2)) as workers:
+        yield workers.executor
+
 
 EXECUTORS = {
     "inline": Inline,
     "threads": lambda: ThreadPoolExecutor(2),
     "processes": lambda: ProcessPoolExecutor(2, get_context("spawn")),
+    "dask": dask,
 }
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.counting.resources import Resources
+from pipeline.counting.workers import threads
 from pipeline.flowstore import FlowStore
 from pipeline.jobs.recount import find_again, recount
 from pipeline.jobs.verify import DeepOptions
@@ -48,7 +49,8 @@ def test_each_of_the_files_that_are_read_together_has_its_own(store):
 def test_other_bytes_do_not_stand_up_to_counting_again(store, tmp_path):
     def problems(**changes):
         active = [replace(one, source=replace(one.source, **changes)) for one in active_sources(store.runs())[:1]]
-        return recount(active, find_again(active), active[0].hours, tmp_path, Resources(workers=1))[1]
+        with threads(Resources(workers=1)) as workers:
+            return recount(active, find_again(active), active[0].hours, tmp_path, workers)[1]
 
     assert problems() == []
     (problem,) = problems(ignored_bytes={"denied": 7, "other reporter": 16})

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipeline.counting.count import Limits, count_group
 from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Source
+from pipeline.counting.workers import threads
 from pipeline.jobs.count import record_of
 from pipeline.jobs.recount import find_again, recount
 from pipeline.jobs.verify import DeepOptions
@@ -35,7 +36,8 @@ def active_of(path: Path, rows, hours=frozenset(HOURS), wrong=False):
 
 
 def recounted(active, hours, scratch):
-    totals, problems = recount(active, find_again(active), hours, scratch, RESOURCES)
+    with threads(RESOURCES) as workers:
+        totals, problems = recount(active, find_again(active), hours, scratch, workers)
     sums = Counter()
     for hour, read in totals.by_hour():
         sums.update({(hour, row["src_app"]): row["bytes_tx"] for row in read().to_pylist()})
@@ -69,7 +71,8 @@ def test_a_raw_file_that_has_become_unreadable_is_said_and_the_others_add(tmp_pa
     active = [active_of(tmp_path / name, [(1, name[0], 5)]) for name in ("x.csv", "y.csv")]
     found = find_again(active)
     (tmp_path / "x.csv").unlink()
-    totals, problems = recount(active, found, frozenset(HOURS), tmp_path, RESOURCES)
+    with threads(RESOURCES) as workers:
+        totals, problems = recount(active, found, frozenset(HOURS), tmp_path, workers)
     assert problems == [f"{tmp_path / 'x.csv'}: cannot be read: No such file or directory"]
     assert [row["src_app"] for _, read in totals.by_hour() for row in read().to_pylist()] == ["y"]
 

@@ -1,0 +1,59 @@
+"""Where a run's files are read, as its options say: by threads, by somebody's executor, or on a cluster."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pipeline.counting.resources import Resources
+from pipeline.errors import UsageError
+from pipeline.options import IngestOptions
+
+if TYPE_CHECKING:  # it imports Arrow, which a run that finds nothing new does without
+    from pipeline.counting.workers import Workers
+
+#: An executor, or a `distributed.Client`, which cannot be named where the extra dask is not installed.
+Given: TypeAlias = Executor | Any
+_ADDRESS = re.compile(r"[a-z]+://\S+:\d+")
+
+
+def check_cluster(options: IngestOptions) -> None:
+    """Says what is wrong with the options that concern a cluster, also where nothing is new.
+
+    Raises:
+        UsageError: There is a scheduler for a run that has no cluster, or its address is none.
+        ModuleNotFoundError: A cluster needs a package that is not installed; the extra dask has it.
+    """
+    if options.on == "dask" and find_spec("distributed") is None:
+        raise ModuleNotFoundError("distributed is not installed", name="distributed")
+    if options.scheduler is None:
+        return
+    if options.on != "dask":
+        raise UsageError("--scheduler names a scheduler of Dask; it needs --on dask")
+    if not _ADDRESS.fullmatch(options.scheduler):
+        raise UsageError(f"--scheduler: {options.scheduler!r} is no address; write it like tcp://10.0.0.7:8786")
+
+
+def workers_of(options: IngestOptions, given: Given | None = None) -> AbstractContextManager[Workers]:
+    """The workers that a run is to have, as a context.
+
+    Args:
+        options: What the run's options say.
+        given: An executor or a client that is used instead; it is not closed.
+
+    Raises:
+        ClusterFailed: No scheduler answers, or there is no worker; OtherBuild: one has another flowlog.
+    """
+    from pipeline.counting.workers import Workers, threads  # as above
+
+    resources = Resources(options.workers, options.memory_bytes)
+    if isinstance(given, Executor):
+        return nullcontext(Workers(given, resources.threads, resources.totals_bytes))
+    if given is None and options.on == "threads":
+        return threads(resources)
+    from pipeline.counting import cluster  # imports distributed, which an extra installs
+
+    return cluster.made(options.scheduler, resources) if given is None else cluster.of_client(given, resources)
