@@ -213,32 +213,31 @@ def _open_up_to_date(store: Locations) -> sqlite3.Connection:
 
 def _connect(index: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(index)
-    make_tables(connection)
-    connection.executescript(
-        """
-        CREATE INDEX IF NOT EXISTS sources_by_path ON sources (path);
-        CREATE INDEX IF NOT EXISTS sources_by_digest ON sources (digest);
-        CREATE INDEX IF NOT EXISTS sources_by_head ON sources (head, size);
-        """
-    )
+    # One transaction: each alone would be synced, which takes longer than all else that the index does in a store's first run.
+    connection.executescript(f"BEGIN; {_TABLES} {_INDICES} COMMIT;")
     return connection
+
+
+_TABLES = """
+    CREATE TABLE IF NOT EXISTS last (number INTEGER, checksum TEXT);
+    CREATE TABLE IF NOT EXISTS sources (
+        path TEXT, digest TEXT, size INTEGER, head TEXT, source TEXT, has_rows INTEGER,
+        packed_size INTEGER, mtime_ns INTEGER, etag TEXT
+    );
+    CREATE TABLE IF NOT EXISTS met (
+        path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, digest TEXT, reason TEXT, reading TEXT, etag TEXT
+    ) WITHOUT ROWID;
+"""
+_INDICES = """
+    CREATE INDEX IF NOT EXISTS sources_by_path ON sources (path);
+    CREATE INDEX IF NOT EXISTS sources_by_digest ON sources (digest);
+    CREATE INDEX IF NOT EXISTS sources_by_head ON sources (head, size);
+"""
 
 
 def make_tables(connection: sqlite3.Connection) -> None:
     """Makes the tables of an index, where they are missing."""
-    connection.executescript(
-        """
-        CREATE TABLE IF NOT EXISTS last (number INTEGER, checksum TEXT);
-        CREATE TABLE IF NOT EXISTS sources (
-            path TEXT, digest TEXT, size INTEGER, head TEXT, source TEXT, has_rows INTEGER,
-            packed_size INTEGER, mtime_ns INTEGER, etag TEXT
-        );
-        CREATE TABLE IF NOT EXISTS met (
-            path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, digest TEXT, reason TEXT, reading TEXT,
-            etag TEXT
-        ) WITHOUT ROWID;
-        """
-    )
+    connection.executescript(_TABLES)
 
 
 def last_indexed(connection: sqlite3.Connection) -> LastRun:
