@@ -136,15 +136,18 @@ def flow_schema(zero_bytes: ZeroBytes = "accept") -> pandera.DataFrameSchema:
 
     def checks(field: Field) -> list[Any]:
         if pa.types.is_string(field.type):
-            return [
-                pandera.Check(partial(_has_length, least=field.minimum), error="must not be empty"),
-                pandera.Check(partial(_has_length, most=field.maximum), error=rule_of_length(field.maximum)),
-            ]
-        minimum = minimum_of(field, zero_bytes)
-        return [
-            pandera.Check.ge(minimum, error=rule_of_minimum(minimum)),
-            pandera.Check.le(field.maximum, error=rule_of_maximum(field.maximum)),
-        ]
+            rules = {
+                "must not be empty": partial(_has_length, least=field.minimum),
+                rule_of_length(field.maximum): partial(_has_length, most=field.maximum),
+            }
+        else:
+            minimum = minimum_of(field, zero_bytes)
+            rules = {
+                rule_of_minimum(minimum): partial(_is_within, least=minimum),
+                rule_of_maximum(field.maximum): partial(_is_within, most=field.maximum),
+            }
+        # Nulls are left to `nullable`. The checks know of them, and pandera need not look for them before each.
+        return [pandera.Check(check, error=rule, ignore_na=False) for rule, check in rules.items()]
 
     return pandera.DataFrameSchema(
         {
@@ -175,15 +178,38 @@ def dictionary_encoded(table: pa.Table) -> pa.Table:
     )
 
 
-def _has_length(column: pd.Series[str], least: int = 0, most: int = 2**31) -> bool | pd.Series[bool]:
-    """Checks a column of dictionary-encoded text: the distinct texts, and the rows only if a text is too short or too long."""
-    import pandas as pd
+def _is_within(column: pd.Series[int], least: int = -(2**63), most: int = 2**63 - 1) -> bool | pd.Series[bool]:
+    """Checks a column of integers: its extremes, and the rows only if one is too small or too large."""
     import pyarrow.compute as pc  # what reads schemas alone starts faster without it
 
-    chunks = column.array.__arrow_array__().chunks  # type: ignore[attr-defined]  # of every extension array
-    lengths = [pc.binary_length(chunk.dictionary) for chunk in chunks]
-    fit = [pc.and_(pc.greater_equal(length, least), pc.less_equal(length, most)) for length in lengths]
-    if all(pc.all(texts).as_py() is not False for texts in fit):
+    cells = column.array.__arrow_array__()  # type: ignore[attr-defined]  # of every extension array
+    if _are_within(cells, least, most):
         return True
-    rows = [texts.take(chunk.indices).fill_null(True) for texts, chunk in zip(fit, chunks, strict=True)]
-    return pd.Series(pa.chunked_array(rows).to_numpy(), index=column.index)
+    return _rows(column, pc.and_(pc.greater_equal(cells, least), pc.less_equal(cells, most)))
+
+
+def _has_length(column: pd.Series[str], least: int = 0, most: int = 2**31) -> bool | pd.Series[bool]:
+    """Checks a column of dictionary-encoded text: the distinct texts, and the rows only if a text is too short or too long."""
+    import pyarrow.compute as pc  # as above
+
+    chunks = column.array.__arrow_array__().chunks  # type: ignore[attr-defined]  # as above
+    lengths = [pc.binary_length(chunk.dictionary) for chunk in chunks]
+    if all(_are_within(length, least, most) for length in lengths):
+        return True
+    fit = [pc.and_(pc.greater_equal(length, least), pc.less_equal(length, most)) for length in lengths]
+    return _rows(column, pa.chunked_array([texts.take(chunk.indices) for texts, chunk in zip(fit, chunks, strict=True)]))
+
+
+def _are_within(numbers: pa.Array | pa.ChunkedArray, least: int, most: int) -> bool:
+    """Whether all numbers are, but for nulls."""
+    import pyarrow.compute as pc  # as above
+
+    extremes = pc.min_max(numbers).as_py()
+    return extremes["min"] is None or (least <= extremes["min"] and extremes["max"] <= most)
+
+
+def _rows(column: pd.Series[Any], fit: pa.ChunkedArray) -> pd.Series[bool]:
+    """Which rows are fit, as pandera has it. A null is."""
+    import pandas as pd
+
+    return pd.Series(fit.fill_null(True).to_numpy(), index=column.index)

