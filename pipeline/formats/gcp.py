@@ -81,24 +81,25 @@ class _Entries:
     logs: tuple[str, ...]
 
     def format(self, name: str) -> Format:
-        log = Log(self._columns(), self._record, self._ignored)
+        log = Log(self._columns(), self._record, self._ignored, ends=(self._column("end_time", kind=Kind.SECONDS),))
         return Format(name, "gcp", Container.JSON, self._recognises, _with_flows(json(log)), (REPORTER,))
 
     def _columns(self) -> list[Column]:
-        def of(*path: str, kind: Kind = Kind.TEXT, instead_of: str | None = None) -> Column:
-            is_integer = kind is Kind.INTEGER
-            return Column.at(self.payload, *path, kind=kind, instead_of=instead_of, in_text=is_integer, in_float=is_integer)
-
+        of = self._column
         return [
             *(Column(name, Kind.TEXT) for name in self.logs),
             *(of(name) for name in ("reporter", "disposition")),
-            *(of(name, kind=Kind.SECONDS) for name in ("start_time", "end_time")),
+            of("start_time", kind=Kind.SECONDS),
             of("bytes_sent", kind=Kind.INTEGER),
             of("bytes_dropped", kind=Kind.INTEGER, instead_of=self._name("bytes_sent")),
             *(of("connection", f"{side}_ip") for side in _SIDES),
             *(of("connection", f"{side}_port", kind=Kind.INTEGER) for side in _SIDES),
             *(of(f"{side}_{first}", *rest) for side in _SIDES for first, *rest in _ENDS),
         ]
+
+    def _column(self, *path: str, kind: Kind = Kind.TEXT, instead_of: str | None = None) -> Column:
+        is_integer = kind is Kind.INTEGER
+        return Column.at(self.payload, *path, kind=kind, instead_of=instead_of, in_text=is_integer, in_float=is_integer)
 
     def _name(self, *path: str) -> str:
         return ".".join((self.payload, *path))

@@ -78,10 +78,11 @@ def _at(name: str, kind: Kind, *others: str) -> Column:
 
 
 _COLUMNS = [
-    *(_at(name, Kind.TEXT, name.removesuffix("_ns")) for name in (_START, _END, _RECEIVED)),
+    *(_at(name, Kind.TEXT, name.removesuffix("_ns")) for name in (_START, _RECEIVED)),
     *(_at(name, Kind.TEXT) for name in (_SAMPLER, _ETYPE, _SRC, _DST)),
     *(_at(name, Kind.INTEGER) for name in (_RATE, "bytes", "src_port", "dst_port")),
 ]
+_ENDS = [_at(_END, Kind.TEXT, _END.removesuffix("_ns"))]
 
 
 def _ignored(batch: Batch) -> dict[str, Mask]:
@@ -105,14 +106,17 @@ def _prepared(batch: Batch, options: ReadOptions) -> Batch:
         Fault(_RATE, _NEGATIVE, integers_of(batch, _RATE, 0) < 0, batch.table.column(_RATE)),
         Fault("bytes", _NEGATIVE, integers_of(batch, "bytes", 0) < 0, batch.table.column("bytes")),
     )
-    starts, ends = _times(texts_of(batch, _START)), _times(texts_of(batch, _END))
+    starts = _times(texts_of(batch, _START))
     notes = {_UNSAMPLED: integers_of(batch, _RATE, 0) == 0} if _is_scaled(options) else {}
     if (missing := np.isnan(starts)).any():
         starts = np.where(missing, _times(texts_of(batch, _RECEIVED)), starts)
         notes[_NOT_STARTED] = missing
     batch = batch.note(notes)
     timeless = Fault(_START, _NO_TIME, np.isnan(starts), texts_of(batch, _START))
-    return _replaced(_replaced(batch, _START, nullable(starts)), _END, nullable(ends)).reject(timeless)
+    batch = _replaced(batch, _START, nullable(starts))
+    if _END in batch.table.column_names:
+        batch = _replaced(batch, _END, nullable(_times(texts_of(batch, _END))))
+    return batch.reject(timeless)
 
 
 def _replaced(batch: Batch, name: str, column: pa.Array) -> Batch:
@@ -167,7 +171,7 @@ def _product(bytes_: Integers, rates: Integers) -> Integers:
     return np.where(bytes_ > INT64_MAX // rates, INT64_MAX, bytes_ * rates)
 
 
-_LOG = Log(_COLUMNS, _record, _ignored, prepared=_prepared)
+_LOG = Log(_COLUMNS, _record, _ignored, ends=_ENDS, prepared=_prepared)
 
 
 def _is_json(head: Head) -> bool:

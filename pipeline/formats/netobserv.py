@@ -40,7 +40,7 @@ from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.dictionary import Renaming, arrow_of, codes_of, first_of, is_text, renamed, with_dictionary
 from pipeline.syntax.jsonlines import JsonParser
 
-_INTEGERS = ("TimeFlowStartMs", "TimeFlowEndMs", "SrcPort", "DstPort", "Bytes", "Sampling", "FlowDirection")
+_INTEGERS = ("TimeFlowStartMs", "SrcPort", "DstPort", "Bytes", "Sampling", "FlowDirection")
 _NAMES = tuple(
     f"{end}{name}" for end in ("Src", "Dst") for name in ("K8S_Namespace", "K8S_OwnerName", "SubnetLabel", "K8S_NetworkName")
 )
@@ -51,7 +51,8 @@ _COLUMNS = [
     *(Column(name, Kind.TEXT) for name in _TEXTS),
     *(Column(name, Kind.TEXT, as_json=True) for name in _VALUES),
 ]
-_FIELDS = {column.name for column in _COLUMNS}
+_ENDS = [Column("TimeFlowEndMs", Kind.INTEGER, in_text=True)]
+_FIELDS = {column.name for column in (*_COLUMNS, *_ENDS)}
 
 _EGRESS = 1
 _SYN, _SYN_ACK = 0x02, 0x100
@@ -155,7 +156,7 @@ def _ignored(batch: Batch) -> dict[str, Mask]:
     return {OTHER_EVENT: (codes_of(types) >= 0) & ~is_text(types, "flowLog")}
 
 
-LOG = Log(_COLUMNS, _record, _ignored)
+LOG = Log(_COLUMNS, _record, _ignored, ends=_ENDS)
 
 
 def _is_netobserv(head: Head) -> bool:
@@ -211,7 +212,7 @@ def _of_loki(records: Callable[[BinaryIO, Collection[str]], Iterator[TextBlock]]
 
 def _parser_of(told: None, context: ReadContext) -> FlowParser[JsonParser]:
     del told  # all files have the same columns
-    return FlowParser(JsonParser(_COLUMNS), LOG, context)
+    return FlowParser(JsonParser(LOG.wanted(context.options)), LOG, context)
 
 
 FORMATS = (

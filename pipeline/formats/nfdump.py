@@ -112,11 +112,12 @@ _NEW = _Layout(
 _OLD_LOG = Log(
     [
         *(Column(name, Kind.TEXT) for name in ("ts", "sa", "da")),
-        *(Column(name, Kind.TEXT, required=False) for name in ("te", "sp", "dp")),
+        *(Column(name, Kind.TEXT, required=False) for name in ("sp", "dp")),
         *(Column(name, Kind.INTEGER) for name in ("ibyt", "obyt")),
     ],
     _OLD.record,
     local=("ts", "te"),
+    ends=(Column("te", Kind.TEXT, required=False),),
     prepared=_OLD.prepared,
 )
 
@@ -127,15 +128,14 @@ def _new_log(header: list[str]) -> Log:
     times, ports = (Kind.INTEGER, Kind.INTEGER) if is_fast else (Kind.TEXT, Kind.TEXT)
     columns = [
         Column("firstSeen", times),
-        Column("lastSeen", times, required=False),
-        Column("duration", Kind.SECONDS, required=False),
         *(Column(name, Kind.TEXT) for name in ("srcAddr", "dstAddr")),
         *(Column(name, ports, required=False) for name in ("srcPort", "dstPort")),
         Column("inBytes" if "inBytes" in header else "bytes", Kind.INTEGER),
         Column("outBytes", Kind.INTEGER, required=False),
     ]
+    ends = [Column("lastSeen", times, required=False), Column("duration", Kind.SECONDS, required=False)]
     prepared = _NEW.prepared if "outBytes" in header else _NEW.one_way
-    return Log(columns, _NEW.record, local=() if is_fast else ("firstSeen", "lastSeen"), prepared=prepared)
+    return Log(columns, _NEW.record, local=() if is_fast else ("firstSeen", "lastSeen"), ends=ends, prepared=prepared)
 
 
 def _is_old(names: list[str]) -> bool:
@@ -154,7 +154,7 @@ def _read_csv(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
 
 def _parser_of(header: bytes, context: ReadContext) -> Parser:
     log = _new_log(split_cells(header.decode("utf-8", "replace"), ","))
-    return FlowParser(CsvParser(header, log.columns), log, context)
+    return FlowParser(CsvParser(header, log.wanted(context.options)), log, context)
 
 
 def _read_old_csv(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
@@ -184,13 +184,13 @@ _JSON_LOG = Log(
     [
         Column("type", Kind.TEXT),
         Column("first", Kind.TEXT, others=(("t_first",),)),  # as 1.6 calls it
-        Column("last", Kind.TEXT, others=(("t_last",),)),
         *(Column(name, Kind.TEXT) for name in (*_JSON.src, *_JSON.dst)),
         *(Column(name, Kind.INTEGER) for name in ("src_port", "dst_port", "in_bytes", "out_bytes")),
     ],
     _JSON.record,
     _events,
     local=("first", "last"),
+    ends=(Column("last", Kind.TEXT, others=(("t_last",),)),),
     prepared=_JSON.prepared,
 )
 

@@ -7,7 +7,7 @@ may be aggregated. Files that were joined have a header and a summary each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -17,6 +17,7 @@ from pipeline.formats.record import numbers_of
 from pipeline.formats.syntaxes import Log
 from pipeline.syntax.batch import Batch, exact_sum
 from pipeline.syntax.blocks import TextBlock, text_blocks
+from pipeline.syntax.cells import Column
 from pipeline.syntax.delimited import DelimitedParser, Dialect
 
 _COMMAS = Dialect(",")
@@ -36,7 +37,7 @@ def read_sections(stream: BinaryIO, log: Log, context: ReadContext) -> Iterator[
         UnreadableSource: A summary has other bytes than its rows.
         MissingColumns: A header lacks a column.
     """
-    section = _Section(log)
+    section = _Section(log.wanted(context.options))
     for block in text_blocks(stream, TextBlock):
         for piece in block.cut_at(_marks(block)):
             batch = section.records(piece)
@@ -59,14 +60,14 @@ class _Section:
     """What of a file belongs together.
 
     Attributes:
-        log: Says which columns are wanted.
+        columns: Those that are wanted.
         parser: Parses the rows; None before the first header.
         sum: The bytes of the rows so far, rejected ones among them.
         unread: How many rows could not be read.
         names: The names in a summary whose values come next; empty elsewhere.
     """
 
-    log: Log
+    columns: Sequence[Column]
     parser: DelimitedParser | None = None
     sum: int = 0
     unread: int = 0
@@ -82,7 +83,7 @@ class _Section:
             self._check(line, rest.first_line - 1)
         elif self.parser is None or line.startswith(_HEADER):
             names = [name.strip() for name in line.decode("utf-8", "replace").split(",")]
-            self.parser = DelimitedParser(names, self.log.columns, _COMMAS)
+            self.parser = DelimitedParser(names, self.columns, _COMMAS)
         elif line.startswith((_SUMMARY, _NAMES)):
             self.names = tuple(line.split(b",")) if line.startswith(_NAMES) else ()
             return None

@@ -49,13 +49,12 @@ _COLUMNS = [
     _column("src_port"),
     _column("dest_port"),
     _column("flow", "start", kind=Kind.SECONDS),
-    _column("flow", "end", kind=Kind.SECONDS),
     _column("flow", "bytes_toserver"),
     _column("flow", "bytes_toclient"),
     _column("netflow", "start", kind=Kind.SECONDS),
-    _column("netflow", "end", kind=Kind.SECONDS),
     _column("netflow", "bytes"),
 ]
+_ENDS = [_column("flow", "end", kind=Kind.SECONDS), _column("netflow", "end", kind=Kind.SECONDS)]
 
 
 def _flow(batch: Batch, _options: ReadOptions) -> Record:
@@ -88,8 +87,8 @@ def _others_than(event_type: str) -> Callable[[Batch], dict[str, Mask]]:
     return lambda batch: {OTHER_EVENT: ~_is(batch, event_type)}
 
 
-_FLOW = Log(_COLUMNS, _flow, _others_than("flow"))
-_NETFLOW = Log(_COLUMNS, _netflow, _others_than("netflow"))
+_FLOW = Log(_COLUMNS, _flow, _others_than("flow"), ends=_ENDS)
+_NETFLOW = Log(_COLUMNS, _netflow, _others_than("netflow"), ends=_ENDS)
 
 
 def _is(batch: Batch, event_type: str) -> Mask:
@@ -138,8 +137,8 @@ def _batches(stream: BinaryIO, context: ReadContext) -> Iterator[Batch]:
 
 
 def _parser_of(told: None, context: ReadContext) -> JsonParser:
-    del told, context  # all files have the same columns
-    return JsonParser(_COLUMNS)
+    del told  # all files have the same columns
+    return JsonParser(_FLOW.wanted(context.options))
 
 
 def _is_eve(head: Head) -> bool:
