@@ -31,7 +31,7 @@ from pipeline.formats.head import HEAD_BYTES, Container, Head
 from pipeline.formats.record import Endpoint, Record, Reporter, column_of, integers_of, is_answer, texts_of
 from pipeline.formats.syntaxes import Log, json
 from pipeline.options import ReadOptions
-from pipeline.syntax.batch import DENIED, OTHER_EVENT, Batch, Mask
+from pipeline.syntax.batch import DENIED, OTHER_EVENT, Batch, Fault, Mask
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.dictionary import Renaming, choose, codes_of, first_of, is_text, renamed, rows_where
 
@@ -39,6 +39,9 @@ _FLOWS = "vpc_flows"
 _LOG = re.compile(r"(?:projects|folders|organizations|billingAccounts)/([^/]+)/logs/.+")
 _PROJECT = re.compile(r"projects/([^/]+)/")
 _NOTHING_ELSE = "flowlog reads flow logs only"
+
+_REPORTERS = ("SRC", "DEST", "SRC_GATEWAY", "DEST_GATEWAY")
+_NO_REPORTER = "do not say who reported them (reporter), so that their flows may be in other records, too"
 
 _SIDES = ("src", "dest")
 #: What may be known of an end, behind `src_` or `dest_`: the app of a pod or a VM, of which the first that is there counts;
@@ -81,7 +84,7 @@ class _Entries:
     logs: tuple[str, ...]
 
     def format(self, name: str) -> Format:
-        log = Log(self._columns(), self._record, self._ignored)
+        log = Log(self._columns(), self._record, self._ignored, prepared=self._reported)
         return Format(name, "gcp", Container.JSON, self._recognises, _with_flows(json(log)), (REPORTER,))
 
     def _columns(self) -> list[Column]:
@@ -115,6 +118,17 @@ class _Entries:
             OTHER_EVENT: rows_where(self._log(batch), lambda name: not name.endswith(_FLOWS)),
             DENIED: is_text(texts_of(batch, self._name("disposition")), "DROPPED"),
         }
+
+    def _reported(self, batch: Batch, options: ReadOptions) -> Batch:
+        """The records whose reporter is known, where it decides: of another nobody can tell whether the same bytes are reported again."""
+        if options.both_ends == "count" or REPORTER.of(options) == "all":
+            return batch
+        reporter = texts_of(batch, self._name("reporter"))
+        unknown = rows_where(reporter, lambda word: word not in _REPORTERS)
+        batch = batch.note({_NO_REPORTER: ~_is_there(reporter)})
+        return batch.reject(
+            Fault(self._name("reporter"), f"must be {', '.join(_REPORTERS[:-1])} or {_REPORTERS[-1]}", unknown, reporter)
+        )
 
     def _record(self, batch: Batch, options: ReadOptions) -> Record:
         start, sent = self._name("start_time"), self._name("bytes_sent")
@@ -180,7 +194,7 @@ class _Reporters:
 
     @classmethod
     def of(cls, column: pa.DictionaryArray) -> _Reporters:
-        return cls(*(is_text(column, reporter) for reporter in ("SRC", "DEST", "SRC_GATEWAY", "DEST_GATEWAY")))
+        return cls(*(is_text(column, reporter) for reporter in _REPORTERS))
 
     def reporter(self, whose: str, src: Mask, dest: Mask, src_gateway: Mask) -> Reporter:
         """Which records are left out as another one has their bytes.

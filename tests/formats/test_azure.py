@@ -178,6 +178,8 @@ class TestTuples:
             (CONTINUES.replace(f"{TEN}001", "0"), "time", "must be a time between 1990 and 2200"),
             (CONTINUES.replace(",C,", ",X,"), "state", "must be B, C, D or E"),
             (CONTINUES.replace(",C,", ",,"), "state", "must not be missing"),
+            (CONTINUES.replace(",O,", ",i,"), "direction", "must be I or O"),
+            (CONTINUES.replace(",O,", ",,"), "direction", "must not be missing"),
             (CONTINUES + ",0", "", "must have 13 fields"),
             (CONTINUES.rpartition(",")[0], "", "must have 13 fields"),
             ("", "", "must have 13 fields"),

@@ -180,6 +180,21 @@ class TestReporters:
         assert sum(sums(outcome).values()) == 1224 + 5342
         assert outcome.ignored == {"other reporter": 2}
 
+    def test_a_reporter_that_nobody_knows_is_rejected_where_it_decides(self):
+        outcome = read(entry(), entry("CLIENT"), entry("src"))
+        assert outcome.rows == [1]
+        rule = "must be SRC, DEST, SRC_GATEWAY or DEST_GATEWAY"
+        assert outcome.faults == [(row, "jsonPayload.reporter", rule) for row in (2, 3)]
+        assert read(entry("CLIENT"), reporter="all").rows == read(entry("CLIENT"), both_ends="count").rows == [1]
+
+    def test_a_record_without_a_reporter_counts_and_is_noted(self, tmp_path):
+        (tmp_path / "raw").write_text(lines(entry(), without(entry(), "reporter")))
+        summary = FlowStore(tmp_path / "store", create=True).ingest([str(tmp_path / "raw")])
+        assert summary.valid == 2
+        assert summary.notes == {
+            "do not say who reported them (reporter), so that their flows may be in other records, too": 1
+        }
+
     def test_a_vm_reports_both_directions_of_what_it_does_on_the_internet(self):
         out = entry("SRC", "1224", ("10.0.0.1", 40_000, "198.51.100.7", 443), src_instance=VM)
         back = entry("DEST", "5342", ("198.51.100.7", 443, "10.0.0.1", 40_000), dest_instance=VM)

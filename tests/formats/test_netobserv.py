@@ -57,6 +57,13 @@ def test_a_record_has_one_direction_and_the_hour_of_its_start():
     assert read(lines(FLOW)).cells == [COUNTED]
 
 
+def test_a_direction_that_nobody_knows_is_rejected_where_it_decides():
+    outcome = read(lines(FLOW, FLOW | {"FlowDirection": 3}, FLOW | {"FlowDirection": -1}, without("FlowDirection")))
+    assert outcome.faults == [(row, "FlowDirection", "must be 0, 1 or 2") for row in (2, 3)]
+    assert outcome.rows == [1, 4]
+    assert read(lines(FLOW | {"FlowDirection": 3}), both_ends="count").rows == [1]
+
+
 def test_bytes_that_are_left_out_are_none():
     assert read(lines(without("Bytes", PktDropBytes=700))).cells == [(*COUNTED[:4], 0, 0)]
 
