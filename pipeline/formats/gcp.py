@@ -12,7 +12,8 @@ Facts from Google's documentation, "About VPC Flow Logs records", "About traffic
 - `disposition` DROPPED says that a firewall dropped the packets; such a record has `bytes_dropped`, and no `bytes_sent`.
 - What is known of an end stands in `src_…` and `dest_…`; nothing, where the end is outside or the metadata are left out.
 
-BigQuery writes integers as texts, and ports as floating-point numbers.
+BigQuery writes integers as texts, and ports as floating-point numbers: in JSON, and in Parquet, where the names are those of columns
+within columns.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from pipeline.errors import OtherLog, UnknownFormat, UsageError
 from pipeline.formats.format import Format, Piece, ReadContext, Reader, Setting
 from pipeline.formats.head import HEAD_BYTES, Container, Head
 from pipeline.formats.record import Endpoint, Record, Reporter, column_of, integers_of, is_answer, texts_of
-from pipeline.formats.syntaxes import Log, json
+from pipeline.formats.syntaxes import Log, json, parquet
 from pipeline.options import ReadOptions
 from pipeline.syntax.batch import DENIED, OTHER_EVENT, Batch, Fault, Mask
 from pipeline.syntax.cells import Column, Kind
@@ -83,22 +84,41 @@ class _Entries:
     payload: str
     logs: tuple[str, ...]
 
-    def format(self, name: str) -> Format:
-        log = Log(self._columns(), self._record, self._ignored, prepared=self._reported)
-        return Format(name, "gcp", Container.JSON, self._recognises, _with_flows(json(log)), (REPORTER,))
+    def json(self, name: str) -> Format:
+        return Format(name, "gcp", Container.JSON, self._recognises, _with_flows(json(self._flows())), (REPORTER,))
+
+    def parquet(self, name: str) -> Format:
+        def is_table(head: Head) -> bool:
+            return {self.payload, *self.logs} <= set(head.parquet_columns)
+
+        return Format(
+            name, "gcp", Container.PARQUET, is_table, _with_flows(parquet(self._flows(), null_texts=())), (REPORTER,)
+        )
+
+    def _flows(self) -> Log:
+        return Log(self._columns(), self._record, self._ignored, prepared=self._reported)
 
     def _columns(self) -> list[Column]:
-        def of(*path: str, kind: Kind = Kind.TEXT, instead_of: str | None = None) -> Column:
+        def of(*path: str, kind: Kind = Kind.TEXT, required: bool = False, instead_of: str | None = None) -> Column:
             is_integer = kind is Kind.INTEGER
-            return Column.at(self.payload, *path, kind=kind, instead_of=instead_of, in_text=is_integer, in_float=is_integer)
+            return Column.at(
+                self.payload,
+                *path,
+                kind=kind,
+                required=required,
+                instead_of=instead_of,
+                in_text=is_integer,
+                in_float=is_integer,
+            )
 
         return [
             *(Column(name, Kind.TEXT) for name in self.logs),
             *(of(name) for name in ("reporter", "disposition")),
-            *(of(name, kind=Kind.SECONDS) for name in ("start_time", "end_time")),
-            of("bytes_sent", kind=Kind.INTEGER),
+            of("start_time", kind=Kind.SECONDS, required=True),
+            of("end_time", kind=Kind.SECONDS),
+            of("bytes_sent", kind=Kind.INTEGER, required=True),
             of("bytes_dropped", kind=Kind.INTEGER, instead_of=self._name("bytes_sent")),
-            *(of("connection", f"{side}_ip") for side in _SIDES),
+            *(of("connection", f"{side}_ip", required=True) for side in _SIDES),
             *(of("connection", f"{side}_port", kind=Kind.INTEGER) for side in _SIDES),
             *(of(f"{side}_{first}", *rest) for side in _SIDES for first, *rest in _ENDS),
         ]
@@ -249,7 +269,9 @@ def _is_there(column: pa.DictionaryArray) -> Mask:
     return codes_of(column) >= 0
 
 
+_SINK = _Entries("jsonPayload", ("logName",))
 FORMATS = (
-    _Entries("jsonPayload", ("logName",)).format("Google VPC Flow Logs, JSON"),
-    _Entries("json_payload", ("log_name", "log_id")).format("Google VPC Flow Logs, Log Analytics"),
+    _SINK.json("Google VPC Flow Logs, JSON"),
+    _SINK.parquet("Google VPC Flow Logs, Parquet"),
+    _Entries("json_payload", ("log_name", "log_id")).json("Google VPC Flow Logs, Log Analytics"),
 )

@@ -22,6 +22,11 @@ def parquet(**columns):
     return sink.getvalue()
 
 
+def rows(*records):
+    """A Parquet file of these objects."""
+    return parquet(**pa.Table.from_pylist(records).to_pydict())
+
+
 def lines(*records):
     return "".join(f"{record if isinstance(record, str) else json.dumps(record)}\n" for record in records).encode()
 
@@ -414,6 +419,12 @@ CASES = {
     "Google VPC Flow Logs, JSON": Case(
         google("jsonPayload", "logName"), GOOGLE_FLOWS, {6: ("jsonPayload.bytes_sent", '"5.5"')}, GOOGLE_IGNORED
     ),
+    "Google VPC Flow Logs, Parquet": Case(
+        rows(*map(json.loads, google("jsonPayload", "logName").splitlines())),
+        GOOGLE_FLOWS,
+        {6: ("jsonPayload.bytes_sent", '"5.5"')},
+        GOOGLE_IGNORED,
+    ),
     "Google VPC Flow Logs, Log Analytics": Case(
         google("json_payload", "log_name"), GOOGLE_FLOWS, {6: ("json_payload.bytes_sent", '"5.5"')}, GOOGLE_IGNORED
     ),
@@ -508,6 +519,7 @@ COLUMNS = {
     "Argus, CSV": "StartTime SrcAddr DstAddr SrcBytes TotBytes",
     "pmacct, JSON": "timestamp_start ip_src port_src ip_dst port_dst bytes",
     "Google VPC Flow Logs, JSON": f"logName {GOOGLE.format('jsonPayload')}",
+    "Google VPC Flow Logs, Parquet": "jsonPayload.start_time",  # what is around all is null
     "Google VPC Flow Logs, Log Analytics": f"log_name {GOOGLE.format('json_payload')}",
     "OCSF network activity, JSON": (
         "class_uid time src_endpoint.ip src_endpoint.port src_endpoint.vpc_uid dst_endpoint.ip dst_endpoint.port traffic.bytes"
