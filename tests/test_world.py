@@ -150,7 +150,14 @@ def test_whatever_passes_how_many_interfaces_counts_once(written):
     assert sums_of(store) == world.truth()
     passed = sum(passing.packets.size for seen in world.by_interface().values() for passing in seen)
     assert summary.bytes_tx + summary.bytes_rx + summary.ignored_bytes["other reporter"] == passed
-    assert summary.both_ends is None
+    assert (summary.both_ends.bytes, summary.unmet_hops) == (0, [])
+
+
+def test_networks_and_hops_that_are_mistyped_are_told(written):
+    _, logs = written
+    _, summary = logs.count("store", logs.of(logs.paths), logged=("10.9.0.0/16",), hop=("eni-typo",))
+    assert summary.both_ends_share > 0.4
+    assert summary.unmet_hops == ["eni-typo"]
 
 
 def test_the_naive_sum_is_too_large(written):

@@ -97,6 +97,10 @@ def ingest_notes(summary: IngestSummary) -> Iterator[str]:
         if all(any(known.startswith(name) for known in summary.formats) for name in names):
             yield f"note     {kinds} were read: traffic that is in both counts twice; leave out one kind"
     yield from (f"note     {count:,} rows {note}" for note, count in sorted(summary.notes.items()))
+    if summary.unmet_hops:
+        more = len(summary.unmet_hops) - _MOST_NAMED
+        hops = ", ".join(summary.unmet_hops[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+        yield f"note     no record is a report of {hops}: is --hop right?"
     if summary.both_ends and summary.both_ends.bytes:
         share, about = summary.both_ends_share, "" if summary.both_ends.is_exact else "about "
         part = f"{share:.0%}".replace("%", " %") if share >= _LEAST_SHARE else "less than 1 %"

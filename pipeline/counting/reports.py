@@ -84,10 +84,12 @@ class Reports:
     Attributes:
         scaled: How many rows have bytes that were multiplied by a sampling factor.
         tells: Whether a row says at which end of its flow it was reported.
+        hops: The interfaces of `--hop` that reported some of the records, in small letters.
     """
 
     scaled: int = 0
     tells: bool = False
+    hops: set[str] = field(default_factory=set)
     _columns: dict[str, _Column] = field(default_factory=dict)
     _reporters: set[str] = field(default_factory=set)
     _received_from: dict[str, int] = field(default_factory=dict)
@@ -96,6 +98,7 @@ class Reports:
 
     def add(self, batch: Batch) -> None:
         """Takes note of valid flow records, by their marks (see `formats.reporters.marked`)."""
+        self.hops |= batch.hops
         marks = batch.marks
         if marks is None or not marks.num_rows:
             return
@@ -153,6 +156,7 @@ class Reports:
         """Takes in what another has gathered; the other must not be used any more."""
         other._settle(SRC, DST)
         self.scaled += other.scaled
+        self.hops |= other.hops
         self.tells |= other.tells
         self._received += other._received
         if self._zero_bits < other._zero_bits:

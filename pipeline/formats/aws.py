@@ -28,8 +28,12 @@ from pipeline.options import ReadOptions
 from pipeline.syntax.batch import DENIED, LOST, NO_TRAFFIC, Batch, Mask
 from pipeline.syntax.blocks import TextBlock, text_blocks
 from pipeline.syntax.cells import Column, Kind
-from pipeline.syntax.dictionary import is_text
+from pipeline.syntax.dictionary import codes_of, is_text, rows_where
 
+#: What is noted of rows with a direction that AWS does not have: their bytes are traffic at whichever end.
+_UNKNOWN_END = (
+    "have a flow-direction that is neither ingress nor egress: --logged and the share from both ends leave them aside"
+)
 PARQUET_NULLS = (NULL, "None")  # Python tools that convert text to Parquet write their None so
 _COLUMNS = [
     Column("start", Kind.INTEGER),
@@ -92,7 +96,22 @@ def _reporter(batch: Batch) -> Reporter:
     if "flow-direction" not in batch.table.column_names:
         return Reporter(interface=interface)
     direction = texts_of(batch, "flow-direction")
-    return Reporter(sender=is_text(direction, "egress"), receiver=is_text(direction, "ingress"), interface=interface)
+    return Reporter(
+        sender=is_text(direction, "egress"),
+        receiver=is_text(direction, "ingress"),
+        interface=interface,
+        untold=codes_of(direction) < 0,
+    )
+
+
+def _with_notes(batch: Batch, _options: ReadOptions) -> Batch:
+    """The batch with a note of the records whose direction nobody knows."""
+    return batch.note({_UNKNOWN_END: is_unknown(texts_of(batch, "flow-direction"))})
+
+
+def is_unknown(direction: pa.DictionaryArray) -> Mask:
+    """Which records have a direction that is neither of the two that AWS has."""
+    return rows_where(direction, lambda word: word not in ("ingress", "egress"))
 
 
 def _endpoint(batch: Batch, address: str, direction: str) -> Endpoint:
@@ -109,7 +128,7 @@ def _answers(batch: Batch) -> Mask:
 
 
 #: What the fields say, in text, in Parquet and in the messages of CloudWatch's events.
-LOG = Log(_COLUMNS, _record, _ignored, ends=(Column("end", Kind.INTEGER, required=False),))
+LOG = Log(_COLUMNS, _record, _ignored, ends=(Column("end", Kind.INTEGER, required=False),), prepared=_with_notes)
 
 
 def _is_text(head: Head) -> bool:

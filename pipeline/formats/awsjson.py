@@ -51,6 +51,7 @@ _LOG = Log(
     aws.LOG.record,
     _ignored,
     ends=list(map(_in_json, aws.LOG.ends)),
+    prepared=aws.LOG.prepared,
 )
 _GATEWAY_LOG = Log(
     list(map(_in_json, awsgateway.LOG.columns)),

@@ -140,12 +140,13 @@ def _for_each_tuple(texts: Sequence[str], counts: Sequence[int]) -> pa.Dictionar
 
 
 def _unknown_states(batch: Batch) -> Iterator[Fault]:
-    """The faults of the tuples that do not say whether they count."""
+    """The faults of the tuples that do not say whether they count, or at which end."""
     has_decision = "decision" in batch.table.column_names
     if has_decision:
         yield _other_than(("A", "D"), batch, "decision")
-    fault = _other_than(("B", "C", "E") if has_decision else ("B", "C", "D", "E"), batch, "state")
-    yield replace(fault, bad=fault.bad & ~_is_denied(batch))
+    for known, name in ((("B", "C", "E") if has_decision else ("B", "C", "D", "E"), "state"), (("I", "O"), "direction")):
+        fault = _other_than(known, batch, name)
+        yield replace(fault, bad=fault.bad & ~_is_denied(batch))
 
 
 def _other_than(known: Sequence[str], batch: Batch, name: str) -> Fault:

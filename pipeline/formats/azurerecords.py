@@ -143,17 +143,26 @@ def records_of(stream: BinaryIO) -> Iterator[list[AnyRecord]]:
         stream: Decompressed text.
 
     Raises:
-        UnreadableSource: It is not whole JSON, as a file that is still being written.
+        UnreadableSource: It is not whole JSON, as a file that is still being written; where each line has an object, a broken line is
+            an unfit record.
     """
-    for block in JsonText(stream, _LONGEST_RECORD).values(1, around=("records",)):
+    for block in JsonText(stream, _LONGEST_RECORD).values(1, around=("records",), keeps_torn=True):
         lines = block.data.removesuffix(b"\n").split(b"\n")
-        values = (DECODER.decode(line.decode("utf-8", "surrogateescape")) for line in lines)
-        records = (_record_of(record) for value in values for record in records_in(value))
+        records = (record for line in lines for record in _records_on(line))
         try:
             while found := list(islice(records, _RECORDS_AT_ONCE)):
                 yield found
         except RecursionError:
             raise UnreadableSource("a record is too deeply nested") from None
+
+
+def _records_on(line: bytes) -> Iterator[AnyRecord]:
+    try:
+        value = DECODER.decode(line.decode("utf-8", "surrogateescape"))
+    except json.JSONDecodeError:
+        yield UnfitRecord("", NOT_OBJECT, raw_text(line))
+    else:
+        yield from map(_record_of, records_in(value))
 
 
 def records_in(value: Any) -> list[Any]:

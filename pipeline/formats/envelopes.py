@@ -41,6 +41,7 @@ from pipeline.options import ReadOptions
 from pipeline.syntax.batch import CONTROL, REPEATED, Batch, Integers, LeftOut, Reject
 from pipeline.syntax.blocks import TextBlock, raw_text
 from pipeline.syntax.compression import decompressed
+from pipeline.syntax.jsonlines import NOT_OBJECT
 from pipeline.syntax.jsontext import JsonText
 
 _CONTROL_TYPE, _CONTROL_TEXT = "CONTROL_MESSAGE", "CWL CONTROL MESSAGE"
@@ -159,6 +160,9 @@ class _Messages:
             first += len(events)
 
     def _line_of(self, number: int, event: Any, is_control: bool) -> str:
+        if isinstance(event, bytes):
+            self._rejects.append(Reject(number, "", NOT_OBJECT, "", raw_text(event)))
+            return ""
         message = event.get("message") if isinstance(event, dict) else None
         if not isinstance(message, str) or not message.strip():
             shown = json.dumps(event)
@@ -225,18 +229,21 @@ def _require_order(message: str, options: ReadOptions) -> None:
 
 
 def _events_in(stream: BinaryIO, is_packed: bool = False) -> Iterator[tuple[Any, bool]]:
-    """The events of a stream, and whether each is a control message's.
+    """The events of a stream, and whether each is a control message's; of a line that is broken, among lines that are not, its bytes.
 
     Args:
         stream: Decompressed text.
         is_packed: Whether the stream was packed in another's envelope; then it has none that is packed again.
     """
     text = JsonText(stream)
-    for block in text.values(1, around=("logEvents", "events")):
+    for block in text.values(1, around=("logEvents", "events"), keeps_torn=True):
         is_control = text.members.get("messageType", b"").strip(b'"\n').decode("utf-8", "replace") == _CONTROL_TYPE
         for line in block.data.splitlines():
             try:
                 value = json.loads(line.decode("utf-8", "surrogateescape"))
+            except json.JSONDecodeError:
+                yield line, False
+                continue
             except (RecursionError, ValueError) as error:  # ValueError: a number of more than 4,300 digits
                 raise UnreadableSource(
                     f"the object that begins with {raw_text(line[:40])!r} cannot be read: {error}"

@@ -28,7 +28,7 @@ _AWS_WRITES = (
     "flowlog reads AWS's own text and Parquet; give it the files in S3, or write the fields out as text with a header"
 )
 _ZEEK_WRITES = "flowlog reads Zeek's own TSV and JSON; give it the conn.log as Zeek wrote it"
-_GOOGLE_WRITES = "flowlog reads Google's flow logs as JSON; export the table as JSON"
+_GOOGLE_WRITES = "flowlog reads Google's flow logs as JSON; export the table as JSON, or the sink's table as Parquet"
 
 
 def refuse_foreign(records: Iterable[Record]) -> None:

@@ -12,7 +12,8 @@ Facts from Google's documentation, "About VPC Flow Logs records", "About traffic
 - `disposition` DROPPED says that a firewall dropped the packets; such a record has `bytes_dropped`, and no `bytes_sent`.
 - What is known of an end stands in `src_…` and `dest_…`; nothing, where the end is outside or the metadata are left out.
 
-BigQuery writes integers as texts, and ports as floating-point numbers.
+BigQuery writes integers as texts, and ports as floating-point numbers: in JSON, and in Parquet, where the names are those of columns
+within columns.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from pipeline.errors import OtherLog, UnknownFormat, UsageError
 from pipeline.formats.format import Format, Piece, ReadContext, Reader, Setting
 from pipeline.formats.head import HEAD_BYTES, Container, Head
 from pipeline.formats.record import Endpoint, Record, Reporter, column_of, integers_of, is_answer, texts_of
-from pipeline.formats.syntaxes import Log, json
+from pipeline.formats.syntaxes import Log, json, parquet
 from pipeline.options import ReadOptions
-from pipeline.syntax.batch import DENIED, OTHER_EVENT, Batch, Mask
+from pipeline.syntax.batch import DENIED, OTHER_EVENT, Batch, Fault, Mask
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.dictionary import Renaming, choose, codes_of, first_of, is_text, renamed, rows_where
 
@@ -39,6 +40,9 @@ _FLOWS = "vpc_flows"
 _LOG = re.compile(r"(?:projects|folders|organizations|billingAccounts)/([^/]+)/logs/.+")
 _PROJECT = re.compile(r"projects/([^/]+)/")
 _NOTHING_ELSE = "flowlog reads flow logs only"
+
+_REPORTERS = ("SRC", "DEST", "SRC_GATEWAY", "DEST_GATEWAY")
+_NO_REPORTER = "do not say who reported them (reporter), so that their flows may be in other records, too"
 
 _SIDES = ("src", "dest")
 #: What may be known of an end, behind `src_` or `dest_`: the app of a pod or a VM, of which the first that is there counts;
@@ -80,26 +84,45 @@ class _Entries:
     payload: str
     logs: tuple[str, ...]
 
-    def format(self, name: str) -> Format:
-        log = Log(self._columns(), self._record, self._ignored, ends=(self._column("end_time", kind=Kind.SECONDS),))
-        return Format(name, "gcp", Container.JSON, self._recognises, _with_flows(json(log)), (REPORTER,))
+    def json(self, name: str) -> Format:
+        return Format(name, "gcp", Container.JSON, self._recognises, _with_flows(json(self._flows())), (REPORTER,))
+
+    def parquet(self, name: str) -> Format:
+        def is_table(head: Head) -> bool:
+            return {self.payload, *self.logs} <= set(head.parquet_columns)
+
+        return Format(
+            name, "gcp", Container.PARQUET, is_table, _with_flows(parquet(self._flows(), null_texts=())), (REPORTER,)
+        )
+
+    def _flows(self) -> Log:
+        ends = [self._column("end_time", kind=Kind.SECONDS)]
+        return Log(self._columns(), self._record, self._ignored, prepared=self._reported, ends=ends)
 
     def _columns(self) -> list[Column]:
         of = self._column
         return [
             *(Column(name, Kind.TEXT) for name in self.logs),
             *(of(name) for name in ("reporter", "disposition")),
-            of("start_time", kind=Kind.SECONDS),
-            of("bytes_sent", kind=Kind.INTEGER),
+            of("start_time", kind=Kind.SECONDS, required=True),
+            of("bytes_sent", kind=Kind.INTEGER, required=True),
             of("bytes_dropped", kind=Kind.INTEGER, instead_of=self._name("bytes_sent")),
-            *(of("connection", f"{side}_ip") for side in _SIDES),
+            *(of("connection", f"{side}_ip", required=True) for side in _SIDES),
             *(of("connection", f"{side}_port", kind=Kind.INTEGER) for side in _SIDES),
             *(of(f"{side}_{first}", *rest) for side in _SIDES for first, *rest in _ENDS),
         ]
 
-    def _column(self, *path: str, kind: Kind = Kind.TEXT, instead_of: str | None = None) -> Column:
+    def _column(self, *path: str, kind: Kind = Kind.TEXT, required: bool = False, instead_of: str | None = None) -> Column:
         is_integer = kind is Kind.INTEGER
-        return Column.at(self.payload, *path, kind=kind, instead_of=instead_of, in_text=is_integer, in_float=is_integer)
+        return Column.at(
+            self.payload,
+            *path,
+            kind=kind,
+            required=required,
+            instead_of=instead_of,
+            in_text=is_integer,
+            in_float=is_integer,
+        )
 
     def _name(self, *path: str) -> str:
         return ".".join((self.payload, *path))
@@ -116,6 +139,17 @@ class _Entries:
             OTHER_EVENT: rows_where(self._log(batch), lambda name: not name.endswith(_FLOWS)),
             DENIED: is_text(texts_of(batch, self._name("disposition")), "DROPPED"),
         }
+
+    def _reported(self, batch: Batch, options: ReadOptions) -> Batch:
+        """The records whose reporter is known, where it decides: of another nobody can tell whether the same bytes are reported again."""
+        if options.both_ends == "count" or REPORTER.of(options) == "all":
+            return batch
+        reporter = texts_of(batch, self._name("reporter"))
+        unknown = rows_where(reporter, lambda word: word not in _REPORTERS)
+        batch = batch.note({_NO_REPORTER: ~_is_there(reporter)})
+        return batch.reject(
+            Fault(self._name("reporter"), f"must be {', '.join(_REPORTERS[:-1])} or {_REPORTERS[-1]}", unknown, reporter)
+        )
 
     def _record(self, batch: Batch, options: ReadOptions) -> Record:
         start, sent = self._name("start_time"), self._name("bytes_sent")
@@ -181,7 +215,7 @@ class _Reporters:
 
     @classmethod
     def of(cls, column: pa.DictionaryArray) -> _Reporters:
-        return cls(*(is_text(column, reporter) for reporter in ("SRC", "DEST", "SRC_GATEWAY", "DEST_GATEWAY")))
+        return cls(*(is_text(column, reporter) for reporter in _REPORTERS))
 
     def reporter(self, whose: str, src: Mask, dest: Mask, src_gateway: Mask) -> Reporter:
         """Which records are left out as another one has their bytes.
@@ -236,7 +270,9 @@ def _is_there(column: pa.DictionaryArray) -> Mask:
     return codes_of(column) >= 0
 
 
+_SINK = _Entries("jsonPayload", ("logName",))
 FORMATS = (
-    _Entries("jsonPayload", ("logName",)).format("Google VPC Flow Logs, JSON"),
-    _Entries("json_payload", ("log_name", "log_id")).format("Google VPC Flow Logs, Log Analytics"),
+    _SINK.json("Google VPC Flow Logs, JSON"),
+    _SINK.parquet("Google VPC Flow Logs, Parquet"),
+    _Entries("json_payload", ("log_name", "log_id")).json("Google VPC Flow Logs, Log Analytics"),
 )

@@ -10,7 +10,7 @@ Facts from Loki's HTTP API, "Query logs within a range of time", and pkg/logcli/
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from pipeline.errors import UnreadableSource
@@ -20,6 +20,8 @@ from pipeline.syntax.jsontext import JsonText
 Labels = Mapping[str, Any]
 #: What is no record, as a line that is rejected as none.
 _NO_RECORD = b'""'
+#: So much of a stream is kept until its labels come. Loki writes them first.
+_MOST_HELD_BYTES = 64 << 20
 
 
 def answers(stream: BinaryIO, fields: Collection[str]) -> Iterator[TextBlock]:
@@ -81,19 +83,34 @@ def _values(text: JsonText) -> Iterator[tuple[Labels, list[Any]]]:
 
 def _values_of_stream(text: JsonText) -> Iterator[tuple[Labels, list[Any]]]:
     line, labels, has_values = text.line, None, False
+    held: list[TextBlock] = []  # the values that stand before the labels
     for key in text.each_key():
         if key == "stream":
             labels = _loads(text.take())
-        elif key == "values" and isinstance(labels, dict):
+        elif key == "values":
             has_values = True
             for block in text.elements():
-                yield labels, _loads(b"[" + b",".join(block.data.splitlines()) + b"]")
-        elif key == "values":
-            raise UnreadableSource(f"line {text.line}: the values of a stream stand before its labels")
+                if isinstance(labels, dict):
+                    yield labels, _values_in(block)
+                else:
+                    held.append(block)
+                    _check_held(held, line)
         else:
             text.take()
-    if not has_values:
-        raise UnreadableSource(f"line {line}: a stream of Loki without values")
+    if not has_values or not isinstance(labels, dict):
+        raise UnreadableSource(f"line {line}: a stream of Loki without {'labels' if has_values else 'values'}")
+    yield from ((labels, _values_in(block)) for block in held)
+
+
+def _values_in(block: TextBlock) -> list[Any]:
+    found: list[Any] = _loads(b"[" + b",".join(block.data.splitlines()) + b"]")
+    return found
+
+
+def _check_held(blocks: Sequence[TextBlock], line: int) -> None:
+    if sum(block.nbytes for block in blocks) > _MOST_HELD_BYTES:
+        most = f"more than {_MOST_HELD_BYTES >> 20} MiB of values"
+        raise UnreadableSource(f"line {line}: a stream of Loki has {most} before its labels; write its labels first")
 
 
 def _loads(data: bytes) -> Any:

@@ -34,7 +34,7 @@ from pipeline.formats.syntaxes import FlowParser, Log
 from pipeline.formats.syntaxes import json as json_reader
 from pipeline.options import ReadOptions
 from pipeline.schema import MAX_RECORD_BYTES
-from pipeline.syntax.batch import OTHER_EVENT, Batch, Mask
+from pipeline.syntax.batch import OTHER_EVENT, Batch, Fault, Mask
 from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.dictionary import Renaming, arrow_of, codes_of, first_of, is_text, renamed, with_dictionary
@@ -54,7 +54,7 @@ _COLUMNS = [
 _ENDS = [Column("TimeFlowEndMs", Kind.INTEGER, in_text=True)]
 _FIELDS = {column.name for column in (*_COLUMNS, *_ENDS)}
 
-_EGRESS = 1
+_EGRESS, _WITHIN = 1, 2
 _SYN, _SYN_ACK = 0x02, 0x100
 _FLAGS = {"SYN": _SYN, "SYN_ACK": _SYN_ACK}
 #: The flags that tell who opened a connection, as TCP has them (see `record.is_answer`).
@@ -156,7 +156,16 @@ def _ignored(batch: Batch) -> dict[str, Mask]:
     return {OTHER_EVENT: (codes_of(types) >= 0) & ~is_text(types, "flowLog")}
 
 
-LOG = Log(_COLUMNS, _record, _ignored, ends=_ENDS)
+def _with_direction(batch: Batch, options: ReadOptions) -> Batch:
+    """The records whose direction is known, or not there: of another nobody can tell whether the other end reports the same."""
+    if options.both_ends == "count":
+        return batch
+    direction = integers_of(batch, "FlowDirection", _EGRESS)
+    unknown = (direction < 0) | (direction > _WITHIN)
+    return batch.reject(Fault("FlowDirection", "must be 0, 1 or 2", unknown, batch.table.column("FlowDirection")))
+
+
+LOG = Log(_COLUMNS, _record, _ignored, prepared=_with_direction, ends=_ENDS)
 
 
 def _is_netobserv(head: Head) -> bool:

@@ -105,7 +105,10 @@ def _record(batch: Batch, _options: ReadOptions) -> Record:
         answer=is_answer(*ports, integers_of(batch, "connection_info.tcp_flags", 0)),
         end="end_time" if "end_time" in batch.table.column_names else None,
         reporter=Reporter(
-            sender=direction == _OUTBOUND, receiver=direction == _INBOUND, interface=of_reporter("interface_uid")
+            sender=direction == _OUTBOUND,
+            receiver=direction == _INBOUND,
+            interface=of_reporter("interface_uid"),
+            untold=(direction != _OUTBOUND) & (direction != _INBOUND),
         ),
     )
 

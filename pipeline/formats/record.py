@@ -48,17 +48,20 @@ class Reporter:
         receiver: The rows that the receiver's interface reports, where nothing in the record tells whether the sender's reports
             the same bytes: the user says which networks are logged (`--logged`).
         interface: What names the reporting interface, as dictionary-encoded text; None where the log does not.
+        untold: The rows that do not tell at which end they were reported, of a log whose rows do; None where that is never so.
     """
 
     other: Mask | None = None
     sender: Mask | None = None
     receiver: Mask | None = None
     interface: pa.DictionaryArray | None = None
+    untold: Mask | None = None
 
-    @property
-    def tells_end(self) -> bool:
-        """Whether the log tells at which end of a flow a record was reported."""
-        return not (self.other is None and self.sender is None and self.receiver is None)
+    def without_end(self, count: int) -> Mask:
+        """Which of so many rows do not tell at which end of a flow they were reported."""
+        if self.untold is not None:
+            return self.untold
+        return np.full(count, self.other is None and self.sender is None and self.receiver is None)
 
     def of_rows(self, kept: Mask) -> Reporter:
         """The same for some of the rows, as the mask says."""
@@ -67,7 +70,7 @@ class Reporter:
             return None if mask is None else mask[kept]
 
         interface = None if self.interface is None else self.interface.filter(pa.array(kept))
-        return Reporter(of(self.other), of(self.sender), of(self.receiver), interface)
+        return Reporter(of(self.other), of(self.sender), of(self.receiver), interface, of(self.untold))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pipeline.syntax.dictionary import first_of, rows_where
 #: number; and the addresses of both ends.
 SCALED, REPORTED_BY, SRC, DST = "scaled", "reported_by", "src", "dst"
 SENDER, RECEIVER = 1, 2
-#: What is noted of rows of which `--logged` cannot decide, as those of AWS before version 5.
+#: What is noted of rows of which `--logged` cannot decide, as those of AWS before version 5, or of OCSF of an unknown direction.
 _NO_END = "do not say at which end they were reported, so that --logged leaves none of them out"
 
 
@@ -30,16 +30,16 @@ def reported_once(batch: Batch, record: Record, options: ReadOptions) -> tuple[B
     """The batch and the record without the rows whose bytes another record has."""
     if record.reporter is None or options.both_ends == "count":
         return batch, record
-    if options.logged and not record.reporter.tells_end:
-        batch = batch.note({_NO_END: np.ones(batch.table.num_rows, bool)})
-    other = _others(batch, record, record.reporter, options)
+    if options.logged:
+        batch = batch.note({_NO_END: record.reporter.without_end(batch.table.num_rows)})
+    batch, other = _others(batch, record, record.reporter, options)
     if other is None or not other.any():
         return batch, record
     return batch.ignore({OTHER_REPORTER: other}, sizes_of(record.sent, record.received)), record.of_rows(~other)
 
 
-def _others(batch: Batch, record: Record, reporter: Reporter, options: ReadOptions) -> Mask | None:
-    """The rows whose bytes another record has; None where there are none."""
+def _others(batch: Batch, record: Record, reporter: Reporter, options: ReadOptions) -> tuple[Batch, Mask | None]:
+    """The batch with the hops that it has met, and the rows whose bytes another record has; None where there are none."""
     found = []
     if reporter.other is not None:
         found.append(reporter.other)
@@ -48,7 +48,10 @@ def _others(batch: Batch, record: Record, reporter: Reporter, options: ReadOptio
     if options.hop and reporter.interface is not None:
         hops = {name.casefold() for name in options.hop}  # MAC addresses are written in either case
         found.append(rows_where(reporter.interface, lambda name: name.casefold() in hops))
-    return np.logical_or.reduce(found) if found else None
+        if found[-1].any():
+            names = reporter.interface.filter(pa.array(found[-1])).unique().to_pylist()
+            batch = replace(batch, hops=batch.hops.union(name.casefold() for name in names))
+    return batch, np.logical_or.reduce(found) if found else None
 
 
 def _addresses(batch: Batch, end: Endpoint) -> pa.DictionaryArray:
@@ -71,7 +74,7 @@ def marked(batch: Batch, record: Record, options: ReadOptions) -> Batch:
     marks = {}
     if record.scaled is not None and record.scaled.any():
         marks[SCALED] = pa.array(record.scaled)
-    if (reporter := record.reporter) is not None and options.both_ends == "once" and not options.logged:
+    if (reporter := record.reporter) is not None and options.both_ends == "once":
         ends = np.zeros(len(record.sent), np.int8)
         for number, mask in ((SENDER, reporter.sender), (RECEIVER, reporter.receiver)):
             if mask is not None:

@@ -31,6 +31,7 @@ class Outcome:
         met: What is to be remembered of files that were not counted.
         scaled: How many of the rows that count have bytes that were multiplied by a sampling factor.
         both_ends: What is reported from both ends of a flow; None where no row that counts tells.
+        hops: The interfaces of `--hop` that reported some of the records, in small letters.
     """
 
     duplicates: Sequence[tuple[Source, str]] = ()
@@ -42,6 +43,7 @@ class Outcome:
     met: Sequence[Memory] = ()
     scaled: int = 0
     both_ends: BothEnds | None = None
+    hops: Collection[str] = ()
 
 
 def outcome_of(plan: Plan, counted: PlanCount, replacement: Replacement, reading: str) -> Outcome:
@@ -81,6 +83,7 @@ def outcome_of(plan: Plan, counted: PlanCount, replacement: Replacement, reading
         met=met,
         scaled=reports.scaled,
         both_ends=reports.both_ends(),
+        hops=reports.hops,
     )
 
 

@@ -40,6 +40,7 @@ class IngestSummary:
         formats: The names of the formats of the counted sources.
         scaled: How many of the valid records have bytes that were multiplied by a sampling factor.
         both_ends: What is reported from both ends of a flow, and so is in the sums twice; None where no record tells.
+        unmet_hops: The interfaces of `--hop` that reported none of the records.
         hours: The hours whose totals changed.
         recovered: Runs that an earlier crash had cut off behind their commit, and that were finished first.
         seconds: How long the run took.
@@ -70,6 +71,7 @@ class IngestSummary:
     formats: Collection[str] = ()
     scaled: int = 0
     both_ends: BothEnds | None = None
+    unmet_hops: Sequence[str] = ()
     hours: Sequence[int] = ()
     recovered: Sequence[str] = ()
     seconds: float = 0.0
@@ -117,6 +119,7 @@ class IngestSummary:
             "bytes_tx": self.bytes_tx,
             "bytes_rx": self.bytes_rx,
             "scaled": self.scaled,
+            "unmet_hops": list(self.unmet_hops),
             "both_ends": self.both_ends and vars(self.both_ends) | {"share": self.both_ends_share},
             "hours": list(self.hours),
             "failures": [asdict(failure) for failure in self.failures],
@@ -184,6 +187,7 @@ def _numbers_of(run: RunRecord, outcome: Outcome) -> dict[str, Any]:
         "formats": {source.format for source in run.sources},
         "scaled": outcome.scaled,
         "both_ends": outcome.both_ends,
+        "unmet_hops": [name for name in run.interpretation.get("hop", ()) if name.casefold() not in outcome.hops],
         **{name: run.by_reason(name) for name in ("ignored", "ignored_bytes", "notes")},
         **{name: run.total(name) for name in ("read", "valid", "rejected", "bytes_tx", "bytes_rx")},
     }

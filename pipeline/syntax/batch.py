@@ -113,6 +113,7 @@ class Batch:
         notes: The row numbers of records of which a user should know something, whether they are still in or not: by what that
             is, as the end of a sentence that begins with how many rows it is ("have no …").
         marks: What else is known of each row of `table`, in columns of its own; None where that is nothing.
+        hops: The interfaces of `--hop` that reported some of the records, in small letters.
     """
 
     table: pa.Table
@@ -123,6 +124,7 @@ class Batch:
     raw_bytes: int = 0
     notes: Mapping[str, RowNumbers] = field(default_factory=dict)
     marks: pa.Table | None = None
+    hops: frozenset[str] = frozenset()
 
     @classmethod
     def without_rows(cls, rejects: Sequence[Reject] = (), left_out: Mapping[str, LeftOut] | None = None) -> Batch:
@@ -172,6 +174,7 @@ class Batch:
             },
             notes=_joined(self.notes, other.notes),
             marks=_joined_marks(self, other),
+            hops=self.hops | other.hops,
         )
 
     def note(self, notes: Mapping[str, Mask]) -> Batch:

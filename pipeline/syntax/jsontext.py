@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+import numpy as np
+
 from pipeline.errors import UnreadableSource
 from pipeline.kernel.jsonvalues import Behind, Between, Stop, Values, split_json
 from pipeline.syntax.batch import RowNumbers
@@ -27,6 +29,10 @@ _WIDE_BYTES, _MORE_BLOCKS = 512, 4
 #: A member of a large object is kept if it is no longer.
 _MEMBER_BYTES = 1 << 10
 _GAP = re.compile(rb"[ \t\r\n]*")
+#: Among so many lines behind a broken one must be an object, if the stream has an object on each line.
+_TORN_LINES = 8
+#: The most blanks with which such a line may begin.
+_INDENT = 64
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,7 @@ class JsonText:
         self._data = stream.read(max(BLOCK_BYTES, len(_BOM))).removeprefix(_BOM)
         self._at = 0  # what is before it was given out
         self._at_once = 1  # so many blocks of lines are read
+        self._begins_line = True  # whether what was not yet given out does, blanks aside
         self.line = 1
         self.is_last = False
         self.members: dict[str, bytes] = {}
@@ -156,13 +163,14 @@ class JsonText:
                 return self._data[self._at : self._at + 1]
             self.read()
 
-    def values(self, first: int, around: Collection[str] = ()) -> Iterator[ValueBlock]:
+    def values(self, first: int, around: Collection[str] = (), *, keeps_torn: bool = False) -> Iterator[ValueBlock]:
         """The values up to the stream's end.
 
         Args:
             first: The number of the first.
             around: The keys of arrays. Of a large object that has one of them, the array's elements are given out, one by one;
                 `members` then has what the object has before it.
+            keeps_torn: Whether a line that is broken, among lines that each hold an object, is given out as a value that is none.
 
         Raises:
             UnreadableSource: A value is no whole JSON, or larger than `longest`.
@@ -186,10 +194,37 @@ class JsonText:
             elif found.stop is Stop.CUT and around and between is Between.ENTERS_ARRAYS and self._is_large_object():
                 self._open_object(around, number)
                 between, behind, in_object = Between.IN_ARRAY, Behind.START, True
+            elif (
+                keeps_torn
+                and between is Between.ENTERS_ARRAYS
+                and (found.stop is Stop.BROKEN or (found.stop is Stop.CUT and self.is_last))
+                and (torn := self._torn_line(number, is_first=number == first))
+            ):
+                yield torn
+                number, behind = number + 1, Behind.START
             elif found.stop is not Stop.FULL:
                 self._go_on(found, f"element {number} of the array" if between is Between.IN_ARRAY else f"record {number}")
             if not in_object:
                 self.members.clear()
+
+    def _torn_line(self, number: int, *, is_first: bool) -> ValueBlock | None:
+        """Takes the line with which the stream goes on, if it is broken alone: an object is on one of the lines behind it, on the very
+        next where the line is the stream's first; or it is the last line, and not the first.
+
+        Args:
+            number: That of the value that begins there.
+            is_first: Whether no value was taken before.
+        """
+        if not self._begins_line:
+            return None
+        lines, is_all = self.next_lines(1 + _TORN_LINES)
+        first, *behind = lines.split(b"\n")
+        others = [other for other in behind if other.strip()]
+        if not (any(map(_is_object, others[:1] if is_first else others)) or (is_all and not others and not is_first)):
+            return None
+        self._pass(self._at + min(len(first) + 1, len(self.rest)))
+        line = first.rstrip().replace(b"\r", b" ")
+        return ValueBlock(line + b"\n", number, line, np.array([0]), np.array([len(line)]))
 
     def each_key(self) -> Iterator[str]:
         """The keys of the object that comes next. Behind each, its value is to be taken: by this, or by what is below.
@@ -315,5 +350,13 @@ class JsonText:
             raise UnreadableSource(f"{where} is longer than {self._longest >> 20} MiB; this is no flow log")
 
     def _pass(self, position: int) -> None:
+        if position > self._at:
+            self._begins_line = self._data[max(self._at, position - _INDENT) : position].rstrip(b" \t\r").endswith(b"\n")
         self.line += self._data.count(b"\n", self._at, position)
         self._at = position
+
+
+def _is_object(line: bytes) -> bool:
+    """Whether a line has whole objects, and nothing else."""
+    found = split_json(line)
+    return found.stop is Stop.USED_UP and found.behind is Behind.VALUE and found.lines.startswith(b"{")

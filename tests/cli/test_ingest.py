@@ -58,6 +58,7 @@ class TestIngest:
             "notes",
             "scaled",
             "both_ends",
+            "unmet_hops",
             "store",
             "started",
             "ended",

@@ -39,6 +39,11 @@ def test_what_was_lost_and_what_was_scaled():
     ]
 
 
+def test_hops_that_no_record_has():
+    assert notes(unmet_hops=["eni-1", "eni-2"]) == ["no record is a report of eni-1, eni-2: is --hop right?"]
+    assert notes(unmet_hops=list(map(str, range(1008))))[0].endswith("6, 7 and 1,000 more: is --hop right?")
+
+
 def test_two_kinds_of_logs_that_have_the_same_traffic():
     vpc, gateway = "AWS VPC Flow Logs, text", "AWS Transit Gateway Flow Logs, Parquet"
     said = "flow logs of VPCs and of a Transit Gateway were read: traffic that is in both counts twice; leave out one kind"

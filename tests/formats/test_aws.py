@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import EmptySource, MissingColumns, UnknownFormat, UnreadableSource
+from pipeline.flowstore import FlowStore
 from pipeline.formats.apps import AppMap
 from tests.formats.helpers import ADDRESS_RULE, INTEGER_RULE, MISSING_RULE, RANGE_RULE, SIZE_RULE, blocks_of, read
 
@@ -413,6 +414,15 @@ class TestIdentity:
     )
     def test_an_ecs_service_names_the_app_on_its_side(self, direction, apps):
         assert flow_of(flow_direction=direction, ecs_service_name="billing")[1:3] == apps
+
+    def test_a_direction_that_nobody_knows_is_noted_and_counts(self, tmp_path):
+        words = ("egress", "sideways", "-", "Ingress")
+        (tmp_path / "raw").write_text(log(*(line(V5, flow_direction=word) for word in words), fields=V5))
+        summary = FlowStore(tmp_path / "store", create=True).ingest([str(tmp_path / "raw")])
+        assert (summary.valid, summary.bytes_tx) == (4, 400)
+        ((note, count),) = summary.notes.items()
+        assert note.startswith("have a flow-direction that is neither ingress nor egress")
+        assert count == 2
 
     def test_the_mapping_file_goes_before_an_ecs_service(self):
         apps = AppMap([(ipaddress.ip_network("10.0.0.1"), "mine", None)])

@@ -105,6 +105,39 @@ class TestContainers:
         assert (outcome.cells, outcome.rows) == ([FIRST, SECOND], [1, 4])
         assert outcome.ignored == {"denied": 1, "no traffic": 1}
 
+    @pytest.mark.parametrize("write", [json.dumps, text], ids=["a record a line", "a document a line"])
+    @pytest.mark.parametrize("broken", ['{"time": 1, "x', '{"time" 1}', "}", "no JSON", '{"records": [{'])
+    @pytest.mark.parametrize("block_bytes", [40, 1 << 20])
+    def test_a_broken_line_among_lines_that_are_whole_is_rejected_alone(self, write, broken, block_bytes):
+        first, second = map(write, RECORDS)
+        for written, row in (
+            ([first, broken, second], 3),
+            ([broken, first, second], 1),
+            ([first, second, broken], 5),
+            ([first, broken, "", broken, second], 3),
+        ):
+            if row == 1 and not broken.startswith("{"):
+                continue  # which is no start of JSON
+            with blocks_of(block_bytes):
+                outcome = read("\r\n".join(written))
+            assert outcome.cells == [FIRST, SECOND]
+            assert outcome.faults[0] == (row, "", "must be a JSON object")
+            assert set(outcome.raws.values()) == {broken}
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            json.dumps(document(*RECORDS), indent=2).replace('"macAddress":', '"macAddress"'),
+            json.dumps(RECORDS).replace('"macAddress":', '"macAddress"'),
+            text(*RECORDS) + text(*RECORDS)[:-9] + "\n" + text(*RECORDS),
+            json.dumps(RECORDS[0])[:-9],
+        ],
+        ids=["a pretty document", "an array", "side by side", "the only line"],
+    )
+    def test_of_what_has_no_lines_a_broken_part_is_the_files_fault(self, written):
+        with pytest.raises(UnreadableSource, match="is not whole JSON"):
+            read(written, option="azure")
+
     def test_a_record_of_a_busy_firewall_is_read(self):
         long = vnet() | {"flowRecords": {"flows": [{"flowGroups": [{"flowTuples": [CONTINUES] * 100_000}]}]}}
         written = text(long, vnet(ENDS))
@@ -178,6 +211,8 @@ class TestTuples:
             (CONTINUES.replace(f"{TEN}001", "0"), "time", "must be a time between 1990 and 2200"),
             (CONTINUES.replace(",C,", ",X,"), "state", "must be B, C, D or E"),
             (CONTINUES.replace(",C,", ",,"), "state", "must not be missing"),
+            (CONTINUES.replace(",O,", ",i,"), "direction", "must be I or O"),
+            (CONTINUES.replace(",O,", ",,"), "direction", "must not be missing"),
             (CONTINUES + ",0", "", "must have 13 fields"),
             (CONTINUES.rpartition(",")[0], "", "must have 13 fields"),
             ("", "", "must have 13 fields"),

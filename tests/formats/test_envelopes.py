@@ -65,6 +65,14 @@ class TestContainers:
         packed = b"".join(gzip.compress(json.dumps(one).encode()) for one in self.ENVELOPES)
         assert sums(read(gzip.compress(packed))) == BOTH
 
+    @pytest.mark.parametrize("broken", ['{"logEvents": [{"id": "x", "mess', '{"no": JSON}'])
+    def test_a_broken_line_among_lines_that_are_whole_is_rejected_alone(self, broken):
+        first, _, last = map(json.dumps, self.ENVELOPES)
+        for lines, row in (([first, broken, last], 2), ([broken, first, last], 1), ([first, last, broken], 3)):
+            outcome = read("\n".join(lines))
+            assert sums(outcome) == BOTH
+            assert (outcome.faults, outcome.raws) == ([(row, "", "must be a JSON object")], {row: broken})
+
     def test_what_the_cli_prints_is_read(self):
         printed = {"events": [event(REQUEST, ingestionTime=1), event(ANSWER, ingestionTime=1)], "nextForwardToken": "f/1"}
         for text in (json.dumps(printed), json.dumps(printed, indent=4), "\n".join(map(json.dumps, printed["events"]))):

@@ -1,5 +1,6 @@
 """Google's VPC Flow Logs: entries of Cloud Logging, in JSON."""
 
+import io
 import json
 import os
 from collections import Counter
@@ -8,6 +9,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import ClassVar
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -67,6 +70,38 @@ def sums(outcome):
 def flow_of(**payload):
     (flow,) = read(entry(**payload)).cells
     return flow
+
+
+def in_parquet(*entries):
+    """The same entries in a file as BigQuery exports it: ports as floating-point numbers, counts and times as texts."""
+    found = json.loads(json.dumps(entries))
+    for connection in (one["jsonPayload"]["connection"] for one in found):
+        connection.update({key: float(connection[key]) for key in ("src_port", "dest_port", "protocol")})
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(found), sink)
+    return sink.getvalue()
+
+
+class TestParquet:
+    def test_the_sinks_table_says_the_same(self):
+        silent = without(entry(), "bytes_sent")
+        dropped = without(entry(disposition="DROPPED", bytes_dropped="9"), "bytes_sent")
+        answer = entry("DEST", connection=BACK, src_instance=VM)
+        entries = [entry(), answer, entry("DEST"), silent, dropped, entry(log="projects/acme/logs/other"), entry("X")]
+        outcome, expected = read_file(in_parquet(*entries)), read(*entries)
+        assert format_of(in_parquet(*entries)) == "Google VPC Flow Logs, Parquet"
+        assert (outcome.records, outcome.faults) == (expected.records, expected.faults)
+        assert (outcome.ignored, outcome.ignored_bytes) == (expected.ignored, expected.ignored_bytes)
+
+    def test_columns_that_no_record_had_are_not_there(self):
+        bare = {name: entry()["jsonPayload"][name] for name in ("connection", "bytes_sent", "start_time")}
+        assert read_file(in_parquet({"jsonPayload": bare, "logName": LOG})).cells == [
+            (HOUR, "10.0.0.1", "10.0.0.2", "acme", 100, 0)
+        ]
+
+    def test_other_logs_are_none(self):
+        with pytest.raises(OtherLog, match="Google Cloud logs without a VPC flow log"):
+            read_file(in_parquet(entry(log="projects/acme/logs/other")))
 
 
 class TestRecord:
@@ -179,6 +214,21 @@ class TestReporters:
         outcome = read(*self.both_ends(**ends))
         assert sum(sums(outcome).values()) == 1224 + 5342
         assert outcome.ignored == {"other reporter": 2}
+
+    def test_a_reporter_that_nobody_knows_is_rejected_where_it_decides(self):
+        outcome = read(entry(), entry("CLIENT"), entry("src"))
+        assert outcome.rows == [1]
+        rule = "must be SRC, DEST, SRC_GATEWAY or DEST_GATEWAY"
+        assert outcome.faults == [(row, "jsonPayload.reporter", rule) for row in (2, 3)]
+        assert read(entry("CLIENT"), reporter="all").rows == read(entry("CLIENT"), both_ends="count").rows == [1]
+
+    def test_a_record_without_a_reporter_counts_and_is_noted(self, tmp_path):
+        (tmp_path / "raw").write_text(lines(entry(), without(entry(), "reporter")))
+        summary = FlowStore(tmp_path / "store", create=True).ingest([str(tmp_path / "raw")])
+        assert summary.valid == 2
+        assert summary.notes == {
+            "do not say who reported them (reporter), so that their flows may be in other records, too": 1
+        }
 
     def test_a_vm_reports_both_directions_of_what_it_does_on_the_internet(self):
         out = entry("SRC", "1224", ("10.0.0.1", 40_000, "198.51.100.7", 443), src_instance=VM)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UnknownFormat, UnreadableSource
+from pipeline.formats import loki
 from tests.formats.helpers import IN_TEXT_RULE, MISSING_RULE, OBJECT_RULE, RANGE_RULE, blocks_of, format_of, read
 
 TEN = 1_764_151_200_000  # 2025-11-26T10:00Z
@@ -55,6 +56,13 @@ def answer(*streams, indent=None):
 
 def test_a_record_has_one_direction_and_the_hour_of_its_start():
     assert read(lines(FLOW)).cells == [COUNTED]
+
+
+def test_a_direction_that_nobody_knows_is_rejected_where_it_decides():
+    outcome = read(lines(FLOW, FLOW | {"FlowDirection": 3}, FLOW | {"FlowDirection": -1}, without("FlowDirection")))
+    assert outcome.faults == [(row, "FlowDirection", "must be 0, 1 or 2") for row in (2, 3)]
+    assert outcome.rows == [1, 4]
+    assert read(lines(FLOW | {"FlowDirection": 3}), both_ends="count").rows == [1]
 
 
 def test_bytes_that_are_left_out_are_none():
@@ -245,6 +253,17 @@ def test_the_labels_of_a_stream_are_a_part_of_its_records(indent, block_bytes):
         outcome = read(text)
     assert (outcome.rows, outcome.ignored) == ([3], {REPORTER: 2})
     assert outcome.cells == [(HOUR, "10.0.0.1", "shop/db", "-", 5, 0)]
+
+
+def test_the_labels_of_a_stream_may_stand_behind_its_values(monkeypatch):
+    stream = {"values": [["1", json.dumps(FLOW)]] * 3, "stream": LABELS | {"FlowDirection": "0"}}
+    text = json.dumps({"data": {"result": [stream] * 2, "resultType": "streams"}})
+    assert read(text).cells == [(HOUR, "10.0.0.1", "shop/db", "-", 5, 0)] * 6
+    with pytest.raises(UnreadableSource, match="a stream of Loki without labels"):
+        read(text.replace('"stream"', '"labels"', 1))
+    monkeypatch.setattr(loki, "_MOST_HELD_BYTES", 100)
+    with pytest.raises(UnreadableSource, match="a stream of Loki has more than 0 MiB of values before its labels"):
+        read(text)
 
 
 def test_what_a_record_has_itself_counts_before_the_label():

@@ -63,6 +63,9 @@ GOOGLE = {
 FILES = {
     "Google VPC Flow Logs": (json.dumps({"jsonPayload": GOOGLE, "logName": "projects/p/logs/vpc_flows"}) + "\n").encode()
     * 2,
+    "Google VPC Flow Logs, Parquet": parquet_file(
+        {"jsonPayload": [GOOGLE] * 2, "logName": ["projects/p/logs/vpc_flows"] * 2}
+    ),
     "Google VPC Flow Logs, Log Analytics": json.dumps([{"json_payload": GOOGLE, "log_id": "vpc_flows"}] * 2).encode(),
     "CSV": (",".join(FLOW) + "\n1,a,b,v,1,2\n" * 2).encode(),
     "JSON": (json.dumps(FLOW) + "\n").encode() * 2,

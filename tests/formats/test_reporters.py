@@ -71,6 +71,16 @@ class TestOnce:
         assert len(note[1]) == 4
         assert not flows(Reporter(interface=names)).notes
 
+    def test_of_a_log_whose_rows_tell_those_are_noted_that_do_not(self):
+        reporter = Reporter(receiver=mask(1, 0, 0, 0), sender=mask(0, 1, 0, 0), untold=mask(0, 0, 1, 1))
+        (rows,) = flows(reporter, logged=("10.0.0.0/8",)).notes.values()
+        assert rows.tolist() == [3, 4]
+
+    def test_the_hops_that_are_met_are_known(self):
+        reporter = Reporter(interface=texts("NAT", "nat", "eni-1", None))
+        assert flows(reporter, hop=("nat", "eni-2")).hops == {"nat"}
+        assert flows(reporter).hops == flows(Reporter(), hop=("nat",)).hops == frozenset()
+
     def test_what_a_hop_reports_is_left_out_at_whichever_end(self):
         reporter = Reporter(receiver=mask(1, 0, 1, 0), interface=texts("nat", "nat", "eni-1", None))
         assert left_out(flows(reporter, hop=("eni-2", "nat"))) == {1: 1, 2: 2}
@@ -116,10 +126,11 @@ class TestMarks:
         assert flows(Reporter(interface=texts(*["eni"] * 4))).marks is None
         assert flows(Reporter(sender=mask(0, 0, 0, 0)), scaled=mask(0, 0, 0, 0)).marks is None
 
-    def test_they_say_at_which_end_as_long_as_the_user_does_not(self):
+    def test_they_say_at_which_end_whatever_the_user_calls_logged(self):
         assert flows(self.ENDS).marks.column(REPORTED_BY).to_pylist() == [1, 2, 0, 0]
+        assert flows(self.ENDS, logged=("9.9.9.9/32",)).marks.column(REPORTED_BY).to_pylist() == [1, 2, 0, 0]
+        assert flows(self.ENDS, logged=("10.0.0.0/8",)).marks.column(REPORTED_BY).to_pylist() == [1, 0, 0]
         assert flows(self.ENDS, both_ends="count").marks is None
-        assert flows(self.ENDS, logged=("9.9.9.9/32",)).marks is None
 
     def test_they_leave_with_the_rows_that_are_rejected_and_left_out(self):
         reporter = Reporter(other=mask(1, 0, 0, 0))

@@ -46,6 +46,13 @@ def test_each_of_the_files_that_are_read_together_has_its_own(store):
     assert store.verify(deep=DeepOptions()).problems == []
 
 
+def test_a_hop_is_told_that_reported_none_of_the_records(store, tmp_path):
+    (tmp_path / "more.log").write_text(HEADER + LINE.format("eni-nat", "8.8.8.8", 5, "ACCEPT", "ingress"))
+    summary = store.ingest([str(tmp_path / "more.log")], IngestOptions(hop=("eni-Nat,eni-typo", "eni-1")))
+    assert summary.unmet_hops == ["eni-1", "eni-typo"] == summary.to_json()["unmet_hops"]
+    assert store.ingest([str(tmp_path / "more.log")], IngestOptions(hop=("eni-typo",))).unmet_hops == ()  # nothing was read
+
+
 def test_other_bytes_do_not_stand_up_to_counting_again(store, tmp_path):
     def problems(**changes):
         active = [replace(one, source=replace(one.source, **changes)) for one in active_sources(store.runs())[:1]]
