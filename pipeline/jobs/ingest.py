@@ -24,7 +24,6 @@ from pipeline.jobs.summary import IngestSummary, summary_of
 from pipeline.jobs.turns import in_turn
 from pipeline.options import IngestOptions, ReadOptions
 from pipeline.scalars import real_path
-from pipeline.store.chain import LastRun
 from pipeline.store.index import Index, open_index
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import now

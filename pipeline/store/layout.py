@@ -21,6 +21,7 @@ _RUN = re.compile(rf"run=({_RUN_ID})")
 _RECORD = re.compile(rf"({_RUN_ID})\.json")
 _ATTEMPT = re.compile(rf"((?:{_RUN_ID})-[0-9a-f]{{16}})")
 _PART = "part-0.parquet"
+_PARTITION = re.compile(rf"{_HOUR.pattern}/{re.escape(_PART)}")
 #: A partition with rows has more bytes: one without rows has no pages, and its footer no place for them.
 _WITHOUT_ROWS = 1000
 #: Hours, a month of them, that are looked for in less time than a store of years takes to list its own.
@@ -240,13 +241,11 @@ class Locations:
         Nothing is deleted below `flows/` in a bucket: a process that was stopped in the middle of it would delete what a later
         run has put there. An hour that loses its rows keeps a partition without rows.
         """
-        found = {}
-        for name, size in self.files.sizes(self.flows).items():
-            folder, _, file = name.partition("/")
-            if file == _PART and (match := _HOUR.fullmatch(folder)) and size > _WITHOUT_ROWS:
-                if first <= (hour := int(match[1])) < until:
-                    found[hour] = size
-        return found
+        return {
+            hour: size
+            for name, size in self.files.sizes(self.flows).items()
+            if size > _WITHOUT_ROWS and (match := _PARTITION.fullmatch(name)) and first <= (hour := int(match[1])) < until
+        }
 
     def runs_with_rejects(self) -> list[str]:
         """The runs that rejected rows, oldest first."""
