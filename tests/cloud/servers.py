@@ -67,9 +67,8 @@ def start_seaweed(folder):
         for name, actions in IDENTITIES.items()
     ]
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
-    names = (
-        "master.port master.port.grpc volume.port volume.port.grpc filer.port filer.port.grpc s3.port s3.port.grpc".split()
-    )
+    services = ("master", "volume", "filer", "s3")
+    names = [f"{service}.port{kind}" for service in services for kind in ("", ".grpc")]
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     settings = {
         **ports,
@@ -81,6 +80,7 @@ def start_seaweed(folder):
         "s3.iam": "false",
         "s3.port.iceberg": 0,
         "s3.port.lance": 0,
+        "filer.saveToFilerLimit": 100_000,  # what is smaller needs no volume, which takes a while to make
         "filer.localSocket": folder / "filer.sock",
         "s3.localSocket": folder / "s3.sock",
         "master.volumeSizeLimitMB": 64,

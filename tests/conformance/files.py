@@ -25,6 +25,8 @@ class FilesTests:
     refusing: A context in which the medium refuses every operation.
     """
 
+    races = 50  # so often several want the same
+
     def test_what_is_created_is_read_back_whole_and_in_pieces(self, files, root):
         files.create(root / "a", b"content")
         assert files.read(root / "a") == files.read(str(root / "a")) == b"content"
@@ -101,7 +103,7 @@ class FilesTests:
             return number
 
         with ThreadPoolExecutor(creators) as pool:
-            for attempt in range(50):
+            for attempt in range(self.races):
                 name = f"race-{attempt}"
                 (winner,) = set(pool.map(create, range(creators), [name] * creators)) - {None}
                 assert files.read(root / name) == mine[winner].read_bytes()
@@ -248,7 +250,7 @@ class VersionedFilesTests(FilesTests):
     def test_of_several_who_replace_one_version_at_once_one_succeeds(self, files, root):
         files.create(root / "a", b"0")
         with ThreadPoolExecutor(8) as pool:
-            for attempt in range(20):
+            for attempt in range(self.races):
                 before, over = files.read_with_version(root / "a")
                 barrier = Barrier(8)
 
