@@ -151,7 +151,9 @@ class Raw:
             for line in self.lines[name]:
                 hour, *key, tx, rx = line.split(",")
                 if int(hour) > 0:
-                    sums.update({(int(hour), *key, "tx"): int(tx), (int(hour), *key, "rx"): int(rx), (int(hour), *key, "flows"): 1})
+                    sums.update(
+                        {(int(hour), *key, "tx"): int(tx), (int(hour), *key, "rx"): int(rx), (int(hour), *key, "flows"): 1}
+                    )
         return +sums
 
 
