@@ -133,6 +133,11 @@ class Locations:
         return self.root / "staging"
 
     @property
+    def snapshots(self) -> PurePath:
+        """The folder with snapshots of the index, in a bucket."""
+        return self.root / "snapshots"
+
+    @property
     def index(self) -> Path:
         return self.local / "ledger.sqlite"
 
