@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePath
+from typing import TypeVar
 
+from pipeline.bucket import is_url, object_path
 from pipeline.errors import UsageError
 from pipeline.scalars import INT64_MAX, digest_of_bytes
 from pipeline.store.files import Files, Move, PosixFiles
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _HOUR = re.compile(r"hour=([1-9]\d{0,18})")  # never zero-padded: readers would take hour=01 for a text
 #: A run's number as a name: eight digits, and more only where eight are too few.
@@ -68,6 +73,21 @@ class Locations:
     files: Files = field(default_factory=PosixFiles, repr=False, compare=False)
     machine: Path | None = field(default=None, repr=False, compare=False)
 
+    @classmethod
+    def at(cls, store: str | os.PathLike[str]) -> Locations:
+        """The store in a folder, or behind a URL.
+
+        Raises:
+            UsageError: The URL is not one of a bucket.
+        """
+        text = os.fspath(store)
+        if not is_url(text):
+            return cls(Path(text))
+        from pipeline.store.objects import ObjectFiles  # for buckets alone
+
+        root = object_path(text)
+        return cls(root, ObjectFiles(root))
+
     def exist(self) -> bool:
         """Whether there is a store.
 
@@ -111,6 +131,11 @@ class Locations:
     @property
     def staging(self) -> PurePath:
         return self.root / "staging"
+
+    @property
+    def snapshots(self) -> PurePath:
+        """The folder with snapshots of the index, in a bucket."""
+        return self.root / "snapshots"
 
     @property
     def index(self) -> Path:
@@ -216,6 +241,12 @@ class Locations:
         within = self.hours_within(1, INT64_MAX + 1)
         return [hour for hour in within if self.is_listed or self.files.exists(self.partition_name(hour))]
 
+    def sizes(self) -> Mapping[int, int]:
+        """The sizes in bytes of the partitions of the same hours, in order."""
+        if self.is_listed:
+            return dict(sorted(self.listed_within(1, INT64_MAX + 1).items()))
+        return {hour: self.files.size(self.partition_name(hour)) for hour in self.hours()}
+
     def hours_within(self, first: int, until: int) -> Sequence[int]:
         """The hours from `first` on and before `until` that may have a partition, in order; no other has one.
 
@@ -229,6 +260,16 @@ class Locations:
         if until - first <= _SHORT_RANGE and self.files.exists(f"{self._flows_name}/"):
             return range(first, until)
         return sorted(hour for name in self._names(self.flows, _HOUR) if first <= (hour := int(name)) < until)
+
+    def map_many(self, look: Callable[[T], R], values: Sequence[T]) -> Iterator[R]:
+        """What looking at many files one by one gives, in their order; at once where each waits for an answer."""
+        if self.files.threads is None or len(values) < 2:
+            yield from map(look, values)
+            return
+        from concurrent.futures import ThreadPoolExecutor  # on a disk nobody needs it
+
+        with ThreadPoolExecutor(self.files.threads) as pool:
+            yield from pool.map(look, values)
 
     @property
     def is_listed(self) -> bool:
