@@ -24,7 +24,10 @@ DEFAULT_RAW = "data/raw"
 def ingest(
     raw: Annotated[
         list[str] | None,
-        typer.Argument(help=f"Files, folders or glob patterns; s3://, gs:// and az:// alike.  [default: {DEFAULT_RAW}]", metavar="RAW..."),
+        typer.Argument(
+            help=f"Files, folders or glob patterns; s3://, gs:// and az:// alike.  [default: {DEFAULT_RAW}]",
+            metavar="RAW...",
+        ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     *,

@@ -92,7 +92,9 @@ class RangedFile(io.RawIOBase):
         in_order = not number or number - 1 in self._blocks
         for asked in range(number, min(number + _AHEAD if in_order else number, (self._size - 1) // _BLOCK) + 1):
             if asked not in self._blocks and asked not in self._kept_blocks:
-                self._blocks[asked] = self._threads.submit(self._read_range, self._start_of(asked), self._start_of(asked + 1))
+                self._blocks[asked] = self._threads.submit(
+                    self._read_range, self._start_of(asked), self._start_of(asked + 1)
+                )
         block = self._blocks[number]
         self._blocks.move_to_end(number)
         while len(self._blocks) > _BLOCKS:

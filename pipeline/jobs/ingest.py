@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import islice
@@ -135,7 +136,7 @@ def _ingest(
             index.remember([*plan.met, *outcome.met])
         return plan, outcome, record
 
-    with locked(store, options.wait_seconds), put_aside(store):
+    with closing(found.kept), locked(store, options.wait_seconds), put_aside(store):
         plan, outcome, record = in_turn(store, run)
     return summary_of(
         plan,

@@ -52,7 +52,18 @@ class TestIngest:
         assert report["run_id"] == FlowStore("data/store").runs()[0].run_id
         assert 0 <= report["seconds"] < 60
         contract = {"run_id", "sources", "rows", "bytes_tx", "bytes_rx", "hours", "failures", "seconds"}
-        more = {"ignored", "ignored_bytes", "notes", "scaled", "both_ends", "store", "started", "ended", "requests", "fetched_bytes"}
+        more = {
+            "ignored",
+            "ignored_bytes",
+            "notes",
+            "scaled",
+            "both_ends",
+            "store",
+            "started",
+            "ended",
+            "requests",
+            "fetched_bytes",
+        }
         assert set(report) - contract == more
         assert report["store"] == str(folder / "data" / "store")
         started, ended = (datetime.fromisoformat(report[name]) for name in ("started", "ended"))
