@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import shutil
 import sys
-from pathlib import Path
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from pipeline import FlowStore
 from pipeline.store.chain import LastRun, checksum_of

@@ -9,17 +9,19 @@ from __future__ import annotations
 import errno
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import PurePosixPath
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pipeline.errors import BucketError, BucketUnreachable, ObjectChanged, UsageError
 
 if TYPE_CHECKING:
+    from obstore import GetOptions, GetResult, ObjectMeta
+
     from pipeline.clouds import Store
 
 SCHEMES = ("s3", "gs", "az")
@@ -29,6 +31,8 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 #: What the three clouds allow in the name of a bucket or container, all together.
 _BUCKET = re.compile(r"[A-Za-z0-9$][A-Za-z0-9._-]{1,221}")
 _PAGE = 1000  # so many keys come with one request
+_TRIES = 4
+T = TypeVar("T")
 
 
 class ObjectPath(PurePosixPath):
@@ -153,11 +157,7 @@ class Bucket:
         """
         import obstore
 
-        with self._asking("get", key):
-            answer = obstore.get(self._store, key)
-            content = answer.bytes().to_bytes()
-        self._count("get", 0, read=len(content))
-        return content, _found(answer.meta)
+        return self._got(key, lambda: obstore.get(self._store, key))
 
     def read_range(self, key: str, start: int, stop: int, etag: str) -> bytes:
         """The bytes of an object from `start` on and before `stop`, or before its end.
@@ -174,13 +174,8 @@ class Bucket:
         """
         import obstore
 
-        with self._asking("get", key, is_pinned=True):
-            answer = obstore.get(self._store, key, options={"range": (start, stop), "if_match": etag})
-            content = answer.bytes().to_bytes()
-        self._count("get", 0, read=len(content))
-        if len(content) != min(stop, answer.meta["size"]) - start:
-            raise BucketUnreachable(f"{self.url}/{key}", "the answer was cut short; run the command again")
-        return content
+        options: GetOptions = {"range": (start, stop), "if_match": etag}
+        return self._got(key, lambda: obstore.get(self._store, key, options=options), is_pinned=True)[0]
 
     def read_start(self, key: str, most: int) -> tuple[bytes, Found]:
         """The first bytes of an object, and what the bucket says of the whole: one request, two for an object without bytes.
@@ -195,13 +190,18 @@ class Bucket:
         import obstore
 
         try:
-            with self._asking("get", key):
-                answer = obstore.get(self._store, key, options={"range": (0, most)})
-                content = answer.bytes().to_bytes()
+            return self._got(key, lambda: obstore.get(self._store, key, options={"range": (0, most)}))
         except EOFError:  # an object without bytes has no range
             return b"", self.head(key)
+
+    def _got(self, key: str, ask: Callable[[], GetResult], *, is_pinned: bool = False) -> tuple[bytes, Found]:
+        def get() -> tuple[bytes, Found]:
+            answer = ask()
+            return answer.bytes().to_bytes(), _found(answer.meta)
+
+        content, found = self._asked("get", key, get, is_pinned=is_pinned)
         self._count("get", 0, read=len(content))
-        return content, _found(answer.meta)
+        return content, found
 
     def head(self, key: str) -> Found:
         """What the bucket says of an object.
@@ -211,8 +211,7 @@ class Bucket:
         """
         import obstore
 
-        with self._asking("head", key):
-            return _found(obstore.head(self._store, key))
+        return self._asked("head", key, lambda: _found(obstore.head(self._store, key)))
 
     def list(self, prefix: str = "", after: str = "") -> Iterator[Sequence[Found]]:
         """The objects below a prefix, in pages of at most a thousand as they come, in no order that all clouds share.
@@ -226,12 +225,22 @@ class Bucket:
         """
         import obstore
 
-        pages = iter(obstore.list(self._store, prefix or None, offset=after or None, chunk_size=_PAGE))
-        page: Any = range(_PAGE)
-        while len(page) == _PAGE:  # behind a shorter page there is none
-            with self._asking("list", prefix):
-                page = next(pages, ())
-            yield [_found(meta) for meta in page]
+        pages: Iterator[Sequence[ObjectMeta]] | None = None
+
+        def next_page() -> Sequence[ObjectMeta]:
+            nonlocal pages
+            on = pages or iter(obstore.list(self._store, prefix or None, offset=after or None, chunk_size=_PAGE))
+            pages = None  # a listing that was cut off begins anew, behind the last page
+            page = next(on, ())
+            pages = on
+            return page
+
+        while True:
+            page = [_found(meta) for meta in self._asked("list", prefix, next_page)]
+            yield page
+            if len(page) < _PAGE:
+                return
+            after = page[-1].key
 
     def names(self, prefix: str = "") -> tuple[Sequence[str], Sequence[Found]]:
         """What is directly below a prefix: the names of further prefixes, and the objects.
@@ -240,8 +249,7 @@ class Bucket:
         """
         import obstore
 
-        with self._asking("list", prefix):
-            answer = obstore.list_with_delimiter(self._store, prefix or None)
+        answer = self._asked("list", prefix, lambda: obstore.list_with_delimiter(self._store, prefix or None))
         folders, objects = answer["common_prefixes"], answer["objects"]
         self._count("list", (len(folders) + len(objects)) // _PAGE)
         found = [_found(meta) for meta in objects if meta["path"] != prefix]  # the marker of the folder itself
@@ -275,9 +283,10 @@ class Bucket:
     def _put(self, key: str, content: bytes | memoryview, mode: Any) -> str:
         import obstore
 
-        with self._asking("put", key, is_pinned=True):
-            made = obstore.put(self._store, key, content, mode=mode, use_multipart=False)
-        self._count("put", 0, written=len(content))
+        plain = memoryview(content).cast("B")  # Arrow's buffers have signed bytes, which obstore does not take
+        ask = partial(obstore.put, self._store, key, plain, mode=mode, use_multipart=False)
+        made = self._asked("put", key, ask, is_pinned=True)
+        self._count("put", 0, written=len(plain))
         return made["version"] or made["e_tag"] or ""
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -287,30 +296,36 @@ class Bucket:
         for start in range(0, len(keys), _PAGE):
             some = keys[start : start + _PAGE]
             try:
-                with self._asking("delete", some[0]):
-                    obstore.delete(self._store, some)
+                self._asked("delete", some[0], partial(obstore.delete, self._store, some))
             except FileNotFoundError:  # Azure and Google tell it, and may have left off there
                 for key in some:
-                    with suppress(FileNotFoundError), self._asking("delete", key):
-                        obstore.delete(self._store, key)
+                    with suppress(FileNotFoundError):
+                        self._asked("delete", key, partial(obstore.delete, self._store, key))
 
-    @contextmanager
-    def _asking(self, kind: str, key: str, *, is_pinned: bool = False) -> Iterator[None]:
-        """Counts a request, and says in this project's words what went wrong with it.
+    def _asked(self, kind: str, key: str, do: Callable[[], T], *, is_pinned: bool = False) -> T:
+        """Does a request, and does it again where the answer breaks off: there obstore does not.
 
         Args:
             kind: The request's kind.
             key: What is asked for.
+            do: Asks obstore.
             is_pinned: Whether one content of the object is meant, so that a missing object is a changed one.
         """
+        if fault := _fault(key):
+            raise BucketError(repr(f"{self.url}/{key}"), fault)
+        for _ in range(_TRIES):
+            self._count(kind)
+            with suppress(_BrokenOff), self._in_our_words(key, is_pinned=is_pinned):
+                return do()
+        raise BucketUnreachable(f"{self.url}/{key}", "the answers break off, after several tries: look at the network")
+
+    @contextmanager
+    def _in_our_words(self, key: str, *, is_pinned: bool) -> Iterator[None]:
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
         from pipeline.clouds import error_of
 
         path = f"{self.url}/{key}" if key else self.url
-        if fault := _fault(key):
-            raise BucketError(repr(path), fault)
-        self._count(kind)
         try:
             yield
         except AlreadyExistsError:
@@ -326,7 +341,13 @@ class Bucket:
         except BaseError as error:
             if "status code: 416" in str(error):
                 raise EOFError(f"{path} ends before the range that is asked for") from None
+            if "response body error" in str(error):
+                raise _BrokenOff from error
             raise error_of(path, self.url, str(error)) from error
+
+
+class _BrokenOff(Exception):
+    """An answer began, and did not come to its end."""
 
 
 def _found(meta: Mapping[str, Any]) -> Found:

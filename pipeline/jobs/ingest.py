@@ -27,7 +27,7 @@ from pipeline.jobs.plan import Plan, make_plan
 from pipeline.jobs.summary import IngestSummary, summary_of
 from pipeline.jobs.turns import in_turn
 from pipeline.options import IngestOptions, ReadOptions
-from pipeline.scalars import LAST_HOUR, hours_of, real_path
+from pipeline.scalars import hours_of, real_path
 from pipeline.store.index import Index, open_index
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import now
@@ -73,7 +73,7 @@ def ingest(
 
 def _latest(store: Locations) -> int:
     """The newest hour of a store; in a store without any, one as good as any other."""
-    return max(store.hours_within(1, LAST_HOUR + 1), default=1)
+    return max(store.hours(), default=1)
 
 
 def ingest_segment(

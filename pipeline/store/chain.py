@@ -88,10 +88,11 @@ def check_version(store: Locations) -> bool:
                 is_ours = file.read(len(_HEAD)) == _HEAD
             if not is_ours:
                 read_sealed(store, run_id_of(1))
-            return True
         except FileNotFoundError:
             if any(map(_NAME_IN_VERSION_1.fullmatch, store.files.list(store.runs))):
                 raise StoreVersion(str(store.runs), 1) from None
+        else:
+            return True
     return False
 
 

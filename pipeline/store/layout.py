@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePath
+from typing import TypeVar
 
+from pipeline.bucket import is_url, object_path
 from pipeline.errors import UsageError
 from pipeline.scalars import INT64_MAX, digest_of_bytes
 from pipeline.store.files import Files, Move, PosixFiles
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _HOUR = re.compile(r"hour=([1-9]\d{0,18})")  # never zero-padded: readers would take hour=01 for a text
 #: A run's number as a name: eight digits, and more only where eight are too few.
@@ -21,6 +26,7 @@ _RUN = re.compile(rf"run=({_RUN_ID})")
 _RECORD = re.compile(rf"({_RUN_ID})\.json")
 _ATTEMPT = re.compile(rf"((?:{_RUN_ID})-[0-9a-f]{{16}})")
 _PART = "part-0.parquet"
+_PARTITION = re.compile(rf"{_HOUR.pattern}/{re.escape(_PART)}")
 #: A partition with rows has more bytes: one without rows has no pages, and its footer no place for them.
 _WITHOUT_ROWS = 1000
 #: Hours, a month of them, that are looked for in less time than a store of years takes to list its own.
@@ -66,6 +72,21 @@ class Locations:
     root: PurePath
     files: Files = field(default_factory=PosixFiles, repr=False, compare=False)
     machine: Path | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def at(cls, store: str | os.PathLike[str]) -> Locations:
+        """The store in a folder, or behind a URL.
+
+        Raises:
+            UsageError: The URL is not one of a bucket.
+        """
+        text = os.fspath(store)
+        if not is_url(text):
+            return cls(Path(text))
+        from pipeline.store.objects import ObjectFiles  # for buckets alone
+
+        root = object_path(text)
+        return cls(root, ObjectFiles(root))
 
     def exist(self) -> bool:
         """Whether there is a store.
@@ -215,6 +236,12 @@ class Locations:
         within = self.hours_within(1, INT64_MAX + 1)
         return [hour for hour in within if self.is_listed or self.files.exists(self.partition_name(hour))]
 
+    def sizes(self) -> Mapping[int, int]:
+        """The sizes in bytes of the partitions of the same hours, in order."""
+        if self.is_listed:
+            return dict(sorted(self.listed_within(1, INT64_MAX + 1).items()))
+        return {hour: self.files.size(self.partition_name(hour)) for hour in self.hours()}
+
     def hours_within(self, first: int, until: int) -> Sequence[int]:
         """The hours from `first` on and before `until` that may have a partition, in order; no other has one.
 
@@ -229,6 +256,16 @@ class Locations:
             return range(first, until)
         return sorted(hour for name in self._names(self.flows, _HOUR) if first <= (hour := int(name)) < until)
 
+    def map_many(self, look: Callable[[T], R], values: Sequence[T]) -> Iterator[R]:
+        """What looking at many files one by one gives, in their order; at once where each waits for an answer."""
+        if self.files.threads is None or len(values) < 2:
+            yield from map(look, values)
+            return
+        from concurrent.futures import ThreadPoolExecutor  # on a disk nobody needs it
+
+        with ThreadPoolExecutor(self.files.threads) as pool:
+            yield from pool.map(look, values)
+
     @property
     def is_listed(self) -> bool:
         """Whether many files are looked for by a listing, rather than one by one."""
@@ -240,13 +277,11 @@ class Locations:
         Nothing is deleted below `flows/` in a bucket: a process that was stopped in the middle of it would delete what a later
         run has put there. An hour that loses its rows keeps a partition without rows.
         """
-        found = {}
-        for name, size in self.files.sizes(self.flows).items():
-            folder, _, file = name.partition("/")
-            if file == _PART and (match := _HOUR.fullmatch(folder)) and size > _WITHOUT_ROWS:
-                if first <= (hour := int(match[1])) < until:
-                    found[hour] = size
-        return found
+        return {
+            hour: size
+            for name, size in self.files.sizes(self.flows).items()
+            if size > _WITHOUT_ROWS and (match := _PARTITION.fullmatch(name)) and first <= (hour := int(match[1])) < until
+        }
 
     def runs_with_rejects(self) -> list[str]:
         """The runs that rejected rows, oldest first."""

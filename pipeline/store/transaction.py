@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Self
@@ -143,7 +143,7 @@ class Transaction:
             self._create_over_network(record)
         else:
             self._create(record)
-        publish(self._store, self.attempt)
+        publish(self._store, self.attempt, [staged.name for staged in self._staged])
 
     def _create(self, record: bytes) -> None:
         """Creates the record on a disk: by a link, as only a link has the record there whole or not at all."""
@@ -200,8 +200,13 @@ class Transaction:
         raise StoreUncertain(self.run_id, str(target), problem)
 
 
-def publish(store: Locations, attempt: str) -> None:
+def publish(store: Locations, attempt: str, names: Sequence[str] | None = None) -> None:
     """Moves a committed run's staged files into their places, those that are not there yet, and removes what it removes.
+
+    Args:
+        store: The store.
+        attempt: The attempt that has committed the run.
+        names: What it has staged, by the names in its folder; None for all that is there.
 
     Raises:
         StoreUnpublished: The medium refused one of the moves.
@@ -210,12 +215,13 @@ def publish(store: Locations, attempt: str) -> None:
     try:
         # A run that was cut off may not have come to this sync, and before it nothing may be published.
         store.files.sync([store.runs])
-        staged = [name for name in sorted(store.files.list(folder)) if "%" in name]
+        staged = [name for name in sorted(store.files.list(folder) if names is None else names) if "%" in name]
         removed = [name.removesuffix(_REMOVED) for name in staged if name.endswith(_REMOVED)]
         moves = [store.move_of(attempt, name) for name in staged if not name.endswith(_REMOVED)]
         store.files.delete(store.move_of(attempt, name).target for name in removed)
         store.files.replace(move for move in moves if move.target.suffix == ".parquet")
-        store.files.delete([folder])
+        if not store.files.has_versions:  # else nothing is left, and there are no folders
+            store.files.delete([folder])
     except (StoreUnreadable, StoreUnwritable) as error:
         raise StoreUnpublished(run_id_of_attempt(attempt), error.path, error.problem) from error
 

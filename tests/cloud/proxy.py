@@ -27,6 +27,7 @@ class Fault:
     Attributes:
         seconds: How long it waits before anything else.
         status: What it answers itself, without asking the server.
+        is_late: Whether it asks the server all the same, before it answers so.
         is_cut: Whether it closes the connection without asking the server.
         is_swallowed: Whether it closes the connection when the server has acted, without the answer.
         keeps: How many bytes of the answer's body it lets through, before it closes the connection.
@@ -34,6 +35,7 @@ class Fault:
 
     seconds: float = 0
     status: int | None = None
+    is_late: bool = False
     is_cut: bool = False
     is_swallowed: bool = False
     keeps: int | None = None
@@ -111,10 +113,8 @@ class Proxy:
         await asyncio.sleep(fault.seconds)
         if fault.is_cut:
             return False
-        if fault.status:
-            writer.write(b"HTTP/1.1 %d Fault\r\nContent-Length: 0\r\n\r\n" % fault.status)
-            await writer.drain()
-            return True
+        if fault.status and not fault.is_late:
+            return await _refuse(writer, fault.status)
         to_server.write(head + body)
         await to_server.drain()
         answer = await _head(from_server)
@@ -122,9 +122,17 @@ class Proxy:
         answered = b"" if is_empty else await _body(answer, from_server)
         if fault.is_swallowed:
             return False
+        if fault.status:
+            return await _refuse(writer, fault.status)
         writer.write(answer + answered[: fault.keeps])
         await writer.drain()
         return bool(answer) and fault.keeps is None and b"connection: close" not in answer.lower()
+
+
+async def _refuse(writer, status):
+    writer.write(b"HTTP/1.1 %d Fault\r\nContent-Length: 0\r\n\r\n" % status)
+    await writer.drain()
+    return True
 
 
 async def _head(reader):

@@ -80,6 +80,7 @@ def start_seaweed(folder):
         "s3.iam": "false",
         "s3.port.iceberg": 0,
         "s3.port.lance": 0,
+        "filer.saveToFilerLimit": 100_000,  # what is smaller needs no volume, which takes a while to make
         "filer.localSocket": folder / "filer.sock",
         "s3.localSocket": folder / "s3.sock",
         "master.volumeSizeLimitMB": 64,
