@@ -124,13 +124,15 @@ class TestStart:
         ingested("foo,bar,v,1,1,1")
         store = ingested("foo,bar,v,2,2,1")
         monkeypatch.chdir(tmp_path)
-        assert {"pandas", "pandera"} <= loaded_by([*command, "--store", "store"])
+        loaded = loaded_by([*command, "--store", "store"])
+        assert {"pandas", "pandera"} <= loaded
+        assert not loaded & {"obstore", "pipeline.clouds", "pipeline.jobs.listing"}  # which buckets need
         assert store.table(1).column("flows").to_pylist() == [flows]
 
     def test_an_ingest_that_finds_nothing_new_needs_no_arrow(self, ingested, tmp_path):
         store = str(ingested("foo,bar,v,1,1,1").locations.root)
         loaded = loaded_by(["ingest", str(tmp_path / "raw"), "--store", store])
-        assert not loaded & {"pyarrow", "numpy", "pandas", "pandera"}
+        assert not loaded & {"pyarrow", "numpy", "pandas", "pandera", "obstore", "pipeline.clouds", "pipeline.jobs.listing"}
 
 
 class TestNamesInTwoPlaces:

@@ -36,7 +36,7 @@ class Kept:
     def __init__(self) -> None:
         self._lock = Lock()
         self._file: BinaryIO | None = None
-        self._places: dict[str, tuple[int, int]] = {}
+        self._places: dict[str, tuple[int, int]] = {}  # where each starts, and its size
         self._size = 0
 
     def __reduce__(self) -> tuple[type[Kept], tuple[()]]:
@@ -44,6 +44,17 @@ class Kept:
 
     def __contains__(self, name: str) -> bool:
         return name in self._places
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the disk back; nothing is kept any more."""
+        with self._lock:
+            self._places = {}
+            if self._file:
+                self._file.close()
+                self._file = None
 
     def take(self, name: str, data: bytes) -> None:
         """Keeps an object's first bytes, if there is room."""
@@ -61,10 +72,8 @@ class Kept:
 
     def give(self, name: str) -> bytes | None:
         """An object's first bytes, if they are kept."""
-        if self._file is None or (place := self._places.get(name)) is None:
-            return None
-        start, size = place
-        return os.pread(self._file.fileno(), size, start)
+        place, file = self._places.get(name), self._file
+        return os.pread(file.fileno(), place[1], place[0]) if place and file else None
 
 
 @dataclass(frozen=True)
@@ -148,10 +157,8 @@ class ObjectSource(Source):
         path = cast("ObjectPath", self.path)
         try:
             return bucket_of(path).read_range(path.key, start, stop, f'"{self.etag}"')
-        except ObjectChanged:
+        except (ObjectChanged, EOFError):  # another object is there, or none
             raise SourceChanged from None
-        except FileNotFoundError:
-            raise UnreadableSource("cannot be read: the object is gone") from None
         except BucketError as error:
             raise UnreadableSource(f"cannot be read: {error.problem}") from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.counting.objects import ObjectSource
+from pipeline.counting.objects import Kept, ObjectSource
 from pipeline.counting.sources import Failure
 
 
@@ -19,6 +19,7 @@ class Found:
         left_alone: What else was met and not taken for raw files: its name, and why.
         failed: Folders that cannot be read, and files that were named and are not raw files.
         objects: Each object once, sorted by name.
+        kept: What is kept of them while they are planned and counted.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -26,3 +27,4 @@ class Found:
     left_alone: dict[str, str] = field(default_factory=dict)
     failed: list[Failure] = field(default_factory=list)
     objects: list[ObjectSource] = field(default_factory=list)
+    kept: Kept = field(default_factory=Kept)

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import islice
@@ -27,7 +28,7 @@ from pipeline.jobs.summary import IngestSummary, summary_of
 from pipeline.jobs.turns import in_turn
 from pipeline.jobs.where import Given, check_cluster, workers_of
 from pipeline.options import IngestOptions, ReadOptions
-from pipeline.scalars import LAST_HOUR, hours_of, real_path
+from pipeline.scalars import hours_of, real_path
 from pipeline.store.index import Index, open_index
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import now
@@ -79,7 +80,7 @@ def ingest(
 
 def _latest(store: Locations) -> int:
     """The newest hour of a store; in a store without any, one as good as any other."""
-    return max(store.hours_within(1, LAST_HOUR + 1), default=1)
+    return max(store.hours(), default=1)
 
 
 def ingest_segment(
@@ -144,7 +145,7 @@ def _ingest(
             index.remember([*plan.met, *outcome.met])
         return plan, outcome, record
 
-    with locked(store, options.wait_seconds), put_aside(store):
+    with closing(found.kept), locked(store, options.wait_seconds), put_aside(store):
         plan, outcome, record = in_turn(store, run)
     return summary_of(
         plan,

@@ -55,10 +55,9 @@ def list_patterns(urls: Sequence[str]) -> list[Listed]:
     Raises:
         BucketError: The bucket does not say.
     """
-    paths = [object_path(url) for url in urls]
-    store = bucket_of(paths[0])
+    store = bucket_of(object_path(urls[0]))
     found: list[Listed] = []
-    here: Mapping[str, Collection[Parts]] = {"": {tuple(path.key.split("/")) for path in paths}}
+    here: Mapping[str, Collection[Parts]] = {"": {_parts_of(url) for url in urls}}
     with ThreadPoolExecutor(REQUESTS, thread_name_prefix="list") as pool:
         while here:
             further: dict[str, set[Parts]] = {}
@@ -70,13 +69,18 @@ def list_patterns(urls: Sequence[str]) -> list[Listed]:
     return found
 
 
+def _parts_of(url: str) -> Parts:
+    """What a pattern consists of; an empty part at its end where only prefixes are meant, as they are in `a/*/`."""
+    return (*object_path(url).key.split("/"), *([""] if url.endswith("/") else []))
+
+
 def _step(store: Bucket, prefix: str, patterns: Collection[Parts]) -> tuple[list[Listed], list[tuple[str, Parts]]]:
     """What is at a prefix, which is empty or ends with a slash: what matches, and where to go on with what follows behind."""
     found: list[Listed] = []
     further: list[tuple[str, Parts]] = []
     to_name: list[Parts] = []
     for parts in patterns:
-        if not parts or parts[0] == "**":
+        if not parts or parts[0] in ("", "**"):
             found += _below(store, prefix, parts)
         elif not glob.has_magic(parts[0]):
             if len(parts) > 1:
@@ -141,7 +145,7 @@ def _as_listed(found: Found, prefix: str, parts: Parts) -> Listed | None:
 
 def _taken(names: Sequence[str], parts: Parts) -> int | None:
     """How many names a pattern takes, the fewest that it can; None if it does not fit."""
-    if not parts or parts == ("**",):
+    if parts in ((), ("",), ("**",)):
         return 0
     if parts[0] != "**":
         taken = _taken(names[1:], parts[1:]) if names and _fits(names[0], parts[0]) else None

@@ -2,6 +2,8 @@
 
 import pytest
 
+from pipeline import bucket as buckets
+
 
 @pytest.fixture
 def raw(tmp_path, monkeypatch):
@@ -12,3 +14,14 @@ def raw(tmp_path, monkeypatch):
         (folder / name).write_text(name)
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture
+def logs(monkeypatch):
+    """The bucket s3://logs, in this process's memory."""
+    stores = pytest.importorskip("obstore.store")
+    made = buckets.Bucket("s3://logs")
+    made.__dict__["_store"] = stores.MemoryStore()
+    monkeypatch.setattr(buckets, "_bucket", {"s3://logs": made}.__getitem__)
+    monkeypatch.setattr(buckets, "_asked", [made])
+    return made
