@@ -263,7 +263,7 @@ class Locations:
 
     def map_many(self, look: Callable[[T], R], values: Sequence[T]) -> Iterator[R]:
         """What looking at many files one by one gives, in their order; at once where each waits for an answer."""
-        if self.files.threads is None or len(values) < 2:
+        if (self.files.threads or 1) == 1 or len(values) < 2:
             yield from map(look, values)
             return
         from concurrent.futures import ThreadPoolExecutor  # on a disk nobody needs it
