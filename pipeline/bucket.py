@@ -362,6 +362,10 @@ _asked: list[Bucket] = []
 
 @cache
 def _bucket(url: str) -> Bucket:
+    try:
+        import obstore  # noqa: F401 - which an extra brings
+    except ImportError:
+        raise UsageError(f"{url} needs the package obstore: pip install 'flowlog-pipeline[cloud]'") from None
     _asked.append(Bucket(url))
     return _asked[-1]
 
@@ -374,5 +378,9 @@ def all_traffic() -> Traffic:
 
 
 def bucket_of(path: ObjectPath) -> Bucket:
-    """The bucket of a path: the same one for the whole process."""
+    """The bucket of a path: the same one for the whole process.
+
+    Raises:
+        UsageError: The package that asks buckets is not installed.
+    """
     return _bucket(path.bucket)

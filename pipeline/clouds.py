@@ -239,6 +239,11 @@ _TOLD: tuple[tuple[str, type[BucketError], str], ...] = (
         "this machine's clock is wrong, so the bucket trusts no request: set the clock",
     ),
     (
+        r"<Code>(InvalidObjectState|BlobArchived)",
+        BucketError,
+        "the object is archived, and must be restored before anybody can read it",
+    ),
+    (
         r"status code: 403|\bAccessDenied\b",
         BucketDenied,
         "the credentials do not allow this request; docs/buckets.md has the permissions that flowlog needs",

@@ -16,7 +16,7 @@ from pipeline.errors import BucketError, BucketUnusable, UsageError
 from pipeline.jobs.dates import has_dates, nothing_matches, without_dates
 from pipeline.jobs.found import Found
 from pipeline.jobs.leftalone import MARKER_OF_FOLDER, MODIFIED_BEFORE, why_excluded, why_left_alone, why_no_log
-from pipeline.jobs.listing import Listed, list_patterns, list_url
+from pipeline.jobs.listing import Listed, list_named, list_patterns, list_url
 from pipeline.scalars import SECONDS_PER_HOUR
 
 
@@ -59,7 +59,7 @@ def _listed(url: str, since: int | None) -> list[Listed] | BucketError:
     try:
         if not _is_pattern(url):
             return list_url(url)
-        listed = list_patterns(without_dates(url, since) if has_dates(url) else [url])
+        listed = list_patterns(without_dates(url, since) if has_dates(url) else [url]) or list_named(url)
     except BucketUnusable as error:
         raise UsageError(str(error)) from None
     except BucketError as error:

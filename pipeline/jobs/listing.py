@@ -41,12 +41,18 @@ def list_url(url: str) -> list[Listed]:
     """
     path = object_path(url)
     store = bucket_of(path)
-    itself = [] if url.endswith("/") else _itself(store, path.key)
+    itself = list_named(url)
     # An empty object may be the marker of a folder.
     found = itself if itself and itself[0].found.size else [*_below(store, path.key)] or itself
     if not found:
         raise UsageError(f"there is no object {url}, and none below it")
     return found
+
+
+def list_named(url: str) -> list[Listed]:
+    """The object that has this very URL, if there is one; a key may look like a pattern."""
+    path = object_path(url)
+    return [] if url.endswith("/") else _itself(bucket_of(path), path.key)
 
 
 def list_patterns(urls: Sequence[str]) -> list[Listed]:

@@ -59,6 +59,10 @@ class TestFinding:
     def test_a_url_leads_to_what_a_path_would(self, url, keys):
         assert found_by(f"s3://logs{url}") == keys
 
+    def test_an_object_whose_key_looks_like_a_pattern_is_found_by_it(self, logs):
+        put(logs, "x[1].csv")
+        assert found_by("s3://logs/x[1].csv") == ["x[1].csv"]
+
     def test_an_object_that_several_urls_lead_to_is_found_once(self):
         assert found_by("s3://logs/a", "s3://logs/a/b.csv", "s3://logs/**/b.csv") == ["a/b.csv", "a/c/d.csv"]
 
