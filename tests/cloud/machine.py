@@ -83,7 +83,7 @@ def work():
     """What a machine does."""
     import pandas as pd  # noqa: F401 - see conftest.py
 
-    main = by_library
+    from pipeline.cli import main
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for line in sys.stdin:
@@ -97,32 +97,6 @@ def work():
 def _tell(number):
     sys.stdout.write(f"{number}\n")
     sys.stdout.flush()
-
-
-def by_library():
-    from pathlib import Path
-
-    from pipeline.bucket import object_path
-    from pipeline.errors import FlowlogError
-    from pipeline.jobs.ingest import IngestOptions, ingest
-    from pipeline.jobs.verify import verify
-    from pipeline.store.layout import Locations
-    from pipeline.store.objects import ObjectFiles
-
-    args = sys.argv[1:]
-    root = object_path(args[args.index("--store") + 1])
-    store = Locations(root, ObjectFiles(root), machine=Path(os.environ["XDG_CACHE_HOME"]))
-    try:
-        if args[0] == "ingest":
-            ingest([args[1]], store, IngestOptions(workers=1))
-            sys.exit(0)
-        else:
-            found = verify(store)
-            print(found.problems)
-            sys.exit(5 if found.problems else 0)
-    except FlowlogError as error:
-        print(type(error), error)
-        sys.exit(error.exit_code)
 
 
 def _become(command, main):
