@@ -14,6 +14,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -85,6 +86,12 @@ def work():
 
     from pipeline.cli import main
 
+    with TemporaryDirectory() as folder:  # a run imports more on its way
+        raw = Path(folder) / "raw.csv"
+        raw.write_text("hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n1,a,b,v,1,1\n")
+        sys.argv = ["flowlog", "ingest", str(raw), "--store", str(Path(folder) / "store"), "--quiet"]
+        with suppress(SystemExit):
+            main()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for line in sys.stdin:
         command = json.loads(line)
