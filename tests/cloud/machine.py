@@ -2,7 +2,7 @@
 
     python -m tests.cloud.machine
 
-Reads commands, a line of JSON each: the arguments of `flowlog`, and where the output goes. Forks a process for each, so that the
+Reads commands, a line of JSON each: the arguments of `flowlog`, what is set, and where the output goes. Forks a process for each, so that the
 imports are paid once, and answers with its number, and when it has ended with its exit code.
 """
 
@@ -56,9 +56,13 @@ class Machine:
         self._zygote.wait()
         self._zygote.stdout.close()
 
-    def start(self, *arguments):
-        """Starts a command; gives its process' number."""
-        command = {"arguments": [str(argument) for argument in arguments], "output": str(self.folder / "output")}
+    def start(self, *arguments, **environment):
+        """Starts a command, with more variables set; gives its process' number."""
+        command = {
+            "arguments": [str(argument) for argument in arguments],
+            "environment": environment,
+            "output": str(self.folder / "output"),
+        }
         self._zygote.stdin.write(json.dumps(command) + "\n")
         self._zygote.stdin.flush()
         self.process = json.loads(self._zygote.stdout.readline())
@@ -69,9 +73,9 @@ class Machine:
         code = json.loads(self._zygote.stdout.readline())
         return Ended(code, (self.folder / "output").read_text())
 
-    def run(self, *arguments):
-        """Starts a command, and waits for its end."""
-        self.start(*arguments)
+    def run(self, *arguments, **environment):
+        """Starts a command, with more variables set, and waits for its end."""
+        self.start(*arguments, **environment)
         return self.wait()
 
     def signal(self, number):
@@ -113,6 +117,7 @@ def _become(command, main):
         output = os.open(command["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for descriptor in (1, 2):
             os.dup2(output, descriptor)
+        os.environ.update(command["environment"])
         sys.argv = ["flowlog", *command["arguments"]]
         main()
     except SystemExit as exit_:
