@@ -14,14 +14,14 @@ _PARTS = {
     "{dd}": ("[0-9]" * 2, "%d"),
     "{hh}": ("[0-9]" * 2, "%H"),
 }
-_PART = re.compile("|".join(map(re.escape, _PARTS)))
+_PART = "|".join(map(re.escape, _PARTS))
 #: The dates may be those of any time zone (from 12 hours behind UTC to 14 before it), and of a clock that is an hour wrong.
 _BEHIND, _BEFORE = 12 + 1, 14 + 1
 
 
 def has_dates(path: str) -> bool:
     """Whether a path has parts that stand for dates."""
-    return _PART.search(path) is not None
+    return any(part in path for part in _PARTS)
 
 
 def without_dates(path: str, since: int | None, now: datetime | None = None) -> list[str]:
@@ -33,7 +33,7 @@ def without_dates(path: str, since: int | None, now: datetime | None = None) -> 
         now: The end of what is meant; None for the clock's time.
     """
     if since is None:
-        return [_PART.sub(lambda part: _PARTS[part[0]][0], path)]
+        return [re.sub(_PART, lambda part: _PARTS[part[0]][0], path)]
     first = max(since - _BEHIND, 0)
     until = int((now or datetime.now(UTC)).timestamp()) // SECONDS_PER_HOUR + _BEFORE + 1
     return list(dict.fromkeys(_at(hour, path) for hour in range(first, until)))
@@ -41,7 +41,7 @@ def without_dates(path: str, since: int | None, now: datetime | None = None) -> 
 
 def _at(hour: int, path: str) -> str:
     moment = datetime.fromtimestamp(hour * SECONDS_PER_HOUR, UTC)
-    return _PART.sub(lambda part: moment.strftime(_PARTS[part[0]][1]), path)
+    return re.sub(_PART, lambda part: moment.strftime(_PARTS[part[0]][1]), path)
 
 
 def nothing_matches(path: str, since: int | None) -> str:

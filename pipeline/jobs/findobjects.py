@@ -10,7 +10,7 @@ from pathlib import PurePath
 
 from pipeline.bucket import Found as Described
 from pipeline.bucket import object_path
-from pipeline.counting.objects import REQUESTS, ObjectSource
+from pipeline.counting.objects import REQUESTS, Kept, ObjectSource
 from pipeline.counting.sources import Failure
 from pipeline.errors import BucketError, BucketUnusable, UsageError
 from pipeline.jobs.dates import has_dates, nothing_matches, without_dates
@@ -39,7 +39,7 @@ def find_objects(
     for url in urls:
         if without and f"{url.rstrip('/')}/".startswith(without):
             raise UsageError(f"{url} is part of the store, and no raw file")
-    objects: dict[str, ObjectSource] = {}
+    objects, kept = dict[str, ObjectSource](), Kept()
     with ThreadPoolExecutor(REQUESTS, thread_name_prefix="list") as pool:
         for url, listed in zip(urls, pool.map(lambda url: _listed(url, since), urls), strict=True):
             if isinstance(listed, BucketError):
@@ -48,7 +48,7 @@ def find_objects(
             bucket = object_path(url).bucket
             oldest = None if since is None or has_dates(url) else since * SECONDS_PER_HOUR
             for described in _meant(url, listed, exclude, oldest, found):
-                source = ObjectSource.found(bucket, described, found.kept)
+                source = ObjectSource.found(bucket, described, kept)
                 if not without or not source.name.startswith(without):
                     objects[source.name] = source
     return list(objects.values())

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.counting.objects import Kept, ObjectSource
 from pipeline.counting.sources import Failure
+
+if TYPE_CHECKING:  # few runs read buckets
+    from pipeline.counting.objects import ObjectSource
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,6 @@ class Found:
         left_alone: What else was met and not taken for raw files: its name, and why.
         failed: Folders that cannot be read, and files that were named and are not raw files.
         objects: Each object once, sorted by name.
-        kept: What is kept of them while they are planned and counted.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -27,4 +29,8 @@ class Found:
     left_alone: dict[str, str] = field(default_factory=dict)
     failed: list[Failure] = field(default_factory=list)
     objects: list[ObjectSource] = field(default_factory=list)
-    kept: Kept = field(default_factory=Kept)
+
+    def close(self) -> None:
+        """Gives back what was kept of the objects."""
+        for source in self.objects:
+            source.kept.close()

@@ -145,7 +145,7 @@ def _ingest(
             index.remember([*plan.met, *outcome.met])
         return plan, outcome, record
 
-    with closing(found.kept), locked(store, options.wait_seconds), put_aside(store):
+    with closing(found), locked(store, options.wait_seconds), put_aside(store):
         plan, outcome, record = in_turn(store, run)
     return summary_of(
         plan,

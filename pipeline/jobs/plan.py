@@ -16,7 +16,6 @@ from itertools import chain
 from pathlib import Path
 
 from pipeline.counting.content import Look, look_at
-from pipeline.counting.objects import fetched_ahead
 from pipeline.counting.sources import Failure, Source, name_of
 from pipeline.errors import SourceError
 from pipeline.jobs.compare import Looked, MapAll, compare, or_error
@@ -145,7 +144,7 @@ def make_plan(
     """
     draft = _Draft(reading, left_alone=dict(found.left_alone), failed=list(found.failed))
     unread = list(_sift(found, index, min_age_seconds, draft))
-    for source, look in zip(unread, map_all(or_error(look_at), fetched_ahead(unread)), strict=True):
+    for source, look in zip(unread, map_all(or_error(look_at), _fetched(unread, found)), strict=True):
         _take_look(source, look, draft)
     compare(draft.looked, index, map_all)
     # Counting an unreadable file tells what is wrong with it.
@@ -172,6 +171,15 @@ def make_plan(
         met=draft.met,
         named=found.named,
     )
+
+
+def _fetched(sources: Iterable[Source], found: Found) -> Iterable[Source]:
+    """The sources; objects with their first bytes."""
+    if not found.objects:
+        return sources
+    from pipeline.counting.objects import fetched_ahead  # few runs read buckets
+
+    return fetched_ahead(sources)
 
 
 def _by_path(sources: Iterable[Source]) -> list[Source]:
