@@ -28,6 +28,7 @@ class Cluster:
 
     def __init__(self, folder, workers=2):
         self._file = folder / "scheduler"
+        self._file.unlink(missing_ok=True)
         self.scheduler = self.start("scheduler", str(self._file))
         deadline = time.monotonic() + 60
         while not self._file.exists():
@@ -68,7 +69,7 @@ class Cluster:
 async def scheduler(file):
     from distributed import Scheduler
 
-    async with Scheduler(host="127.0.0.1", port=0, dashboard=False) as running:
+    async with Scheduler(host="127.0.0.1", port=0, dashboard=False, dashboard_address="127.0.0.1:0") as running:
         draft = Path(f"{file}.draft")
         draft.write_text(running.address)  # noqa: ASYNC240 - nobody else waits
         draft.replace(file)  # noqa: ASYNC240
