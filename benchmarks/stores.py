@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from pipeline import FlowStore
 from pipeline.store.chain import LastRun, checksum_of
@@ -63,7 +64,7 @@ def _write_behind(store: Locations, last: LastRun, runs: Iterable[RunRecord]) ->
         run_id = run_id_of(last.number + 1)
         attempt = f"{run_id}-{last.number:016x}"
         content = replace(run, run_id=run_id, attempt=attempt, previous=last.checksum).to_json()
-        path = store.record_of(run_id)
+        path = Path(store.record_of(run_id))
         path.unlink(missing_ok=True)  # the store may share it with the one from which it was copied
         path.write_bytes(content)
         last = LastRun(last.number + 1, checksum_of(content) or "")

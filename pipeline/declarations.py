@@ -46,7 +46,7 @@ def options_of(holder: type) -> dict[str, Option]:
     return {known.name: known.metadata["option"] for known in fields(holder) if "option" in known.metadata}
 
 
-STORE = Option("--store", "The store's folder.", "DIR")
+STORE = Option("--store", "The store: a folder, or the URL of one in a bucket, as s3://bucket/flowlog.", "DIR|URL")
 WAIT = Option("--wait", "Seconds to wait for a run that holds the store.", "S", least=0)
 QUIET = Option("--quiet", "Print nothing but problems.")
 ZERO_BYTES = Option("--zero-bytes", "Whether a record may have 0 bytes in a direction.")

@@ -19,6 +19,11 @@
     │   ├── ClusterFailed        the machines that counted are gone, or do not work as they must
     │   ├── OtherBuild           a worker has another flowlog than the run
     │   └── FolderNotShared      a worker does not see the folder for partial totals
+    ├── BucketError              a bucket does not do what is asked of it               exit code 5
+    │   ├── BucketUnusable       it is not there, is in another region, or nobody's credentials are set
+    │   ├── BucketDenied         the credentials are unknown, have expired, or do not allow the request
+    │   ├── BucketUnreachable    it gave no answer, or refused for its load; a write may have landed
+    │   └── ObjectChanged        another object took the place of the one that was meant
     └── StoreError               the store cannot be used                               exit code 5
         ├── StoreLocked          another run holds it
         ├── StoreServed          another service holds its log
@@ -26,6 +31,8 @@
         ├── StoreDamaged         its files contradict its format or its ledger
         ├── StoreUnreadable      the operating system refused to read one of its files or folders
         ├── StoreOvertaken       another run took this run's number; nothing was committed
+        ├── StoreBusy            others did so again and again; nothing was committed
+        ├── StoreUncertain       it is not known whether the run is committed; the next run finds out
         ├── StoreUnwritable      the operating system refused a write; nothing was committed
         └── StoreUnpublished     it refused one behind the commit; the next run goes on from there
 
@@ -39,22 +46,29 @@ from typing import ClassVar
 
 __all__ = [
     "BadQuery",
+    "BucketDenied",
+    "BucketError",
+    "BucketUnreachable",
+    "BucketUnusable",
     "ClusterFailed",
     "EmptySource",
     "FlowlogError",
     "FolderNotShared",
     "MissingColumns",
     "NoValidRow",
+    "ObjectChanged",
     "OtherBuild",
     "OtherLog",
     "RunStopped",
     "SourceChanged",
     "SourceError",
+    "StoreBusy",
     "StoreDamaged",
     "StoreError",
     "StoreLocked",
     "StoreOvertaken",
     "StoreServed",
+    "StoreUncertain",
     "StoreUnpublished",
     "StoreUnreadable",
     "StoreUnwritable",
@@ -282,9 +296,45 @@ class FolderNotShared(RunStopped):
 
     def __str__(self) -> str:
         return (
-            f"the worker on the machine {self.host} does not see the folder {self.folder}; nothing was committed: the store must lie"
-            " on a disk that all machines share, under the same path"
+            f"the worker on the machine {self.host} does not see the folder {self.folder}; nothing was committed: the"
+            " store, or for a store in a bucket the folder that XDG_CACHE_HOME names, must lie on a disk that all machines share, under"
+            " the same path"
         )
+
+
+class BucketError(FlowlogError):
+    """A bucket does not do what is asked of it.
+
+    Attributes:
+        path: The URL of the object, the prefix or the bucket.
+        problem: What happened, and what to do.
+    """
+
+    exit_code = 5
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"cannot use {self.path}: {self.problem}"
+
+
+class BucketUnusable(BucketError):
+    """The bucket is not there, is in another region, or no credentials are set."""
+
+
+class BucketDenied(BucketError):
+    """The credentials are unknown, have expired, or do not allow the request."""
+
+
+class BucketUnreachable(BucketError):
+    """The bucket gave no answer, or refused for its load, more often than is tried; a write may have landed nevertheless."""
+
+
+class ObjectChanged(BucketError):
+    """Another object has taken the place of the one that was meant."""
 
 
 class StoreError(FlowlogError):
@@ -373,8 +423,39 @@ class StoreOvertaken(StoreError):
         )
 
 
+class StoreBusy(StoreError):
+    """Runs of other machines have committed first, again and again; nothing was committed."""
+
+    def __init__(self, store: str, times: int) -> None:
+        super().__init__(store, times)
+        self.store = store
+        self.times = times
+
+    def __str__(self) -> str:
+        return (
+            f"runs of other machines have committed to the store {self.store} first, {self.times} times in a row; nothing of this "
+            "run was committed: run the command again, and let fewer machines write to this store at once"
+        )
+
+
+class StoreUncertain(StoreError):
+    """It is not known whether a run is committed: no answer came back."""
+
+    def __init__(self, run_id: str, path: str, problem: str) -> None:
+        super().__init__(run_id, path, problem)
+        self.run_id = run_id
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return (
+            f"it is not known whether the run {self.run_id} is committed: {self.path}: {self.problem}; run the command again: it "
+            "finishes this run or counts anew, and nothing is counted twice"
+        )
+
+
 class StoreUnwritable(StoreError):
-    """The operating system refused a write (no space, no permission, an I/O error); nothing was committed."""
+    """The medium refused a write (no space, no permission, an I/O error); nothing was committed."""
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(path, problem)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
@@ -37,8 +38,8 @@ class FlowStore:
     """A store of hourly totals.
 
     Args:
-        path: Its folder.
-        create: Whether the folder may be missing, as it is before the first ingest.
+        path: Its folder, or its URL in a bucket: "s3://bucket/flowlog".
+        create: Whether the store may be missing, as it is before the first ingest.
 
     Raises:
         UsageError: There is no store.
@@ -51,11 +52,10 @@ class FlowStore:
     """
 
     def __init__(self, path: str | PathLike[str], create: bool = False) -> None:
-        self.locations = Locations(Path(path))
+        self.locations = Locations.at(path)
         try:
             is_other = self._is_other_than_folder()
-            exists = self.locations.exist()
-            check_version(self.locations)
+            exists = check_version(self.locations) or self.locations.exist()
         except (OSError, ValueError) as error:  # a ValueError for a NUL
             reason = getattr(error, "strerror", error)
             raise UsageError(f"cannot look at the store {path}: {reason}") from None
@@ -67,8 +67,9 @@ class FlowStore:
 
     def _is_other_than_folder(self) -> bool:
         """Whether something that is no folder is where the store should be."""
+        root = self.locations.root
         try:
-            return not stat.S_ISDIR(self.locations.root.stat().st_mode)
+            return isinstance(root, Path) and not stat.S_ISDIR(root.stat().st_mode)
         except (FileNotFoundError, NotADirectoryError):
             return False
 
@@ -196,8 +197,11 @@ class FlowStore:
 
     def _latest(self) -> int:
         """The newest hour that has totals; in a store without any, one as good as any other."""
-        hours = reversed(self.locations.hours_within(1, LAST_HOUR + 1))
-        return next((hour for hour in hours if self.locations.files.exists(self.locations.partition_name(hour))), 1)
+        locations = self.locations
+        hours = reversed(locations.hours_within(1, LAST_HOUR + 1))
+        return next(
+            (hour for hour in hours if locations.is_listed or locations.files.exists(locations.partition_name(hour))), 1
+        )
 
     def hours(self) -> list[PartitionSummary]:
         """The hours that have totals, in order, each in short."""
@@ -211,7 +215,7 @@ class FlowStore:
     def _in_short(self, hours: Sequence[int]) -> list[PartitionSummary]:
         from pipeline.store.partitions import summarise_partition  # as above
 
-        found = (summarise_partition(self.locations, hour) for hour in hours)
+        found = self.locations.map_many(partial(summarise_partition, self.locations), hours)
         return [summary for summary in found if summary is not None]  # a run may have dropped it meanwhile
 
     def runs(self) -> list[RunRecord]:

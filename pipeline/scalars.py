@@ -253,7 +253,7 @@ def command_line(*words: str, store: os.PathLike[str]) -> str:
     """A command that can be copied into a shell as it stands; it names the store wherever leaving it out may mean another."""
     from shlex import join  # most commands name no other
 
-    is_meant_anyway = Path(store) == DEFAULT_STORE and STORE_VARIABLE not in os.environ
+    is_meant_anyway = os.fspath(store) == os.fspath(DEFAULT_STORE) and STORE_VARIABLE not in os.environ
     return join(["flowlog", *words, *([] if is_meant_anyway else ["--store", os.fspath(store)])])
 
 

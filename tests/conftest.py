@@ -6,6 +6,7 @@ import pandas as pd  # noqa: F401
 
 # isort: split
 import os
+import sqlite3
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +28,15 @@ HEADER = "src_app,dest_app,vpc_id,bytes_tx,bytes_rx,hour"
 @pytest.fixture
 def unsynced(monkeypatch):
     """Nothing is synced: these tests lose no power, and syncing takes longer than all that they do."""
+
+    def connect(*args, **kwargs):
+        connection = synced(*args, **kwargs)
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+    synced = sqlite3.connect
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    monkeypatch.setattr(sqlite3, "connect", connect)
 
 
 def ingest_records(folder, *records, **options):

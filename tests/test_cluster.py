@@ -46,7 +46,7 @@ def taking(partial):
 elsewhere.Partial.taken = taking
 committing = commit.commit
 def counted(store, transaction, *others):
-    there = {str(path) for path in transaction.scratch.absolute().glob("*.arrow")}
+    there = {str(path) for path in store.scratch.absolute().glob("workers-*/*.arrow")}
     print(len(taken), len(there - taken), flush=True)
     return committing(store, transaction, *others)
 commit.commit = counted
@@ -63,10 +63,10 @@ except Exception as error:
 def raw(tmp_path_factory):
     """Files of which each takes a worker a tenth of a second or so, with some rejected rows."""
     folder, chance = tmp_path_factory.mktemp("raw"), random.Random(1)
-    for number in range(24 if IS_LONG else 12):
+    for number in range(16 if IS_LONG else 12):
         lines = [
             f"{chance.randrange(1, 9)},a{chance.randrange(40)},b{chance.randrange(40)},v,{i},1\n"
-            for i in range(30_000 if IS_LONG else 10_000)
+            for i in range(15_000 if IS_LONG else 10_000)
         ]
         (folder / f"{number:02}.csv").write_text(HEADER + "".join(lines) + "0,bad,row,v,1,1\n" * (number % 3))
     return folder
@@ -95,7 +95,7 @@ class Trial:
     def started(self):
         """A driver whose workers have begun to write."""
         driver, deadline = self.drive(), time.monotonic() + 120
-        while driver.poll() is None and not any(self.store.staging.glob("*/scratch/*.arrow")):
+        while driver.poll() is None and not any(self.store.scratch.glob("workers-*/*.arrow")):
             assert time.monotonic() < deadline
             time.sleep(0.005)
         return driver
@@ -301,7 +301,7 @@ def test_whatever_is_killed_stopped_or_woken_the_store_is_that_of_a_run_alone(cl
             assert state(trial.store) == expected, (number, kind)
             assert verify(trial.store, deep=DeepOptions(raw=[str(raw)])).problems == [], (number, kind)
             done.update({kind: 1, "taken": trial.taken, "more": trial.more, "with more": bool(trial.more)})
+            sys.stdout.write(f"{number + 1} {dict(done)}\n")
     finally:
         for made in clusters:
             made.__exit__()
-        sys.stdout.write(f"{dict(done)}\n")

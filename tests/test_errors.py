@@ -68,10 +68,16 @@ EXAMPLES = [
     (
         errors.FolderNotShared("node-7", "/store/staging/1/scratch"),
         (
-            "the worker on the machine node-7 does not see the folder /store/staging/1/scratch; nothing was committed: the store must "
-            "lie on a disk that all machines share, under the same path"
+            "the worker on the machine node-7 does not see the folder /store/staging/1/scratch; nothing was committed: the store, "
+            "or for a store in a bucket the folder that XDG_CACHE_HOME names, must lie on a disk that all machines share, under the same "
+            "path"
         ),
     ),
+    (errors.BucketError("s3://b/k", "it is odd"), "cannot use s3://b/k: it is odd"),
+    (errors.BucketUnusable("s3://b", "there is none"), "cannot use s3://b: there is none"),
+    (errors.BucketDenied("s3://b/k", "no"), "cannot use s3://b/k: no"),
+    (errors.BucketUnreachable("s3://b/k", "no"), "cannot use s3://b/k: no"),
+    (errors.ObjectChanged("s3://b/k", "no"), "cannot use s3://b/k: no"),
     (errors.StoreError("no"), "no"),
     (
         errors.StoreLocked("s", "process 7 on host"),
@@ -104,6 +110,20 @@ EXAMPLES = [
         (
             "another run has committed s/runs/00000042.json meanwhile, although this run held the store's lock, as happens "
             "on network file systems that do not keep locks; nothing of this run was committed: run the command again"
+        ),
+    ),
+    (
+        errors.StoreBusy("s", 20),
+        (
+            "runs of other machines have committed to the store s first, 20 times in a row; nothing of this run was committed: "
+            "run the command again, and let fewer machines write to this store at once"
+        ),
+    ),
+    (
+        errors.StoreUncertain("00000042", "s/runs/00000042.json", "no answer"),
+        (
+            "it is not known whether the run 00000042 is committed: s/runs/00000042.json: no answer; run the command again: it "
+            "finishes this run or counts anew, and nothing is counted twice"
         ),
     ),
     (errors.StoreDamaged("s/x", "torn"), "the store is damaged: s/x: torn"),
@@ -150,7 +170,7 @@ def test_the_tree_drawn_at_the_top_is_the_tree():
 
 def test_the_exit_codes_drawn_at_the_top_are_the_classes_own_and_those_below_them_inherit_them():
     drawn = dict(re.findall(r"── (\w+) .*exit code (\d)", errors.__doc__))
-    assert drawn == {"UsageError": "2", "SourceError": "3", "RunStopped": "4", "StoreError": "5"}
+    assert drawn == {"UsageError": "2", "SourceError": "3", "RunStopped": "4", "BucketError": "5", "StoreError": "5"}
     for name, code in drawn.items():
         error = getattr(errors, name)
         assert {getattr(errors, below).exit_code for below, _ in tree_below(error)} == {int(code)}

@@ -140,7 +140,7 @@ def _publishing(work: Path, hours: int = 48, keys: int = 20_000) -> tuple[float,
             with tempfile.TemporaryDirectory(dir=work) as root:
                 store = Locations(Path(root))
                 with Transaction(store, LastRun()) as transaction:
-                    totals = HourlyTotals(transaction.scratch, 1 << 30)
+                    totals = HourlyTotals(store.scratch, 1 << 30)
                     totals.add(_flows(hours, count))
                     commit(store, transaction, Change(added=[totals]), now(), Resources(workers=1))
 

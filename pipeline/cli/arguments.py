@@ -10,14 +10,16 @@ from contextlib import contextmanager
 from dataclasses import fields
 from inspect import Parameter, Signature, signature
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 from typer.core import TyperCommand
 
+from pipeline.bucket import is_url, object_path
 from pipeline.cli.output import standard_output
 from pipeline.declarations import QUIET, STORE, WAIT, Option, options_of
+from pipeline.errors import UsageError
 from pipeline.process import keep_out
 from pipeline.scalars import is_span
 
@@ -67,7 +69,7 @@ class Command(TyperCommand):
                 raise typer.BadParameter(f"{option.envvar} is empty; unset it, or give it a value", ctx=ctx, param=option)
 
 
-def parse_path(path: str | Path) -> Path:
+def parse_path(path: str | PurePath) -> Path:
     """A path that can be one; Typer has its defaults read, too."""
     text = os.fspath(path)
     if not text:  # Path("") is the current folder
@@ -75,6 +77,17 @@ def parse_path(path: str | Path) -> Path:
     if "\0" in text:
         raise typer.BadParameter("no path has a NUL in it")
     return Path(text)
+
+
+def parse_store(path: str | PurePath) -> PurePath:
+    """The same of a folder, or of a URL, in which two slashes are no mistake."""
+    text = os.fspath(path)
+    if not is_url(text):
+        return parse_path(text)
+    try:
+        return object_path(text)
+    except UsageError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def no_nan(value: float | None) -> float | None:
@@ -170,7 +183,7 @@ def _value_of(kind: Any, given: Any) -> Any:
     return tuple(given or ()) if _is_repeated(kind) else given
 
 
-StoreOption = Annotated[Path, parameter(STORE, Path)]
+StoreOption = Annotated[PurePath, parameter(STORE._replace(parse=parse_store), PurePath)]
 WaitOption = Annotated[float, parameter(WAIT, float)]
 QuietOption = Annotated[bool, parameter(QUIET, bool)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs, and beside it nothing but problems.")]
@@ -192,11 +205,11 @@ OutputOption = Annotated[
 FormatJsonOption = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
 
 
-def open_store(store: Path, without: Sequence[str] = ("pandas",)) -> FlowStore:
+def open_store(store: PurePath, without: Sequence[str] = ("pandas",)) -> FlowStore:
     """Opens a store that is there.
 
     Args:
-        store: Its folder.
+        store: Its folder, or its path in a bucket.
         without: What need not be imported from here on, see `process.keep_out`.
     """
     keep_out(without)

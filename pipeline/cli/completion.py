@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from inspect import signature
-from pathlib import Path
 from shlex import quote
 from threading import Thread
 from typing import TYPE_CHECKING, Any, get_args
@@ -47,10 +46,10 @@ def _offer(find: Callable[[FlowStore, str], Iterable[str]]) -> Callable[[typer.C
 
         def work() -> None:
             try:
-                from pipeline.cli.arguments import open_store
+                from pipeline.cli.arguments import open_store, parse_store
 
                 store = open_store(
-                    Path(ctx.params.get("store") or DEFAULT_STORE), without=("numpy", "pandas", "cloudpickle")
+                    parse_store(ctx.params.get("store") or DEFAULT_STORE), without=("numpy", "pandas", "cloudpickle")
                 )
                 fit = (text for text in find(store, incomplete) if text.startswith(incomplete) and quote(text) == text)
                 found.extend(text for text, _ in zip(dict.fromkeys(fit), range(_MOST), strict=False))

@@ -11,13 +11,14 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.cli.output import say
 from pipeline.errors import FlowlogError, RunStopped, UsageError
 from pipeline.flowstore import FlowStore
 from pipeline.scalars import SECONDS_PER_HOUR, real_path
+from pipeline.store.layout import Locations
 
 if TYPE_CHECKING:
     from pipeline.jobs.summary import IngestSummary
@@ -40,7 +41,7 @@ class Metric(NamedTuple):
 
 
 @contextmanager
-def watched(file: Path | None, store: Path) -> Iterator[Callable[[IngestSummary, int], None]]:
+def watched(file: Path | None, store: PurePath) -> Iterator[Callable[[IngestSummary, int], None]]:
     """Writes the metrics of a run, also of one that is given up, into a file, if there is to be one.
 
     Args:
@@ -65,7 +66,7 @@ def watched(file: Path | None, store: Path) -> Iterator[Callable[[IngestSummary,
         raise
 
 
-def _write_or_say(file: Path, store: Path, summary: IngestSummary | None, exit_code: int) -> None:
+def _write_or_say(file: Path, store: PurePath, summary: IngestSummary | None, exit_code: int) -> None:
     try:
         write_metrics(file, store, summary, exit_code)
     except UsageError as error:
@@ -84,7 +85,7 @@ def _check_writable(file: Path) -> None:
         raise UsageError(f"cannot write the metrics to {file}: {error.strerror}") from None
 
 
-def write_metrics(file: Path, store: Path, summary: IngestSummary | None, exit_code: int) -> None:
+def write_metrics(file: Path, store: PurePath, summary: IngestSummary | None, exit_code: int) -> None:
     """Writes what a run did, whole: under another name first, which the collector does not read.
 
     Args:
@@ -98,7 +99,7 @@ def write_metrics(file: Path, store: Path, summary: IngestSummary | None, exit_c
     """
     now = time.time()
     success = now if exit_code in _SUCCESS else _last_success(file)
-    labels = {"store": str(store.absolute())}
+    labels = {"store": Locations.at(store).name}
     metrics = [*_of_attempt(now, success, exit_code), *(_of_run(summary) if summary else ()), *_of_store(store)]
     text = "".join(f"{line}\n" for metric in metrics if metric.values for line in _lines(metric, labels))
     target = real_path(file)
@@ -161,13 +162,13 @@ def _lost(summary: IngestSummary) -> int:
     return summary.ignored[LOST]
 
 
-def _of_store(store: Path) -> Iterator[Metric]:
+def _of_store(store: PurePath) -> Iterator[Metric]:
     with suppress(FlowlogError, OSError):  # of which the run has said what is to be said
         locations = FlowStore(store, create=True).locations
-        hours = locations.hours()
-        sizes = [locations.files.size(locations.partition(hour)) for hour in hours]
+        sizes = locations.sizes()
+        hours = list(sizes)
         yield Metric("flowlog_store_partitions", "Hours that have totals.", {(): len(hours)})
-        yield Metric("flowlog_store_bytes", "The size of the files with the totals.", {(): sum(sizes)})
+        yield Metric("flowlog_store_bytes", "The size of the files with the totals.", {(): sum(sizes.values())})
         newest: Values = {(): hours[-1] * SECONDS_PER_HOUR} if hours else {}
         yield Metric("flowlog_store_newest_hour_timestamp_seconds", "The start of the newest hour that has totals.", newest)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import FlowlogError
@@ -39,7 +39,7 @@ def ingest_problems(summary: IngestSummary) -> Iterator[str]:
         yield f"failed {failure.source}: {failure.error}"
 
 
-def ingest_lines(summary: IngestSummary, store: Path) -> Iterator[str]:
+def ingest_lines(summary: IngestSummary, store: PurePath) -> Iterator[str]:
     """All about a run."""
     yield from (f"finished the run {run_id}, which was cut off after its commit" for run_id in summary.recovered)
     yield from (

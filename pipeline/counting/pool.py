@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -121,6 +123,15 @@ class Pool:
     def _width(self) -> int:
         return self.watch.width if self.watch else self.width
 
+    @cached_property
+    def _attempt(self) -> Path:
+        """A folder of this pool's own: a machine that sees the folder shares the disk, and nobody waits for a worker that does not see
+        the folder any more.
+        """
+        folder = self.folder.absolute() / f"workers-{secrets.token_hex(8)}"
+        folder.mkdir()
+        return folder
+
     def _submit(
         self, sources: Sequence[Source], options: ReadOptions, told: _TellingThreads
     ) -> Future[GroupCount | Partial]:
@@ -128,7 +139,7 @@ class Pool:
         if self._is_here:
             return submit(count_group, sources, options, self.limits, str(self.folder), told)
         try:
-            return submit(count_elsewhere, own_build(), job_of(sources, options, self.limits, self.folder))
+            return submit(count_elsewhere, own_build(), job_of(sources, options, self.limits, self._attempt))
         except Exception as error:
             raise self._explained(error) from error
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import zip_longest
+from pathlib import Path
 from urllib.parse import quote
 
 from pipeline.errors import StoreDamaged, StoreError, StoreUnreadable
@@ -100,7 +101,7 @@ class Audit:
 
     def _rejects_problems(self, run: RunRecord) -> Iterator[str]:
         path = self._store.rejects_of(run.run_id)
-        name = path.relative_to(self._store.root).as_posix()
+        name = self._store.path_in_store(path)
         self._partitions |= run.files
         digest = self._partitions.pop(name, None)
         rejected = run.total("rejected")
@@ -159,6 +160,10 @@ class Audit:
     def _entries(self) -> Iterator[tuple[str, str | None]]:
         """All that lies below `flows/` and `rejects/`, links not followed: its path, and what is wrong if it is no file."""
         store = self._store
+        if not isinstance(store.root, Path):  # a bucket has objects and nothing else
+            for folder in (store.rejects, store.flows):
+                yield from ((f"{folder}/{name}", None) for name in sorted(store.files.sizes(folder)))
+            return
         own = {str(store.partition(hour).parent) for hour in store.hours_within(1, INT64_MAX + 1)}
         own |= {str(store.rejects_of(run_id).parent) for run_id in store.runs_with_rejects()}
         waiting = [store.rejects, store.flows]

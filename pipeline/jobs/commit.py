@@ -15,7 +15,7 @@ from pipeline.counting.totals import HourlyTotals, merge_sorted, sums_of
 from pipeline.store import files
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import RunRecord, SourceRecord, now
-from pipeline.store.partitions import encode_partition, read_partition, write_rejects
+from pipeline.store.partitions import encode_partition, read_with_version, write_rejects
 from pipeline.store.transaction import Transaction
 
 
@@ -70,7 +70,7 @@ def commit(
     """
     hours = dict(_stage_hours(store, transaction, change, resources or Resources()))
     if change.rejects is not None and change.rejects.count:
-        rejects = transaction.scratch / "rejects.parquet"
+        rejects = store.scratch / "rejects.parquet"
         with files.writing(rejects):
             write_rejects(rejects, change.rejects.batches())
         transaction.stage(store.rejects_of(transaction.run_id), rejects)
@@ -110,20 +110,25 @@ def _stage_hours(
     def stage(hour: int) -> tuple[int, dict[str, int]]:
         return hour, _stage_hour(store, transaction, hour, added[hour], keeps=hour not in anew)
 
-    with files.writing(transaction.scratch), ThreadPoolExecutor(resources.threads) as pool:
+    with files.writing(store.scratch), ThreadPoolExecutor(store.files.threads or resources.threads) as pool:
         yield from pool.map(stage, sorted(added))
 
 
 def _stage_hour(
     store: Locations, transaction: Transaction, hour: int, added: Sequence[Callable[[], pa.Table]], *, keeps: bool
 ) -> dict[str, int]:
-    """Stages an hour's new partition, or that it is removed where nothing is left; gives what the change comes to."""
-    present = read_partition(store, hour)
+    """Stages an hour's new partition, over the one that is there; gives what the change comes to. Where nothing is left, the
+    partition is removed; in a bucket, where it could be a later run's by then, a partition without rows takes its place.
+    """
+    present, version = read_with_version(store, hour)
     filled = [table for table in [*([present] if keeps else []), *(read() for read in added)] if table.num_rows]
     # The usual case, that there is only one, costs nothing: this one is in the store's order.
     new = filled[0] if len(filled) == 1 else merge_sorted(filled)
     before, after = sums_of(present), sums_of(new)
-    if new.num_rows:
+    if store.files.has_versions:
+        if new.num_rows or present.num_rows:
+            transaction.stage(store.partition(hour), encode_partition(new, after, transaction.run_id), version)
+    elif new.num_rows:
         transaction.stage(store.partition(hour), encode_partition(new, after))
     elif store.files.exists(store.partition_name(hour)):
         transaction.remove(store.partition(hour))

@@ -6,6 +6,7 @@ import atexit
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
@@ -20,15 +21,15 @@ from pipeline.jobs.find import Found, find
 from pipeline.jobs.outcome import Outcome, failures_of, outcome_of
 from pipeline.jobs.plan import Plan, make_plan
 from pipeline.jobs.summary import IngestSummary, summary_of
+from pipeline.jobs.turns import in_turn
 from pipeline.jobs.where import Given, check_cluster, workers_of
 from pipeline.options import IngestOptions, ReadOptions
 from pipeline.scalars import real_path
-from pipeline.store.chain import LastRun
 from pipeline.store.index import Index, open_index
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import now
 from pipeline.store.lock import locked
-from pipeline.store.transaction import Transaction, recover
+from pipeline.store.transaction import Transaction, put_aside, recover
 
 if TYPE_CHECKING:
     from pipeline.counting.pool import Progress
@@ -63,7 +64,7 @@ def ingest(
         StoreError: The store cannot be used.
     """
     options = options or IngestOptions()
-    return _ingest(partial(find, raw, store.root, options.exclude), store, options, progress, executor)
+    return _ingest(partial(find, raw, store.local, options.exclude), store, options, progress, executor)
 
 
 def ingest_segment(
@@ -104,24 +105,39 @@ def _ingest(
     load_apps(reading)
     check_cluster(options)
     found = find_files()
-    outcome, run = Outcome(), None
-    with locked(store, options.wait_seconds):
-        recovered = recover(store)
+    recovered: list[str] = []
+    kept: list[_Counted] = []
+
+    def run() -> tuple[Plan, Outcome, RunRecord | None]:
         with open_index(store) as index:
+            recovered.extend(recover(store, index.last.number))
             plan = _plan(found, index, options, reading)
             _stop_if_strict(options, plan.failed)
+            outcome, record = Outcome(), None
             if plan.has_work:
-                outcome, run = _count_and_commit(
-                    plan, store, index.last, options, reading, progress, executor, bounded, before_commit
-                )
+                with Transaction(store, index.last) as transaction:
+                    counted = next((one for one in kept if one.is_of(plan)), None)
+                    counted = counted or _count(plan, store, options, reading, progress, executor, bounded)
+                    kept[:] = [counted]
+                    outcome = counted.outcome
+                    if counted.changes_store:
+                        from pipeline.jobs.commit import commit  # as `_count` has it
+
+                        record = commit(
+                            store, transaction, counted.change, counted.started, _resources(options), before_commit
+                        )
             index.remember([*plan.met, *outcome.met])
+        return plan, outcome, record
+
+    with locked(store, options.wait_seconds), put_aside(store):
+        plan, outcome, record = in_turn(store, run)
     return summary_of(
         plan,
         outcome,
-        run,
+        record,
         recovered=recovered,
         seconds=time.monotonic() - began,
-        store=str(store.root.absolute()),
+        store=store.name,
         started=started,
         ended=now(),
     )
@@ -147,38 +163,59 @@ def _plan(found: Found, index: Index, options: IngestOptions, reading: ReadOptio
         )
 
 
-def _count_and_commit(
+@dataclass(frozen=True)
+class _Counted:
+    """What counting a plan has given, as long as the run is not committed.
+
+    Attributes:
+        plan: The plan.
+        change: What the run changes.
+        outcome: What became of the sources.
+        started: When the counting started, as `ledger.now` gives it.
+    """
+
+    plan: Plan
+    change: Change
+    outcome: Outcome
+    started: str
+
+    @property
+    def changes_store(self) -> bool:
+        return bool(self.change.sources or self.change.forgotten)
+
+    def is_of(self, plan: Plan) -> bool:
+        """Whether another plan has the same counted. What is taken back depends on what others have counted meanwhile."""
+        takes_back = any(one.replaces_changed and one.superseded for one in (self.plan, plan))
+        return not takes_back and all(
+            getattr(plan, name) == getattr(self.plan, name) for name in ("new", "rivals", "replacing", "grown_from")
+        )
+
+
+def _count(
     plan: Plan,
     store: Locations,
-    last: LastRun,
     options: IngestOptions,
     reading: ReadOptions,
     progress: Progress | None,
     executor: Given | None,
     bounded: bool,
-    before_commit: Callable[[RunRecord], None] | None,
-) -> tuple[Outcome, RunRecord | None]:
-    """Counts what is to be counted, takes back what changed sources counted before, and commits both as one run."""
+) -> _Counted:
+    """Counts what is to be counted, and takes back what changed sources counted before."""
     _start_imports()
     # These import Arrow, which is of no use where nothing is new.
-    from pipeline.jobs.commit import commit
     from pipeline.jobs.count import change_of, count_plan
     from pipeline.jobs.replace import replace_changed
 
-    started, resources = now(), _resources(options)
-    with Transaction(store, last) as transaction:
-        scratch = transaction.scratch
-        with workers_of(options, executor) as workers:
-            counted = count_plan(plan, reading, scratch, workers, progress, strict=options.strict, bounded=bounded)
-            _stop_if_strict(options, failures_of(counted.results, plan))
-            replacement = replace_changed(store, plan, counted, scratch, workers)
-        change = change_of(plan, counted, replacement.rebuilt, reading, scratch)
-        _check_reject_ratio(change, options.max_reject_ratio)
-        outcome = outcome_of(plan, counted, replacement, fingerprint(reading))
-        _stop_if_strict(options, outcome.failures)
-        if not change.sources and replacement.rebuilt is None:
-            return outcome, None
-        return outcome, commit(store, transaction, change, started, resources, before_commit)
+    started, scratch = now(), store.scratch
+    with workers_of(options, executor) as workers:
+        counted = count_plan(plan, reading, scratch, workers, progress, strict=options.strict, bounded=bounded)
+        _stop_if_strict(options, failures_of(counted.results, plan))
+        replacement = replace_changed(store, plan, counted, scratch, workers)
+    change = change_of(plan, counted, replacement.rebuilt, reading, scratch)
+    _check_reject_ratio(change, options.max_reject_ratio)
+    outcome = outcome_of(plan, counted, replacement, fingerprint(reading))
+    _stop_if_strict(options, outcome.failures)
+    return _Counted(plan, change, outcome, started)
 
 
 def _resources(options: IngestOptions) -> Resources:

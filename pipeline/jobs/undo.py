@@ -14,13 +14,14 @@ from pipeline.counting.workers import threads
 from pipeline.errors import UsageError
 from pipeline.jobs.commit import Change, commit
 from pipeline.jobs.recount import rebuild_without
+from pipeline.jobs.turns import in_turn
 from pipeline.scalars import command_line, hour_to_text, real_path
 from pipeline.store.chain import LastRun
 from pipeline.store.index import open_index
 from pipeline.store.layout import Locations, is_segment
 from pipeline.store.ledger import ActiveSource, active_sources, now, read_runs
 from pipeline.store.lock import locked
-from pipeline.store.transaction import Transaction, recover
+from pipeline.store.transaction import Transaction, put_aside, recover
 
 
 @dataclass(frozen=True)
@@ -72,15 +73,19 @@ def drop(store: Locations, before: int, wait_seconds: float = 0, *, every: bool 
         UsageError: No hour would be left.
         StoreError: The store cannot be used.
     """
-    with locked(store, wait_seconds):
-        recover(store)
-        started = now()
+    started = now()
+
+    def run() -> UndoSummary:
+        last = _recovered(store)
         gone = droppable(store, before, every=every)
         if not gone:
             return UndoSummary(None, [], [])
-        with Transaction(store, _last_run(store)) as transaction:
-            run = commit(store, transaction, Change(anew=gone, dropped=True), started)
-    return UndoSummary(run.run_id, [], gone)
+        with Transaction(store, last) as transaction:
+            record = commit(store, transaction, Change(anew=gone, dropped=True), started)
+        return UndoSummary(record.run_id, [], gone)
+
+    with locked(store, wait_seconds), put_aside(store):
+        return in_turn(store, run)
 
 
 def sources_of(store: Locations, hours: Iterable[int], most: int) -> list[str] | None:
@@ -126,22 +131,28 @@ def forget(
             missing or counts otherwise now, so that the hours cannot be made anew.
         StoreError: The store cannot be used.
     """
-    with locked(store, wait_seconds):
-        recover(store)
-        started = now()
-        resources = resources or Resources()
+    started = now()
+    resources = resources or Resources()
+
+    def run() -> UndoSummary:
+        last = _recovered(store)
         active = active_sources(read_runs(store))
         unwanted = _choose(store, active, names)
-        with Transaction(store, _last_run(store)) as transaction:
+        with Transaction(store, last) as transaction:
             with threads(resources) as workers:
-                rebuilt = rebuild_without(unwanted, active, transaction.scratch, workers, progress)
+                rebuilt = rebuild_without(unwanted, active, store.scratch, workers, progress)
             change = Change(added=[rebuilt.totals], anew=rebuilt.hours, forgotten=rebuilt.forgotten)
-            run = commit(store, transaction, change, started, resources)
-    return UndoSummary(run.run_id, [source["path"] for source in run.forgotten], sorted(rebuilt.hours))
+            record = commit(store, transaction, change, started, resources)
+        return UndoSummary(record.run_id, [source["path"] for source in record.forgotten], sorted(rebuilt.hours))
+
+    with locked(store, wait_seconds), put_aside(store):
+        return in_turn(store, run)
 
 
-def _last_run(store: Locations) -> LastRun:
+def _recovered(store: Locations) -> LastRun:
+    """The last run, once all that runs have committed is in its place."""
     with open_index(store) as index:
+        recover(store, index.last.number)
         return index.last
 
 

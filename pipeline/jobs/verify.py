@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -22,7 +23,7 @@ from pipeline.jobs.audit import Audit
 from pipeline.jobs.find import find
 from pipeline.jobs.recount import find_again, recount
 from pipeline.schema import COUNT, PARTITION_ORDER, SUMS
-from pipeline.store.chain import check_version
+from pipeline.store.chain import check_version, is_committed
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import ActiveSource, RunRecord, active_sources, read_run
 from pipeline.store.lock import unchanged
@@ -89,8 +90,8 @@ def verify(store: Locations, wait_seconds: float = 0, deep: DeepOptions | None =
     """Recomputes a store's sums from its files and holds them against its ledger.
 
     Args:
-        store: The store. Its lock is held, so that no run changes it meanwhile; somebody who may not hold it looks again
-            where a run has changed the store meanwhile.
+        store: The store. Its lock is held, so that no run changes it meanwhile; somebody who may not hold it, or where it does
+            not keep other machines out, looks again where a run has changed the store meanwhile.
         wait_seconds: How long to wait for a run that holds it.
         deep: Also counts the raw files again that are still there, and holds the hours against that.
 
@@ -104,21 +105,39 @@ def verify(store: Locations, wait_seconds: float = 0, deep: DeepOptions | None =
     with unchanged(store, wait_seconds) as is_held:
         if is_held:
             return _look(store, deep)
-    for _ in range(_LOOKS):
+    for look in range(1, _LOOKS + 1):
         before = _state(store)
         result = _look(store, deep)
-        if _state(store) == before:
+        is_last = look == _LOOKS
+        if _state(store) == before and (is_last or not _may_be_publishing(store)):
             return result
-    raise StoreLocked(str(store.root), "runs that change it while it is looked at")
+        if not is_last:
+            time.sleep(_PAUSE_SECONDS)
+    raise StoreLocked(store.name, "runs that change it while it is looked at")
 
 
-#: How often a store is looked at whose lock cannot be held, until no run has changed it meanwhile.
-_LOOKS = 3
+#: How often a store is looked at whose lock cannot be held, until no run has changed it meanwhile; and the pause in between.
+_LOOKS, _PAUSE_SECONDS = 3, 0.5
 
 
 def _state(store: Locations) -> object:
-    """What every run changes."""
-    return len(store.run_numbers()), store.staged_runs()
+    """What every run changes. In a bucket an attempt that is not committed may come and go, and changes nothing."""
+    return len(store.run_numbers()), _committed(store) if store.files.has_versions else store.staged_runs()
+
+
+def _committed(store: Locations) -> list[str]:
+    """The attempts with staged files that have committed; one whose record is damaged, of which it was said, may be another's."""
+    found = []
+    for attempt in store.staged_runs():
+        with suppress(StoreDamaged, StoreUnreadable):
+            if is_committed(store, attempt):
+                found.append(attempt)
+    return found
+
+
+def _may_be_publishing(store: Locations) -> bool:
+    """Whether a run of another machine may be about to move its files: only time tells such a run from one that was cut off."""
+    return store.files.has_versions and bool(_committed(store))
 
 
 def _look(store: Locations, deep: DeepOptions | None) -> Verification:

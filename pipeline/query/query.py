@@ -14,10 +14,10 @@ from typing import TypedDict, TypeVar
 import pyarrow as pa
 
 from pipeline.errors import BadQuery
-from pipeline.scalars import INT64_MAX, is_utf8
+from pipeline.scalars import INT64_MAX, HourRange, is_utf8
 from pipeline.schema import COUNT, ENCODED_TOTALS_SCHEMA, KEY, SUMS, TOTAL_BYTES, TOTALS_SCHEMA
 from pipeline.store.layout import Locations
-from pipeline.store.partitions import partition_bytes, read_partitions
+from pipeline.store.partitions import read_partitions, sizes_of_partitions
 
 #: What rows can be summed by: the columns of the key, and the periods that an hour is in.
 _PERIODS = ("day", "month")
@@ -187,7 +187,7 @@ def each_part(store: Locations, query: Query, read: Callable[[Sequence[int]], Pa
     from pipeline.counting.resources import processors
 
     # By these threads and not by Arrow's, as `sums.sort_rows` tells.
-    threads = processors()
+    threads = store.files.threads or processors()
     waiting: deque[Future[Part]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for part in parts:
@@ -200,13 +200,13 @@ def each_part(store: Locations, query: Query, read: Callable[[Sequence[int]], Pa
 
 def _parts(store: Locations, query: Query) -> Iterator[list[int]]:
     """The hours that are asked for, a few at a time."""
-    if query.until is None:
+    if query.until is None or query.until == query.hour + 1:
         yield [query.hour]
         return
     part, size = [], 0
-    for hour in store.hours_within(query.hour, query.until):
+    for hour, file_bytes in sizes_of_partitions(store, HourRange(query.hour, query.until)):
         part.append(hour)
-        size += partition_bytes(store, hour)
+        size += file_bytes
         if size >= _BYTES_AT_ONCE:
             yield part
             part, size = [], 0

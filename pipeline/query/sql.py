@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
@@ -37,19 +39,37 @@ def run_sql(store: Locations, text: str) -> pa.Table:
     """
     if not is_utf8(text) or "\0" in text:
         raise UsageError("SQL: the statement must be valid UTF-8, without a NUL")
-    with _connected(store) as connection:
-        _check(connection, store, text)
-        with _explained(store, text):
+    with _on_disk(store) as found, _connected(found) as connection:
+        _check(connection, found, text)
+        with _explained(found, text):
             return _with_names(_in_int64(connection.sql(text).to_arrow_table()))
+
+
+@contextmanager
+def _on_disk(store: Locations) -> Iterator[Locations]:
+    """The store, by its real path; of one in a bucket, a copy of what the views read: DuckDB itself reads no bucket."""
+    if isinstance(store.root, Path):
+        yield Locations(real_path(store.root), store.files)
+        return
+
+    def copy(source: str, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            target.write_bytes(store.files.read(source))
+
+    with TemporaryDirectory(prefix="flowlog-") as scratch, ThreadPoolExecutor(store.files.threads) as pool:
+        for part in (store.flows, store.rejects, store.runs):
+            names = list(store.files.sizes(part))
+            list(pool.map(copy, [f"{part}/{name}" for name in names], [Path(scratch, part.name, name) for name in names]))
+        yield Locations(Path(scratch))
 
 
 @contextmanager
 def _connected(store: Locations) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB that has the store's views, and no way to anything else."""
-    found = Locations(real_path(store.root), store.files)
     allowed = [
         form
-        for folder in (found.flows, found.rejects, found.runs)
+        for folder in (store.flows, store.rejects, store.runs)
         for form in (text_of(str(folder)), pattern_of(folder, ""))
     ]
     with TemporaryDirectory(prefix="flowlog-") as scratch, duckdb.connect() as connection:
@@ -57,7 +77,7 @@ def _connected(store: Locations) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET errors_as_json = true")
         connection.execute("SET python_enable_replacements = false")  # or names of Python's variables would be tables
-        for name, query in views(found).items():
+        for name, query in views(store).items():
             connection.execute(f"CREATE VIEW {name} AS {query}")
         connection.execute(f"SET allowed_directories = [{', '.join(allowed)}]")
         connection.execute("SET enable_external_access = false")
@@ -95,7 +115,7 @@ def _explained(store: Locations, text: str, shift: int = 0) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         message, position = _parsed(str(error))
-        if str(real_path(store.root)) in message and isinstance(error, duckdb.IOException | duckdb.InvalidInputException):
+        if str(store.root) in message and isinstance(error, duckdb.IOException | duckdb.InvalidInputException):
             raise StoreDamaged(str(store.root), message) from None
         if isinstance(error, duckdb.PermissionException):
             message += "; this reads the store's views alone"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pyarrow as pa
 
@@ -122,9 +122,9 @@ def _empty(schema: pa.Schema) -> str:
     return "SELECT " + ", ".join(f'NULL::{types[field.type]} AS "{field.name}"' for field in schema) + " WHERE false"
 
 
-def pattern_of(folder: Path, pattern: str) -> str:
+def pattern_of(folder: PurePath, pattern: str) -> str:
     """A pattern of files below a folder, as SQL writes it. What the folder's name has of a pattern's characters stands for itself."""
-    literal = re.sub(r"([\[*?])", r"[\1]", str(folder.absolute()))
+    literal = re.sub(r"([\[*?])", r"[\1]", str(folder.absolute() if isinstance(folder, Path) else folder))
     return text_of(f"{literal}/{pattern}")
 
 

@@ -23,7 +23,7 @@ from pipeline.service.pending import Pending, Segment
 from pipeline.service.writer import LogWriter
 from pipeline.store import files
 from pipeline.store.chain import is_committed
-from pipeline.store.layout import Locations
+from pipeline.store.layout import Locations, run_id_of_attempt
 from pipeline.store.ledger import RunRecord
 from pipeline.store.lock import locked
 from pipeline.store.transaction import recover
@@ -188,7 +188,7 @@ class Flusher:
         attempt = segment.attempt
         if attempt is not None and is_committed(locations, attempt):  # by a service that was killed, or did not hear of it
             with locked(locations, LOCK_SECONDS):
-                recover(locations)
+                recover(locations, int(run_id_of_attempt(attempt)))
         else:
             self._count(segment)
         self._keys.keep(segment.keys)

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
+from pathlib import PurePath
 
 import uvloop
 
@@ -41,7 +41,7 @@ _SWEEP_SECONDS = 1.0
 _BACKLOG = 1024
 
 
-def serve(path: Path, options: ServeOptions, told_to_end: threading.Event | None = None) -> None:
+def serve(path: PurePath, options: ServeOptions, told_to_end: threading.Event | None = None) -> None:
     """Serves a store until SIGINT or SIGTERM, and then flushes its log.
 
     Args:

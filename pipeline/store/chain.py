@@ -73,8 +73,11 @@ def read_sealed(store: Locations, run_id: str) -> tuple[bytes, str]:
     return content, checksum
 
 
-def check_version(store: Locations) -> None:
+def check_version(store: Locations) -> bool:
     """Refuses a store that another version of flowlog made. A store without any run is of this version.
+
+    Returns:
+        Whether there is a first run: in a bucket this alone tells that there is a store.
 
     Raises:
         StoreVersion: Its first record says so, or its records are named by times, as those of flowlog 0.1 were.
@@ -88,6 +91,9 @@ def check_version(store: Locations) -> None:
         except FileNotFoundError:
             if any(map(_NAME_IN_VERSION_1.fullmatch, store.files.list(store.runs))):
                 raise StoreVersion(str(store.runs), 1) from None
+        else:
+            return True
+    return False
 
 
 _NAME_IN_VERSION_1 = re.compile(r"[0-9]{8}T[0-9A-Za-z-]+\.json")
@@ -116,7 +122,12 @@ def is_last(store: Locations, last: LastRun) -> bool:
 
 
 def is_committed(store: Locations, attempt: str) -> bool:
-    """Whether an attempt is the one that committed its run.
+    """Whether an attempt is the one that committed its run; raises what `has_won` raises."""
+    return has_won(store, attempt) is True
+
+
+def has_won(store: Locations, attempt: str) -> bool | None:
+    """Whether an attempt has committed its run, or another has; None as long as nobody has.
 
     Raises:
         StoreDamaged: The run's record is damaged; StoreUnreadable and StoreVersion alike.
@@ -124,7 +135,7 @@ def is_committed(store: Locations, attempt: str) -> bool:
     try:
         content, _ = read_sealed(store, run_id_of_attempt(attempt))
     except FileNotFoundError:
-        return False
+        return None
     return attempt_line(attempt) in content
 
 

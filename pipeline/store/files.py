@@ -3,6 +3,9 @@
 What is read is a file and nothing else, and what is written survives a loss of power. POSIX makes a rename or a link atomic,
 but durable only once the folder that holds the name is synced too; a file's content is durable once the file is.
 
+A folder of this machine has a lock, so that one run at a time writes there. A bucket has none: there each content of a file has
+a version, and a file takes the place of another only over the version from which it was made.
+
 Nothing else touches the store's bytes. Some files are things of the machine, wherever the store is: the locks, the index, the
 service's log, the scratch files of a run, and the links and pipes that `verify` may meet. Their modules use the functions of
 this module, or the operating system's.
@@ -17,14 +20,16 @@ import shutil
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import Protocol
 
 from pipeline.errors import FlowlogError, StoreDamaged, StoreUnreadable, StoreUnwritable, UsageError
 from pipeline.scalars import new_digest
 
-#: A name in a store. Who opens thousands gives texts: a `Path` takes as long to make as a small file to open.
-Name = str | Path
+#: A name in a store: a path, or the text that the path prints as. Who opens thousands gives texts: a `Path` takes as long to
+#: make as a small file to open.
+Name = str | PurePath
 #: The content of a new file: bytes, or a file of this machine that has the content.
 Content = bytes | memoryview | Path
 
@@ -32,7 +37,7 @@ _HASH_BLOCK = 1 << 16  # beyond twice this, the C library maps memory for each r
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: PurePath) -> Iterator[None]:
     """Says in this project's words that the operating system refused a write below `path`.
 
     Raises:
@@ -60,7 +65,7 @@ def kind_of(mode: int) -> str | None:
     return next((kind for is_kind, kind in _KINDS if is_kind(mode)), None)
 
 
-def refusal(path: str | Path, error: OSError) -> FlowlogError:
+def refusal(path: Name, error: OSError) -> FlowlogError:
     """Says in this project's words why something of a store could not be read."""
     if isinstance(error, NotADirectoryError):
         return StoreDamaged(str(path), "a file stands where a folder must be")
@@ -73,7 +78,7 @@ def refusal(path: str | Path, error: OSError) -> FlowlogError:
     return StoreUnreadable(str(path), error.strerror or str(error))
 
 
-def opened(path: str | Path) -> io.FileIO:
+def opened(path: Name) -> io.FileIO:
     """Opens a file of a store for reading.
 
     It must be a file: a pipe would keep its reader waiting for ever, and a link may lead anywhere.
@@ -95,7 +100,7 @@ def opened(path: str | Path) -> io.FileIO:
     return io.FileIO(descriptor)  # a buffer takes longer to make than a small file to read
 
 
-def sync(path: Path) -> None:
+def sync(path: PurePath) -> None:
     """Makes a file's content, or a folder's names, durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -138,15 +143,46 @@ def digest_of(file: io.RawIOBase) -> str:
     return hashed.hexdigest()
 
 
+@dataclass(frozen=True)
+class Move:
+    """A file that is to take another's place.
+
+    Attributes:
+        source: The file.
+        target: The place.
+        over: The version of what was there when the file was made, "" if nothing was: where files have versions, the file takes
+            the place of this version alone.
+    """
+
+    source: PurePath
+    target: PurePath
+    over: str = ""
+
+
 class Files(Protocol):
-    """The nine operations on the files of a store. `tests/conformance/files.py` has the claims that each implementation keeps.
+    """The operations on the files of a store. `tests/conformance/files.py` has the claims that each implementation keeps.
 
     A file never changes: another file takes its place, and whoever has opened the first goes on reading the first. A folder is
-    there at least as long as a file is in it. What the medium refuses is a StoreError that names the path.
+    there at least as long as a file is in it. What the medium refuses is a StoreError that names the path. Where an answer is
+    lost on its way, the operation may raise this error and be done all the same.
+
+    Attributes:
+        has_versions: Whether each content of a file has a version. If not, a lock must keep all writers but one away. Equal
+            contents may have equal versions.
+        threads: How many operations go at once, where each waits for an answer; None where waiting costs nothing.
     """
+
+    @property
+    def has_versions(self) -> bool: ...
+
+    @property
+    def threads(self) -> int | None: ...
 
     def read(self, path: Name) -> bytes:
         """A file, whole; raises what `opened` raises."""
+
+    def read_with_version(self, path: Name) -> tuple[bytes, str]:
+        """A file, whole, and the version of this content, which is never ""; "" where files have no versions."""
 
     def opened(self, path: Name) -> io.RawIOBase:
         """A file, open: the way to read it in pieces.
@@ -165,6 +201,15 @@ class Files(Protocol):
             StoreUnreadable: The medium refused.
         """
 
+    def sizes(self, folder: Name) -> Mapping[str, int]:
+        """The sizes of all files below a folder, in bytes, by their paths from there with `/` between names, in no order.
+
+        On a file system what is no file is left out, and no link is followed; in a bucket this is one listing, in pages.
+
+        Raises:
+            StoreUnreadable: The medium refused.
+        """
+
     def exists(self, path: Name) -> bool:
         """Whether something is there, whatever it is; or a folder, where the name ends with a slash.
 
@@ -180,7 +225,7 @@ class Files(Protocol):
             StoreUnreadable: The medium refused.
         """
 
-    def create(self, path: Path, content: Content) -> None:
+    def create(self, path: PurePath, content: Content) -> None:
         """Makes a new file, which is durable once the file and its folder are synced.
 
         Args:
@@ -188,28 +233,33 @@ class Files(Protocol):
             content: What is in the file. If this is a synced file of this machine, the new file is there whole or not at all.
 
         Raises:
-            FileExistsError: The name is taken. Of several who create the same file, one does not see this.
-            StoreUnwritable: The medium refused.
+            FileExistsError: The name is taken. Of several who create the same file, one does not see this; where an answer was
+                lost and the implementation asked again, the name may be taken by the caller's own file.
+            StoreUnwritable: The medium refused, or did not answer.
         """
 
-    def replace(self, moves: Mapping[Path, Path]) -> None:
+    def replace(self, moves: Iterable[Move]) -> None:
         """Moves synced files over others, durably: who opens a target finds the old file or the new one, whole.
+
+        Where files have versions, a source whose target has another version than `over` by now is removed, and the target left:
+        somebody has moved this file already, and perhaps others over it. A source that is gone was moved by somebody. A source
+        goes only once its target is decided.
 
         Raises:
             StoreUnwritable: The medium refused; some of the files may be moved.
         """
 
-    def copy(self, source: Path, target: Path) -> None:
+    def copy(self, source: PurePath, target: PurePath) -> None:
         """Makes a new file with the content of a synced one, durably; raises what `create` raises."""
 
-    def delete(self, paths: Iterable[Path]) -> None:
+    def delete(self, paths: Iterable[PurePath]) -> None:
         """Removes files, durably, and folders with all that is in them; what is gone already does no harm.
 
         Raises:
             StoreUnwritable: The medium refused; some of the files may be removed.
         """
 
-    def sync(self, paths: Collection[Path]) -> None:
+    def sync(self, paths: Collection[PurePath]) -> None:
         """Makes the contents of files, or the names in folders, durable.
 
         Raises:
@@ -223,6 +273,12 @@ _SYNCED_AT_ONCE = 16
 
 class PosixFiles(Files):
     """A store in a folder: a link makes a file exclusively, where a rename would replace another without a word."""
+
+    has_versions = False
+    threads = None
+
+    def read_with_version(self, path: Name) -> tuple[bytes, str]:
+        return self.read(path), ""
 
     def read(self, path: Name) -> bytes:
         with opened(path) as file:
@@ -241,6 +297,21 @@ class PosixFiles(Files):
             raise
         except OSError as error:
             raise refusal(path, error) from error
+
+    def sizes(self, folder: Name) -> Mapping[str, int]:
+        def refuse(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError):
+                raise refusal(folder, error) from error
+
+        found = {}
+        for above, _, names in os.walk(folder, onerror=refuse):
+            for name in names:
+                path = os.path.join(above, name)  # noqa: PTH118 - a text need not become a path
+                with suppress(FileNotFoundError):
+                    looked = os.lstat(path)
+                    if stat.S_ISREG(looked.st_mode):
+                        found[os.path.relpath(path, folder)] = looked.st_size
+        return found
 
     def exists(self, path: Name) -> bool:
         try:
@@ -261,22 +332,23 @@ class PosixFiles(Files):
         except OSError as error:
             raise refusal(folder, error) from error
 
-    def create(self, path: Path, content: Content) -> None:
+    def create(self, path: PurePath, content: Content) -> None:
         with writing(path):
-            make_folder(path.parent)
+            make_folder(Path(path.parent))
         try:
             if isinstance(content, Path):
                 os.link(content, path)
             else:
-                with path.open("xb") as file:
+                with Path(path).open("xb") as file:
                     file.write(content)
         except FileExistsError:
             raise
         except OSError as error:
             raise StoreUnwritable(str(path), error.strerror or str(error)) from error
 
-    def replace(self, moves: Mapping[Path, Path]) -> None:
-        folders = {target.parent for target in moves.values()}
+    def replace(self, moves: Iterable[Move]) -> None:
+        renames = [(Path(move.source), Path(move.target)) for move in moves]
+        folders = {target.parent for _, target in renames}
         above = {folder.parent for folder in folders}
         for folder in above:
             with writing(folder):
@@ -285,27 +357,27 @@ class PosixFiles(Files):
             with writing(folder):
                 folder.mkdir(exist_ok=True)
         self.sync(above)
-        for source, target in moves.items():
+        for source, target in renames:
             with writing(target):
                 source.replace(target)
         self.sync(folders)
 
-    def copy(self, source: Path, target: Path) -> None:
-        self.create(target, source)
+    def copy(self, source: PurePath, target: PurePath) -> None:
+        self.create(target, Path(source))
         self.sync([target.parent])
 
-    def delete(self, paths: Iterable[Path]) -> None:
+    def delete(self, paths: Iterable[PurePath]) -> None:
         folders = set()
-        for path in paths:
+        for path in map(Path, paths):
             with writing(path):
                 if path.is_dir():  # a run's work, of which the next run removes what a loss of power brings back
-                    _remove_folder(path)
+                    shutil.rmtree(path)
                     continue
                 path.unlink(missing_ok=True)
                 folders.add(_without_empty(path.parent))
         self.sync([folder for folder in folders if folder.is_dir()])
 
-    def sync(self, paths: Collection[Path]) -> None:
+    def sync(self, paths: Collection[PurePath]) -> None:
         if len(paths) <= _SYNCED_AT_ONCE:
             for path in paths:
                 _sync(path)
@@ -317,22 +389,7 @@ class PosixFiles(Files):
                 pass
 
 
-def _remove_folder(folder: Path) -> None:
-    """Removes a folder with all that is in it, also where a worker of a run that has ended still makes a file there meanwhile."""
-    for is_last in (False, False, True):
-        try:
-            shutil.rmtree(folder)
-        except FileNotFoundError:
-            if not folder.is_dir():
-                return
-        except OSError as error:
-            if is_last or error.errno != errno.ENOTEMPTY:
-                raise
-        else:
-            return
-
-
-def _sync(path: Path) -> None:
+def _sync(path: PurePath) -> None:
     with writing(path):
         sync(path)
 

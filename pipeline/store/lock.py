@@ -54,12 +54,15 @@ def unchanged(store: Locations, wait_seconds: float = 0) -> Iterator[bool]:
         wait_seconds: How long to wait for another holder.
 
     Yields:
-        Whether the lock is held. Somebody who may only read the store shares it with others who do, and holds none where
-        there is no lock file that this user may read: then a run may change the store meanwhile.
+        Whether no run can change the store meanwhile. Somebody who may only read the store shares the lock with others who do,
+        and holds none where there is no lock file that this user may read. In a bucket the lock keeps out this machine alone.
 
     Raises:
         StoreLocked: A run has held it all that time.
     """
+    if store.files.has_versions:
+        yield False
+        return
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(store, wait_seconds))

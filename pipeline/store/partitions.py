@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow as pa
@@ -79,19 +79,26 @@ class PartitionSummary:
     file_bytes: int
 
 
-def encode_partition(totals: pa.Table, sums: Mapping[str, int]) -> memoryview:
+#: The key of the run that has made the file, in a bucket: there no content may ever come back (see `transaction`).
+_RUN_KEY = b"flowlog.run"
+
+
+def encode_partition(totals: pa.Table, sums: Mapping[str, int], run: str = "") -> memoryview:
     """The content of an hour's file.
 
-    The bytes depend on nothing but the totals, so that a run that was interrupted and repeated leaves the same.
+    The bytes depend on nothing but what is given, so that a run that was interrupted and repeated leaves the same.
 
     Args:
         totals: `schema.TOTALS_SCHEMA` or `schema.PARTITION_SCHEMA`, in the store's order; its text may be encoded, if each
             column's texts are in the order in which they come.
         sums: Of its `bytes_tx`, `bytes_rx` and `flows`, as `aggregation.sums_of` gives them.
+        run: The run whose content this is; "" if contents may come back.
     """
     import pyarrow.parquet as pq
 
-    summary = {key: str(sums[name]).encode() for name, key in _SUMMARY_KEYS.items()}
+    summary = {key: str(sums[name]).encode() for name, key in _SUMMARY_KEYS.items()} | (
+        {_RUN_KEY: run.encode()} if run else {}
+    )
     table = dictionary_encoded(totals.select(PARTITION_SCHEMA.names))
     content = pa.BufferOutputStream()
     options = _WRITE_OPTIONS | _PARTITION_OPTIONS
@@ -146,11 +153,16 @@ def read_partition(store: Locations, hour: int) -> pa.Table:
     Raises:
         StoreDamaged: The file is no partition of a flowlog store, or a checksum fails.
     """
-    table = _read(store, hour, PARTITION_SCHEMA, PARTITION_ORDER)
+    return read_with_version(store, hour)[0]
+
+
+def read_with_version(store: Locations, hour: int) -> tuple[pa.Table, str]:
+    """The same, and the file's version, as `Files.read_with_version` has it; "" if there is no file."""
+    table, version = _read(store, hour, PARTITION_SCHEMA, PARTITION_ORDER)
     if not table.num_rows:
-        return dictionary_encoded(_no_rows(TOTALS_SCHEMA))
+        return dictionary_encoded(_no_rows(TOTALS_SCHEMA)), version
     totals = table.replace_schema_metadata(None).combine_chunks()
-    return totals.add_column(0, "hour", pa.repeat(pa.scalar(hour, pa.int64()), totals.num_rows))
+    return totals.add_column(0, "hour", pa.repeat(pa.scalar(hour, pa.int64()), totals.num_rows)), version
 
 
 def read_partitions(store: Locations, hours: Sequence[int], encoded: bool = False) -> pa.Table:
@@ -169,7 +181,8 @@ def read_partitions(store: Locations, hours: Sequence[int], encoded: bool = Fals
     """
     tables, hour_of_each = [], array("q")
     for hour in hours:
-        if (table := _read(store, hour, PARTITION_SCHEMA, PARTITION_ORDER if encoded else ())).num_rows:
+        table, _ = _read(store, hour, PARTITION_SCHEMA, PARTITION_ORDER if encoded else ())
+        if table.num_rows:
             tables.append(table)
             hour_of_each.extend(array("q", [hour]) * table.num_rows)
     if not tables:
@@ -230,9 +243,18 @@ def partition_bytes(store: Locations, hour: int) -> int:
         return 0
 
 
+def sizes_of_partitions(store: Locations, hours: HourRange) -> Iterator[tuple[int, int]]:
+    """The hours among some that may have totals, in order, each with the size of its file, as `partition_bytes` has it."""
+    if store.is_listed:
+        yield from sorted(store.listed_within(hours.first, hours.until).items())
+    else:
+        for hour in store.hours_within(hours.first, hours.until):
+            yield hour, partition_bytes(store, hour)
+
+
 def hours_with_totals(store: Locations, hours: HourRange) -> list[int]:
     """Those of some hours that have totals, in order, by a look at their files alone."""
-    return [hour for hour in store.hours_within(hours.first, hours.until) if partition_bytes(store, hour)]
+    return [hour for hour, size in sizes_of_partitions(store, hours) if size]
 
 
 def extent_of_partition(store: Locations, hour: int) -> tuple[int, int]:
@@ -344,25 +366,26 @@ def count_rejects(store: Locations, run_id: str) -> int:
     return int(footer.num_rows)
 
 
-def _read(store: Locations, hour: int, schema: pa.Schema, in_codes: Sequence[str] = ()) -> pa.Table:
-    """An hour's file, whole, with the text of some columns dictionary-encoded; no rows if there is none."""
+def _read(store: Locations, hour: int, schema: pa.Schema, in_codes: Sequence[str] = ()) -> tuple[pa.Table, str]:
+    """An hour's file, whole, with the text of some columns dictionary-encoded, and its version; no rows if there is none."""
     path = store.partition_name(hour)
     try:
-        content = pa.BufferReader(store.files.read(path))
+        found, version = store.files.read_with_version(path)
+        content = pa.BufferReader(found)
         reader = ParquetReader()
         reader.open(content, **_READ_OPTIONS)
         _check_columns(path, reader.schema_arrow, schema)
         if in_codes:
             reader = ParquetReader()
             reader.open(content, read_dictionary=in_codes, **_READ_OPTIONS)
-        return reader.read_all(use_threads=False)
+        return reader.read_all(use_threads=False), version
     except FileNotFoundError:
-        return _no_rows(schema)
+        return _no_rows(schema), ""
     except _UNREADABLE as error:
         raise StoreDamaged(path, str(error)) from error
 
 
-def _check_columns(path: str | Path, found: pa.Schema, expected: pa.Schema) -> None:
+def _check_columns(path: str | PurePath, found: pa.Schema, expected: pa.Schema) -> None:
     if not found.equals(expected):
         columns = ", ".join(f"{field.name}: {field.type}" for field in found)  # a name need not be UTF-8
         raise StoreDamaged(str(path), f"its columns are {columns}")

@@ -67,4 +67,4 @@ def is_flushed(store: Locations, attempt: str | None, hour: int) -> bool:
     """
     if attempt is None or not is_committed(store, attempt):
         return False
-    return not store.files.exists(store.staged(attempt, store.partition(hour)))
+    return not store.is_waiting(attempt, store.partition(hour))

@@ -213,7 +213,7 @@ def put_aside(store: Locations, path: Path, content: bytes) -> None:
     place.
     """
     with suppress(FileExistsError):
-        store.files.copy(path, store.damaged / f"{path.name}.{digest_of_bytes(content)[:8]}")
+        files.PosixFiles().copy(path, store.damaged / f"{path.name}.{digest_of_bytes(content)[:8]}")
 
 
 def replace(store: Locations, path: Path, content: bytes) -> None:

@@ -8,8 +8,13 @@ from threading import Barrier
 import pytest
 
 from pipeline.errors import StoreError, StoreUnreadable, StoreUnwritable
+from pipeline.store.files import Move
 
 ODD_NAMES = ["a b", "ü", "日本", "%2F", "a%b", "hour=1", "#?&+", "'\"", "-", "~", "new\nline", "a" * 200]
+
+
+def reading(files):
+    return files.read, files.read_with_version, files.opened, files.size
 
 
 class FilesTests:
@@ -19,6 +24,8 @@ class FilesTests:
     root: The path of the store.
     refusing: A context in which the medium refuses every operation.
     """
+
+    races = 50  # so often several want the same
 
     def test_what_is_created_is_read_back_whole_and_in_pieces(self, files, root):
         files.create(root / "a", b"content")
@@ -39,12 +46,12 @@ class FilesTests:
         files.create(root / name / name, b"odd")
         assert files.read(root / name / name) == b"odd"
         assert list(files.list(root)) == list(files.list(root / name)) == [name]
-        files.replace({root / name / name: root / f"{name}2" / name})
+        files.replace([Move(root / name / name, root / f"{name}2" / name)])
         files.delete([root / f"{name}2" / name])
         assert not files.exists(root / f"{name}2" / name)
 
     def test_what_is_not_there_cannot_be_read(self, files, root):
-        for operation in (files.read, files.opened, files.size):
+        for operation in reading(files):
             with pytest.raises(FileNotFoundError):
                 operation(root / "none")
 
@@ -63,6 +70,12 @@ class FilesTests:
             files.create(root / name, b"")
         assert sorted(files.list(root / "folder")) == ["a", "b", "inner"]
         assert sorted(files.list(str(root / "folder"))) == ["a", "b", "inner"]
+
+    def test_sizes_are_those_of_all_files_below_a_folder(self, files, root):
+        assert dict(files.sizes(root / "folder")) == {}
+        for name, size in (("folder/a", 0), ("folder/hour=1/part", 3), ("folder2/d", 1)):
+            files.create(root / name, b"x" * size)
+        assert dict(files.sizes(root / "folder")) == dict(files.sizes(f"{root}/folder")) == {"a": 0, "hour=1/part": 3}
 
     def test_a_list_may_be_long(self, files, root):
         names = {f"{number:05}" for number in range(1_100)}
@@ -90,7 +103,7 @@ class FilesTests:
             return number
 
         with ThreadPoolExecutor(creators) as pool:
-            for attempt in range(50):
+            for attempt in range(self.races):
                 name = f"race-{attempt}"
                 (winner,) = set(pool.map(create, range(creators), [name] * creators)) - {None}
                 assert files.read(root / name) == mine[winner].read_bytes()
@@ -102,7 +115,8 @@ class FilesTests:
         def replace():
             for number, content in enumerate(contents[1:]):
                 files.create(root / "staging" / str(number), content)
-                files.replace({root / "staging" / str(number): root / "flows" / "a"})
+                _, over = files.read_with_version(root / "flows" / "a")
+                files.replace([Move(root / "staging" / str(number), root / "flows" / "a", over)])
 
         with ThreadPoolExecutor(1) as pool:
             done = pool.submit(replace)
@@ -116,20 +130,20 @@ class FilesTests:
         assert list(files.list(root / "staging")) == []
 
     def test_many_files_move_at_once_into_folders_that_are_not_there_yet(self, files, root):
-        moves = {root / "staging" / str(number): root / "flows" / f"hour={number}" / "part" for number in range(1, 40)}
-        for source in moves:
-            files.create(source, source.name.encode())
-        files.sync(moves)
+        moves = [Move(root / "staging" / f"{hour}", root / "flows" / f"hour={hour}" / "part") for hour in range(1, 40)]
+        for move in moves:
+            files.create(move.source, move.source.name.encode())
+        files.sync([move.source for move in moves])
         files.replace(moves)
-        assert [files.read(target) for target in moves.values()] == [source.name.encode() for source in moves]
-        assert not any(files.exists(source) for source in moves)
+        assert [files.read(move.target) for move in moves] == [move.source.name.encode() for move in moves]
+        assert not any(files.exists(move.source) for move in moves)
 
     def test_who_has_a_file_open_goes_on_reading_it_whatever_takes_its_place(self, files, root):
         files.create(root / "a", b"old" * 100_000)
         files.create(root / "b", b"new" * 100_000)
         with files.opened(root / "a") as file:
             start = file.read(3)
-            files.replace({root / "b": root / "a"})
+            files.replace([Move(root / "b", root / "a", files.read_with_version(root / "a")[1])])
             assert start + file.readall() == b"old" * 100_000
 
     def test_a_copy_has_the_content_and_takes_nobodys_place(self, files, root):
@@ -182,12 +196,13 @@ class FilesTests:
             lambda: files.create(new, b"content"),
             lambda: files.create(new, mine),
             lambda: files.copy(there, new),
-            lambda: files.replace({there: new}),
+            lambda: files.replace([Move(there, new)]),
             lambda: files.delete([there]),
-            lambda: files.sync([there]),
         ]
-        looks = [lambda operation=operation: operation(there) for operation in (files.read, files.opened, files.size)]
-        looks += [lambda: files.exists(there), lambda: files.list(there.parent)]
+        if not files.has_versions:  # where they have, what is written is durable
+            changes.append(lambda: files.sync([there]))
+        looks = [lambda operation=operation: operation(there) for operation in reading(files)]
+        looks += [lambda: files.exists(there), lambda: files.list(there.parent), lambda: files.sizes(there.parent)]
         for operations, kind in ((changes, StoreUnwritable), (looks, StoreUnreadable)):
             for operation in operations:
                 with refusing(), pytest.raises(StoreError) as refused:
@@ -199,3 +214,59 @@ class FilesTests:
     def machine_file(self, folder: Path, content: bytes, name: str = "machine") -> Path:
         (folder / name).write_bytes(content)
         return folder / name
+
+
+class VersionedFilesTests(FilesTests):
+    """The further claims of an implementation whose files have versions. The fixtures are those of `FilesTests`."""
+
+    def test_the_version_is_that_of_the_content_which_is_read(self, files, root):
+        assert files.has_versions
+        files.create(root / "a", b"first")
+        content, first = files.read_with_version(root / "a")
+        assert (content, bool(first)) == (b"first", True)
+        assert files.read_with_version(root / "a") == (b"first", first)
+        self.put(files, root, b"second", over=first)
+        content, second = files.read_with_version(root / "a")
+        assert content == b"second"
+        assert second != first
+
+    def test_a_file_takes_the_place_of_the_version_alone_over_which_it_was_made(self, files, root):
+        files.create(root / "a", b"first")
+        _, first = files.read_with_version(root / "a")
+        self.put(files, root, b"second", over=first)
+        for over in (first, "", "no such version"):
+            self.put(files, root, b"third", over=over)
+            assert files.read(root / "a") == b"second"
+
+    def test_a_file_that_was_made_over_another_is_not_put_where_nothing_is(self, files, root):
+        self.put(files, root, b"new", over="no such version")
+        assert not files.exists(root / "a")
+
+    def test_a_file_that_somebody_has_moved_already_does_no_harm(self, files, root):
+        self.put(files, root, b"first", over="")
+        files.replace([Move(root / "staging" / "new", root / "a")])
+        assert files.read(root / "a") == b"first"
+
+    def test_of_several_who_replace_one_version_at_once_one_succeeds(self, files, root):
+        files.create(root / "a", b"0")
+        with ThreadPoolExecutor(8) as pool:
+            for attempt in range(self.races):
+                before, over = files.read_with_version(root / "a")
+                barrier = Barrier(8)
+
+                def move(number, attempt=attempt, over=over, barrier=barrier):
+                    source = root / "staging" / f"{attempt}-{number}"
+                    files.create(source, f"{attempt}-{number}".encode())
+                    barrier.wait()
+                    files.replace([Move(source, root / "a", over)])
+
+                list(pool.map(move, range(8)))
+                after, version = files.read_with_version(root / "a")
+                assert after.startswith(f"{attempt}-".encode())
+                assert (before == after, over == version) == (False, False)
+        assert list(files.list(root / "staging")) == []
+
+    def put(self, files, root, content, over):
+        files.create(root / "staging" / "new", content)
+        files.replace([Move(root / "staging" / "new", root / "a", over)])
+        assert not files.exists(root / "staging" / "new")

@@ -8,7 +8,22 @@ import pytest
 
 from pipeline.errors import StoreDamaged
 from pipeline.store.files import PosixFiles
-from tests.conformance.files import FilesTests
+from tests.conformance import memory
+from tests.conformance.files import FilesTests, VersionedFilesTests
+
+
+class TestMemoryFiles(VersionedFilesTests):
+    @pytest.fixture
+    def files(self):
+        return memory.MemoryFiles(memory.MemoryBucket())
+
+    @pytest.fixture
+    def root(self):
+        return memory.BucketPath("bucket/store")
+
+    @pytest.fixture
+    def refusing(self, files):
+        return lambda: memory.refusing(files)
 
 
 class TestPosixFiles(FilesTests):
@@ -28,11 +43,15 @@ class TestPosixFiles(FilesTests):
         @contextmanager
         def refusing():
             with pytest.MonkeyPatch.context() as monkeypatch:
-                for name in ("open", "stat", "lstat", "listdir", "link", "replace", "unlink", "fsync"):
+                for name in ("open", "stat", "lstat", "listdir", "scandir", "link", "replace", "unlink", "fsync"):
                     monkeypatch.setattr(os, name, refuse)
                 yield
 
         return refusing
+
+    def test_files_have_no_versions(self, files, root):
+        files.create(root / "a", b"content")
+        assert (files.has_versions, files.read_with_version(root / "a")) == (False, (b"content", ""))
 
     def test_an_empty_folder_goes_with_its_last_file(self, files, root):
         files.create(root / "hour=1" / "part", b"")

@@ -30,7 +30,7 @@ def committed(store, *rows, rejects=(), before_commit=None, **change):
     with open_index(store) as index:
         last = index.last
     with Transaction(store, last) as transaction:
-        totals, spool = HourlyTotals(transaction.scratch, 1 << 20), RejectSpool(transaction.scratch)
+        totals, spool = HourlyTotals(store.scratch, 1 << 20), RejectSpool(store.scratch)
         if rows:
             totals.add(dictionary_encoded(flows_of(rows)))
         spool.add("a.csv", rejects)
