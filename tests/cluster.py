@@ -18,7 +18,7 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.cluster_imports"])
 #: A worker that is stopped is given up after so long; a task may be lost more often than in a cluster that nobody attacks.
 SETTINGS = {
-    "distributed.scheduler.worker-ttl": "3s",
+    "distributed.scheduler.worker-ttl": "5s",
     "distributed.scheduler.allowed-failures": 100,
     "distributed.admin.system-monitor.interval": "10s",
 }

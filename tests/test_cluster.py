@@ -18,11 +18,12 @@ import pytest
 from pipeline.counting import pool
 from pipeline.flowstore import FlowStore
 from pipeline.jobs import where
-from pipeline.jobs.ingest import ingest
+from pipeline.jobs.ingest import IngestOptions, ingest
 from pipeline.jobs.verify import DeepOptions, verify
 from pipeline.store.layout import Locations
 from tests.cluster import Cluster, run_driver, start
 from tests.conformance.executors import Inline
+from tests.conformance.memory import BucketPath, MemoryBucket, MemoryFiles
 from tests.crash_driver import state
 
 HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
@@ -35,11 +36,8 @@ IS_LONG = "FLOWLOG_SOAK" in os.environ
 def raw(tmp_path_factory):
     """Files of which each takes a worker a tenth of a second or so, with some rejected rows."""
     folder, chance = tmp_path_factory.mktemp("raw"), random.Random(1)
-    for number in range(16 if IS_LONG else 12):
-        lines = [
-            f"{chance.randrange(1, 9)},a{chance.randrange(40)},b{chance.randrange(40)},v,{i},1\n"
-            for i in range(15_000 if IS_LONG else 10_000)
-        ]
+    for number in range(16):
+        lines = [f"{chance.randrange(1, 9)},a{chance.randrange(40)},b{chance.randrange(40)},v,{i},1\n" for i in range(4_000)]
         (folder / f"{number:02}.csv").write_text(HEADER + "".join(lines) + "0,bad,row,v,1,1\n" * (number % 3))
     return folder
 
@@ -212,6 +210,12 @@ class TestTheSameJob:
         executor = Inline()
         FlowStore(tmp_path, create=True).ingest([str(raw)], executor=executor)
         assert state(Locations(tmp_path)) == expected
+
+    def test_a_store_in_a_bucket_where_the_workers_see_the_machine_s_cache(self, cluster, raw, tmp_path):
+        store = Locations(BucketPath("/bucket/store"), MemoryFiles(MemoryBucket()), tmp_path)
+        summary = ingest([str(raw)], store, IngestOptions(on="dask", scheduler=cluster.address))
+        assert summary.ingested == len(list(raw.iterdir()))
+        assert verify(store, deep=DeepOptions()).problems == []
 
 
 class TestUsage:
