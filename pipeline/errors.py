@@ -296,8 +296,9 @@ class FolderNotShared(RunStopped):
 
     def __str__(self) -> str:
         return (
-            f"the worker on the machine {self.host} does not see the folder {self.folder}; nothing was committed: the store must lie"
-            " on a disk that all machines share, under the same path"
+            f"the worker on the machine {self.host} does not see the folder {self.folder}; nothing was committed: the"
+            " store, or for a store in a bucket the folder that XDG_CACHE_HOME names, must lie on a disk that all machines share, under"
+            " the same path"
         )
 
 

@@ -14,6 +14,8 @@ from benchmarks.inputs import ROOT, Inputs, program
 from benchmarks.measure import RunFailed, run
 from benchmarks.queries import check_answers
 from benchmarks.race import Typical
+from benchmarks.scale.simulation import Load, Machines, simulate
+from benchmarks.scale.terms import MIB, Terms
 
 TOTALS = [("web", "cart", "vpc-0", 100, 300), ("web", "cart", "vpc-1", 1, 2)]
 MEGABYTE = 1 << 20
@@ -136,3 +138,23 @@ def test_the_runner_loads_nothing_heavy() -> None:
     code = "import sys, benchmarks.__main__; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"numpy", "pandas", "pyarrow", "duckdb", "polars", "chdb"} & set(done.stdout.split())
+
+
+class TestScale:
+    TERMS = Terms(5e-5, {"aws": 0.02}, {"aws": 40_000}, 90, 1e-4, 1e-7, 1e-3, 1e-6, 3e-4)
+
+    def test_without_anything_in_the_way_the_work_is_shared_by_all(self) -> None:
+        load = Load(100_000 * MIB, file_bytes=8 * MIB)
+        for workers in (1, 4, 16):
+            took = simulate(load, Machines(workers, slow=0, spread=0, stuck=0, network=1e15, shared=1e15), self.TERMS)
+            assert took.count == pytest.approx(100_000 * 0.02 / workers, rel=0.1)
+
+    def test_what_all_read_from_bounds_them_together(self) -> None:
+        load = Load(100_000 * MIB, file_bytes=8 * MIB)
+        took = simulate(load, Machines(100, slow=0, spread=0, stuck=0, shared=1000 * MIB), self.TERMS)
+        assert took.count >= 100
+
+    def test_larger_groups_leave_less_to_merge(self) -> None:
+        load = Load(400_000 * MIB)
+        small, large = (simulate(load, Machines(50), self.TERMS, most_group=most * MIB) for most in (64, 1024))
+        assert large.merge < small.merge / 2

@@ -9,7 +9,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -19,55 +18,26 @@ import pytest
 from pipeline.counting import pool
 from pipeline.flowstore import FlowStore
 from pipeline.jobs import where
-from pipeline.jobs.ingest import ingest
+from pipeline.jobs.ingest import IngestOptions, ingest
 from pipeline.jobs.verify import DeepOptions, verify
 from pipeline.store.layout import Locations
-from tests.cluster import ROOT, Cluster
+from tests.cluster import Cluster, run_driver, start
 from tests.conformance.executors import Inline
+from tests.conformance.memory import BucketPath, MemoryBucket, MemoryFiles
 from tests.crash_driver import state
 
 HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
 #: What differs between any two runs.
 CHANCE = ("store", "started", "ended", "seconds")
 IS_LONG = "FLOWLOG_SOAK" in os.environ
-#: Prints how many partial files the run took, and how many more there were: of tasks that were carried out once more.
-DRIVER = """
-import sys
-from pathlib import Path
-from pipeline.counting import elsewhere, pool
-from pipeline.jobs import commit
-from pipeline.jobs.ingest import IngestOptions, ingest
-from pipeline.store.layout import Locations
-pool._LEAST_GROUP_BYTES = 1
-taken, take = set(), elsewhere.Partial.taken
-def taking(partial):
-    taken.update(file.path for file in partial.files)
-    return take(partial)
-elsewhere.Partial.taken = taking
-committing = commit.commit
-def counted(store, transaction, *others):
-    there = {str(path) for path in transaction.scratch.absolute().glob("*.arrow")}
-    print(len(taken), len(there - taken), flush=True)
-    return committing(store, transaction, *others)
-commit.commit = counted
-raw, store, address = sys.argv[1:]
-try:
-    ingest([raw], Locations(Path(store)), IngestOptions(on="dask", scheduler=address, wait_seconds=60))
-except Exception as error:
-    print(type(error).__name__, error, file=sys.stderr)
-    sys.exit(getattr(error, "exit_code", 1))
-"""
 
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
     """Files of which each takes a worker a tenth of a second or so, with some rejected rows."""
     folder, chance = tmp_path_factory.mktemp("raw"), random.Random(1)
-    for number in range(24 if IS_LONG else 12):
-        lines = [
-            f"{chance.randrange(1, 9)},a{chance.randrange(40)},b{chance.randrange(40)},v,{i},1\n"
-            for i in range(30_000 if IS_LONG else 10_000)
-        ]
+    for number in range(16):
+        lines = [f"{chance.randrange(1, 9)},a{chance.randrange(40)},b{chance.randrange(40)},v,{i},1\n" for i in range(4_000)]
         (folder / f"{number:02}.csv").write_text(HEADER + "".join(lines) + "0,bad,row,v,1,1\n" * (number % 3))
     return folder
 
@@ -84,18 +54,18 @@ class Trial:
 
     def __init__(self, cluster, raw, folder, chance):
         self.cluster, self.raw, self.folder, self.chance = cluster, raw, folder, chance
-        self.store = Locations(folder / "store")
+        self.store, self.report = Locations(folder / "store"), folder / "report"
         self.stopped = []
         self.taken = self.more = 0
 
     def drive(self):
-        command = [sys.executable, "-c", DRIVER, str(self.raw), str(self.store.root), self.cluster.address]
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.report.unlink(missing_ok=True)
+        return start(run_driver, str(self.raw), str(self.store.root), self.cluster.address, str(self.report))
 
     def started(self):
         """A driver whose workers have begun to write."""
         driver, deadline = self.drive(), time.monotonic() + 120
-        while driver.poll() is None and not any(self.store.staging.glob("*/scratch/*.arrow")):
+        while driver.is_alive() and not any(self.store.scratch.glob("workers-*/*.arrow")):
             assert time.monotonic() < deadline
             time.sleep(0.005)
         return driver
@@ -105,17 +75,15 @@ class Trial:
 
     def end(self, driver):
         """Waits for a driver; gives its exit code."""
-        out, error = driver.communicate(timeout=180)
-        assert "Traceback" not in error, error
-        if out:
-            self.taken, self.more = map(int, out.split())
-        self.error = error
-        return driver.returncode
+        driver.join(180)
+        report = json.loads(self.report.read_text())
+        self.error, self.taken, self.more = report["error"], report.get("taken", 0), report.get("more", 0)
+        return report["code"]
 
     def run(self, kind):
         getattr(self, kind)()
         for worker in self.stopped:  # whoever was given up wakes behind the commit
-            worker.send_signal(signal.SIGCONT)
+            os.kill(worker.pid, signal.SIGCONT)
 
     def kill_workers(self):
         driver = self.started()
@@ -128,10 +96,10 @@ class Trial:
         driver = self.started()
         self.pause()
         worker = self.chance.choice(self.cluster.workers)
-        worker.send_signal(signal.SIGSTOP)
+        os.kill(worker.pid, signal.SIGSTOP)
         if self.chance.random() < 0.3:
             time.sleep(self.chance.random() * 4)
-            worker.send_signal(signal.SIGCONT)
+            os.kill(worker.pid, signal.SIGCONT)
         else:
             self.stopped.append(worker)
         assert self.end(driver) == 0, self.error
@@ -140,10 +108,10 @@ class Trial:
         driver = self.started()
         if self.chance.random() < 0.5:
             self.stopped.append(self.chance.choice(self.cluster.workers))
-            self.stopped[0].send_signal(signal.SIGSTOP)
+            os.kill(self.stopped[0].pid, signal.SIGSTOP)
         self.pause()
         driver.kill()
-        driver.communicate()
+        driver.join()
         assert self.end(self.drive()) == 0, self.error
 
     def kill_the_scheduler(self):
@@ -162,11 +130,11 @@ class Trial:
         """Kills a worker and the driver, and wakes another worker while the next driver is at work."""
         driver = self.started()
         self.cluster.kill(self.cluster.workers[0])
-        self.cluster.workers[1].send_signal(signal.SIGSTOP)
+        os.kill(self.cluster.workers[1].pid, signal.SIGSTOP)
         driver.kill()
-        driver.communicate()
+        driver.join()
         driver = self.started()
-        self.cluster.workers[1].send_signal(signal.SIGCONT)
+        os.kill(self.cluster.workers[1].pid, signal.SIGCONT)
         assert self.end(driver) == 0, self.error
 
 
@@ -243,6 +211,12 @@ class TestTheSameJob:
         FlowStore(tmp_path, create=True).ingest([str(raw)], executor=executor)
         assert state(Locations(tmp_path)) == expected
 
+    def test_a_store_in_a_bucket_where_the_workers_see_the_machine_s_cache(self, cluster, raw, tmp_path):
+        store = Locations(BucketPath("/bucket/store"), MemoryFiles(MemoryBucket()), tmp_path)
+        summary = ingest([str(raw)], store, IngestOptions(on="dask", scheduler=cluster.address))
+        assert summary.ingested == len(list(raw.iterdir()))
+        assert verify(store, deep=DeepOptions()).problems == []
+
 
 class TestUsage:
     @pytest.fixture
@@ -293,15 +267,18 @@ def test_whatever_is_killed_stopped_or_woken_the_store_is_that_of_a_run_alone(cl
             kind = chance.choice(KINDS) if IS_LONG else "attack_all"
             folder = tmp_path / str(number)
             folder.mkdir()
-            if clusters[-1].scheduler.poll() is not None:
+            if not clusters[-1].scheduler.is_alive():
                 clusters.append(Cluster(folder))
             trial = Trial(clusters[-1], raw, folder, chance)
             trial.run(kind)
             ingest([str(raw)], trial.store)  # whatever a worker has left behind is swept
             assert state(trial.store) == expected, (number, kind)
             assert verify(trial.store, deep=DeepOptions(raw=[str(raw)])).problems == [], (number, kind)
+            for worker in trial.stopped:  # it has left the cluster by itself, or soon does
+                clusters[-1].kill(worker)
             done.update({kind: 1, "taken": trial.taken, "more": trial.more, "with more": bool(trial.more)})
+            sys.stdout.write(f"{number + 1} {dict(done)}\n")
+            sys.stdout.flush()
     finally:
         for made in clusters:
             made.__exit__()
-        sys.stdout.write(f"{dict(done)}\n")

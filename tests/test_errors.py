@@ -73,8 +73,9 @@ EXAMPLES = [
     (
         errors.FolderNotShared("node-7", "/store/staging/1/scratch"),
         (
-            "the worker on the machine node-7 does not see the folder /store/staging/1/scratch; nothing was committed: the store must "
-            "lie on a disk that all machines share, under the same path"
+            "the worker on the machine node-7 does not see the folder /store/staging/1/scratch; nothing was committed: the store, "
+            "or for a store in a bucket the folder that XDG_CACHE_HOME names, must lie on a disk that all machines share, under the same "
+            "path"
         ),
     ),
     (errors.StoreError("no"), "no"),

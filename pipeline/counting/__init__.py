@@ -14,7 +14,10 @@
       totals        sums by key that never wrap, within the memory that there is
       rejects       rejected rows, put aside
     pool            groups of sources over any Executor
+    elsewhere       a group in another process, or on another machine: what travels, and the files that stay
+    workers         an executor, and what its workers may take
+    cluster         a Dask cluster; the one module that imports distributed
     resources       the processors and the memory that a run may take
 
-`count.count_group` is what travels: plain values in, a small record out.
+`elsewhere.count_elsewhere` is what travels: plain values in, a small record out.
 """

@@ -53,7 +53,8 @@ def made(scheduler: str | None, resources: Resources) -> Iterator[Workers]:
                     threads_per_worker=1,
                     processes=True,
                     memory_limit=0,  # flowlog keeps its own, and a worker that is ended for it would only be started again
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",  # or it would warn where another cluster has its usual port
+                    scheduler_kwargs={"dashboard": False},
                     silence_logs=logging.CRITICAL,
                 ) as local,
                 Client(local, set_as_default=False) as client,
@@ -158,7 +159,9 @@ def _loop() -> Iterator[Any]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps libraries from logging what is told as an error."""
-    loggers = [logging.getLogger(name) for name in _LOUD]
+    # A parent's level does not bind those below it that have one of their own.
+    names = [name for name in logging.root.manager.loggerDict if name.startswith(_LOUD)]
+    loggers = [logging.getLogger(name) for name in (*_LOUD, *names)]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)

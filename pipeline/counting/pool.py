@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -21,9 +23,10 @@ from pipeline.options import ReadOptions
 
 #: Small sources are counted together, in groups of up to so many bytes and sources.
 _GROUP_BYTES, _GROUP_SOURCES = 1 << 23, 1024
-#: Groups that travel are so many for each that is counted at once, within these bounds: a group costs some milliseconds to hand over
-#: and a file to merge, and what was begun last should not keep all others waiting.
-_ROUNDS, _LEAST_GROUP_BYTES, _MOST_GROUP_BYTES, _MOST_GROUP_SOURCES = 4, 1 << 23, 1 << 28, 4096
+#: Groups that travel are so many for each that is counted at once, within these bounds: what was begun last should not keep all others
+#: waiting, but most keys come again in each group, and the run merges them all alone. Larger and smaller bounds took longer in a
+#: simulation (`benchmarks.scale`) of hundreds of workers.
+_ROUNDS, _LEAST_GROUP_BYTES, _MOST_GROUP_BYTES, _MOST_GROUP_SOURCES = 4, 1 << 23, 1 << 30, 4096
 #: Workers elsewhere have so many groups more than they count at once, so that none waits for the next; and so often, in seconds, it is
 #: looked whether they are still there.
 _AHEAD, _LOOK_SECONDS = 2, 1.0
@@ -120,6 +123,15 @@ class Pool:
     def _width(self) -> int:
         return self.watch.width if self.watch else self.width
 
+    @cached_property
+    def _attempt(self) -> Path:
+        """A folder of this pool's own: a machine that sees the folder shares the disk, and nobody waits for a worker that does not see
+        the folder any more.
+        """
+        folder = self.folder.absolute() / f"workers-{secrets.token_hex(8)}"
+        folder.mkdir()
+        return folder
+
     def _submit(
         self, sources: Sequence[Source], options: ReadOptions, told: _TellingThreads
     ) -> Future[GroupCount | Partial]:
@@ -127,7 +139,7 @@ class Pool:
         if self._is_here:
             return submit(count_group, sources, options, self.limits, str(self.folder), told)
         try:
-            return submit(count_elsewhere, own_build(), job_of(sources, options, self.limits, self.folder))
+            return submit(count_elsewhere, own_build(), job_of(sources, options, self.limits, self._attempt))
         except Exception as error:
             raise self._explained(error) from error
 

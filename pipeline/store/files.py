@@ -371,7 +371,7 @@ class PosixFiles(Files):
         for path in map(Path, paths):
             with writing(path):
                 if path.is_dir():  # a run's work, of which the next run removes what a loss of power brings back
-                    _remove_folder(path)
+                    shutil.rmtree(path)
                     continue
                 path.unlink(missing_ok=True)
                 folders.add(_without_empty(path.parent))
@@ -387,21 +387,6 @@ class PosixFiles(Files):
         with ThreadPoolExecutor(_SYNCED_AT_ONCE) as pool:
             for _ in pool.map(_sync, paths):
                 pass
-
-
-def _remove_folder(folder: Path) -> None:
-    """Removes a folder with all that is in it, also where a worker of a run that has ended still makes a file there meanwhile."""
-    for is_last in (False, False, True):
-        try:
-            shutil.rmtree(folder)
-        except FileNotFoundError:
-            if not folder.is_dir():
-                return
-        except OSError as error:
-            if is_last or error.errno != errno.ENOTEMPTY:
-                raise
-        else:
-            return
 
 
 def _sync(path: PurePath) -> None:

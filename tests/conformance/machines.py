@@ -319,7 +319,9 @@ class MachinesTests:
 
         check()
 
-    @pytest.mark.parametrize("others", ["forget", "forget ingest", "forget drop ingest", "more forget", "forget ingest drop more"])
+    @pytest.mark.parametrize(
+        "others", ["forget", "forget ingest", "forget drop ingest", "more forget", "forget ingest drop more"]
+    )
     def test_who_sleeps_while_it_publishes_and_wakes_after_other_runs_changes_nothing(
         self, medium, base, news, machine, others
     ):

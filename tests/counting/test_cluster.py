@@ -18,10 +18,10 @@ ADDRESS = "tcp://10.0.0.7:8786"
 class Client:
     """A client of a scheduler whose workers are as the test has them."""
 
-    def __init__(self, threads, versions=(own_build()[0],)):
+    def __init__(self, threads, versions=None):
         self.scheduler = SimpleNamespace(address=ADDRESS)
         self.threads = threads
-        self.versions = versions
+        self.versions = versions or [own_build()[0]]
 
     def nthreads(self):
         if isinstance(self.threads, Exception):
