@@ -29,6 +29,8 @@ from pipeline.store.index import Index, Known, Memory
 UNREADABLE = "unreadable"
 #: So many bytes of small contents are kept in memory until they are counted; others are read again.
 _KEPT_BYTES = 32 << 20
+#: So many files at a time are looked at, and asked for in the index.
+_ASKED_AT_ONCE = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -180,22 +182,28 @@ def _by_path(sources: Iterable[Source]) -> list[Source]:
 def _sift(found: Found, index: Index, min_age_seconds: float, draft: _Draft) -> Iterator[Source]:
     """Decides what can be decided without reading; gives the sources that must be read."""
     now = time.time()
-    for path in found.files:
+    for start in range(0, len(found.files), _ASKED_AT_ONCE):
+        sources = list(_sources_at(found.files[start : start + _ASKED_AT_ONCE], draft))
+        digests = index.digests_at(source.name for source in sources)
+        for source in sources:
+            # Of a time far in the future the clock is wrong, and the file not new.
+            if abs(now - source.mtime_ns / 1e9) < min_age_seconds:
+                draft.too_recent.append(source)
+            elif source.size == 0:
+                draft.empty.append(source)
+            elif digest := digests.get((source.name, source.size, source.mtime_ns)):
+                draft.digests[source.name] = digest
+                draft.known.append(source)
+            elif not _is_remembered(source, source.path in found.named, index, draft):
+                yield source
+
+
+def _sources_at(paths: Iterable[Path], draft: _Draft) -> Iterator[Source]:
+    for path in paths:
         try:
-            source = Source.at(path)
+            yield Source.at(path)
         except SourceError as error:
             draft.failed.append(Failure(name_of(path), str(error)))
-            continue
-        # Of a time far in the future the clock is wrong, and the file not new.
-        if abs(now - source.mtime_ns / 1e9) < min_age_seconds:
-            draft.too_recent.append(source)
-        elif source.size == 0:
-            draft.empty.append(source)
-        elif digest := index.digest_at(source.name, source.size, source.mtime_ns):
-            draft.digests[source.name] = digest
-            draft.known.append(source)
-        elif not _is_remembered(source, path in found.named, index, draft):
-            yield source
 
 
 def _is_remembered(source: Source, is_named: bool, index: Index, draft: _Draft) -> bool:

@@ -84,13 +84,10 @@ class Index:
         self._is_empty = connection.execute("SELECT 1 FROM sources LIMIT 1").fetchone() is None
         self._has_met = connection.execute("SELECT 1 FROM met LIMIT 1").fetchone() is not None
 
-    def digest_at(self, path: str, packed_size: int, mtime_ns: int) -> str | None:
-        """What was counted from this path when the file had this size and time of modification; None if nothing was."""
-        if self._is_empty:
-            return None
-        query = "SELECT digest FROM sources WHERE path = ? AND packed_size = ? AND mtime_ns = ?"
-        found = self._connection.execute(query, (path, packed_size, mtime_ns)).fetchone()
-        return found and found[0]
+    def digests_at(self, paths: Iterable[str]) -> dict[tuple[str, int, int], str]:
+        """What was counted from some paths, by the path and the size and time of modification that the file had."""
+        query = "SELECT path, packed_size, mtime_ns, digest FROM sources WHERE path IN (?) AND packed_size IS NOT NULL"
+        return {(path, size, mtime_ns): digest for path, size, mtime_ns, digest in self._rows(query, paths)}
 
     def latest_at(self, path: str) -> Known | None:
         """What was last counted from this path."""

@@ -109,9 +109,7 @@ START = Content("d0", 4, "0b")
 def test_the_index_knows_what_was_counted_where_and_how_files_looked(store):
     commit(store, RUN)
     with open_index(store) as index:
-        assert index.digest_at("/raw/a.csv", 7, 99) == "d1"
-        assert index.digest_at("/raw/a.csv", 7, 98) is None
-        assert index.digest_at("/raw/b.csv", 7, 99) is None
+        assert index.digests_at(["/raw/a.csv", "/raw/b.csv"]) == {("/raw/a.csv", 7, 99): "d1"}
         known = Known("/raw/a.csv", Content("d1", 10, "0a"), "d1", has_rows=True)
         assert index.latest_at("/raw/a.csv") == known
         assert index.latest_at("/raw/b.csv") is None
