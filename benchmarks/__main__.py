@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -40,6 +41,8 @@ WORKLOADS: dict[str, Callable[[Inputs], list[Race]]] = {
 
 def main() -> None:
     options = parse(sys.argv[1:])
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the end of a session, or of a container, is else an end without a word
+        signal.signal(number, lambda number, _frame: sys.exit(f"ended by {signal.Signals(number).name}"))
     # Two processors for everybody, whatever threads a library starts.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
     inputs = Inputs(options.keep.resolve(), options.scale, options.seed)
@@ -50,6 +53,7 @@ def main() -> None:
             for race in WORKLOADS[name](inputs):
                 report.add(race, compete(race, options.runs, inputs.kept / "runs"))
                 report.write()
+            shutil.rmtree(inputs.kept / "copies", ignore_errors=True)
     except RunFailed as failure:
         sys.exit(str(failure))
 

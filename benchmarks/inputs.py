@@ -44,6 +44,19 @@ class Inputs:
         recipe = f"{' '.join(command)} of {(raw.parent / RECIPE).read_text()}"
         return self.made(name, recipe, lambda new: program(*command, str(new / "store"))) / "store"
 
+    def copies(self, raw: Path, times: int) -> Path:
+        """A folder with each raw file so many times, under other names. It is the only such folder at a time, as it is large."""
+        folder = self.kept / "copies"
+        shutil.rmtree(folder, ignore_errors=True)
+        copied = folder / raw.name
+        copied.mkdir(parents=True)
+        for path in raw.iterdir():
+            for number in range(times):  # no links, as a file that has two names is one file
+                shutil.copyfile(path, copied / f"{number}-{path.name}")
+        if (apps := apps_of(raw)).exists():
+            shutil.copyfile(apps, apps_of(copied))
+        return copied
+
     def made(self, name: str, recipe: str, make: Callable[[Path], object]) -> Path:
         """A folder that is made where it is missing, or was made by another recipe."""
         folder = self.kept / "inputs" / f"{name}-x{self.scale:g}-s{self.seed}"
@@ -58,6 +71,11 @@ class Inputs:
             new.rename(folder)
             note.write_text(recipe)  # last: a folder without it is made again
         return folder
+
+
+def apps_of(raw: Path) -> Path:
+    """The mapping file that the generator writes beside a folder of raw files, where their format knows addresses only."""
+    return raw.with_name(f"{raw.name}.apps.csv")
 
 
 def graph(rows: int) -> dict[str, float]:

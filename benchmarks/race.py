@@ -11,6 +11,9 @@ from benchmarks.measure import Cost
 
 #: All contestants whose names start so are this project; the others are peers.
 OURS = "flowlog"
+#: How many times as much the contestants have to do whose names end so. The two sizes tell what a job costs whatever its size,
+#: and what each further row costs.
+TIMES, FOURFOLD = 4, " x4"
 
 
 def _nothing(_folder: Path) -> None:
@@ -77,19 +80,41 @@ class Race:
     contestants: list[Contestant]
     check: Callable[[dict[str, Path]], None]
     targets: list[Target] = field(default_factory=list)
+    rows: int = 0
 
 
-def peers(results: Results) -> list[Typical]:
-    return [result for name, result in results.items() if not name.startswith(OURS)]
+def peers(results: Results, size: str = "") -> list[Typical]:
+    """The others' results with the job's own size, or with that of `FOURFOLD`."""
+    others = {name: result for name, result in results.items() if not name.startswith(OURS)}
+    return [result for name, result in others.items() if name.endswith(FOURFOLD) == bool(size)]
 
 
-def speed(times: float) -> Target:
+def slope(one: float, fourfold: float) -> float:
+    """What the job costs that is done once more, from what it costs once and four times."""
+    return (fourfold - one) / (TIMES - 1)
+
+
+def speed(times: float, size: str = "") -> Target:
     """So many times as fast as the best peer."""
 
     def measured(results: Results) -> float:
-        return min(peer.wall for peer in peers(results)) / results[OURS].wall
+        return min(peer.wall for peer in peers(results, size)) / results[OURS + size].wall
 
-    return Target("speed: flowlog / the fastest peer", measured, times)
+    return Target(f"speed{size}: flowlog / the fastest peer", measured, times)
+
+
+def marginal(times: float) -> Target:
+    """A further row so many times as fast as with the best peer."""
+
+    def measured(results: Results) -> float:
+        slopes = {
+            name: slope(result.wall, results[name + FOURFOLD].wall)
+            for name, result in results.items()
+            if name + FOURFOLD in results
+        }
+        return min(each for name, each in slopes.items() if name != OURS) / slopes[OURS]
+
+    return Target("marginal speed: flowlog / the fastest peer", measured, times)
 
 
 def memory(share: float) -> Target:

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.inputs import Inputs
 from benchmarks.measure import Cost
-from benchmarks.race import Race, Typical
+from benchmarks.race import FOURFOLD, Race, Typical, slope
 from pipeline.scalars import DISTRIBUTION
 
 PACKAGES = (DISTRIBUTION, "pyarrow", "duckdb", "polars", "chdb")
@@ -54,7 +55,9 @@ class Report:
         medians = {name: asdict(typical) for name, typical in results.items()}
         self._races.append({"key": race.key, "title": race.title, "targets": targets, "medians": medians, "runs": runs})
         self._texts.append(_text(race, costs, results, targets))
-        print(self._texts[-1])
+        print(
+            self._texts[-1], flush=True
+        )  # whoever watches a file sees a race when it is done, and also where a later one is killed
 
     def write(self) -> None:
         setting = [f"{name}: {value}" for name, value in self._setting.items()]
@@ -74,12 +77,30 @@ def _text(race: Race, costs: dict[str, list[Cost]], results: dict[str, Typical],
         for name, typical in results.items()
     ]
     lines = _table(("", "wall s", "from to", "CPU s", "peak MB"), rows)
+    if race.rows:
+        lines += _slopes(race.rows, costs)
     for target in targets:
         asked = f"{'at most' if target['at_most'] else 'at least'} {target['limit']:g}"
         lines.append(f"{'met ' if target['met'] else 'MISSED'}  {target['text']}: {target['measured']:.2f} ({asked})")
     if any(max(cost.wall for cost in each) > NOISE * results[name].wall for name, each in costs.items()):
         lines.append("note    some runs took much longer than the median: was the machine busy?")
     return "\n".join([f"### {race.key}  {race.title}", "", *lines])
+
+
+def _slopes(rows: int, costs: dict[str, list[Cost]]) -> list[str]:
+    """What a job costs whatever its size, and what a further row costs, from the runs of each turn with both sizes."""
+    lines = []
+    for name, ones in costs.items():
+        if not (fourfolds := costs.get(name + FOURFOLD)):
+            continue
+        cells = [name]
+        for kind in ("wall", "cpu"):
+            pairs = [(getattr(one, kind), getattr(fourfold, kind)) for one, fourfold in zip(ones, fourfolds, strict=True)]
+            each = [slope(*pair) * 1e9 / rows for pair in pairs]
+            fixed = median(one - slope(one, fourfold) for one, fourfold in pairs)
+            cells += [f"{fixed:.2f}", f"{median(each):.0f}", f"{min(each):.0f} to {max(each):.0f}"]
+        lines.append(tuple(cells))
+    return _table(("", "fixed s", "wall ns a row", "from to", "fixed CPU s", "CPU ns a row", "from to"), lines)
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:

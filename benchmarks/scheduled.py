@@ -17,7 +17,20 @@ FIRST_HOUR = 498_750
 
 
 def w7(inputs: Inputs) -> list[Race]:
-    return [new_hour(inputs), nothing_new(inputs)]
+    return [small_file(inputs), new_hour(inputs), nothing_new(inputs)]
+
+
+def small_file(inputs: Inputs) -> Race:
+    """What a job costs that has next to nothing to do, beside the imports alone of what every row passes."""
+    raw = inputs.flows("W7-small", "csv", files=1, hours=1, **graph(100))
+    ours = Contestant(OURS, lambda folder: _ingest(raw, folder / "out", folder))
+    imports = Contestant("its imports", partial(_start, "imports"))
+
+    def check(folders: dict[str, Path]) -> None:
+        _expect(folders[OURS], "rows", "valid", 100)
+
+    title = "a small file into a new store, beside a process that imports what that takes"
+    return Race("W7", title, [ours, imports], check, [no_slower(OURS, imports.name, within=0.2)])
 
 
 def new_hour(inputs: Inputs) -> Race:
@@ -46,12 +59,15 @@ def nothing_new(inputs: Inputs) -> Race:
     young = Contestant(f"{OURS}, ledger of {files:,}", partial(_ingest, raw, known))
     grown = Contestant(f"{OURS}, ledger of {old:,} in {runs:,} runs", partial(_ingest, raw, aged))
 
+    start = Contestant("duckdb's start", partial(_start, "duckdb"))
+
     def check(folders: dict[str, Path]) -> None:
-        for folder in folders.values():
-            _expect(folder, "sources", "skipped", files)
+        for contestant in (young, grown):
+            _expect(folders[contestant.name], "sources", "skipped", files)
 
     title = f"nothing new among {files:,} known sources"
-    return Race("W7", title, [young, grown], check, [under(young.name, 1), under(grown.name, 1.5)])
+    targets = [no_slower(young.name, start.name, within=0.5), under(grown.name, 1.5)]
+    return Race("W7", title, [young, grown, start], check, targets)
 
 
 def hours_of_year(inputs: Inputs) -> int:
@@ -66,6 +82,10 @@ def hourly_store(inputs: Inputs, hours: int) -> Path:
 
 def _ingest(raw: Path, store: Path, _folder: Path) -> list[str]:
     return [sys.executable, "-m", "pipeline", "ingest", str(raw), "--store", str(store), "--workers", "2", "--json"]
+
+
+def _start(what: str, _folder: Path) -> list[str]:
+    return [sys.executable, "-m", "benchmarks.peers.start", what]
 
 
 def _ingest_into_copy(raw: Path, folder: Path) -> list[str]:

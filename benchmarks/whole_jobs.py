@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import sqrt
 from pathlib import Path
 
-from benchmarks.inputs import Inputs, graph, program
-from benchmarks.race import OURS, Contestant, Race, Target, memory, no_larger, speed
+from benchmarks.inputs import Inputs, apps_of, graph, program
+from benchmarks.race import FOURFOLD, OURS, TIMES, Contestant, Race, Target, marginal, memory, no_larger, speed
 
 PEERS = ("duckdb", "polars", "chdb")
 
@@ -19,38 +20,39 @@ def w1(inputs: Inputs) -> list[Race]:
     rows, apps = inputs.scaled(20e6), max(1, round(500 * sqrt(inputs.scale)))
     raw = inputs.flows("W1", "csv", rows=rows, files=8, apps=apps, pairs=0, hours=25)
     title = f"CSV, many keys: {rows:,} rows in 8 files, {apps} apps, half of the rows distinct keys"
-    return [whole_job("W1", title, raw, speed(1), memory(0.5))]
+    return [whole_job("W1", title, inputs, raw, rows, marginal(2), memory(1 / 3))]
 
 
 def w2(inputs: Inputs) -> list[Race]:
     rows = inputs.scaled(20e6)
     raw = inputs.flows("W2", "csv", files=8, hours=192, **graph(rows))
-    return [whole_job("W2", f"CSV, a service graph: {rows:,} rows in 8 files, 3,000 app pairs, 192 hours", raw, speed(2))]
+    title = f"CSV, a service graph: {rows:,} rows in 8 files, 3,000 app pairs, 192 hours"
+    return [whole_job("W2", title, inputs, raw, rows, marginal(2.5), speed(2, FOURFOLD))]
 
 
 def w3(inputs: Inputs) -> list[Race]:
     rows = inputs.scaled(10e6)
     raw = inputs.flows("W3", "jsonl", files=8, hours=192, **graph(rows))
-    return [whole_job("W3", f"JSON Lines: {rows:,} rows of W2's kind in 8 files", raw, speed(1))]
+    return [whole_job("W3", f"JSON Lines: {rows:,} rows of W2's kind in 8 files", inputs, raw, rows, marginal(2.5))]
 
 
 def w4(inputs: Inputs) -> list[Race]:
     rows = inputs.scaled(20e6)
     raw = inputs.flows("W4", "aws", files=80, hours=192, **graph(rows))
     title = f"AWS text, .log.gz, 14 fields: {rows:,} rows in 80 files, addresses mapped to apps"
-    return [whole_job("W4", title, raw, speed(2), options=("--apps", f"{raw}.apps.csv"))]
+    return [whole_job("W4", title, inputs, raw, rows, marginal(2), named_apps=True)]
 
 
 def w5(inputs: Inputs) -> list[Race]:
     files = inputs.scaled(10_000)
     raw = inputs.flows("W5", "csv", gzip=True, files=files, hours=192, **graph(500 * files))
-    return [whole_job("W5", f"CSV, .csv.gz: {files:,} files of 500 rows", raw, speed(2))]
+    return [whole_job("W5", f"CSV, .csv.gz: {files:,} files of 500 rows", inputs, raw, 500 * files, marginal(1.5))]
 
 
 def w6(inputs: Inputs) -> list[Race]:
     rows = inputs.scaled(5e6)
     raw = inputs.flows("W6", "zeek", files=8, hours=192, **graph(rows))
-    return [whole_job("W6", f"Zeek conn.log, TSV: {rows:,} rows in 8 files", raw, speed(2))]
+    return [whole_job("W6", f"Zeek conn.log, TSV: {rows:,} rows in 8 files", inputs, raw, rows, marginal(2))]
 
 
 @dataclass(frozen=True)
@@ -60,17 +62,19 @@ class LogRace:
     title: str
     raw_format: str
     rows: float
+    marginal: float = 1
 
     def races(self, key: str, inputs: Inputs) -> list[Race]:
         rows = inputs.scaled(self.rows)
         raw = inputs.flows(key, self.raw_format, files=8, hours=192, **graph(rows))
-        return [whole_job(key, f"{self.title}: {rows:,} rows in 8 files", raw, speed(1), names=JSON_PEERS)]
+        title, asked = f"{self.title}: {rows:,} rows in 8 files", marginal(self.marginal)
+        return [whole_job(key, title, inputs, raw, rows, asked, names=JSON_PEERS)]
 
 
 #: chDB is not among the peers: DuckDB's and Polars' readers of JSON are the best.
 JSON_PEERS = ("duckdb", "polars")
 LOG_RACES = {
-    "W9": LogRace("Google VPC flow logs, nested JSON Lines", "gcp", 5e6),
+    "W9": LogRace("Google VPC flow logs, nested JSON Lines", "gcp", 5e6, marginal=2.5),
     "W10": LogRace("Suricata EVE, nested JSON Lines", "suricata", 5e6),
     "W11": LogRace("Azure VNet flow logs, documents", "azure", 5e6),
     "W12": LogRace("NetObserv, JSON Lines", "netobserv", 5e6),
@@ -93,14 +97,25 @@ HOURS = {"W2": 192, "W2x4": 768}
 
 
 def whole_job(
-    key: str, title: str, raw: Path, *targets: Target, options: tuple[str, ...] = (), names: tuple[str, ...] = PEERS
+    key: str,
+    title: str,
+    inputs: Inputs,
+    raw: Path,
+    rows: int,
+    *targets: Target,
+    names: tuple[str, ...] = PEERS,
+    named_apps: bool = False,
 ) -> Race:
-    contestants = [Contestant(OURS, partial(flowlog, raw, options=options))]
-    contestants += [Contestant(name, partial(peer, name, key, raw)) for name in names]
-    return Race(key, title, contestants, check_totals, list(targets))
+    """A job with its files, and with four copies of each."""
+    contestants = []
+    for size, folder in (("", raw), (FOURFOLD, inputs.copies(raw, TIMES))):
+        options = [*(("--same-content", "count") if size else ()), *(("--apps", str(apps_of(folder))) if named_apps else ())]
+        contestants.append(Contestant(OURS + size, partial(flowlog, folder, options=options)))
+        contestants += [Contestant(name + size, partial(peer, name, key, folder)) for name in names]
+    return Race(key, title, contestants, check_totals, list(targets), rows)
 
 
-def flowlog(raw: Path, folder: Path, options: tuple[str, ...] = ()) -> list[str]:
+def flowlog(raw: Path, folder: Path, options: Sequence[str] = ()) -> list[str]:
     store = ("--store", str(folder / "out"), "--workers", "2")
     return [sys.executable, "-m", "pipeline", "ingest", str(raw), *store, *options]
 
@@ -111,8 +126,10 @@ def peer(name: str, key: str, raw: Path, folder: Path) -> list[str]:
 
 def check_totals(folders: dict[str, Path]) -> None:
     """Whether all wrote the same totals; in a process of its own, for it takes memory that the runner must not have."""
-    for name in folders.keys() - {OURS}:
-        program("-m", "benchmarks.check", str(folders[OURS] / "out" / "flows"), str(folders[name] / "out"))
+    for name, folder in folders.items():
+        ours = OURS + FOURFOLD if name.endswith(FOURFOLD) else OURS
+        if name != ours:
+            program("-m", "benchmarks.check", str(folders[ours] / "out" / "flows"), str(folder / "out"))
 
 
 def _nothing_to_compare(_folders: dict[str, Path]) -> None:

@@ -205,7 +205,7 @@ class FlowStore:
 
     def hours(self) -> list[PartitionSummary]:
         """The hours that have totals, in order, each in short."""
-        return self._in_short(self.locations.hours())
+        return self._in_short(self.locations.hours_within(1, LAST_HOUR + 1))
 
     def gaps(self) -> list[HourRange]:
         """The hours between the first and the newest that have totals which have none themselves, in order."""

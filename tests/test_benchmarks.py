@@ -134,6 +134,24 @@ def test_targets_compare_the_medians_with_the_best_peer() -> None:
     assert not race.no_slower("duckdb", "flowlog", within=0.4).is_met(results)
 
 
+def test_a_row_costs_what_four_times_as_many_take_more() -> None:
+    walls = {"flowlog": 2, "duckdb": 1, "polars": 2, "flowlog x4": 5, "duckdb x4": 7, "polars x4": 14}
+    results = {name: Typical(wall, 0, 0) for name, wall in walls.items()}
+    assert race.marginal(2).measured(results) == 2  # 1 s each further time, and DuckDB 2 s
+    assert race.speed(1).measured(results) == 0.5
+    assert race.speed(1, race.FOURFOLD).measured(results) == 7 / 5
+
+
+def test_copies_are_files_of_their_own_with_the_same_content(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "a.csv").write_text("a")
+    (tmp_path / "raw.apps.csv").write_text("apps")
+    copied = Inputs(tmp_path, scale=1, seed=7).copies(tmp_path / "raw", 2)
+    assert {path.name: path.read_text() for path in copied.iterdir()} == {"0-a.csv": "a", "1-a.csv": "a"}
+    assert len({path.stat().st_ino for path in copied.iterdir()}) == 2
+    assert copied.with_name("raw.apps.csv").read_text() == "apps"
+
+
 def test_the_runner_loads_nothing_heavy() -> None:
     code = "import sys, benchmarks.__main__; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -241,7 +241,64 @@ def month_of_app(flows: Path, first: int) -> str:
     return f"SELECT hour, src_app, dest_app, vpc_id, bytes_tx, bytes_rx, flows FROM {found} WHERE src_app = 'app-00012' ORDER BY ALL"
 
 
-QUERIES: dict[str, Callable[[Path, int], str]] = {"hour": one_hour, "day": day_by_app, "month": month_of_app}
+SUMS = "sum(bytes_tx)::BIGINT AS bytes_tx, sum(bytes_rx)::BIGINT AS bytes_rx, sum(flows)::BIGINT AS flows"
+
+
+def year(flows: Path) -> str:
+    return f"read_parquet('{flows}/*/*.parquet', hive_partitioning=true, hive_types={{hour: BIGINT}})"
+
+
+def days(flows: Path, _first: int) -> str:
+    sums = f"SELECT hour // 24 AS number, {SUMS} FROM {year(flows)} GROUP BY number"
+    return (
+        f"SELECT (DATE '1970-01-01' + number::INTEGER)::VARCHAR AS day, bytes_tx, bytes_rx, flows FROM ({sums}) ORDER BY day"
+    )
+
+
+def hours(flows: Path, _first: int) -> str:
+    said = f"SELECT file_name, key::VARCHAR AS key, value::VARCHAR AS value FROM parquet_kv_metadata('{flows}/*/*.parquet')"
+    sums = ", ".join(f"max(value) FILTER (key = 'flowlog.{name}') AS {name}" for name in ("flows", "bytes_tx", "bytes_rx"))
+    return f"SELECT regexp_extract(file_name, 'hour=([0-9]+)', 1)::BIGINT AS hour, {sums} FROM ({said}) GROUP BY hour ORDER BY hour"
+
+
+def verify(flows: Path, _first: int) -> str:
+    """Whether each hour has the sums that the runs added, no key is there twice, and each file has a digest."""
+    columns = "{hours: 'MAP(BIGINT, STRUCT(flows BIGINT, bytes_tx BIGINT, bytes_rx BIGINT))'}"
+    return f"""
+        WITH records AS (
+            SELECT unnest(map_entries(hours)) AS added
+            FROM read_json('{flows.parent}/runs/*.json', format='unstructured', columns={columns})
+        ), expected AS (
+            SELECT added.key AS hour, sum(added.value.bytes_tx)::BIGINT AS bytes_tx, sum(added.value.bytes_rx)::BIGINT AS bytes_rx,
+                sum(added.value.flows)::BIGINT AS flows
+            FROM records GROUP BY hour
+        ), keys AS (
+            SELECT hour, {SUMS}, count(*) AS rows FROM {year(flows)} GROUP BY hour, src_app, dest_app, vpc_id
+        ), found AS (SELECT hour, {SUMS}, max(rows) AS rows FROM keys GROUP BY hour)
+        SELECT (SELECT count(*) FROM (FROM expected EXCEPT SELECT hour, bytes_tx, bytes_rx, flows FROM found)) AS differing,
+            (SELECT max(rows) FROM found) AS rows_of_a_key,
+            (SELECT bit_xor(hash(md5(content))) FROM read_blob('{flows}/*/*.parquet')) AS digests"""
+
+
+def report(flows: Path, first: int) -> str:
+    """The sums that the page shows, and whether the store is sound."""
+    pairs = f"SELECT count(*) FROM (SELECT src_app, dest_app, {SUMS} FROM {year(flows)} GROUP BY ALL)"
+    sides = (
+        f"SELECT count(*) FROM (SELECT hour // 24, {side}, {SUMS} FROM {year(flows)} GROUP BY ALL)"
+        for side in ("src_app", "dest_app")
+    )
+    return f"SELECT ({pairs}) AS pairs, {', '.join(f'({side})' for side in sides)}, proof.* FROM ({verify(flows, first)}) AS proof"
+
+
+QUERIES: dict[str, Callable[[Path, int], str]] = {
+    "hour": one_hour,
+    "day": day_by_app,
+    "month": month_of_app,
+    "days": days,
+    "hours": hours,
+    "verify": verify,
+    "report": report,
+}
 
 
 if __name__ == "__main__":

@@ -32,10 +32,11 @@ def hours(
     Example:
       flowlog hours --store /srv/flowlog
     """
+    opened = open_store(store, without=("numpy", "pandas", "cloudpickle"))
     if gaps:
-        print_rows([_gap_row(gap) for gap in open_store(store).gaps()], as_json)
+        print_rows([_gap_row(gap) for gap in opened.gaps()], as_json)
         return
-    print_rows([hour_row(summary) for summary in open_store(store).hours()], as_json)
+    print_rows([hour_row(summary) for summary in opened.hours()], as_json)
 
 
 def _gap_row(gap: HourRange) -> dict[str, object]:

@@ -64,14 +64,14 @@ class Audit:
                     yield str(error)
                     last = None
                     continue
-                path = self._store.record_of(run.run_id)
+                problems = []
                 if last is None:
                     known.has_gaps = True
                 elif run.previous != last.checksum:
-                    yield f"{path}: {NOT_FOLLOWING}"
+                    problems.append(NOT_FOLLOWING)
                 last = LastRun(number, run.checksum)
-                yield from (f"{path}: {problem}" for problem in self._sum_problems(run))
-                yield from (f"{path}: {problem}" for problem in known.add(run, last))
+                problems += [*self._sum_problems(run), *known.add(run, last)]
+                yield from (f"{self._store.record_of(run.run_id)}: {problem}" for problem in problems)
                 yield from self._rejects_problems(run)
             yield from known.problems(before)
         self.expected = {hour: sums for hour, sums in self.expected.items() if any(sums.values())}
@@ -100,11 +100,12 @@ class Audit:
                     yield f"its sources have {name} {total:,}, but {added_to_all:,} were added to its hours"
 
     def _rejects_problems(self, run: RunRecord) -> Iterator[str]:
-        path = self._store.rejects_of(run.run_id)
-        name = self._store.path_in_store(path)
         self._partitions |= run.files
-        digest = self._partitions.pop(name, None)
         rejected = run.total("rejected")
+        if not rejected and len(run.files) <= len(run.hours):  # as nearly always: it has put hours in place, and no more
+            return
+        path = self._store.rejects_of(run.run_id)
+        digest = self._partitions.pop(self._store.path_in_store(path), None)
         if digest is None and not rejected:
             return
         self._rejects.add(str(path))
@@ -146,7 +147,8 @@ class Audit:
         Args:
             blamed: The paths of the partitions of which something was said.
         """
-        expected = {str(self._store.root / path): digest for path, digest in self._partitions.items()}
+        top = str(self._store.root / "_")[:-1]
+        expected = {top + path: digest for path, digest in self._partitions.items()}
         for path, kind in self._entries():
             if kind is not None:
                 if path not in blamed:
@@ -161,29 +163,30 @@ class Audit:
         """All that lies below `flows/` and `rejects/`, links not followed: its path, and what is wrong if it is no file."""
         store = self._store
         if not isinstance(store.root, Path):  # a bucket has objects and nothing else
-            for folder in (store.rejects, store.flows):
-                yield from ((f"{folder}/{name}", None) for name in sorted(store.files.sizes(folder)))
+            for top in (store.rejects, store.flows):
+                yield from ((f"{top}/{name}", None) for name in sorted(store.files.sizes(top)))
             return
-        own = {str(store.partition(hour).parent) for hour in store.hours_within(1, INT64_MAX + 1)}
+        own = {os.path.dirname(store.partition_name(hour)) for hour in store.hours_within(1, INT64_MAX + 1)}  # noqa: PTH120 - as below
         own |= {str(store.rejects_of(run_id).parent) for run_id in store.runs_with_rejects()}
-        waiting = [store.rejects, store.flows]
-        while waiting:
+        tops = (str(store.flows), str(store.rejects))
+        waiting = [*reversed(tops)]
+        while waiting:  # in texts: a `Path` takes as long to make as a small file to open
             folder = waiting.pop()
             try:
                 names = sorted(store.files.list(folder))
             except (StoreDamaged, StoreUnreadable) as error:
-                yield str(folder), f"cannot be read: {error.problem}"
+                yield folder, f"cannot be read: {error.problem}"
                 continue
-            if not names and folder not in (store.flows, store.rejects) and str(folder) not in own:
-                yield str(folder), "is no folder of the store"
+            if not names and folder not in tops and folder not in own:
+                yield folder, "is no folder of the store"
             for name in names:
-                path = folder / name
+                path = f"{folder}/{name}"
                 kind = files.kind_of(os.lstat(path).st_mode)
                 if kind == "a folder":
                     waiting.append(path)
                 else:
                     yield (
-                        str(path),
+                        path,
                         kind and f"is {kind}, and no file of the store; tools that read the folder may follow it",
                     )
 

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from pipeline.counting.content import Look, look_at
@@ -29,6 +29,8 @@ from pipeline.store.index import Index, Known, Memory
 UNREADABLE = "unreadable"
 #: So many bytes of small contents are kept in memory until they are counted; others are read again.
 _KEPT_BYTES = 32 << 20
+#: So many files at a time are looked at, and asked for in the index.
+_ASKED_AT_ONCE = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -189,17 +191,20 @@ def _by_path(sources: Iterable[Source]) -> list[Source]:
 def _sift(found: Found, index: Index, min_age_seconds: float, draft: _Draft) -> Iterator[Source]:
     """Decides what can be decided without reading; gives the sources that must be read."""
     now = time.time()
-    for source in chain(_looked_up(found.files, draft), found.objects):
-        # Of a time far in the future the clock is wrong, and the file not new.
-        if abs(now - source.mtime_ns / 1e9) < min_age_seconds:
-            draft.too_recent.append(source)
-        elif source.size == 0:
-            draft.empty.append(source)
-        elif digest := index.digest_at(source.name, source.size, source.mtime_ns, source.etag):
-            draft.digests[source.name] = digest
-            draft.known.append(source)
-        elif not _is_remembered(source, source.name in found.named, index, draft):
-            yield source
+    all_sources = chain(_looked_up(found.files, draft), found.objects)
+    while sources := list(islice(all_sources, _ASKED_AT_ONCE)):
+        digests = index.digests_at(source.name for source in sources)
+        for source in sources:
+            # Of a time far in the future the clock is wrong, and the file not new.
+            if abs(now - source.mtime_ns / 1e9) < min_age_seconds:
+                draft.too_recent.append(source)
+            elif source.size == 0:
+                draft.empty.append(source)
+            elif digest := digests.get((source.name, source.size, source.etag or source.mtime_ns)):
+                draft.digests[source.name] = digest
+                draft.known.append(source)
+            elif not _is_remembered(source, source.name in found.named, index, draft):
+                yield source
 
 
 def _looked_up(files: Iterable[Path], draft: _Draft) -> Iterator[Source]:

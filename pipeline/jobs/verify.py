@@ -5,23 +5,28 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.counting.pool import Progress
-from pipeline.counting.resources import Resources
+from pipeline.counting.resources import Resources, processors
 from pipeline.counting.totals import merge_sorted, sums_of
 from pipeline.counting.workers import threads
 from pipeline.errors import StoreDamaged, StoreLocked, StoreUnreadable
 from pipeline.jobs.audit import Audit
 from pipeline.jobs.find import find
 from pipeline.jobs.recount import find_again, recount
+from pipeline.scalars import INT64_MAX
 from pipeline.schema import COUNT, PARTITION_ORDER, SUMS
 from pipeline.store.chain import check_version, is_committed
 from pipeline.store.layout import Locations
@@ -145,10 +150,19 @@ def _look(store: Locations, deep: DeepOptions | None) -> Verification:
     result = Verification(list(audit.record_problems()))
     present = set(store.hours())
     blamed = set()
-    for hour in sorted(audit.expected.keys() | present):
-        problems = list(_hour_problems(store, hour, audit.expected.get(hour), hour in present))
-        result.problems += problems
-        if problems:
+    hours = sorted(audit.expected.keys() | present)
+
+    def look(some: Sequence[int]) -> list[tuple[int, str]]:
+        return [
+            (hour, problem)
+            for hour in some
+            for problem in _hour_problems(store, hour, audit.expected.get(hour), hour in present)
+        ]
+
+    with ThreadPoolExecutor(processors()) as pool:
+        chunks = [hours[i : i + _HOURS_AT_ONCE] for i in range(0, len(hours), _HOURS_AT_ONCE)]
+        for hour, problem in chain.from_iterable(pool.map(look, chunks)):
+            result.problems.append(problem)
             blamed.add(store.partition_name(hour))
     result.problems += audit.file_problems(blamed)
     log = inspect(store)
@@ -162,6 +176,10 @@ def _look(store: Locations, deep: DeepOptions | None) -> Verification:
     total: Counter[str] = sum(audit.expected.values(), Counter())
     result.flows, result.bytes_tx, result.bytes_rx = total[COUNT], total["bytes_tx"], total["bytes_rx"]
     return result
+
+
+#: To hand an hour over to a thread takes a fifth of the time that looking at a small one does.
+_HOURS_AT_ONCE = 32
 
 
 def _readable_runs(store: Locations) -> Iterator[RunRecord]:
@@ -201,7 +219,7 @@ def _holds(store: Locations, hour: int, counted: pa.Table) -> bool:
 
 
 def _hour_problems(store: Locations, hour: int, expected: Counter[str] | None, is_present: bool) -> Iterator[str]:
-    where = f"{store.partition(hour)}"
+    where = store.partition_name(hour)
     if expected is None:
         yield f"{where}: no run has counted anything in this hour"
         return
@@ -230,20 +248,34 @@ def _content_problems(totals: pa.Table) -> Iterator[str]:
     if sum(column.null_count for column in totals.columns):
         yield "has nulls"
         return
-    ranks = []
-    for name in PARTITION_ORDER:
-        column = totals.column(name).chunk(0)
-        texts = column.dictionary
-        rank = pc.rank(texts, tiebreaker="dense").to_numpy()
-        ranks.append(rank[column.indices.to_numpy()])
-        if pc.any(pc.equal(texts, "")).as_py():
+    columns = [totals.column(name).chunk(0) for name in PARTITION_ORDER]
+    for name, column in zip(PARTITION_ORDER, columns, strict=True):
+        if pc.call_function("index", [column.dictionary], _EMPTY).as_py() >= 0:
             yield f"has an empty {name}"
-    for name in (*SUMS, COUNT):
-        if (smallest := pc.min(totals.column(name)).as_py()) < 0:
+    sums = {name: totals.column(name).to_numpy() for name in (*SUMS, COUNT)}
+    for name, values in sums.items():
+        if (smallest := values.min()) < 0:
             yield f"has {smallest} in {name}"
     # A flow that was spread has bytes in further hours, which do not count it again.
-    if not np.logical_or.reduce([totals.column(name).to_numpy() != 0 for name in (*SUMS, COUNT)]).all():
+    if not np.bitwise_or.reduce(list(sums.values())).all():
         yield "has a row without flows and bytes"
+    ranks = [pc.call_function("rank", [column.dictionary], _RANKS).to_numpy() for column in columns]
+    yield from _order_problems([rank[column.indices.to_numpy()] for rank, column in zip(ranks, columns, strict=True)])
+
+
+_EMPTY = pc.IndexOptions(pa.scalar(""))
+_RANKS = pc.RankOptions(tiebreaker="dense")
+
+
+def _order_problems(ranks: list[npt.NDArray[np.uint64]]) -> Iterator[str]:
+    """What is wrong with the order of the rows, by the ranks of the texts of their keys, column by column."""
+    sizes = [int(rank.max()) + 1 for rank in ranks]
+    if prod(sizes) < INT64_MAX:  # each key has a number of its own
+        keys = np.zeros(len(ranks[0]), np.uint64)
+        for rank, size in zip(ranks, sizes, strict=True):
+            keys = keys * np.uint64(size) + rank
+        if (keys[1:] > keys[:-1]).all():
+            return
     order = np.lexsort(ranks[::-1])
     if not (order == np.arange(len(order))).all():
         yield "its rows are not sorted by their key"

@@ -215,8 +215,11 @@ def _parts(store: Locations, query: Query) -> Iterator[list[int]]:
 
 
 def passing_rows(store: Locations, query: Query, hours: Sequence[int]) -> pa.Table:
-    """The rows of some hours that pass the query's filters, in the store's order; text dictionary-encoded if it is not plain."""
-    totals = read_partitions(store, hours, encoded=not is_plain(query))
+    """The rows of some hours that pass the query's filters, in the store's order, with the columns that it needs; text
+    dictionary-encoded if it is not plain.
+    """
+    columns = {*query.by, *SUMS, COUNT, *(column for name in query.filters for column in FILTERS[name])}
+    totals = read_partitions(store, hours, encoded=not is_plain(query), columns=columns)
     if filters := query.filters:
         from pipeline.query.sums import rows_with, with_own_texts  # as above
 

@@ -62,6 +62,8 @@ _KINDS = (
 
 def kind_of(mode: int) -> str | None:
     """What something is by its mode, as "a pipe"; None for a file."""
+    if stat.S_ISREG(mode):  # as thousands are
+        return None
     return next((kind for is_kind, kind in _KINDS if is_kind(mode)), None)
 
 

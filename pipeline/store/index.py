@@ -70,7 +70,6 @@ class Memory:
 
 
 _KNOWN = "SELECT path, digest, size, head, source, has_rows FROM sources"
-_DIGEST_AT = "SELECT digest FROM sources WHERE path = ? AND packed_size = ?"
 _MET_AT = "SELECT * FROM met WHERE path = ? AND size = ?"
 
 
@@ -88,15 +87,13 @@ class Index:
         self._is_empty = connection.execute("SELECT 1 FROM sources LIMIT 1").fetchone() is None
         self._has_met = connection.execute("SELECT 1 FROM met LIMIT 1").fetchone() is not None
 
-    def digest_at(self, path: str, packed_size: int, mtime_ns: int, etag: str = "") -> str | None:
-        """What was counted from this path when the file looked so: when its size and its time of modification were these, or
-        its ETag where it has one; None if nothing was.
+    def digests_at(self, paths: Iterable[str]) -> dict[tuple[str, int, int | str], str]:
+        """What was counted from some paths, by the path and how the file looked: its size, and its ETag where it has one, else
+        its time of modification.
         """
-        if self._is_empty:
-            return None
-        look, value = _look(mtime_ns, etag)
-        found = self._connection.execute(f"{_DIGEST_AT} AND {look} = ?", (path, packed_size, value)).fetchone()
-        return found and found[0]
+        query = "SELECT path, packed_size, mtime_ns, etag, digest FROM sources WHERE path IN (?) AND packed_size IS NOT NULL"
+        rows = self._rows(query, paths)
+        return {(path, size, etag or mtime_ns): digest for path, size, mtime_ns, etag, digest in rows}
 
     def latest_at(self, path: str) -> Known | None:
         """What was last counted from this path."""
@@ -129,7 +126,7 @@ class Index:
         """What a file was found to be when it looked so, as above."""
         if not self._has_met:
             return None
-        look, value = _look(mtime_ns, etag)
+        look, value = ("etag", etag) if etag else ("mtime_ns", mtime_ns)
         found = self._connection.execute(f"{_MET_AT} AND {look} = ?", (path, size, value)).fetchone()
         return found and Memory(*found)
 
@@ -145,11 +142,6 @@ class Index:
         for i in range(0, len(asked), _AT_ONCE):
             some = asked[i : i + _AT_ONCE]
             yield from self._connection.execute(query.replace("(?)", f"({','.join('?' * len(some))})"), some)
-
-
-def _look(mtime_ns: int, etag: str) -> tuple[str, int | str]:
-    """What tells, beside its size, whether a file is as it was: the column, and its value."""
-    return ("etag", etag) if etag else ("mtime_ns", mtime_ns)
 
 
 def _as_known(row: tuple[Any, ...]) -> Known:

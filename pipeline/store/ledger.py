@@ -196,7 +196,6 @@ def read_run(store: Locations, run_id: str) -> RunRecord:
 
 def _find_run(store: Locations, run_id: str) -> RunRecord | None:
     """Reads the record as `read_run` does; None if the record is missing."""
-    path = str(store.record_of(run_id))
     try:
         content, _ = read_sealed(store, run_id)
     except FileNotFoundError:
@@ -204,9 +203,10 @@ def _find_run(store: Locations, run_id: str) -> RunRecord | None:
     try:
         run = RunRecord.from_json(content)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        path = str(store.record_of(run_id))
         raise StoreDamaged(path, f"is not a run's record: {type(error).__name__}: {error}") from error
     if run.run_id != run_id:
-        raise StoreDamaged(path, f"it is the record of the run {run.run_id}")
+        raise StoreDamaged(str(store.record_of(run_id)), f"it is the record of the run {run.run_id}")
     return run
 
 

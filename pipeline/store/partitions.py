@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, islice
@@ -57,6 +57,10 @@ _PARTITION_OPTIONS: dict[str, Any] = {
     "use_dictionary": [*PARTITION_ORDER, COUNT],
     "store_schema": False,
 }
+
+
+#: `schema.PARTITION_SCHEMA` with its text dictionary-encoded.
+_ENCODED_PARTITION_SCHEMA = ENCODED_TOTALS_SCHEMA.remove(0)
 
 
 @dataclass(frozen=True)
@@ -158,35 +162,41 @@ def read_partition(store: Locations, hour: int) -> pa.Table:
 
 def read_with_version(store: Locations, hour: int) -> tuple[pa.Table, str]:
     """The same, and the file's version, as `Files.read_with_version` has it; "" if there is no file."""
-    table, version = _read(store, hour, PARTITION_SCHEMA, PARTITION_ORDER)
+    table, version = _read(store, hour, encoded=True)
     if not table.num_rows:
         return dictionary_encoded(_no_rows(TOTALS_SCHEMA)), version
-    totals = table.replace_schema_metadata(None).combine_chunks()
+    totals = table.replace_schema_metadata(None)
+    if totals.column(0).num_chunks > 1:
+        totals = totals.combine_chunks()
     return totals.add_column(0, "hour", pa.repeat(pa.scalar(hour, pa.int64()), totals.num_rows)), version
 
 
-def read_partitions(store: Locations, hours: Sequence[int], encoded: bool = False) -> pa.Table:
+def read_partitions(
+    store: Locations, hours: Sequence[int], encoded: bool = False, columns: Collection[str] = PARTITION_SCHEMA.names
+) -> pa.Table:
     """Reads the totals of some hours, one behind the other.
 
     Args:
         store: The store.
         hours: One or more; hours since the epoch.
         encoded: Whether the text is dictionary-encoded, so that a name that stands in many rows is in memory once.
+        columns: Those beside the hour that are wanted: in small files each takes as long as opening two of them.
 
     Returns:
-        `schema.TOTALS_SCHEMA`, but for the text of `encoded`; each hour's rows sorted by key.
+        `schema.TOTALS_SCHEMA`, but for the text of `encoded` and what `columns` leaves out; each hour's rows sorted by key.
 
     Raises:
         StoreDamaged: A file is no partition of a flowlog store, or a checksum fails.
     """
     tables, hour_of_each = [], array("q")
     for hour in hours:
-        table, _ = _read(store, hour, PARTITION_SCHEMA, PARTITION_ORDER if encoded else ())
+        table, _ = _read(store, hour, encoded=encoded, columns=columns)
         if table.num_rows:
             tables.append(table)
             hour_of_each.extend(array("q", [hour]) * table.num_rows)
     if not tables:
-        return _no_rows(ENCODED_TOTALS_SCHEMA if encoded else TOTALS_SCHEMA)
+        none = _no_rows(ENCODED_TOTALS_SCHEMA if encoded else TOTALS_SCHEMA)
+        return none.select([name for name in none.column_names if name == "hour" or name in columns])
     totals = pa.concat_tables(tables).replace_schema_metadata(None)
     if len(tables) > 1:  # a small file's piece costs as much as its rows; the copy of a single large hour is spared
         totals = totals.combine_chunks()
@@ -263,16 +273,13 @@ def extent_of_partition(store: Locations, hour: int) -> tuple[int, int]:
     Raises:
         StoreDamaged: The file is not Parquet.
     """
-    import pyarrow.parquet as pq
-
-    path = store.partition(hour)
+    path = store.partition_name(hour)
     try:
-        with store.files.opened(path) as file:
-            footer = pq.read_metadata(file)
+        footer, _size = _footer_of(store.files, path)
     except FileNotFoundError:
         return 0, 0
     except _UNREADABLE as error:
-        raise StoreDamaged(str(path), f"not a partition of a flowlog store: {error}") from error
+        raise StoreDamaged(path, f"not a partition of a flowlog store: {error}") from error
     return footer.num_rows, sum(footer.row_group(place).total_byte_size for place in range(footer.num_row_groups))
 
 
@@ -282,19 +289,40 @@ def summarise_partition(store: Locations, hour: int) -> PartitionSummary | None:
     Raises:
         StoreDamaged: The file is no partition of a flowlog store.
     """
-    import pyarrow.parquet as pq
-
-    path = store.partition(hour)
+    path = store.partition_name(hour)
     try:
-        with store.files.opened(path) as file:
-            footer = pq.read_metadata(file)
-            sums = {name: int(footer.metadata[key]) for name, key in _SUMMARY_KEYS.items()}
-            size = file.seek(0, os.SEEK_END)
+        footer, size = _footer_of(store.files, path)
+        said = footer.metadata
+        sums = {name: int(said[key]) for name, key in _SUMMARY_KEYS.items()}
     except FileNotFoundError:
         return None
     except (*_UNREADABLE, KeyError, TypeError) as error:
-        raise StoreDamaged(str(path), f"not a partition of a flowlog store: {error}") from error
+        raise StoreDamaged(path, f"not a partition of a flowlog store: {error}") from error
     return PartitionSummary(hour=hour, rows=footer.num_rows, file_bytes=size, **sums)
+
+
+#: A footer stands at the end of its file, and has its length there; nearly all are far shorter than this.
+_FOOTER_BYTES, _FOOTER_END = 1 << 14, 8
+
+
+def _footer_of(files: Files, path: str) -> tuple[Any, int]:
+    """What a Parquet file's footer says, and the file's size. A year of hours is listed so: of each file only the end is read,
+    in one go.
+    """
+    with files.opened(path) as file:
+        size = file.seek(0, os.SEEK_END)
+
+        def end(length: int) -> bytes:
+            file.seek(-min(length, size), os.SEEK_END)
+            return file.readall()
+
+        content = end(_FOOTER_BYTES)
+        length = int.from_bytes(content[-_FOOTER_END:-4], "little") + _FOOTER_END
+        if length > len(content):
+            content = end(length)
+    reader = ParquetReader()
+    reader.open(pa.BufferReader(content), **_READ_OPTIONS)
+    return reader.metadata, size
 
 
 def write_rejects(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
@@ -366,23 +394,35 @@ def count_rejects(store: Locations, run_id: str) -> int:
     return int(footer.num_rows)
 
 
-def _read(store: Locations, hour: int, schema: pa.Schema, in_codes: Sequence[str] = ()) -> tuple[pa.Table, str]:
-    """An hour's file, whole, with the text of some columns dictionary-encoded, and its version; no rows if there is none."""
+def _read(
+    store: Locations, hour: int, *, encoded: bool, columns: Collection[str] = PARTITION_SCHEMA.names
+) -> tuple[pa.Table, str]:
+    """Some columns of an hour's file, with the text dictionary-encoded or not, and its version; no rows if there is no file."""
     path = store.partition_name(hour)
     try:
-        found, version = store.files.read_with_version(path)
-        content = pa.BufferReader(found)
-        reader = ParquetReader()
-        reader.open(content, **_READ_OPTIONS)
-        _check_columns(path, reader.schema_arrow, schema)
-        if in_codes:
-            reader = ParquetReader()
-            reader.open(content, read_dictionary=in_codes, **_READ_OPTIONS)
-        return reader.read_all(use_threads=False), version
+        content, version = store.files.read_with_version(path)
+        reader = _opened(path, pa.BufferReader(content), encoded=encoded)
+        places = [place for place, name in enumerate(PARTITION_SCHEMA.names) if name in columns]
+        return reader.read_all(places, use_threads=False), version
     except FileNotFoundError:
-        return _no_rows(schema), ""
+        return _no_rows(PARTITION_SCHEMA), ""
     except _UNREADABLE as error:
         raise StoreDamaged(path, str(error)) from error
+
+
+def _opened(path: str, content: pa.BufferReader, *, encoded: bool) -> ParquetReader:
+    """A partition's reader, once its columns are known to be those of a partition; raises what `_UNREADABLE` has."""
+    reader = ParquetReader()
+    try:
+        reader.open(content, read_dictionary=PARTITION_ORDER if encoded else (), **_READ_OPTIONS)
+        is_ours = reader.schema_arrow.equals(_ENCODED_PARTITION_SCHEMA if encoded else PARTITION_SCHEMA)
+    except KeyError:  # there is no such column
+        is_ours = False
+    if not is_ours:
+        reader = ParquetReader()
+        reader.open(content, **_READ_OPTIONS)
+        _check_columns(path, reader.schema_arrow, PARTITION_SCHEMA)
+    return reader
 
 
 def _check_columns(path: str | PurePath, found: pa.Schema, expected: pa.Schema) -> None:

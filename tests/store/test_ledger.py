@@ -110,9 +110,7 @@ START = Content("d0", 4, "0b")
 def test_the_index_knows_what_was_counted_where_and_how_files_looked(store):
     commit(store, RUN)
     with open_index(store) as index:
-        assert index.digest_at("/raw/a.csv", 7, 99) == "d1"
-        assert index.digest_at("/raw/a.csv", 7, 98) is None
-        assert index.digest_at("/raw/b.csv", 7, 99) is None
+        assert index.digests_at(["/raw/a.csv", "/raw/b.csv"]) == {("/raw/a.csv", 7, 99): "d1"}
         known = Known("/raw/a.csv", Content("d1", 10, "0a"), "d1", has_rows=True)
         assert index.latest_at("/raw/a.csv") == known
         assert index.latest_at("/raw/b.csv") is None
@@ -123,9 +121,7 @@ def test_the_index_knows_what_was_counted_where_and_how_files_looked(store):
 def test_an_object_looks_as_it_did_by_its_etag_whenever_it_was_written(store):
     commit(store, replace(RUN, sources=[replace(SOURCE, path="s3://raw/a.csv", etag="e1")]))
     with open_index(store) as index:
-        assert index.digest_at("s3://raw/a.csv", 7, 98, "e1") == "d1"
-        assert index.digest_at("s3://raw/a.csv", 7, 99, "e2") is None
-        assert index.digest_at("s3://raw/a.csv", 8, 99, "e1") is None
+        assert index.digests_at(["s3://raw/a.csv"]) == {("s3://raw/a.csv", 7, "e1"): "d1"}
         index.remember([Memory("s3://raw/b.csv", 5, 77, "d2", etag="e1")])
     with open_index(store) as index:
         assert index.memory_of("s3://raw/b.csv", 5, 78, "e1").digest == "d2"
@@ -139,7 +135,7 @@ def test_an_index_of_before_etags_were_kept_is_made_anew(store):
     with closing(sqlite3.connect(store.index)) as index, index:
         index.executescript("ALTER TABLE sources DROP COLUMN etag; ALTER TABLE met DROP COLUMN etag")
     with open_index(store) as index:
-        assert index.digest_at("/raw/a.csv", 7, 99) == "d1"
+        assert index.digests_at(["/raw/a.csv"]) == {("/raw/a.csv", 7, 99): "d1"}
 
 
 def test_the_latest_of_a_path_is_what_the_last_run_counted_there(store):
