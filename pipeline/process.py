@@ -32,6 +32,26 @@ def keep_out(names: Collection[str]) -> None:
     sys.meta_path.insert(0, _Without({name for name in names if name not in sys.modules}))
 
 
+#: What glibc's mallopt(3) calls them: what is kept at the end of a heap, what a heap grows by, and what does not come from a heap.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+
+
+def keep_freed_memory() -> None:
+    """Has glibc keep the memory that a block of text leaves for the next block, and not give it back in between.
+
+    The system clears each page that it hands out. Blocks of 16 MiB came from it anew, twice each: that was an eighth of the
+    processor time of 4 million rows of JSON. The peak of memory stays as it is.
+    """
+    import ctypes
+
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):  # another C library, which has habits of its own
+        return
+    for parameter, size in ((_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 256 << 20), (_TOP_PAD, 32 << 20)):
+        mallopt(parameter, size)
+
+
 class _Without:
     """A finder of modules that says that some are not there."""
 

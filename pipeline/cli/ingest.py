@@ -16,6 +16,7 @@ from pipeline.cli.reporting import ingest_lines, ingest_problems
 from pipeline.errors import UsageError
 from pipeline.flowstore import FlowStore
 from pipeline.options import AWS_FIELDS, METRICS_FILE, IngestOptions, setting_of_aws
+from pipeline.process import keep_freed_memory
 from pipeline.scalars import DEFAULT_STORE
 
 DEFAULT_RAW = "data/raw"
@@ -44,6 +45,7 @@ def ingest(
     Example:
       flowlog ingest /var/log/flows '/mnt/s3/**/*.log.gz' --apps apps.csv --json
     """
+    keep_freed_memory()
     if aws_fields is not None:
         setting = setting_of_aws(aws_fields)
         if setting in options.settings:

@@ -16,8 +16,9 @@ from typing import Any, BinaryIO
 import xxhash
 
 from pipeline.errors import UnreadableSource
+from pipeline.kernel.jsonvalues import CutLines, cut_arrays
 from pipeline.scalars import is_utf8
-from pipeline.syntax.blocks import raw_text
+from pipeline.syntax.blocks import TextBlock, raw_text
 from pipeline.syntax.jsonlines import DECODER, NOT_OBJECT, ONCE
 from pipeline.syntax.jsonobjects import JsonObject
 from pipeline.syntax.jsontext import JsonText
@@ -51,8 +52,11 @@ _SHAPES = {
     Layout.VNET: _Shape("flowRecords", "flowGroups", ("flowLogVersion",), ("4",)),
     Layout.NSG: _Shape("properties", "flows", ("properties", "Version"), ("1", "2")),
 }
-#: What tells a record from all others, beside its tuples.
-_IDENTITY = ("time", "flowLogGUID", "systemId", "macAddress", "targetResourceID", "resourceId")
+#: What tells a record from all others, beside its time and its tuples.
+_IDENTITY = ("flowLogGUID", "systemId", "macAddress", "targetResourceID", "resourceId")
+#: What has the tuples; and how a record begins that Azure writes.
+_TUPLES, _TIME = "flowTuples", re.compile(rb'\{"time":"([0-9TZ:.+-]+)(?=")')
+_MOST_OUTLINES = 1 << 12
 #: A record of a firewall that has a thousand new flows a second, each of which begins, goes on and ends.
 _LONGEST_RECORD = 16 << 20
 _RECORDS_AT_ONCE = 1 << 14
@@ -146,9 +150,9 @@ def records_of(stream: BinaryIO) -> Iterator[list[AnyRecord]]:
         UnreadableSource: It is not whole JSON, as a file that is still being written; where each line has an object, a broken line is
             an unfit record.
     """
+    outlines = _Outlines()
     for block in JsonText(stream, _LONGEST_RECORD).values(1, around=("records",), keeps_torn=True):
-        lines = block.data.removesuffix(b"\n").split(b"\n")
-        records = (record for line in lines for record in _records_on(line))
+        records = _records_on(block, outlines)
         try:
             while found := list(islice(records, _RECORDS_AT_ONCE)):
                 yield found
@@ -156,13 +160,78 @@ def records_of(stream: BinaryIO) -> Iterator[list[AnyRecord]]:
             raise UnreadableSource("a record is too deeply nested") from None
 
 
-def _records_on(line: bytes) -> Iterator[AnyRecord]:
-    try:
-        value = DECODER.decode(line.decode("utf-8", "surrogateescape"))
-    except json.JSONDecodeError:
-        yield UnfitRecord("", NOT_OBJECT, raw_text(line))
-    else:
-        yield from map(_record_of, records_in(value))
+def _records_on(block: TextBlock, outlines: _Outlines) -> Iterator[AnyRecord]:
+    """The records of a block of documents. Nearly all of their text is tuples, of which no Python objects need be made."""
+    cut, first = cut_arrays(block.data, _TUPLES), 0
+    for number, (line, count) in enumerate(cut.lines, block.first_line):
+        if count >= 0:
+            tuples = _CutTuples(cut, first)
+            records = outlines.records_of(line, tuples)
+            first += count
+            if (
+                records is not None
+                and tuples.taken == count
+                and not any(isinstance(record, UnfitRecord) for record in records)
+            ):
+                yield from records
+                continue
+        whole = block.line(number)  # whoever looks at the record must see it whole
+        try:
+            yield from map(_record_of, records_in(_decoded(whole)))
+        except json.JSONDecodeError:
+            yield UnfitRecord("", NOT_OBJECT, raw_text(whole))
+
+
+class _Outlines:
+    """Remembers the outlines of the records on lines of their own. An interface's records say the same each minute, but for the time
+    and the tuples.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, _Outline] = {}
+
+    def records_of(self, line: bytes, tuples: _CutTuples) -> list[AnyRecord] | None:
+        """The records on a line out of which the tuples were cut; None if the line is torn."""
+        begun = _TIME.match(line)
+        rest = line[begun.end() :] if begun else b""
+        if begun and (outline := self._known.get(rest)):
+            return [outline.filled(begun[1].decode(), tuples)]
+        try:
+            value = _decoded(line)
+        except json.JSONDecodeError:
+            return None
+        values = records_in(value)
+        records = [_record_of(record, tuples) for record in values]
+        if begun and values == [value] and isinstance(records[0], FlowRecord):
+            if len(self._known) == _MOST_OUTLINES:
+                self._known.clear()
+            self._known[rest] = _outline_of(value, records[0].layout, is_cut=True)
+        return records
+
+
+def _decoded(line: bytes) -> Any:
+    return DECODER.decode(line.decode("utf-8", "surrogateescape"))
+
+
+@dataclass
+class _CutTuples:
+    """The tuples that were cut out of a line.
+
+    Attributes:
+        cut: The lines.
+        first: The number of the line's first array among those of all lines.
+        taken: How many arrays were asked for.
+    """
+
+    cut: CutLines
+    first: int
+    taken: int = 0
+
+    def take(self, number: int) -> tuple[bytes, int]:
+        """The tuples of an array of the line, one a line, and how many they are."""
+        self.taken += 1
+        place = self.first + number
+        return self.cut.texts[self.cut.ends[place] : self.cut.ends[place + 1]], self.cut.counts[place]
 
 
 def records_in(value: Any) -> list[Any]:
@@ -188,39 +257,76 @@ def _is_shaped(record: Mapping[str, Any], layout: Layout) -> bool:
 
 def _forwarded(record: Mapping[str, Any]) -> list[Any]:
     """The tuples of a record of which a forwarder has made keys of its own: `flow.0`, `flow.1`."""
-    return [record[key] for key in record if _FORWARDED.fullmatch(key)]
+    return [record[key] for key in record if key.startswith("flow.") and _FORWARDED.fullmatch(key)]
 
 
-def _record_of(value: Any) -> AnyRecord:
+def _record_of(value: Any, cut: _CutTuples | None = None) -> AnyRecord:
+    """A record.
+
+    Args:
+        value: As JSON has it.
+        cut: Has the tuples, where these were cut out: the number of an array stands for it.
+    """
     try:
-        return _known_record(value)
+        return _known_record(value, cut)
     except _Misshapen as unfit:
         return UnfitRecord(unfit.field, unfit.rule, raw_text(json.dumps(value).encode()))
 
 
-def _known_record(record: Any) -> AnyRecord:
+def _known_record(record: Any, cut: _CutTuples | None) -> AnyRecord:
     if not isinstance(record, JsonObject):
         raise _Misshapen("", NOT_OBJECT)
     if record.repeated:
         raise _Misshapen(min(record.repeated), ONCE)
     if layout := layout_of(record):
-        return _flow_record(record, layout)
+        return _flow_record(record, layout, cut)
     if isinstance(record.get("category"), str):
         return OtherRecord()
     raise _Misshapen("", "must be a record of an Azure flow log")
 
 
-def _flow_record(record: JsonObject, layout: Layout) -> FlowRecord:
-    digest = xxhash.xxh3_128()
-    digest.update(_encoded("\0".join(str(record.get(name)) for name in _IDENTITY)))
+def _flow_record(record: JsonObject, layout: Layout, cut: _CutTuples | None) -> FlowRecord:
+    return _outline_of(record, layout, cut is not None).filled(str(record.get("time")), cut)
+
+
+@dataclass(frozen=True)
+class _Outline:
+    """A record of a flow log without its time and its tuples.
+
+    Attributes:
+        layout: How its tuples are written.
+        has_time: Whether it has a time.
+        identity: What tells it from others of that time.
+        network: What the log is kept for.
+        groups: The interface of each group, what tells the group from others, and its tuples, or the number that stands for them.
+    """
+
+    layout: Layout
+    has_time: bool
+    identity: str
+    network: str
+    groups: list[tuple[str, bytes, Any]]
+
+    def filled(self, time: str, cut: _CutTuples | None) -> FlowRecord:
+        """The record of that time, with its tuples."""
+        digest, groups = xxhash.xxh3_128(), []
+        digest.update(_encoded(f"{time}\0{self.identity}"))
+        for interface, mark, tuples in self.groups:
+            lines, count = cut.take(tuples) if cut and isinstance(tuples, int) else (_lines_of(tuples), len(tuples))
+            groups.append(Group(self.network, interface, lines, count))
+            digest.update(mark)
+            digest.update(lines)
+        return FlowRecord(self.layout, groups, digest.digest() if self.has_time else None)
+
+
+def _outline_of(record: JsonObject, layout: Layout, is_cut: bool) -> _Outline:
+    identity = "\0".join([str(record.get(name)) for name in _IDENTITY])
     network = _network_of(record)
-    groups = []
-    for rules, interface, tuples in _tuples_of(record, layout):
-        group = Group(network, interface, _lines_of(tuples), len(tuples))
-        digest.update(_encoded(f"\0{rules}\0{interface}\0"))
-        digest.update(group.lines)
-        groups.append(group)
-    return FlowRecord(layout, groups, digest.digest() if "time" in record else None)
+    groups = [
+        (interface, _encoded(f"\0{rules}\0{interface}\0"), tuples)
+        for rules, interface, tuples in _tuples_of(record, layout, is_cut)
+    ]
+    return _Outline(layout, "time" in record, identity, network, groups)
 
 
 def _network_of(record: Mapping[str, Any]) -> str:
@@ -229,8 +335,8 @@ def _network_of(record: Mapping[str, Any]) -> str:
     return found[1].lower() if found else ""
 
 
-def _tuples_of(record: Mapping[str, Any], layout: Layout) -> Iterator[tuple[object, str, list[Any]]]:
-    """The tuples of each group, with the names of its rules, and its interface."""
+def _tuples_of(record: Mapping[str, Any], layout: Layout, is_cut: bool) -> Iterator[tuple[object, str, Any]]:
+    """The tuples of each group, or the number that stands for them, with the names of its rules, and its interface."""
     interface, shape = _text(record, "macAddress"), _SHAPES[layout]
     if forwarded := _forwarded(record):
         yield record.get("rule"), interface, forwarded
@@ -238,7 +344,8 @@ def _tuples_of(record: Mapping[str, Any], layout: Layout) -> Iterator[tuple[obje
     _check_version(record, shape)
     for flow in _array(_cell(record, shape.around), "flows"):
         for group in _array(flow, shape.within):
-            tuples = _array(group, "flowTuples")
+            number = _cell(group, _TUPLES)
+            tuples = number if is_cut and isinstance(number, int) else _array(group, _TUPLES)
             yield (flow.get("aclID"), flow.get("rule"), group.get("rule")), _text(group, "mac") or interface, tuples
 
 

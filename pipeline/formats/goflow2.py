@@ -69,20 +69,24 @@ EXPORTER = Setting(
 )
 
 
-def _at(name: str, kind: Kind, *others: str) -> Column:
+def _at(name: str, kind: Kind, *others: str, varied: bool = False) -> Column:
     """A column, with the names that it has elsewhere. Integers and texts stand for each other."""
     camel = "".join(word.capitalize() for word in name.removesuffix("_ns").split("_"))
     lower = "".join(word if not i else word.capitalize() for i, word in enumerate(name.split("_")))
     places = dict.fromkeys(name for name in (camel, lower, *others) if name)
-    return Column(name, kind, others=tuple((place,) for place in places if place != name), in_text=True)
+    return Column(name, kind, others=tuple((place,) for place in places if place != name), in_text=True, varied=varied)
+
+
+def _time(name: str) -> Column:
+    return _at(name, Kind.TEXT, name.removesuffix("_ns"), varied=True)
 
 
 _COLUMNS = [
-    *(_at(name, Kind.TEXT, name.removesuffix("_ns")) for name in (_START, _RECEIVED)),
+    *map(_time, (_START, _RECEIVED)),
     *(_at(name, Kind.TEXT) for name in (_SAMPLER, _ETYPE, _SRC, _DST)),
     *(_at(name, Kind.INTEGER) for name in (_RATE, "bytes", "src_port", "dst_port")),
 ]
-_ENDS = [_at(_END, Kind.TEXT, _END.removesuffix("_ns"))]
+_ENDS = [_time(_END)]
 
 
 def _ignored(batch: Batch) -> dict[str, Mask]:
@@ -124,7 +128,7 @@ def _replaced(batch: Batch, name: str, column: pa.Array) -> Batch:
     return batch.with_table(table.set_column(table.column_names.index(name), name, column))
 
 
-def _times(column: pa.DictionaryArray) -> Seconds:
+def _times(column: pa.Array) -> Seconds:
     """The times of a column in seconds since 1970; NaN where there is no time of a flow."""
     seconds = local_times(column, zone_of(DEFAULT_ZONE)).seconds
     outside = not_times(seconds)

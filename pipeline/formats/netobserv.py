@@ -54,6 +54,8 @@ _COLUMNS = [
 _ENDS = [Column("TimeFlowEndMs", Kind.INTEGER, in_text=True)]
 _FIELDS = {column.name for column in (*_COLUMNS, *_ENDS)}
 
+#: A table with so many entries for each row takes less time than to sort the rows.
+_FEW = 16
 _EGRESS, _WITHIN = 1, 2
 _SYN, _SYN_ACK = 0x02, 0x100
 _FLAGS = {"SYN": _SYN, "SYN_ACK": _SYN_ACK}
@@ -79,10 +81,10 @@ def _record(batch: Batch, _options: ReadOptions) -> Record:
 
 def _scaled(sent: npt.NDArray[np.int64], sampling: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], Mask]:
     """The bytes of all packets, and which rows were multiplied. What is no number of bytes stays none, and is rejected as that."""
-    factor = np.where(sampling == 0, 1, sampling)
-    is_scaled: Mask = factor != 1
+    is_scaled: Mask = (sampling != 0) & (sampling != 1)
     if not is_scaled.any():
         return sent, is_scaled
+    factor = np.where(sampling == 0, 1, sampling)
     sent = np.where(factor < 0, -1, sent)  # two numbers below 0 must not make one above
     too_large = np.abs(sent.astype(float)) * np.abs(factor.astype(float)) > 2 * MAX_RECORD_BYTES
     product = np.where(too_large, MAX_RECORD_BYTES + 1, sent) * np.where(too_large, 1, np.abs(factor))
@@ -101,10 +103,23 @@ def _owner(batch: Batch, end: str) -> pa.DictionaryArray:
     owner, namespace = codes_of(owners), codes_of(namespaces)
     # Of each pair one number; -1, which is no namespace, is one of them.
     count = len(namespaces.dictionary) + 1
-    pairs, codes = np.unique(np.maximum(owner, 0).astype(np.int64) * count + namespace + 1, return_inverse=True)
+    pairs, codes = _distinct(np.maximum(owner, 0).astype(np.int64) * count + namespace + 1, count * len(owners.dictionary))
     prefixes = pa.concat_arrays([pa.array([""]), pc.binary_join_element_wise(namespaces.dictionary, "", "/")])
     parts = prefixes.take(arrow_of(pairs % count)), owners.dictionary.take(arrow_of(pairs // count))
-    return with_dictionary(np.where(owner < 0, -1, codes).astype(np.int32), pc.binary_join_element_wise(*parts, ""))
+    codes = np.where(owner < 0, np.int32(-1), codes) if owners.null_count else codes
+    return with_dictionary(codes, pc.binary_join_element_wise(*parts, ""))
+
+
+def _distinct(numbers: npt.NDArray[np.int64], below: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """The distinct numbers of some from 0 to below a limit, in order, and which of them each number is."""
+    if below > _FEW * len(numbers):
+        distinct, which = np.unique(numbers, return_inverse=True)
+        return distinct, which.astype(np.int32)
+    places = np.zeros(below, np.int32)  # a table is several times as fast as to sort
+    places[numbers] = 1
+    distinct = np.flatnonzero(places)
+    places[distinct] = np.arange(len(distinct), dtype=np.int32)
+    return distinct, places[numbers]
 
 
 def _filled(batch: Batch, name: str) -> pa.DictionaryArray:

@@ -183,14 +183,14 @@ def _events(batch: Batch) -> dict[str, Mask]:
 _JSON_LOG = Log(
     [
         Column("type", Kind.TEXT),
-        Column("first", Kind.TEXT, others=(("t_first",),)),  # as 1.6 calls it
+        Column("first", Kind.TEXT, others=(("t_first",),), varied=True),  # as 1.6 calls it
         *(Column(name, Kind.TEXT) for name in (*_JSON.src, *_JSON.dst)),
         *(Column(name, Kind.INTEGER) for name in ("src_port", "dst_port", "in_bytes", "out_bytes")),
     ],
     _JSON.record,
     _events,
     local=("first", "last"),
-    ends=(Column("last", Kind.TEXT, others=(("t_last",),)),),
+    ends=(Column("last", Kind.TEXT, others=(("t_last",),), varied=True),),
     prepared=_JSON.prepared,
 )
 

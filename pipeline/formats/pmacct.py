@@ -29,10 +29,10 @@ _COLUMNS = [
     Column("port_src", Kind.INTEGER),
     Column("port_dst", Kind.INTEGER),
     Column("bytes", Kind.INTEGER),
-    Column("timestamp_start", Kind.TEXT, others=(("stamp_inserted",),)),
+    Column("timestamp_start", Kind.TEXT, others=(("stamp_inserted",),), varied=True),
     Column("event_type", Kind.TEXT),
 ]
-_ENDS = (Column("timestamp_end", Kind.TEXT),)
+_ENDS = (Column("timestamp_end", Kind.TEXT, varied=True),)
 _MARKERS = ("purge_init", "purge_close")
 
 

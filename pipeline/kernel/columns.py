@@ -15,8 +15,10 @@ from pipeline.kernel.texts import Texts
 from pipeline.schema import DICTIONARY_TEXT
 
 #: What the kernel reads -> its number in kernel.h.
-_KINDS = {DICTIONARY_TEXT: 1, pa.int64(): 2, pa.float64(): 3}
+_KINDS = {DICTIONARY_TEXT: 1, pa.int64(): 2, pa.float64(): 3, pa.string(): 5}
 _SKIPPED, _JSON_TEXT = 0, 4
+#: A longer text is not plain in a column of texts that are not dictionary-encoded.
+_LONGEST_VARIED = 64
 #: How JSON may write a cell, as kernel.h has it.
 _IN_TEXT, _IN_FLOAT = 1, 2
 #: So many columns and objects the kernel has a bit for.
@@ -64,11 +66,16 @@ def lines_from(data: bytes, low: bytes, high: bytes) -> list[int]:
         room = count
 
 
+#: Where in some memory the values of a column are, their validity, and their bytes.
+Place = tuple[int, int, int]
+
+
 class LineParser(KernelMemory):
     """Parses lines that are alike. Not for several threads at once.
 
     Args:
-        types: Of the columns: text (`schema.DICTIONARY_TEXT`), int64 or float64; None for cells that are not wanted.
+        types: Of the columns: text (`schema.DICTIONARY_TEXT`), int64 or float64; of JSON, also string; None for cells that are not
+            wanted.
         nullable: Whether cells may be missing.
         foreign: The bytes with which text is not plain, so that none of it can be parsed here.
         shortest: The bytes of the shortest line that can be plain, with its newline: text may be all blank lines.
@@ -94,41 +101,47 @@ class LineParser(KernelMemory):
         if kernel.has_any(data, len(data), self._foreign, len(self._foreign)):
             return None
         line_count = count_lines(data) if line_count is None else line_count
-        memory, places = self._allocate(min(line_count, len(data) // self._shortest + 1))
+        room = min(line_count, len(data) // self._shortest + 1)
+        memory, places = self._allocate(room)
         odd, odd_count = np.empty(line_count, np.int64), ctypes.c_int64()
-        rows = self._call(data, odd.ctypes.data, odd_count)
+        rows = self._call(data, room, odd.ctypes.data, odd_count)
         check(rows)
         return ParsedLines(self._arrays(memory, places, rows), odd[: odd_count.value].copy(), line_count)
 
-    def _call(self, data: bytes, odd: int, odd_count: ctypes.c_int64) -> int:
-        """Has the kernel parse; gives the number of rows."""
+    def _call(self, data: bytes, room: int, odd: int, odd_count: ctypes.c_int64) -> int:
+        """Has the kernel parse into memory that has room for so many rows; gives the number of rows."""
         raise NotImplementedError
 
-    def _allocate(self, rows: int) -> tuple[pa.Buffer, dict[int, tuple[int, int]]]:
-        """Memory for all columns, and where in it the values and the validity of each are."""
+    def _allocate(self, rows: int) -> tuple[pa.Buffer, dict[int, Place]]:
+        """Memory for all columns, and where in it the values of each are, their validity, and their bytes."""
         size, places = 0, {}
         for i, type_ in enumerate(self._types):
             if type_ is not None:
-                validity = size + _aligned(rows * _width(type_))
-                places[i] = size, validity
-                size = validity + _aligned(rows * self._nullable)
+                validity = size + _aligned((rows + 1) * _width(type_))
+                data = validity + _aligned(rows * self._nullable)
+                places[i] = size, validity, data
+                size = data + (rows + 1) * _LONGEST_VARIED * (type_ == pa.string())
         memory = pa.allocate_buffer(size)
-        for i, (values, validity) in places.items():
+        for i, (values, validity, data) in places.items():
             column = self._columns[i]
             column.values = memory.address + values
             column.is_valid = memory.address + validity if self._nullable else None
+            column.bytes = memory.address + data
             column.texts = self._texts[i].handle if i in self._texts else None
         return memory, places
 
-    def _arrays(self, memory: pa.Buffer, places: dict[int, tuple[int, int]], rows: int) -> list[pa.Array]:
+    def _arrays(self, memory: pa.Buffer, places: dict[int, Place], rows: int) -> list[pa.Array]:
         arrays = []
-        for i, (values, validity) in places.items():
+        for i, (values, validity, data) in places.items():
             bits, nulls = None, 0
             if self._nullable:
                 bits = pa.allocate_buffer(-(-rows // 8))
                 nulls = kernel.pack_bits(memory.address + validity, rows, bits.address)
             type_ = pa.int32() if i in self._texts else self._types[i]
-            buffers = [bits if nulls else None, memory.slice(values, rows * _width(type_))]
+            is_text = type_ == pa.string()
+            buffers = [bits if nulls else None, memory.slice(values, (rows + is_text) * _width(type_))]
+            if is_text:
+                buffers.append(memory.slice(data, rows * _LONGEST_VARIED))
             array = pa.Array.from_buffers(type_, rows, buffers, null_count=nulls)
             arrays.append(self._with_dictionary(i, array) if i in self._texts else array)
         return arrays
@@ -141,7 +154,7 @@ class LineParser(KernelMemory):
 
 
 def _width(type_: pa.DataType) -> int:
-    return 4 if type_ in (DICTIONARY_TEXT, pa.int32()) else 8
+    return 4 if type_ in (DICTIONARY_TEXT, pa.int32(), pa.string()) else 8
 
 
 def _aligned(size: int) -> int:
@@ -165,7 +178,8 @@ class DelimitedLines(LineParser):
         self._quoted = quoted
         self._null = null or b""
 
-    def _call(self, data: bytes, odd: int, odd_count: ctypes.c_int64) -> int:
+    def _call(self, data: bytes, room: int, odd: int, odd_count: ctypes.c_int64) -> int:
+        del room
         return int(
             kernel.parse_delimited(
                 data,
@@ -187,7 +201,7 @@ class JsonColumn:
     """A column of JSON objects.
 
     Attributes:
-        type: Text (`schema.DICTIONARY_TEXT`), int64 or float64.
+        type: Text (`schema.DICTIONARY_TEXT`, or string where nearly all texts differ), int64 or float64.
         paths: Where a record may have it: the keys that lead to each place, from the outermost on.
         in_text: Whether an integer may also stand in a text; or, of a text, whether a bare integer is the text of its digits.
         in_float: Whether an integer may also have a fraction of zeros.
@@ -216,10 +230,12 @@ class JsonLines(LineParser):
             column.kind = _JSON_TEXT if wanted.as_json else column.kind
         self._fields = _fields_of(columns)
 
-    def _call(self, data: bytes, odd: int, odd_count: ctypes.c_int64) -> int:
+    def _call(self, data: bytes, room: int, odd: int, odd_count: ctypes.c_int64) -> int:
         fields = self._fields
         return int(
-            kernel.parse_json_lines(data, len(data), len(self._types), self._columns, len(fields), fields, odd, odd_count)
+            kernel.parse_json_lines(
+                data, len(data), len(self._types), self._columns, room, len(fields), fields, odd, odd_count
+            )
         )
 
 

@@ -5,6 +5,10 @@
 
 #include "numbers.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 /* How deeply a value that is skipped may be nested: each level takes a bit. */
 #define MOST_SKIPPED_LEVELS 64
 
@@ -15,6 +19,15 @@ static inline text_t skip_blanks(text_t p) {
 
 /* The next byte that is a quote, a backslash, or a control character, as is a newline. */
 static inline text_t next_mark(text_t p) {
+#ifdef __SSE2__
+    for (;; p += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)p);
+        __m128i ends = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
+        __m128i controls = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1F)), bytes);
+        int marks = _mm_movemask_epi8(_mm_or_si128(ends, controls));
+        if (LIKELY(marks)) return p + __builtin_ctz((unsigned)marks);
+    }
+#endif
     for (;; p += 8) {
         uint64_t word = load64(p);
         /* A byte below 0x20 borrows into its high bit, unless that was set. */
@@ -22,6 +35,22 @@ static inline text_t next_mark(text_t p) {
         uint64_t marks = zeros(word ^ ONES * '"') | zeros(word ^ ONES * '\\') | controls;
         if (LIKELY(marks)) return p + first_of(marks);
     }
+}
+
+/* Whether the same bytes stand at two places. Where they differ, nothing is read that is 16 bytes behind the difference. */
+static inline int are_same(text_t a, text_t b, uint32_t length) {
+    uint32_t i = 0;
+#ifdef __SSE2__
+    for (;; i += 16) {
+        __m128i same = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(a + i)), _mm_loadu_si128((const __m128i *)(b + i)));
+        unsigned differs = (unsigned)_mm_movemask_epi8(same) ^ 0xFFFF;
+        if (length - i <= 16) return !(differs << (16 - (length - i)) & 0xFFFF);
+        if (differs) return 0;
+    }
+#endif
+    for (; length - i > 8; i += 8)
+        if (load64(a + i) != load64(b + i)) return 0;
+    return !((load64(a + i) ^ load64(b + i)) << (64 - 8 * (length - i)));
 }
 
 /* The closing quote of a text whose opening quote is before `p`; NULL if it has an escape or a control character. */
@@ -53,8 +82,10 @@ static inline text_t skip_text(text_t p) {
 
 static inline text_t skip_digits(text_t p) {
     if (!is_digit(*p)) return NULL;
-    while (is_digit(*p)) p++;
-    return p;
+    for (;; p += 8) {
+        uint64_t marks = not_digits(load64(p) ^ ZERO_CHARACTERS);
+        if (LIKELY(marks)) return p + first_of(marks);
+    }
 }
 
 /* Behind a number; NULL if it is none as JSON has it. */

@@ -3,7 +3,10 @@
  *
  * A value is what RFC 8259 has, and NaN, Infinity and -Infinity, as Python's json module takes them. Bytes that are not UTF-8
  * pass within texts: whose cells they are, the exact path finds. */
+#define _GNU_SOURCE /* memmem */
 #include "kernel.h"
+
+#include <stdio.h>
 
 /* Levels of nesting; a log has five. */
 #define MOST_LEVELS 65536
@@ -240,4 +243,79 @@ API int64_t split_json(
         at->behind = BEHIND_VALUE;
         p = end;
     }
+}
+
+/* --- arrays of texts ----------------------------------------------------------------------------------------------- */
+
+/* What is written. */
+typedef struct {
+    uint8_t *rest, *texts;
+    int64_t *ends, *counts; /* of each array: where its texts end, and how many they are */
+    int64_t count;
+} cuts;
+
+/* Copies the texts of an array, from behind its bracket on, one a line. Returns where the array ends; NULL if one of them is empty, or
+ * is not plain ASCII, or no text. */
+static text_t cut_array(text_t p, text_t end, cuts *out) {
+    int64_t count = 0;
+    while (*p != ']') {
+        if (count && *p++ != ',') return NULL;
+        if (*p++ != '"') return NULL;
+        text_t from = p, behind = plain_end(p, end);
+        uint8_t bytes = 0;
+        for (; p < behind; p++) bytes |= *out->texts++ = *p;
+        if (*p++ != '"' || behind == from || bytes >= 0x80) return NULL;
+        *out->texts++ = '\n';
+        count++;
+    }
+    out->counts[out->count] = count;
+    return p + 1;
+}
+
+/* Copies a line, with the number of each array in its place. Returns how many these are; -1 if one cannot be cut out. */
+static int32_t cut_line(text_t p, text_t end, text_t key, int64_t key_length, uint8_t *texts, cuts *out) {
+    int32_t number = 0;
+    if (memchr(p, '\\', (size_t)(end - p))) return -1; /* then a key may be within a text, or be written otherwise */
+    for (text_t found; (found = memmem(p, (size_t)(end - p), key, (size_t)key_length)); number++) {
+        found += key_length;
+        memcpy(out->rest, p, (size_t)(found - p));
+        out->rest += found - p;
+        if (*found != '[' || !(p = cut_array(found + 1, end, out))) return -1;
+        out->ends[out->count++] = out->texts - texts;
+        out->rest += sprintf((char *)out->rest, "%d", number);
+    }
+    memcpy(out->rest, p, (size_t)(end - p));
+    out->rest += end - p;
+    return number;
+}
+
+/* Cuts out the arrays of texts that stand under a key.
+ *
+ * lines, size: objects, as `split_json` writes them.
+ * key, key_length: the key with its quotes and the colon.
+ * rest: receives the lines, with the numbers of the arrays on the line, from 0 on, in their places; a line with an array that cannot
+ *     be cut out, or with an escape, is left as it is. Room for 2 * size.
+ * cut: receives for each line how many arrays were cut out of it; -1 for a line that was left.
+ * texts: receives the texts of all arrays, one a line; room for size.
+ * ends, counts: receive for each array where its texts end, and how many they are; room for as many as keys have in size.
+ * written: receives the size of `rest`, and of `texts`.
+ *
+ * Returns the number of arrays.
+ */
+API int64_t cut_arrays(text_t lines, int64_t size, text_t key, int64_t key_length, uint8_t *rest, int32_t *cut, uint8_t *texts,
+    int64_t *ends, int64_t *counts, int64_t *written) {
+    cuts out = {.rest = rest, .texts = texts, .ends = ends, .counts = counts};
+    for (text_t p = lines, next; p < lines + size; p = next) {
+        cuts before = out;
+        next = (text_t)memchr(p, '\n', (size_t)(lines + size - p)) + 1;
+        *cut = cut_line(p, next, key, key_length, texts, &out);
+        if (*cut++ < 0) {
+            out = before;
+            memcpy(out.rest, p, (size_t)(next - p));
+            out.rest += next - p;
+        }
+    }
+    written[0] = out.rest - rest;
+    written[1] = out.texts - texts;
+    return out.count;
 }

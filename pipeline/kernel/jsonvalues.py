@@ -112,3 +112,47 @@ def split_json(
     )
     written = lines[: at.size].tobytes()
     return Values(places[0, :count], places[1, :count], written, at.position, Behind(at.behind), Stop(at.status), at.error)
+
+
+@dataclass(frozen=True)
+class CutLines:
+    """JSON objects, one a line, out of which arrays of texts were cut.
+
+    Attributes:
+        lines: Each line, and how many arrays were cut out of it: the number of each stands in its place, counted from 0 on each
+            line. A line that was left as it is has -1.
+        texts: The texts of all arrays, one a line.
+        ends: Where in `texts` those of each array end; before the first, 0.
+        counts: How many texts each array has.
+    """
+
+    lines: list[tuple[bytes, int]]
+    texts: bytes
+    ends: list[int]
+    counts: list[int]
+
+
+def cut_arrays(lines: bytes, key: str) -> CutLines:
+    """Cuts the arrays out that stand under a key, wherever in an object.
+
+    A line is left as it is where it has an escape, or such an array has anything but texts of ASCII that are not empty, or another
+    value stands under the key.
+
+    Args:
+        lines: Objects as `Values.lines` has them, each with its newline.
+        key: In ASCII, without what JSON escapes.
+    """
+    quoted = f'"{key}":'.encode()
+    room, line_count = len(lines) // (len(quoted) + len("[]")) + 1, lines.count(b"\n")
+    rest, texts = np.empty(2 * len(lines), np.uint8), np.empty(len(lines), np.uint8)
+    cut, places, written = np.empty(line_count, np.int32), np.zeros((2, room + 1), np.int64), np.zeros(2, np.int64)
+    ends, counts = places[0], places[1]
+    outputs = (rest, cut, texts, ends[1:], counts, written)
+    count = kernel.cut_arrays(lines, len(lines), quoted, len(quoted), *(output.ctypes.data for output in outputs))
+    left = rest[: written[0]].tobytes().splitlines()
+    return CutLines(
+        list(zip(left, cut.tolist(), strict=True)),
+        texts[: written[1]].tobytes(),
+        ends[: count + 1].tolist(),
+        counts[:count].tolist(),
+    )

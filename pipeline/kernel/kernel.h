@@ -30,8 +30,11 @@ enum { OUT_OF_MEMORY = -1, NOT_UTF8 = -2, OVERFLOW = -3 };
 
 typedef struct texts texts;
 
-/* JSON_TEXT: in JSON alone, any value, as it is written. */
-enum kind { SKIPPED = 0, TEXT = 1, INTEGER = 2, SECONDS = 3, JSON_TEXT = 4 };
+/* In JSON alone, JSON_TEXT: any value, as it is written; VARIED: texts that nearly all differ, each kept as it stands. */
+enum kind { SKIPPED = 0, TEXT = 1, INTEGER = 2, SECONDS = 3, JSON_TEXT = 4, VARIED = 5 };
+
+/* A longer text is not plain in a column of VARIED ones. */
+#define LONGEST_VARIED 64
 
 /* How else JSON may write a cell. IN_TEXT: an integer as a text, or a text as the bare integer of its digits. IN_FLOAT: an integer with
  * a fraction of zeros, as floating-point numbers have it. */
@@ -42,8 +45,9 @@ typedef struct {
     int32_t kind;      /* enum kind */
     int32_t forms;     /* in JSON: any of enum forms */
     texts *texts;      /* TEXT, JSON_TEXT: gives the codes */
-    void *values;      /* int32_t codes, int64_t or double, one for each row */
+    void *values;      /* int32_t codes, int64_t or double, one for each row; VARIED: int32_t offsets, one more than rows */
     uint8_t *is_valid; /* one for each row; NULL where no cell can be null */
+    uint8_t *bytes;    /* VARIED: the texts, with room for LONGEST_VARIED for each row, and for one more */
 } column;
 
 static inline uint64_t load64(text_t p) {

@@ -21,6 +21,7 @@ class Column(ctypes.Structure):
         ("texts", c_void_p),
         ("values", c_void_p),
         ("is_valid", c_void_p),
+        ("bytes", c_void_p),
     )
 
 
@@ -61,8 +62,9 @@ def _load() -> ctypes.CDLL:
             c_int64, c_char_p, c_int64, c_uint8, c_int32, c_char_p, c_int32, c_int32, columns, c_void_p, counter,
         ),
 
-        "parse_json_lines": (c_int64, c_char_p, c_int64, c_int32, columns, c_int32, POINTER(Field), c_void_p, counter),
+        "parse_json_lines": (c_int64, c_char_p, c_int64, c_int32, columns, c_int64, c_int32, POINTER(Field), c_void_p, counter),
         "split_json": (c_int64, c_char_p, c_int64, c_int32, c_void_p, c_int64, *[c_void_p] * 3),
+        "cut_arrays": (c_int64, c_char_p, c_int64, c_char_p, c_int64, *[c_void_p] * 6),
         "texts_new": (c_void_p,),
         "texts_free": (None, c_void_p),
         "texts_count": (c_int64, c_void_p),
@@ -70,6 +72,7 @@ def _load() -> ctypes.CDLL:
         "texts_detours": (c_int64, c_void_p),
         "texts_codes": (c_int32, c_void_p, c_int64, c_void_p, c_void_p, c_void_p),
         "texts_export": (c_int32, c_void_p, c_void_p, c_void_p, c_void_p),
+        "read_times": (c_int64, c_int64, *[c_void_p] * 5),
         "spread": (c_int64, c_int64, *[c_void_p] * 9),
         "totals_new": (c_void_p,),
         "totals_free": (None, c_void_p),

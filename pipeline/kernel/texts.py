@@ -1,8 +1,9 @@
-"""Distinct texts and their codes."""
+"""Texts in the kernel: distinct ones and their codes, and those that are times."""
 
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -73,3 +74,33 @@ def address_of(values: pa.Array) -> ctypes.c_void_p:
     """Where the values of an array of numbers, or the indices of one of codes, start. It must have no nulls."""
     _, data = (values.indices if pa.types.is_dictionary(values.type) else values).buffers()[:2]
     return ctypes.c_void_p((data.address if data else 0) + values.offset * (values.type.bit_width // 8))
+
+
+@dataclass(frozen=True)
+class ReadTimes:
+    """What texts say of times.
+
+    Attributes:
+        clock: What a clock showed, in microseconds since it showed 1970; 0 where the text is no local time.
+        is_local: Where the text is one.
+        seconds: Since 1970, of numbers; NaN for all other texts.
+        others: The texts, not empty, that are neither, or that cannot be read here.
+    """
+
+    clock: npt.NDArray[np.int64]
+    is_local: npt.NDArray[np.bool_]
+    seconds: npt.NDArray[np.float64]
+    others: npt.NDArray[np.bool_]
+
+
+def read_times(texts: pa.StringArray) -> ReadTimes:
+    """Reads texts that are local times, or numbers since 1970 (see `syntax.localtimes`)."""
+    count = len(texts)
+    clock, seconds, kinds = np.empty(count, np.int64), np.empty(count, np.float64), np.empty(count, np.uint8)
+    _, offsets, data = texts.buffers()
+    if count:
+        start = offsets.address + 4 * texts.offset
+        kernel.read_times(
+            count, start, data.address if data else None, clock.ctypes.data, seconds.ctypes.data, kinds.ctypes.data
+        )
+    return ReadTimes(clock, kinds == 1, seconds, kinds == 2)

@@ -15,6 +15,14 @@ static inline int64_t days_from_civil(int64_t year, int month, int day) {
     return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
+static inline int is_leap_year(int year) { return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0); }
+
+/* The days of a month of a year; 0 where there is no such month. */
+static inline int days_of_month(int year, int month) {
+    static const int8_t days_of[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    return month < 1 || month > 12 ? 0 : days_of[month - 1] + (month == 2 && is_leap_year(year));
+}
+
 /* Reads the fraction of a second, of one to nine digits, in microseconds: what is below them is cut off, as Python does. Returns
  * where the fraction ends, or NULL. */
 static inline text_t read_fraction(text_t p, int64_t *microseconds) {
@@ -43,13 +51,11 @@ static inline text_t read_offset(text_t p, int64_t *offset) {
 /* Reads "2026-11-24T08:00:00.123456Z", or as BigQuery writes it, "2026-11-24 08:00:00.123456 UTC", from its opening quote on, in
  * seconds since 1970. Returns where it ends, or NULL. */
 static inline text_t read_time(text_t p, double *value) {
-    static const int days_of[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     int century = two_digits(p + 1), years = two_digits(p + 3);
     if (century < 1 || years < 0 || p[5] != '-' || p[8] != '-' || (p[11] != 'T' && p[11] != ' ') || p[14] != ':' || p[17] != ':') return NULL;
     int year = 100 * century + years, month = two_digits(p + 6), day = two_digits(p + 9);
     int hour = two_digits(p + 12), minute = two_digits(p + 15), second = two_digits(p + 18);
-    int is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    if (month < 1 || month > 12 || day < 1 || day > days_of[month - 1] + (month == 2 && is_leap)) return NULL;
+    if (day < 1 || day > days_of_month(year, month)) return NULL;
     if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) return NULL;
     int64_t microseconds = 0, offset;
     p += 20;

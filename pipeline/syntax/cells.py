@@ -73,6 +73,7 @@ class Column:
             such: `1234.0`, `1.234e3`; with `in_text`, within a text, too.
         null: In JSON, the text that stands for no value; None where none does.
         as_json: In JSON, whether a value of any type may stand there: the column of text has it as JSON, blanks aside.
+        varied: In JSON, whether nearly all of its texts differ, as times do: then they are not dictionary-encoded.
     """
 
     name: str
@@ -85,6 +86,12 @@ class Column:
     in_float: bool = False
     null: str | None = None
     as_json: bool = False
+    varied: bool = False
+
+    @property
+    def type(self) -> pa.DataType:
+        """The Arrow type of the column, as a batch has it."""
+        return pa.string() if self.varied else self.kind.value
 
     @classmethod
     def at(

@@ -60,10 +60,7 @@ class JsonParser:
         self._columns = columns
         self._names = [column.name for column in columns]
         self._lines = JsonLines(
-            [
-                JsonColumn(column.kind.value, column.places, column.in_text, column.in_float, column.as_json)
-                for column in columns
-            ]
+            [JsonColumn(column.type, column.places, column.in_text, column.in_float, column.as_json) for column in columns]
         )
 
     def parse(self, block: TextBlock, values_of: ValuesOf = _no_values) -> Batch:
@@ -91,7 +88,11 @@ def _parse_otherwise(block: TextBlock, columns: Sequence[Column], values_of: Val
     pieces = list(_parse(block, columns, values_of, rejects))
     table = pa.concat_tables([table for table, _ in pieces] or [parsed_schema(columns).empty_table()])
     rows = np.concatenate([rows for _, rows in pieces] or [np.empty(0, np.int64)])
-    return Batch(dictionary_encoded(table), rows, block.raw_of, rejects)
+    encoded = dictionary_encoded(table.select([column.name for column in columns if not column.varied]))
+    for i, column in enumerate(columns):
+        if column.varied:
+            encoded = encoded.add_column(i, column.name, table.column(i).combine_chunks())
+    return Batch(encoded, rows, block.raw_of, rejects)
 
 
 def _parse(

@@ -25,7 +25,7 @@ _BOM = b"\xef\xbb\xbf"
 LONG_LINE_BYTES = 4 << 20
 #: Where lines have so many bytes, a block has few of them, and what is done once a block costs more than to parse these: so many
 #: blocks are read as one.
-_WIDE_BYTES, _MORE_BLOCKS = 512, 4
+_WIDE_BYTES, _MORE_BLOCKS = 128, 4
 #: A member of a large object is kept if it is no longer.
 _MEMBER_BYTES = 1 << 10
 _GAP = re.compile(rb"[ \t\r\n]*")

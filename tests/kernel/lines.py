@@ -41,6 +41,7 @@ JSON_COLUMNS = [
     Column.at("o", "q", "b", kind=Kind.TEXT, in_text=True),
     Column("id.h", Kind.TEXT, others=(("id", "h"),)),
     Column("j", Kind.TEXT, as_json=True),
+    Column("v", Kind.TEXT, in_text=True, varied=True),
 ]
 
 #: Around the eight bytes of a word, the sixteen and twenty-four that the kernel compares as words, and far beyond.
@@ -432,6 +433,7 @@ _CELLS: dict[str, Any] = {
     },
     "id": {"h": _json_text, "y": _json_scalars},
     "j": _json_any,
+    "v": st.one_of(_json_text, _json_times, _json_integers),
 }
 
 

@@ -442,6 +442,50 @@ def read_objects(columns, *lines):
     return list(zip(*(column.to_pylist() for column in parsed.columns), strict=True)), parsed.odd.tolist()
 
 
+class TestStretches:
+    """Values that are skipped, and were the same so far, are compared with those of a line before, and not looked at."""
+
+    COLUMNS = (JsonColumn(pa.int64(), [["n"]]), JsonColumn(DICTIONARY_TEXT, [["o", "t"]]), JsonColumn(pa.string(), [["v"]]))
+    LINE = '{"x":"c","y":[1,{}],"n":%d,"o":{"k":true,"t":"a","z":{"n":2}},"p":0.5,"v":"%d","q":{"n":7},"r":null}'
+
+    @pytest.mark.parametrize("where", [3, 60, 130])
+    @pytest.mark.parametrize(
+        ("old", "new", "cells"),
+        [
+            ('"x":"c"', '"x":"d"', (5, "a", "5")),
+            ('"x":"c"', '"x":"cc"', (5, "a", "5")),
+            ('"y":[1,{}]', '"n":7', None),  # twice
+            ('"k":true', '"k" :true', (5, "a", "5")),
+            ('"k":true', '"t":"b"', None),
+            ('"k":true,', "", (5, "a", "5")),
+            ('"p":0.5', '"p":0.5,"w":1', (5, "a", "5")),
+            ('"p":0.5', '"p":00.5', None),
+            ('{"n":2}}', '{"n":2}},"n":3', None),
+            ('"r":null}', '"r":null,"n":6}', None),
+            ('"r":null}', '"r":null} ', None),
+            ('"r":null}', '"r":null', None),
+            (',"q":{"n":7},"r":null}', "}", (5, "a", "5")),
+        ],
+    )
+    def test_a_line_may_differ_from_those_before(self, where, old, new, cells):
+        lines = [self.LINE % (i, i) for i in range(200)]
+        expected = [(i, "a", str(i)) for i in range(200)]
+        assert read_objects(self.COLUMNS, *lines) == (expected, [])
+        lines[where] = (self.LINE % (5, 5)).replace(old, new)
+        expected[where : where + 1] = [cells] if cells else []
+        assert read_objects(self.COLUMNS, *lines) == (expected, [] if cells else [where])
+
+    def test_a_value_may_change_back(self):
+        lines = [f'{{"x":{i // 7 % 2},"n":{i},"y":{i // 50}}}' for i in range(300)]
+        assert read_objects([JsonColumn(pa.int64(), [["n"]])], *lines) == ([(i,) for i in range(300)], [])
+
+    def test_a_line_without_a_text_that_is_kept_has_none(self):
+        lines = ['{"v":"ab"}', "{}", '{"v":null}', '{"v":"","n":1}', '{"v":"%s"}' % ("c" * 64), '{"v":"%s"}' % ("c" * 65)]
+        rows, odd = read_objects(self.COLUMNS, *lines, '{"v":"é"}', '{"v":5}', '{"v":"d"}')
+        assert [row[2] for row in rows] == ["ab", None, None, "", "c" * 64, "d"]
+        assert odd == [5, 6, 7]  # too long, perhaps no UTF-8, no text
+
+
 class TestPaths:
     COLUMNS = (
         JsonColumn(pa.int64(), [["bytes"]]),

@@ -133,7 +133,7 @@ def test_any_time_is_what_datetime_makes_of_it(name, moments):
     zone = ZoneInfo(name)
     found = read(*(moment.isoformat(" ", "microseconds") for moment in moments), zone=zone)
     for moment, got, skipped in zip(moments, found.seconds, found.skipped, strict=True):
-        there = moment.replace(tzinfo=zone)
+        there = moment.replace(tzinfo=zone, fold=0)  # of two moments that share a time the first is taken
         exists = there.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == moment
         assert skipped == (not exists)
         assert not exists or got == pytest.approx(there.timestamp(), abs=1e-6)
