@@ -186,7 +186,10 @@ _JSON_LOG = Log(
         Column("first", Kind.TEXT, others=(("t_first",),)),  # as 1.6 calls it
         Column("last", Kind.TEXT, others=(("t_last",),)),
         *(Column(name, Kind.TEXT) for name in (*_JSON.src, *_JSON.dst)),
-        *(Column(name, Kind.INTEGER) for name in ("src_port", "dst_port", "in_bytes", "out_bytes")),
+        *(
+            Column(name, Kind.INTEGER, in_text=True, in_float=True)
+            for name in ("src_port", "dst_port", "in_bytes", "out_bytes")
+        ),
     ],
     _JSON.record,
     _events,
