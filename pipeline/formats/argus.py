@@ -108,7 +108,9 @@ def _log(names: _Names, time: Kind, port: Kind) -> Log:
     texts = [names.protocol, names.src, names.direction, names.dst, names.type]
     ports = [
         # Nobody looks at a port that cannot be read, where the record has an address.
-        Column(name, port, required=False, instead_of=names.src if port is Kind.INTEGER else None)
+        Column(
+            name, port, required=False, instead_of=names.src if port is Kind.INTEGER else None, in_text=True, in_float=True
+        )
         for name in (names.src_port, names.dst_port)
     ]
     return Log(
@@ -116,7 +118,10 @@ def _log(names: _Names, time: Kind, port: Kind) -> Log:
             Column(names.start, time),
             *(Column(name, Kind.TEXT, required=name in (names.src, names.dst)) for name in texts),
             *ports,
-            *(Column(name, Kind.INTEGER, required=False) for name in (names.sent, names.received, names.total)),
+            *(
+                Column(name, Kind.INTEGER, required=False, in_text=True, in_float=True)
+                for name in (names.sent, names.received, names.total)
+            ),
         ],
         lambda batch, options: _record(batch, options, names),
         lambda batch: {OTHER_EVENT: _is_no_flow(batch, names)},
@@ -194,13 +199,13 @@ def _refuse(starts: list[str], has_bytes: bool) -> None:
     """Refuses a listing that does not say when its flows were, or how large.
 
     Args:
-        starts: The first times.
+        starts: The first times. One among others that have a year is its row's fault alone.
         has_bytes: Whether there is a count of bytes.
 
     Raises:
         UnknownFormat: It is that.
     """
-    if any(map(_YEARLESS.match, starts)):
+    if (given := [start for start in starts if start]) and all(map(_YEARLESS.match, given)):
         raise UnknownFormat("an Argus flow listing whose times have no year", _UNIX)
     if not has_bytes:
         raise UnknownFormat(
@@ -214,7 +219,8 @@ def _is_csv(head: Head) -> bool:
         return False
     place = titles.index(_TITLES.start)
     rows = [split_cells(line, ",") for line in head.text.splitlines()[:_LOOKED_AT]]
-    _refuse([cells[place] for cells in rows if len(cells) > place], bool({_TITLES.sent, _TITLES.total} & set(titles)))
+    starts = [cells[place] for cells in rows if len(cells) > place and cells != titles]
+    _refuse(starts, bool({_TITLES.sent, _TITLES.total} & set(titles)))
     return True
 
 

@@ -18,7 +18,7 @@ from pipeline.options import ReadOptions
 from pipeline.scalars import SECONDS_PER_HOUR
 from pipeline.schema import FLOW_SCHEMA
 from pipeline.syntax.batch import MISSING, Batch, Fault, Integers, Mask
-from pipeline.syntax.dictionary import arrow_of, codes_of, constant, exchanged, first_of, with_dictionary
+from pipeline.syntax.dictionary import arrow_of, codes_of, constant, exchanged, first_of, with_dictionary, without_text
 from pipeline.syntax.times import OUT_OF_RANGE, not_times, seconds_of
 
 NOT_ADDRESS = "must be an IP address"
@@ -92,8 +92,8 @@ def _vpc_ids(record: Record, options: ReadOptions, count: int) -> pa.DictionaryA
     """The VPC that the record names; else the user's; else the owner, within whose networks addresses are mostly unique."""
     fallback = constant(options.vpc_id or _NO_VPC, count)
     if not options.vpc_id and record.owner is not None:
-        fallback = first_of(record.owner, fallback)
-    return fallback if record.vpc is None else first_of(record.vpc, fallback)
+        fallback = first_of(without_text(record.owner, ""), fallback)
+    return fallback if record.vpc is None else first_of(without_text(record.vpc, ""), fallback)
 
 
 def _apps(
@@ -112,10 +112,11 @@ def _apps(
 
 
 def _named(end: Endpoint) -> pa.DictionaryArray | None:
-    """The apps that the log names; None if it names none."""
-    if end.app is None or end.named is None:
-        return end.app
-    return with_dictionary(np.where(end.named, codes_of(end.app), np.int32(-1)), end.app.dictionary)
+    """The apps that the log names; None if it names none. An empty text names nothing."""
+    app = None if end.app is None else without_text(end.app, "")
+    if app is None or end.named is None:
+        return app
+    return with_dictionary(np.where(end.named, codes_of(app), np.int32(-1)), app.dictionary)
 
 
 def _choose_numbers(mask: Mask, these: pa.Array, others: pa.Array) -> pa.Array:

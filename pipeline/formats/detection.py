@@ -33,6 +33,8 @@ def detect(head: Head, formats: Iterable[Format], otherwise: Format | None = Non
         first = first or known
     if head.is_named and first:  # the user says that it is one of these
         return first
+    if head.container is Container.TEXT and head.json_objects:  # of a log that is read: else a word for it would mislead
+        raise UnknownFormat(f"JSON objects behind what is none, {head.first_line[:80]!r}", "remove what is before the first")
     refuse_foreign(head.json_objects)
     refuse_columns(head.parquet_columns or [head.first_line], is_read_otherwise=head.is_named)
     for foreign, (is_it, advice) in _FOREIGN.items():
@@ -51,7 +53,8 @@ def _described(head: Head) -> str:
     if head.parquet_columns:
         return f"a Parquet file with the columns {', '.join(head.parquet_columns[:20])}"
     if head.json_keys:
-        return f"JSON with the keys {', '.join(head.json_keys[:20])}"
+        broken = head.json_fault and f", which is broken ({head.json_fault})"
+        return f"JSON with the keys {', '.join(head.json_keys[:20])}{broken}"
     if b"\0" in head.data:
         return "binary data"
     return f"text that starts with {head.first_line[:80]!r}"

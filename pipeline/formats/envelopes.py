@@ -42,6 +42,7 @@ from pipeline.syntax.batch import CONTROL, REPEATED, Batch, Integers, LeftOut, R
 from pipeline.syntax.blocks import TextBlock, raw_text
 from pipeline.syntax.compression import decompressed
 from pipeline.syntax.jsonlines import NOT_OBJECT
+from pipeline.syntax.jsonobjects import integer_of
 from pipeline.syntax.jsontext import JsonText
 
 _CONTROL_TYPE, _CONTROL_TEXT = "CONTROL_MESSAGE", "CWL CONTROL MESSAGE"
@@ -55,8 +56,7 @@ _BLOCK_EVENTS = 1 << 14
 
 
 def _is_events(head: Head) -> bool:
-    record = head.json_objects[0] if head.json_objects else {}
-    if _around(record) is None and not _is_event(record):
+    if not any(_around(record) is not None or _is_event(record) for record in head.json_objects):
         return False
     _refuse_json(_first_message(head))
     return True
@@ -240,11 +240,11 @@ def _events_in(stream: BinaryIO, is_packed: bool = False) -> Iterator[tuple[Any,
         is_control = text.members.get("messageType", b"").strip(b'"\n').decode("utf-8", "replace") == _CONTROL_TYPE
         for line in block.data.splitlines():
             try:
-                value = json.loads(line.decode("utf-8", "surrogateescape"))
+                value = json.loads(line.decode("utf-8", "surrogateescape"), parse_int=integer_of)
             except json.JSONDecodeError:
                 yield line, False
                 continue
-            except (RecursionError, ValueError) as error:  # ValueError: a number of more than 4,300 digits
+            except RecursionError as error:
                 raise UnreadableSource(
                     f"the object that begins with {raw_text(line[:40])!r} cannot be read: {error}"
                 ) from None

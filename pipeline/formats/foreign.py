@@ -25,7 +25,8 @@ Record = Mapping[str, Any]
 _NOT_YET = "flowlog does not read it yet; write its flows as CSV or JSON with the six fields of a flow record"
 _BYTES_ELSEWHERE = "it has no byte counts; NetObserv and Calico flow logs have"
 _AWS_WRITES = (
-    "flowlog reads AWS's own text and Parquet; give it the files in S3, or write the fields out as text with a header"
+    "flowlog reads AWS's own text and Parquet, and objects of JSON one a line; give it the files in S3, or write the fields out"
+    " as text with a header"
 )
 _ZEEK_WRITES = "flowlog reads Zeek's own TSV and JSON; give it the conn.log as Zeek wrote it"
 _GOOGLE_WRITES = "flowlog reads Google's flow logs as JSON; export the table as JSON, or the sink's table as Parquet"
@@ -61,7 +62,9 @@ def _azure(record: Record) -> UnknownFormat | None:
 
 def _netobserv(record: Record) -> UnknownFormat | None:
     if "SrcAddr" in record and "DstAddr" in record:
-        return UnknownFormat("flow records of GoFlow or NetObserv", _NOT_YET)
+        return UnknownFormat(
+            "flow records of GoFlow or NetObserv", "flowlog reads goflow2's JSON and the flow logs of NetObserv's own agent"
+        )
     data = record.get("data")
     if isinstance(data, dict) and data.get("resultType") in ("matrix", "vector", "scalar"):
         return UnknownFormat("an answer of Loki or Prometheus with numbers", "ask Loki for the records themselves")
@@ -121,7 +124,11 @@ _COLUMNS = (
     ("jsonPayload.connection.src_ip", "a Google VPC flow log in columns", _GOOGLE_WRITES),
     ("jsonPayload logName", "a Google Cloud log in columns", _GOOGLE_WRITES),
     ("json_payload log_id", "a Google Cloud log in columns", _GOOGLE_WRITES),
-    ("event_type flow_id", "a Suricata EVE log", _NOT_YET),
+    (
+        "event_type flow_id",
+        "a Suricata EVE log",
+        "flowlog reads its events as Suricata writes them, as JSON objects one a line",
+    ),
 )
 #: The same of the logs that flowlog reads, where they are not written as it reads them.
 _OWN_COLUMNS = (

@@ -186,6 +186,10 @@ class _Entries:
         logs = [log for record in head.json_objects if (log := self._log_of(record)) is not None]
         if not logs:
             return False
+        payloads = [record.get(self.payload) for record in head.json_objects]
+        if any(isinstance(payload, str) for payload in payloads) and not any(isinstance(one, dict) for one in payloads):
+            advice = f"make objects of the texts, as with jq -c '.{self.payload} |= fromjson'"
+            raise UnknownFormat(f"a Google VPC flow log whose {self.payload} is text", advice)
         if not any(log.endswith(_FLOWS) for log in logs) and len(head.data) < HEAD_BYTES:
             log = logs[0].replace("%2F", "/").rpartition("/")[2]
             raise OtherLog(f"a Google Cloud log, {log}", _NOTHING_ELSE)
@@ -196,9 +200,6 @@ class _Entries:
         name = next((value for log in self.logs if isinstance(value := record.get(log), str)), "")
         payload = record.get(self.payload)
         is_flow = name.endswith(_FLOWS) and self.payload in record
-        if is_flow and isinstance(payload, str):
-            advice = f"make objects of the texts, as with jq -c '.{self.payload} |= fromjson'"
-            raise UnknownFormat(f"a Google VPC flow log whose {self.payload} is text", advice)
         if not name and isinstance(payload, dict) and payload.keys() >= {"connection", "reporter"}:
             return _FLOWS
         return name if is_flow or _LOG.fullmatch(name) or (name and self.payload in record) else None

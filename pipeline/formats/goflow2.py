@@ -74,7 +74,8 @@ def _at(name: str, kind: Kind, *others: str, varied: bool = False) -> Column:
     camel = "".join(word.capitalize() for word in name.removesuffix("_ns").split("_"))
     lower = "".join(word if not i else word.capitalize() for i, word in enumerate(name.split("_")))
     places = dict.fromkeys(name for name in (camel, lower, *others) if name)
-    return Column(name, kind, others=tuple((place,) for place in places if place != name), in_text=True, varied=varied)
+    others_of = tuple((place,) for place in places if place != name)
+    return Column(name, kind, others=others_of, in_text=True, in_float=kind is Kind.INTEGER, varied=varied)
 
 
 def _time(name: str) -> Column:

@@ -88,6 +88,20 @@ class Head:
         keys = [key for record in self.json_objects for key in record]
         return list(dict.fromkeys(keys or _KEY.findall(self.text)))
 
+    @property
+    def json_fault(self) -> str:
+        """Why no object of JSON is whole; "" where one is, or where the first is only cut off."""
+        if self.json_objects:
+            return ""
+        try:
+            json.JSONDecoder(parse_int=str).raw_decode(self.text, len(self.text) - len(self.text.lstrip(" \t\r\n[")))
+        except RecursionError:
+            return "it is too deeply nested"
+        except json.JSONDecodeError as error:
+            if error.pos < len(self.text.rstrip()):
+                return f"line {error.lineno}, character {error.colno}: {error.msg}"
+        return ""
+
     @cached_property
     def _json_start(self) -> tuple[list[dict[str, object]], list[int]]:
         """The first whole objects, and where stands what is none."""

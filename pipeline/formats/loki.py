@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from pipeline.errors import UnreadableSource
 from pipeline.syntax.blocks import TextBlock
+from pipeline.syntax.jsonobjects import integer_of
 from pipeline.syntax.jsontext import JsonText
 
 Labels = Mapping[str, Any]
@@ -52,7 +53,7 @@ def printed(stream: BinaryIO, fields: Collection[str]) -> Iterator[TextBlock]:
 
 def _printed_line(line: bytes, fields: Collection[str]) -> bytes:
     try:
-        entry = json.loads(line.decode("utf-8", "surrogateescape"))
+        entry = json.loads(line.decode("utf-8", "surrogateescape"), parse_int=integer_of)
         labels = entry.get("labels") or {}
         return _Joined({name: labels[name] for name in fields if name in labels}).line(entry["line"])
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
@@ -116,7 +117,7 @@ def _check_held(blocks: Sequence[TextBlock], line: int) -> None:
 def _loads(data: bytes) -> Any:
     """A value as `json` reads it; what is not UTF-8 keeps its bytes."""
     try:
-        return json.loads(data.decode("utf-8", "surrogateescape"))
+        return json.loads(data.decode("utf-8", "surrogateescape"), parse_int=integer_of)
     except (RecursionError, ValueError) as error:
         raise UnreadableSource(f"the value that begins with {data[:40]!r} cannot be read: {error}") from None
 
@@ -153,7 +154,7 @@ class _Joined:
 
     def _missing_in(self, record: str) -> Labels:
         try:
-            found = json.loads(record)
+            found = json.loads(record, parse_int=integer_of)
         except (RecursionError, ValueError):
             return {}  # the record is broken, with labels or without
         return {name: label for name, label in self._labels.items() if name not in found}

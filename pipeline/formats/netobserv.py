@@ -39,6 +39,7 @@ from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.dictionary import Renaming, arrow_of, codes_of, first_of, is_text, renamed, with_dictionary
 from pipeline.syntax.jsonlines import JsonParser
+from pipeline.syntax.jsonobjects import integer_of
 
 _INTEGERS = ("TimeFlowStartMs", "SrcPort", "DstPort", "Bytes", "Sampling", "FlowDirection")
 _NAMES = tuple(
@@ -47,7 +48,7 @@ _NAMES = tuple(
 _TEXTS = ("SrcAddr", "DstAddr", *_NAMES, "K8S_ClusterName", "_RecordType")
 _VALUES = ("Flags", "Duplicate", "Udns")  # of several types
 _COLUMNS = [
-    *(Column(name, Kind.INTEGER, in_text=True) for name in _INTEGERS),
+    *(Column(name, Kind.INTEGER, in_text=True, in_float=True) for name in _INTEGERS),
     *(Column(name, Kind.TEXT) for name in _TEXTS),
     *(Column(name, Kind.TEXT, as_json=True) for name in _VALUES),
 ]
@@ -139,7 +140,7 @@ def _network(batch: Batch) -> pa.DictionaryArray:
 
 
 def _first_name(networks: str) -> str | None:
-    found = json.loads(networks)
+    found = json.loads(networks, parse_int=integer_of)
     names = found if isinstance(found, list) else [found]
     return next((name for name in names if isinstance(name, str) and name), None)
 
@@ -152,7 +153,7 @@ def _tcp_flags(batch: Batch) -> npt.NDArray[np.int64]:
 
 
 def _opening(flags: str) -> int:
-    found = json.loads(flags)
+    found = json.loads(flags, parse_int=integer_of)
     if isinstance(found, list):
         number = sum(_FLAGS.get(name, 0) for name in {name for name in found if isinstance(name, str)})
     else:

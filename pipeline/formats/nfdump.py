@@ -185,7 +185,10 @@ _JSON_LOG = Log(
         Column("type", Kind.TEXT),
         Column("first", Kind.TEXT, others=(("t_first",),), varied=True),  # as 1.6 calls it
         *(Column(name, Kind.TEXT) for name in (*_JSON.src, *_JSON.dst)),
-        *(Column(name, Kind.INTEGER) for name in ("src_port", "dst_port", "in_bytes", "out_bytes")),
+        *(
+            Column(name, Kind.INTEGER, in_text=True, in_float=True)
+            for name in ("src_port", "dst_port", "in_bytes", "out_bytes")
+        ),
     ],
     _JSON.record,
     _events,

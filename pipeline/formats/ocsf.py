@@ -25,7 +25,7 @@ from pipeline.formats.head import Container, Head
 from pipeline.formats.record import Endpoint, Record, Reporter, column_of, integers_of, is_answer, texts_of
 from pipeline.formats.syntaxes import Log, some_of
 from pipeline.options import ReadOptions
-from pipeline.syntax.batch import DENIED, LOST, NO_TRAFFIC, OTHER_EVENT, Batch, Mask
+from pipeline.syntax.batch import DENIED, LOST, MISSING, NO_TRAFFIC, OTHER_EVENT, Batch, Fault, Mask
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.dictionary import codes_of, first_of, is_text, rows_where
 from pipeline.syntax.jsonlines import JsonParser
@@ -134,8 +134,9 @@ def _flows(batches: Iterator[Batch], context: ReadContext) -> Iterator[Batch]:
         UnknownFormat: Some are another product's.
     """
     for batch in batches:
-        is_other = column_of(batch, "class_uid", pa.int64()).fill_null(0).to_numpy() != _CLASS
-        own = batch.ignore({OTHER_EVENT: is_other})
+        classes = column_of(batch, "class_uid", pa.int64())
+        known = batch.reject(Fault("class_uid", MISSING, classes.is_null().to_numpy(zero_copy_only=False), classes))
+        own = known.ignore({OTHER_EVENT: integers_of(known, "class_uid", 0) != _CLASS})
         _refuse_products(texts_of(own, "metadata.product.name"))
         yield _LOG.flows(own, context)
 

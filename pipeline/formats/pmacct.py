@@ -26,13 +26,11 @@ _TIMES = ("timestamp_start", "stamp_inserted")
 _COLUMNS = [
     Column("ip_src", Kind.TEXT),
     Column("ip_dst", Kind.TEXT),
-    Column("port_src", Kind.INTEGER),
-    Column("port_dst", Kind.INTEGER),
-    Column("bytes", Kind.INTEGER),
-    Column("timestamp_start", Kind.TEXT, others=(("stamp_inserted",),), varied=True),
+    *(Column(name, Kind.INTEGER, in_text=True, in_float=True) for name in ("port_src", "port_dst", "bytes")),
+    Column("timestamp_start", Kind.TEXT, others=(("stamp_inserted",),), in_text=True, varied=True),
     Column("event_type", Kind.TEXT),
 ]
-_ENDS = (Column("timestamp_end", Kind.TEXT, varied=True),)
+_ENDS = (Column("timestamp_end", Kind.TEXT, in_text=True, varied=True),)
 _MARKERS = ("purge_init", "purge_close")
 
 

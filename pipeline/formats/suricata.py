@@ -38,7 +38,8 @@ _WITHOUT_FLOW = {"alert", "anomaly", "arp", "drop", "engine", "packet", "stats"}
 
 def _column(*path: str, kind: Kind = Kind.INTEGER) -> Column:
     """A column of an event, which may stand in a wrapper. Shippers may make texts of numbers."""
-    return Column(".".join(path), kind, path=path, others=(("event", *path),), in_text=kind is Kind.INTEGER)
+    is_number = kind is Kind.INTEGER
+    return Column(".".join(path), kind, path=path, others=(("event", *path),), in_text=is_number, in_float=is_number)
 
 
 _COLUMNS = [

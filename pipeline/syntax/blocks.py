@@ -32,7 +32,7 @@ MAX_LINES_AT_ONCE = 1 << 17
 
 _BOM = b"\xef\xbb\xbf"
 _MARKED_LINE = b"\n" + _BOM
-_NOT_BLANK = re.compile(rb"[^\r\n][^\n]*")
+_NOT_BLANK = re.compile(rb"^[ \t]*[^ \t\r\n][^\n]*", re.MULTILINE)
 _NEWLINE, _RETURN = ord("\n"), ord("\r")
 
 Offsets = npt.NDArray[np.int64]

@@ -128,6 +128,11 @@ class TestOthers:
         assert (outcome.cells, [(reject.row, reject.field) for reject in outcome.rejects]) == ([COUNTED], [(3, field)])
 
 
+def test_one_time_without_a_year_is_its_rows_fault_alone():
+    outcome = read(listing(CSV | {"StartTime": "10:00:00.5"}, CSV))
+    assert (len(outcome.records), outcome.faults) == (1, [(2, "StartTime", "must be a time like 2026-11-26 08:00:00")])
+
+
 @pytest.mark.parametrize("time", ["11/26.10:00:00.250000", "10:00:00.250000", "Wed 11/26 10:00:00"])
 def test_times_without_a_year_are_refused_by_name(time):
     for text in (listing(CSV | {"StartTime": time}), objects(JSON | {"stime": time}), json.dumps(JSON | {"stime": time})):

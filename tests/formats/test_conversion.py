@@ -156,3 +156,10 @@ class TestVpc:
         assert self.vpc_ids(owner=owner) == ["-", "111"]
         assert self.vpc_ids(vpc_id="mine") == ["mine", "mine"]
         assert self.vpc_ids() == ["-", "-"]
+
+
+def test_an_empty_text_names_neither_an_app_nor_a_vpc():
+    record = record_of(src=Endpoint(("client",), texts("", "web")), vpc=texts("", "vpc-1"), owner=texts("", "111"))
+    table = flows(batch_of(), record).table
+    assert table["src_app"].to_pylist() == ["10.0.0.1", "web"]
+    assert table["vpc_id"].to_pylist() == ["-", "vpc-1"]

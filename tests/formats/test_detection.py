@@ -247,3 +247,23 @@ def test_the_head_holds_the_file_s_first_64_kib():
     head, stream = read_head(raw, "raw")
     assert len(head.data) == 64 << 10
     assert stream.read() == b"x" * 100_000
+
+
+@pytest.mark.parametrize("first", ["# made by hand", "null", "x"])
+def test_json_behind_a_line_that_is_none_is_told_as_that_and_taken_for_no_other_log(first):
+    """The category of its first record would have a folder's file left alone."""
+    records = [{"category": "AuditEvent", "operationName": "x"}, {"event_type": "flow", "flow_id": 1}, FLOW]
+    for record in records:
+        with pytest.raises(UnknownFormat, match=f"JSON objects behind what is none, '{first}'"):
+            read(first + "\n" + json.dumps(record))
+
+
+@pytest.mark.parametrize("text", ['{"records": [{"category": "x",}]}', '{"stime": 1, "saddr" 5}', '{"a": 1, "b": 05}'])
+def test_json_that_is_broken_is_said_to_be(text):
+    with pytest.raises(UnknownFormat, match=r"JSON with the keys .*, which is broken \(line 1, character \d+: "):
+        read(text)
+
+
+def test_lines_of_blanks_before_a_header_are_blank():
+    assert read("  \n\t\n" + CSV_HEADER + "1,a,b,v,1,2\n").records == [(4, 1, "a", "b", "v", 1, 2)]
+    assert len(read("  \n" + AWS_HEADER + AWS_LINE).records) == 1

@@ -73,6 +73,11 @@ class TestContainers:
             assert sums(outcome) == BOTH
             assert (outcome.faults, outcome.raws) == ([(row, "", "must be a JSON object")], {row: broken})
 
+    @pytest.mark.parametrize("first", ["{}", '{"a": 1}'])
+    def test_what_is_no_event_before_the_first_is_rejected_alone(self, first):
+        outcome = read("\n".join([first, *map(json.dumps, self.ENVELOPES)]))
+        assert (sums(outcome), outcome.faults) == (BOTH, [(1, "message", "must be a line of text")])
+
     def test_what_the_cli_prints_is_read(self):
         printed = {"events": [event(REQUEST, ingestionTime=1), event(ANSWER, ingestionTime=1)], "nextForwardToken": "f/1"}
         for text in (json.dumps(printed), json.dumps(printed, indent=4), "\n".join(map(json.dumps, printed["events"]))):

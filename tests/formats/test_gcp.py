@@ -105,6 +105,11 @@ class TestParquet:
 
 
 class TestRecord:
+    def test_a_payload_that_is_no_object_is_its_records_fault_alone(self):
+        for payload in ("{}", 5, [], True):
+            outcome = read(entry() | {"jsonPayload": payload}, entry())
+            assert (outcome.rows, outcome.faults) == ([2], [(1, "jsonPayload.reporter", WITHIN_RULE)])
+
     def test_a_record_is_a_flow_at_its_start(self):
         assert flow_of() == (HOUR, "10.0.0.1", "10.0.0.2", "acme", 100, 0)
 

@@ -58,6 +58,13 @@ def test_a_record_has_one_direction_and_the_hour_of_its_start():
     assert read(lines(FLOW)).cells == [COUNTED]
 
 
+@pytest.mark.parametrize("name", ["Flags", "Duplicate", "Udns"])
+@pytest.mark.parametrize("digits", [400, 4_301, 50_000])
+def test_a_number_of_many_digits_is_no_bug_where_a_value_may_be_anything(name, digits):
+    assert read(lines(FLOW | {name: "?"}).replace('"?"', "1" * digits)).cells == [COUNTED]
+    assert read(answer(({}, FLOW)).replace('"1764151200000000000"', "1" * digits)).cells == [COUNTED]
+
+
 def test_a_direction_that_nobody_knows_is_rejected_where_it_decides():
     outcome = read(lines(FLOW, FLOW | {"FlowDirection": 3}, FLOW | {"FlowDirection": -1}, without("FlowDirection")))
     assert outcome.faults == [(row, "FlowDirection", "must be 0, 1 or 2") for row in (2, 3)]

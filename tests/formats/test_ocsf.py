@@ -186,6 +186,10 @@ class TestRecords:
         )
         assert read(lines(loose)).cells == [FLOW]
 
+    def test_an_event_without_a_class_is_rejected_and_not_passed_over(self, written):
+        outcome = read(written(EVENT, event(class_uid=None)))
+        assert (outcome.cells, outcome.faults) == ([FLOW], [(2, "class_uid", "must not be missing")])
+
     def test_who_reports_is_told_by_the_direction(self, written):
         received = event(connection_info__direction_id=1)
         outcome = read(written(EVENT, received), logged=("10.0.0.0/8",))

@@ -59,7 +59,7 @@ def test_markers_are_ignored_and_the_events_of_brokers_are_flows():
     ("changes", "field"),
     [
         ({"bytes": None}, "bytes"),
-        ({"bytes": "5"}, "bytes"),
+        ({"bytes": "5.5"}, "bytes"),
         ({"ip_src": ""}, "ip_src"),
         ({"timestamp_start": "x"}, "timestamp_start"),
     ],
