@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Self
@@ -143,7 +143,7 @@ class Transaction:
             self._create_over_network(record)
         else:
             self._create(record)
-        publish(self._store, self.attempt, [staged.name for staged in self._staged])
+        publish(self._store, self.attempt)
 
     def _create(self, record: bytes) -> None:
         """Creates the record on a disk: by a link, as only a link has the record there whole or not at all."""
@@ -200,13 +200,8 @@ class Transaction:
         raise StoreUncertain(self.run_id, str(target), problem)
 
 
-def publish(store: Locations, attempt: str, names: Sequence[str] | None = None) -> None:
+def publish(store: Locations, attempt: str) -> None:
     """Moves a committed run's staged files into their places, those that are not there yet, and removes what it removes.
-
-    Args:
-        store: The store.
-        attempt: The attempt that has committed the run.
-        names: What it has staged, by the names in its folder; None for all that is there.
 
     Raises:
         StoreUnpublished: The medium refused one of the moves.
@@ -215,7 +210,7 @@ def publish(store: Locations, attempt: str, names: Sequence[str] | None = None) 
     try:
         # A run that was cut off may not have come to this sync, and before it nothing may be published.
         store.files.sync([store.runs])
-        staged = [name for name in sorted(store.files.list(folder) if names is None else names) if "%" in name]
+        staged = [name for name in sorted(store.files.list(folder)) if "%" in name]
         removed = [name.removesuffix(_REMOVED) for name in staged if name.endswith(_REMOVED)]
         moves = [store.move_of(attempt, name) for name in staged if not name.endswith(_REMOVED)]
         store.files.delete(store.move_of(attempt, name).target for name in removed)
