@@ -349,9 +349,10 @@ class StoreUnreadable(StoreError):
         self.problem = problem
 
     def __str__(self) -> str:
-        return (
-            f"cannot read the store: {self.path}: {self.problem}; once this user may and can read it, run the command again"
-        )
+        told = f"cannot read the store: {self.path}: {self.problem}"
+        if "://" in self.path:  # of a bucket, the problem says what to do
+            return told
+        return f"{told}; once this user may and can read it, run the command again"
 
 
 class StoreOvertaken(StoreError):

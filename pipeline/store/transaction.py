@@ -40,6 +40,7 @@ from pipeline.errors import (
 from pipeline.scalars import digest_of_bytes
 from pipeline.store import files
 from pipeline.store.chain import LastRun, has_won, is_committed
+from pipeline.store.conditions import check_conditions
 from pipeline.store.files import Content
 from pipeline.store.layout import Locations, run_id_of, run_id_of_attempt
 
@@ -136,10 +137,13 @@ class Transaction:
         Raises:
             StoreUnwritable: The record could not be put in place; nothing was committed.
             StoreOvertaken: Another run has this number; nothing was committed.
+            UsageError: The medium keeps no conditions; nothing was committed.
             StoreUncertain: It is not known whether the run is committed.
             StoreUnpublished: The run is committed, but not all of its files are in their places.
         """
         if self._store.files.has_versions:
+            if self.run_id == run_id_of(1):
+                check_conditions(self._store, self._folder)
             self._create_over_network(record)
             _publish(self._store, self.attempt, [staged.name for staged in self._staged])
         else:

@@ -2,7 +2,7 @@
 
     python -m tests.cloud.machine
 
-Reads commands, a line of JSON each: the arguments of `flowlog`, and where the output goes. Forks a process for each, so that the
+Reads commands, a line of JSON each: the arguments of `flowlog`, what is set, and where the output goes. Forks a process for each, so that the
 imports are paid once, and answers with its number, and when it has ended with its exit code.
 """
 
@@ -14,6 +14,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -55,9 +56,13 @@ class Machine:
         self._zygote.wait()
         self._zygote.stdout.close()
 
-    def start(self, *arguments):
-        """Starts a command; gives its process' number."""
-        command = {"arguments": [str(argument) for argument in arguments], "output": str(self.folder / "output")}
+    def start(self, *arguments, **environment):
+        """Starts a command, with more variables set; gives its process' number."""
+        command = {
+            "arguments": [str(argument) for argument in arguments],
+            "environment": environment,
+            "output": str(self.folder / "output"),
+        }
         self._zygote.stdin.write(json.dumps(command) + "\n")
         self._zygote.stdin.flush()
         self.process = json.loads(self._zygote.stdout.readline())
@@ -68,9 +73,9 @@ class Machine:
         code = json.loads(self._zygote.stdout.readline())
         return Ended(code, (self.folder / "output").read_text())
 
-    def run(self, *arguments):
-        """Starts a command, and waits for its end."""
-        self.start(*arguments)
+    def run(self, *arguments, **environment):
+        """Starts a command, with more variables set, and waits for its end."""
+        self.start(*arguments, **environment)
         return self.wait()
 
     def signal(self, number):
@@ -83,8 +88,14 @@ def work():
     """What a machine does."""
     import pandas as pd  # noqa: F401 - see conftest.py
 
-    main = by_library
+    from pipeline.cli import main
 
+    with TemporaryDirectory() as folder:  # a run imports more on its way
+        raw = Path(folder) / "raw.csv"
+        raw.write_text("hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n1,a,b,v,1,1\n")
+        sys.argv = ["flowlog", "ingest", str(raw), "--store", str(Path(folder) / "store"), "--quiet"]
+        with suppress(SystemExit):
+            main()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for line in sys.stdin:
         command = json.loads(line)
@@ -99,32 +110,6 @@ def _tell(number):
     sys.stdout.flush()
 
 
-def by_library():
-    from pathlib import Path
-
-    from pipeline.bucket import object_path
-    from pipeline.errors import FlowlogError
-    from pipeline.jobs.ingest import IngestOptions, ingest
-    from pipeline.jobs.verify import verify
-    from pipeline.store.layout import Locations
-    from pipeline.store.objects import ObjectFiles
-
-    args = sys.argv[1:]
-    root = object_path(args[args.index("--store") + 1])
-    store = Locations(root, ObjectFiles(root), machine=Path(os.environ["XDG_CACHE_HOME"]))
-    try:
-        if args[0] == "ingest":
-            ingest([args[1]], store, IngestOptions(workers=1))
-            sys.exit(0)
-        else:
-            found = verify(store)
-            print(found.problems)
-            sys.exit(5 if found.problems else 0)
-    except FlowlogError as error:
-        print(type(error), error)
-        sys.exit(error.exit_code)
-
-
 def _become(command, main):
     """Runs a command in this process, which ends with it."""
     code = 1
@@ -132,6 +117,7 @@ def _become(command, main):
         output = os.open(command["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for descriptor in (1, 2):
             os.dup2(output, descriptor)
+        os.environ.update(command["environment"])
         sys.argv = ["flowlog", *command["arguments"]]
         main()
     except SystemExit as exit_:
