@@ -159,8 +159,10 @@ def _look(store: Locations, deep: DeepOptions | None) -> Verification:
             for problem in _hour_problems(store, hour, audit.expected.get(hour), hour in present)
         ]
 
-    with ThreadPoolExecutor(processors()) as pool:
-        chunks = [hours[i : i + _HOURS_AT_ONCE] for i in range(0, len(hours), _HOURS_AT_ONCE)]
+    requests = store.files.threads
+    size = 1 if requests else _HOURS_AT_ONCE
+    with ThreadPoolExecutor(requests or processors()) as pool:
+        chunks = [hours[i : i + size] for i in range(0, len(hours), size)]
         for hour, problem in chain.from_iterable(pool.map(look, chunks)):
             result.problems.append(problem)
             blamed.add(store.partition_name(hour))

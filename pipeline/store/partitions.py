@@ -157,18 +157,26 @@ def read_partition(store: Locations, hour: int) -> pa.Table:
     Raises:
         StoreDamaged: The file is no partition of a flowlog store, or a checksum fails.
     """
-    return read_with_version(store, hour)[0]
+    return decode_partition(store, hour, fetch_partition(store, hour)[0])
 
 
-def read_with_version(store: Locations, hour: int) -> tuple[pa.Table, str]:
-    """The same, and the file's version, as `Files.read_with_version` has it; "" if there is no file."""
-    table, version = _read(store, hour, encoded=True)
+def fetch_partition(store: Locations, hour: int) -> tuple[bytes | None, str]:
+    """The content of an hour's file, which `decode_partition` reads, and its version; None and "" if there is no file."""
+    try:
+        return store.files.read_with_version(store.partition_name(hour))
+    except FileNotFoundError:
+        return None, ""
+
+
+def decode_partition(store: Locations, hour: int, content: bytes | None) -> pa.Table:
+    """What `read_partition` gives, from what `fetch_partition` gave."""
+    table = _decoded(store.partition_name(hour), content, encoded=True)
     if not table.num_rows:
-        return dictionary_encoded(_no_rows(TOTALS_SCHEMA)), version
+        return dictionary_encoded(_no_rows(TOTALS_SCHEMA))
     totals = table.replace_schema_metadata(None)
     if totals.column(0).num_chunks > 1:
         totals = totals.combine_chunks()
-    return totals.add_column(0, "hour", pa.repeat(pa.scalar(hour, pa.int64()), totals.num_rows)), version
+    return totals.add_column(0, "hour", pa.repeat(pa.scalar(hour, pa.int64()), totals.num_rows))
 
 
 def read_partitions(
@@ -190,7 +198,8 @@ def read_partitions(
     """
     tables, hour_of_each = [], array("q")
     for hour in hours:
-        table, _ = _read(store, hour, encoded=encoded, columns=columns)
+        content, _ = fetch_partition(store, hour)
+        table = _decoded(store.partition_name(hour), content, encoded=encoded, columns=columns)
         if table.num_rows:
             tables.append(table)
             hour_of_each.extend(array("q", [hour]) * table.num_rows)
@@ -394,18 +403,16 @@ def count_rejects(store: Locations, run_id: str) -> int:
     return int(footer.num_rows)
 
 
-def _read(
-    store: Locations, hour: int, *, encoded: bool, columns: Collection[str] = PARTITION_SCHEMA.names
-) -> tuple[pa.Table, str]:
-    """Some columns of an hour's file, with the text dictionary-encoded or not, and its version; no rows if there is no file."""
-    path = store.partition_name(hour)
+def _decoded(
+    path: str, content: bytes | None, *, encoded: bool, columns: Collection[str] = PARTITION_SCHEMA.names
+) -> pa.Table:
+    """Some columns of an hour's file, with the text dictionary-encoded or not; no rows if there is no file."""
+    if content is None:
+        return _no_rows(PARTITION_SCHEMA)
     try:
-        content, version = store.files.read_with_version(path)
         reader = _opened(path, pa.BufferReader(content), encoded=encoded)
         places = [place for place, name in enumerate(PARTITION_SCHEMA.names) if name in columns]
-        return reader.read_all(places, use_threads=False), version
-    except FileNotFoundError:
-        return _no_rows(PARTITION_SCHEMA), ""
+        return reader.read_all(places, use_threads=False)
     except _UNREADABLE as error:
         raise StoreDamaged(path, str(error)) from error
 

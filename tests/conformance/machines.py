@@ -266,6 +266,16 @@ class MachinesTests:
         ingest([], store, IngestOptions(workers=1))
         assert verify(store).problems == [], what
 
+    @pytest.mark.parametrize("kind", ["done", "lost", "twice"])
+    def test_a_record_whose_answer_is_lost_is_known_for_the_runs_own(self, medium, base, raw, machine, kind):
+        raw.write("new/c.csv", "1,a,b,v,100,100")
+        counter = Killer()
+        ingest([str(raw.folder)], machine(counter), IngestOptions(workers=1))
+        place = next(i for i, (asked, path) in enumerate(counter.kinds, 1) if asked == "put" and "/runs/" in path)
+        medium.restore(base)
+        summary = ingest([str(raw.folder)], machine(Fault(place, kind)), IngestOptions(workers=1))
+        assert (summary.run_id, summary.ingested, summary.recovered) == ("00000002", 1, [])
+
     # --- two machines at once
 
     @pytest.fixture
