@@ -41,8 +41,8 @@ def test_the_environment_goes_before_the_default_profile_and_a_named_profile_bef
 
 
 def test_a_profile_that_is_not_there_is_told(monkeypatch):
-    monkeypatch.setenv("AWS_PROFILE", "wrok")
-    with pytest.raises(BucketUnusable, match="AWS_PROFILE is wrok, and neither shared file of AWS has that profile"):
+    monkeypatch.setenv("AWS_PROFILE", "another")
+    with pytest.raises(BucketUnusable, match="AWS_PROFILE is another, and neither shared file of AWS has that profile"):
         opened_bucket("s3", "bucket")
 
 
