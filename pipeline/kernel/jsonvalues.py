@@ -149,7 +149,7 @@ def cut_arrays(lines: bytes, key: str) -> CutLines:
     ends, counts = places[0], places[1]
     outputs = (rest, cut, texts, ends[1:], counts, written)
     count = kernel.cut_arrays(lines, len(lines), quoted, len(quoted), *(output.ctypes.data for output in outputs))
-    left = rest[: written[0]].tobytes().splitlines()
+    left = rest[: written[0]].tobytes().split(b"\n")[:-1]
     return CutLines(
         list(zip(left, cut.tolist(), strict=True)),
         texts[: written[1]].tobytes(),

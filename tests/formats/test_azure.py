@@ -307,6 +307,23 @@ class TestRecords:
         assert len(read(text(vnet(CONTINUES), other)).rows) > 1
         assert not read(text(vnet(CONTINUES), other)).ignored
 
+    def test_records_on_lines_that_differ_in_time_and_tuples_alone_are_read_as_those_of_one_document(self):
+        minutes = [vnet(CONTINUES, ENDS), vnet(ENDS, time="2025-11-26T10:01:59Z"), vnet(BEGINS, ENDS, time="x")]
+        others = [
+            vnet(CONTINUES, time="y"),
+            AUDIT,
+            vnet(time="y"),
+            vnet(ENDS, time="z", macAddress="M"),
+            vnet("é", time="z"),
+        ]
+        records = [*minutes, *others, *minutes]
+        lines, together = read("\n".join(map(json.dumps, records)), azure.VNET), read(text(*records), azure.VNET)
+        for outcome in (lines, together):
+            assert (outcome.rows, outcome.ignored) == (
+                [1, 2, 3, 5, 6, 8],
+                {"other kind of event": 1, "no traffic": 1, "repeated record": 5},
+            )
+
     def test_a_record_without_a_time_is_never_a_repeat(self):
         record = {key: value for key, value in vnet(CONTINUES).items() if key != "time"}
         assert read(text(record, record)).cells == [FIRST, FIRST]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pipeline.counting.spread import spread
 from pipeline.errors import SumOverflow
 from pipeline.kernel.columns import count_lines, has_four, lines_from
-from pipeline.kernel.jsonvalues import Between, split_json
+from pipeline.kernel.jsonvalues import Between, cut_arrays, split_json
 from pipeline.kernel.library import kernel
-from pipeline.kernel.texts import Texts
+from pipeline.kernel.texts import Texts, read_times
 from pipeline.kernel.totals import SortedTotals, Totals
 from pipeline.schema import dictionary_encoded
 from tests.kernel.lines import (
@@ -59,6 +59,9 @@ def parse_generated(case):
 
 
 def split(data):
+    if data.endswith(b"\n"):
+        for key in ("t", "o"):
+            cut_arrays(data, key)
     for between in (Between.IS_LAST, Between.ENTERS_ARRAYS, Between.IN_ARRAY):
         for most in (1, 100):
             found = split_json(data, between, most=most)
@@ -121,6 +124,12 @@ def name():
     names.sorted_texts()
 
 
+def read_texts_as_times():
+    for text in (b"", b"2026-11-24T08:00:00", b"2026-11-24 08:00:00.123456789", b"1" * 19, b"1" * 33, b"1.5", b"."):
+        for length in range(len(text) + 1):
+            read_times(tight(text[:length]))
+
+
 def sum_up():
     generator, texts = random.Random(1), [text.decode() for text in NAMES]
     rows = [(generator.choice([1, 2, 2**40]), *generator.choices(texts, k=3), 2**52, 1) for _ in range(3000)]
@@ -158,6 +167,7 @@ if __name__ == "__main__":
     parse_whatever_stands_at_the_end()
     split_whatever_stands_at_the_end()
     name()
+    read_texts_as_times()
     sum_up()
     spread_out()
     sys.stdout.write("done\n")
