@@ -168,7 +168,8 @@ class IngestOptions(ReadOptions):
     memory_bytes: int | None = declared(
         Option(
             "--memory",
-            "The most memory to take, as 512M or 2G, by each worker of a cluster too; what does not fit goes to disk.",
+            "The most memory to take, as 512M or 2G, by each worker of a cluster too; what does not fit goes to disk, and fewer files"
+            " are read at once.",
             "SIZE",
             parse=parse_size,
             otherwise="what the workers use, about 670M for two and 130M for each more; at most half of the memory",

@@ -114,10 +114,22 @@ class TestStart:
 
     def test_what_reads_no_raw_files_needs_no_pandas(self, ingested):
         store = str(ingested("foo,bar,v,1,1,1", "x,y,v,-1,1,1").locations.root)
-        commands = [["hours"], ["runs"], ["rejects", "--by", "run"], ["verify"], ["drop", "--before", "2", "--all"]]
+        commands = [["runs"], ["rejects", "--by", "run"], ["verify"], ["drop", "--before", "2", "--all"]]
         loaded = loaded_by(*([*command, "--store", store] for command in commands))
         assert "pyarrow" in loaded
         assert not loaded & {"pandas", "pandera"}
+
+    def test_a_list_of_hours_needs_no_numpy_either(self, ingested):
+        store = str(ingested("foo,bar,v,1,1,1").locations.root)
+        loaded = loaded_by(["hours", "--store", store], ["hours", "--gaps", "--store", store])
+        assert "pyarrow" in loaded
+        assert not loaded & {"numpy", "pandas", "pandera", "pyarrow.parquet"}
+
+    def test_a_source_imports_only_the_formats_that_are_asked(self, tmp_path):
+        (tmp_path / "raw.csv").write_text("hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n1,a,b,v,1,2\n")
+        loaded = loaded_by(["ingest", str(tmp_path / "raw.csv"), "--store", str(tmp_path / "store")])
+        modules = {f"pipeline.formats.{name}" for name in ("canonical", "zeek", "aws", "gcp", "ocsf")}
+        assert loaded & modules == {"pipeline.formats.canonical"}
 
     @pytest.mark.parametrize(("command", "flows"), [(["verify", "--deep"], 2), (["forget", "raw/1.flows"], 1)])
     def test_those_that_count_raw_files_again_have_it(self, ingested, monkeypatch, tmp_path, command, flows):

@@ -24,8 +24,8 @@ class Resources:
     """What a run may take of the machine.
 
     Attributes:
-        workers: How many sources are read, and hours written, at once; None for one a processor, or as many as fit into
-            the memory.
+        workers: How many sources are read, and hours written, at once; None for one a processor. They are fewer where
+            fewer fit into the memory; workers that are named are fewer only where the memory is named, too.
         memory_bytes: The most memory that the run should take; None for what all workers can use, and at most half of the
             memory that there is. Totals that do not fit go to disk; one hour's must fit.
 
@@ -38,10 +38,10 @@ class Resources:
     @cached_property
     def threads(self) -> int:
         """How many sources are read, and hours written, at once."""
-        if self.workers:
+        if self.workers and not self.memory_bytes:
             return self.workers
         fitting = (self._memory - _sum_of(0, _LEAST_TABLE)) // (_FOR_EACH_WORKER + _LEAST_TABLE)
-        return max(1, min(processors(), fitting))
+        return max(1, min(self.workers or processors(), fitting))
 
     @cached_property
     def totals_bytes(self) -> int:

@@ -61,6 +61,11 @@ def test_memory_that_is_named_is_the_sum(machine, memory):
     assert memory_of(Resources(memory_bytes=memory)) <= memory
 
 
+def test_workers_that_are_named_are_fewer_where_the_named_memory_is_too_little_for_them(machine):
+    assert Resources(workers=16, memory_bytes=512 * MIB).threads == 2
+    assert Resources(workers=16, memory_bytes=4096 * MIB).threads == 16
+
+
 def test_workers_that_are_named_are_taken(machine):
     machine(2, GIB)
     assert Resources(workers=5).threads == 5
