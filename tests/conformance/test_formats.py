@@ -525,7 +525,7 @@ COLUMNS = {
         "class_uid time src_endpoint.ip src_endpoint.port src_endpoint.vpc_uid dst_endpoint.ip dst_endpoint.port traffic.bytes"
         " status_code action"
     ),
-    "OCSF network activity, Parquet": "time src_endpoint.ip dst_endpoint.ip traffic.bytes",
+    "OCSF network activity, Parquet": "class_uid time src_endpoint.ip dst_endpoint.ip traffic.bytes",
     "AWS Transit Gateway Flow Logs, text": "start srcaddr srcport dstaddr dstport bytes flow-direction",
     "AWS Transit Gateway Flow Logs, Parquet": "start srcaddr dstaddr bytes flow-direction",
     "AWS Transit Gateway Flow Logs, JSON": (
