@@ -52,7 +52,7 @@ _COLUMNS = [
     *(Column(name, Kind.TEXT) for name in _TEXTS),
     *(Column(name, Kind.TEXT, as_json=True) for name in _VALUES),
 ]
-_ENDS = [Column("TimeFlowEndMs", Kind.INTEGER, in_text=True)]
+_ENDS = [Column("TimeFlowEndMs", Kind.INTEGER, in_text=True, in_float=True)]
 _FIELDS = {column.name for column in (*_COLUMNS, *_ENDS)}
 
 #: A table with so many entries for each row takes less time than to sort the rows.
