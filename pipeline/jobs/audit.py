@@ -53,15 +53,14 @@ class Audit:
         last: LastRun | None = LastRun()  # None behind a record that could not be read
         before = 0
         with closing(_Known(self._store)) as known:
-            for number in self._store.run_numbers():
+            numbers = self._store.run_numbers()
+            for number, run in zip(numbers, self._store.map_many(self._read, numbers), strict=True):
                 if number > before + 1:
                     yield f"{self._records(before + 1, number - 1)} missing, and later runs are there"
                     last = None
                 before = number
-                try:
-                    run = read_run(self._store, run_id_of(number))
-                except (StoreDamaged, StoreUnreadable) as error:
-                    yield str(error)
+                if isinstance(run, StoreError):
+                    yield str(run)
                     last = None
                     continue
                 path = self._store.record_of(run.run_id)
@@ -77,6 +76,12 @@ class Audit:
         self.expected = {hour: sums for hour, sums in self.expected.items() if any(sums.values())}
         yield from self._strange_records()
         yield from self._cut_off()
+
+    def _read(self, number: int) -> RunRecord | StoreError:
+        try:
+            return read_run(self._store, run_id_of(number))
+        except (StoreDamaged, StoreUnreadable) as error:
+            return error
 
     def _records(self, first: int, last: int) -> str:
         path = self._store.record_of(run_id_of(first))
@@ -147,15 +152,19 @@ class Audit:
             blamed: The paths of the partitions of which something was said.
         """
         expected = {str(self._store.root / path): digest for path, digest in self._partitions.items()}
+        known: list[str] = []
         for path, kind in self._entries():
+            if path in blamed:
+                continue
             if kind is not None:
-                if path not in blamed:
-                    yield f"{path}: {kind}"
+                yield f"{path}: {kind}"
             elif path in expected:
-                if path not in blamed and self._digest(path) != expected[path]:
-                    yield f"{path}: {_NOT_AS_WRITTEN}"
-            elif path not in self._rejects and path not in blamed:
+                known.append(path)
+            elif path not in self._rejects:
                 yield f"{path}: {_NO_FILE}"
+        for path, digest in zip(known, self._store.map_many(self._digest, known), strict=True):
+            if digest != expected[path]:
+                yield f"{path}: {_NOT_AS_WRITTEN}"
 
     def _entries(self) -> Iterator[tuple[str, str | None]]:
         """All that lies below `flows/` and `rejects/`, links not followed: its path, and what is wrong if it is no file."""

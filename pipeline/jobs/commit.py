@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import BoundedSemaphore
 from typing import Any
 
 import pyarrow as pa
@@ -15,8 +16,11 @@ from pipeline.counting.totals import HourlyTotals, merge_sorted, sums_of
 from pipeline.store import files
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import RunRecord, SourceRecord, now
-from pipeline.store.partitions import encode_partition, read_with_version, write_rejects
+from pipeline.store.partitions import decode_partition, encode_partition, fetch_partition, write_rejects
 from pipeline.store.transaction import Transaction
+
+#: A packed hour that waits to be merged, or to be written, takes so many bytes or fewer, mostly.
+_PACKED_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -107,29 +111,41 @@ def _stage_hours(
         for hour, read in totals.by_hour():
             added.setdefault(hour, []).append(read)
 
-    def stage(hour: int) -> tuple[int, dict[str, int]]:
-        return hour, _stage_hour(store, transaction, hour, added[hour], keeps=hour not in anew)
+    # Where files wait for answers, many hours do so at once, and only as many as elsewhere are merged meanwhile.
+    merging = BoundedSemaphore(resources.threads)
+    waiting = min(store.files.threads or 1, resources.totals_bytes // _PACKED_BYTES)
 
-    with files.writing(store.scratch), ThreadPoolExecutor(store.files.threads or resources.threads) as pool:
+    def stage(hour: int) -> tuple[int, dict[str, int]]:
+        return hour, _stage_hour(store, transaction, hour, added[hour], merging, keeps=hour not in anew)
+
+    with files.writing(store.scratch), ThreadPoolExecutor(max(waiting, resources.threads)) as pool:
         yield from pool.map(stage, sorted(added))
 
 
 def _stage_hour(
-    store: Locations, transaction: Transaction, hour: int, added: Sequence[Callable[[], pa.Table]], *, keeps: bool
+    store: Locations,
+    transaction: Transaction,
+    hour: int,
+    added: Sequence[Callable[[], pa.Table]],
+    merging: BoundedSemaphore,
+    *,
+    keeps: bool,
 ) -> dict[str, int]:
     """Stages an hour's new partition, over the one that is there; gives what the change comes to. Where nothing is left, the
     partition is removed; in a bucket, where it could be a later run's by then, a partition without rows takes its place.
     """
-    present, version = read_with_version(store, hour)
-    filled = [table for table in [*([present] if keeps else []), *(read() for read in added)] if table.num_rows]
-    # The usual case, that there is only one, costs nothing: this one is in the store's order.
-    new = filled[0] if len(filled) == 1 else merge_sorted(filled)
-    before, after = sums_of(present), sums_of(new)
-    if store.files.has_versions:
-        if new.num_rows or present.num_rows:
-            transaction.stage(store.partition(hour), encode_partition(new, after, transaction.run_id), version)
-    elif new.num_rows:
-        transaction.stage(store.partition(hour), encode_partition(new, after))
-    elif store.files.exists(store.partition_name(hour)):
+    fetched, version = fetch_partition(store, hour)
+    keeps_place = store.files.has_versions
+    with merging:
+        present = decode_partition(store, hour, fetched)
+        filled = [table for table in [*([present] if keeps else []), *(read() for read in added)] if table.num_rows]
+        # The usual case, that there is only one, costs nothing: this one is in the store's order.
+        new = filled[0] if len(filled) == 1 else merge_sorted(filled)
+        before, after = sums_of(present), sums_of(new)
+        is_there = bool(new.num_rows or (keeps_place and present.num_rows))
+        content = encode_partition(new, after, transaction.run_id if keeps_place else "") if is_there else None
+    if content is not None:
+        transaction.stage(store.partition(hour), content, version)
+    elif not keeps_place and store.files.exists(store.partition_name(hour)):
         transaction.remove(store.partition(hour))
     return {name: after[name] - before[name] for name in after}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -144,8 +145,9 @@ def _look(store: Locations, deep: DeepOptions | None) -> Verification:
     result = Verification(list(audit.record_problems()))
     present = set(store.hours())
     blamed = set()
-    for hour in sorted(audit.expected.keys() | present):
-        problems = list(_hour_problems(store, hour, audit.expected.get(hour), hour in present))
+    hours = sorted(audit.expected.keys() | present)
+    look = partial(_hour_problems, store, audit.expected, present)
+    for hour, problems in zip(hours, store.map_many(lambda hour: list(look(hour)), hours), strict=True):
         result.problems += problems
         if problems:
             blamed.add(store.partition_name(hour))
@@ -199,12 +201,14 @@ def _holds(store: Locations, hour: int, counted: pa.Table) -> bool:
         return True
 
 
-def _hour_problems(store: Locations, hour: int, expected: Counter[str] | None, is_present: bool) -> Iterator[str]:
-    where = f"{store.partition(hour)}"
+def _hour_problems(
+    store: Locations, expected_in: Mapping[int, Counter[str]], present: Collection[int], hour: int
+) -> Iterator[str]:
+    where, expected = f"{store.partition(hour)}", expected_in.get(hour)
     if expected is None:
         yield f"{where}: no run has counted anything in this hour"
         return
-    if not is_present:
+    if hour not in present:
         yield f"{where}: is missing; runs have counted {expected[COUNT]:,} flows in this hour"
         return
     try:

@@ -164,6 +164,11 @@ def is_plain(query: Query) -> bool:
 #: small file's rows. Larger files are read one by one, so that a few of them keep all processors busy, and little memory.
 _BYTES_AT_ONCE = 1 << 18
 
+#: Where files wait for answers, a part has so many, one behind the other.
+_FETCHED_AT_ONCE = 8
+#: And parts of so many bytes together are fetched at once.
+_WAITING_BYTES = 1 << 24
+
 Part = TypeVar("Part")
 
 
@@ -178,7 +183,7 @@ def each_part(store: Locations, query: Query, read: Callable[[Sequence[int]], Pa
     Yields:
         The parts in the order of their hours. Only a few of them wait for whoever takes them.
     """
-    parts = list(_parts(store, query))
+    parts, largest = _parts(store, query)
     if len(parts) <= 1:
         yield from map(read, parts)
         return
@@ -187,7 +192,7 @@ def each_part(store: Locations, query: Query, read: Callable[[Sequence[int]], Pa
     from pipeline.counting.resources import processors
 
     # By these threads and not by Arrow's, as `sums.sort_rows` tells.
-    threads = store.files.threads or processors()
+    threads = max(processors(), min(store.files.threads or 1, _WAITING_BYTES // largest))
     waiting: deque[Future[Part]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for part in parts:
@@ -198,20 +203,20 @@ def each_part(store: Locations, query: Query, read: Callable[[Sequence[int]], Pa
             yield waiting.popleft().result()
 
 
-def _parts(store: Locations, query: Query) -> Iterator[list[int]]:
-    """The hours that are asked for, a few at a time."""
+def _parts(store: Locations, query: Query) -> tuple[list[list[int]], int]:
+    """The hours that are asked for, a few at a time, and the bytes of the largest part's files."""
     if query.until is None or query.until == query.hour + 1:
-        yield [query.hour]
-        return
-    part, size = [], 0
+        return [[query.hour]], _BYTES_AT_ONCE
+    parts: list[list[int]] = [[]]
+    size, largest = 0, _BYTES_AT_ONCE
     for hour, file_bytes in sizes_of_partitions(store, HourRange(query.hour, query.until)):
-        part.append(hour)
+        if size >= _BYTES_AT_ONCE or (store.is_listed and len(parts[-1]) == _FETCHED_AT_ONCE):
+            parts.append([])
+            size = 0
+        parts[-1].append(hour)
         size += file_bytes
-        if size >= _BYTES_AT_ONCE:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
+        largest = max(largest, size)
+    return [part for part in parts if part], largest
 
 
 def passing_rows(store: Locations, query: Query, hours: Sequence[int]) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from urllib.parse import parse_qsl
 
 from pipeline.errors import UsageError
@@ -105,8 +106,8 @@ def _room_for(store: Locations, span: HourRange) -> int:
     """
     before = hours_before(span)
     needed = limits.PAGE_BYTES
-    for hour in store.hours_within(before.first, span.until):
-        rows, unpacked = extent_of_partition(store, hour)
+    hours = store.hours_within(before.first, span.until)
+    for rows, unpacked in store.map_many(partial(extent_of_partition, store), hours):
         needed += rows * limits.BYTES_A_PAGE_ROW + unpacked
         if needed > limits.ANSWERS_BYTES:
             made_by = command_line("report", str(span.first), "--until", str(span.until), store=store.root)

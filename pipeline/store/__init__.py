@@ -7,6 +7,9 @@
     STORE/ledger.sqlite                    an index of runs/, made anew whenever it is missing
     STORE/lock                             held by the run that is writing
 
+In a bucket the index and the lock are each machine's own, elsewhere (`Locations.local`), and `STORE/snapshots/` has the index as
+it was now and then.
+
 `layout` names every path, `files` does every operation on files, `lock` keeps runs apart, `partitions` reads and writes the
 Parquet files, `transaction` stages, commits, publishes and recovers. `ledger` has the records, which `chain` seals and chains;
 `index` answers from them which sources are known. The store knows nothing of formats.

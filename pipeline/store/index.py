@@ -1,8 +1,8 @@
 """The index of the ledger: whether a source is known, without reading years of records.
 
 `ledger.sqlite` is made from the records of `runs/`, which are the truth. Whenever the index is opened, it is brought up to date
-by asking for the records behind the last that it knows, one by one until one is missing: no run lists `runs/`, so that a run
-costs the same however many there were. The index is made anew when it is missing or damaged, or when the last run that it knows
+by asking for the records behind the last that it knows, until one is missing: no run lists `runs/`, so that a run costs the
+same however many there were. The index is made anew when it is missing or damaged, or when the last run that it knows
 is not in `runs/` as it knows that run, as where `runs/` came back from a backup.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline.errors import StoreDamaged, StoreUnwritable
 from pipeline.scalars import Content
-from pipeline.store import files
+from pipeline.store import files, snapshots
 from pipeline.store.chain import LastRun, check_version, is_last
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import RunRecord, read_runs
@@ -178,14 +178,18 @@ def _open_up_to_date(store: Locations) -> sqlite3.Connection:
     connection = _connect(store.index)
     try:
         last = last_indexed(connection)
+        if not last.number:
+            check_version(store)
+            snapshots.load(store, connection)
+            last = last_indexed(connection)
         if not _is_whole(connection) or (last.number and not is_last(store, last)):
             connection.close()
             with files.writing(store.index):
                 _remove(store.index)
             connection = _connect(store.index)
             last = LastRun()
-        if not last.number:
             check_version(store)
+        before = last.number
         with connection:  # one transaction: a crash leaves the index as it was
             for run in read_runs(store, last if last.number else None):
                 add_to_index(connection, run)
@@ -194,6 +198,7 @@ def _open_up_to_date(store: Locations) -> sqlite3.Connection:
                 connection.execute("DELETE FROM last")
                 connection.execute("INSERT INTO last VALUES (?, ?)", (last.number, last.checksum))
                 connection.execute(f"PRAGMA user_version = {_count_sources(connection)}")
+        snapshots.save_if_due(store, connection, before, last.number)
     except BaseException:
         connection.close()
         raise

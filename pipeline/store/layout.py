@@ -27,6 +27,8 @@ _RECORD = re.compile(rf"({_RUN_ID})\.json")
 _ATTEMPT = re.compile(rf"((?:{_RUN_ID})-[0-9a-f]{{16}})")
 _PART = "part-0.parquet"
 _PARTITION = re.compile(rf"{_HOUR.pattern}/{re.escape(_PART)}")
+#: So many files are looked at ahead, for each thread.
+_AHEAD = 4
 #: A partition with rows has more bytes: one without rows has no pages, and its footer no place for them.
 _WITHOUT_ROWS = 1000
 #: Hours, a month of them, that are looked for in less time than a store of years takes to list its own.
@@ -131,6 +133,11 @@ class Locations:
     @property
     def staging(self) -> PurePath:
         return self.root / "staging"
+
+    @property
+    def snapshots(self) -> PurePath:
+        """The folder with snapshots of the index, in a bucket."""
+        return self.root / "snapshots"
 
     @property
     def index(self) -> Path:
@@ -257,14 +264,16 @@ class Locations:
         return sorted(hour for name in self._names(self.flows, _HOUR) if first <= (hour := int(name)) < until)
 
     def map_many(self, look: Callable[[T], R], values: Sequence[T]) -> Iterator[R]:
-        """What looking at many files one by one gives, in their order; at once where each waits for an answer."""
-        if self.files.threads is None or len(values) < 2:
+        """What looking at many files one by one gives, in their order; some at once where each waits for an answer."""
+        if (self.files.threads or 1) == 1 or len(values) < 2:
             yield from map(look, values)
             return
         from concurrent.futures import ThreadPoolExecutor  # on a disk nobody needs it
 
+        some = _AHEAD * (self.files.threads or 1)
         with ThreadPoolExecutor(self.files.threads) as pool:
-            yield from pool.map(look, values)
+            for start in range(0, len(values), some):  # what nobody has taken yet is in memory
+                yield from pool.map(look, values[start : start + some])
 
     @property
     def is_listed(self) -> bool:

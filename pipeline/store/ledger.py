@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -220,8 +221,7 @@ def read_runs(store: Locations, behind: LastRun | None = None) -> Iterator[RunRe
     """
     last = behind or LastRun()
     listed = 0 if behind else max(store.run_numbers(), default=0)
-    for number in count(last.number + 1):
-        run = _find_run(store, run_id_of(number))
+    for number, run in _found_runs(store, last.number + 1):
         if run is None:
             if number < listed:
                 raise StoreDamaged(str(store.record_of(run_id_of(number))), "is missing, and later runs are there")
@@ -230,6 +230,25 @@ def read_runs(store: Locations, behind: LastRun | None = None) -> Iterator[RunRe
             raise StoreDamaged(str(store.record_of(run.run_id)), NOT_FOLLOWING)
         yield run
         last = LastRun(number, run.checksum)
+
+
+#: Where an answer takes its time, so many records are asked for at once at the most, for each thread.
+_AHEAD = 2
+
+
+def _found_runs(store: Locations, first: int) -> Iterator[tuple[int, RunRecord | None]]:
+    """The records from a number on, without an end; None for each that is missing. Where each waits for an answer, more and more
+    are asked for at once: mostly there is none, and sometimes there are thousands.
+    """
+    if store.files.threads is None:
+        yield from ((number, _find_run(store, run_id_of(number))) for number in count(first))
+        return
+    window = 1
+    while True:
+        numbers = range(first, first + window)
+        yield from zip(numbers, store.map_many(partial(_find_run, store), list(map(run_id_of, numbers))), strict=True)
+        first += window
+        window = min(2 * window, _AHEAD * store.files.threads)
 
 
 @dataclass(frozen=True)

@@ -153,16 +153,24 @@ def read_partition(store: Locations, hour: int) -> pa.Table:
     Raises:
         StoreDamaged: The file is no partition of a flowlog store, or a checksum fails.
     """
-    return read_with_version(store, hour)[0]
+    return decode_partition(store, hour, fetch_partition(store, hour)[0])
 
 
-def read_with_version(store: Locations, hour: int) -> tuple[pa.Table, str]:
-    """The same, and the file's version, as `Files.read_with_version` has it; "" if there is no file."""
-    table, version = _read(store, hour, PARTITION_SCHEMA, PARTITION_ORDER)
+def fetch_partition(store: Locations, hour: int) -> tuple[bytes | None, str]:
+    """The content of an hour's file, which `decode_partition` reads, and its version; None and "" if there is no file."""
+    try:
+        return store.files.read_with_version(store.partition_name(hour))
+    except FileNotFoundError:
+        return None, ""
+
+
+def decode_partition(store: Locations, hour: int, content: bytes | None) -> pa.Table:
+    """What `read_partition` gives, from what `fetch_partition` gave."""
+    table = _decoded(store.partition_name(hour), content, PARTITION_SCHEMA, PARTITION_ORDER)
     if not table.num_rows:
-        return dictionary_encoded(_no_rows(TOTALS_SCHEMA)), version
+        return dictionary_encoded(_no_rows(TOTALS_SCHEMA))
     totals = table.replace_schema_metadata(None).combine_chunks()
-    return totals.add_column(0, "hour", pa.repeat(pa.scalar(hour, pa.int64()), totals.num_rows)), version
+    return totals.add_column(0, "hour", pa.repeat(pa.scalar(hour, pa.int64()), totals.num_rows))
 
 
 def read_partitions(store: Locations, hours: Sequence[int], encoded: bool = False) -> pa.Table:
@@ -181,7 +189,8 @@ def read_partitions(store: Locations, hours: Sequence[int], encoded: bool = Fals
     """
     tables, hour_of_each = [], array("q")
     for hour in hours:
-        table, _ = _read(store, hour, PARTITION_SCHEMA, PARTITION_ORDER if encoded else ())
+        content, _ = fetch_partition(store, hour)
+        table = _decoded(store.partition_name(hour), content, PARTITION_SCHEMA, PARTITION_ORDER if encoded else ())
         if table.num_rows:
             tables.append(table)
             hour_of_each.extend(array("q", [hour]) * table.num_rows)
@@ -366,21 +375,19 @@ def count_rejects(store: Locations, run_id: str) -> int:
     return int(footer.num_rows)
 
 
-def _read(store: Locations, hour: int, schema: pa.Schema, in_codes: Sequence[str] = ()) -> tuple[pa.Table, str]:
-    """An hour's file, whole, with the text of some columns dictionary-encoded, and its version; no rows if there is none."""
-    path = store.partition_name(hour)
+def _decoded(path: str, content: bytes | None, schema: pa.Schema, in_codes: Sequence[str]) -> pa.Table:
+    """What is in an hour's file, with the text of some columns dictionary-encoded; no rows if there is none."""
+    if content is None:
+        return _no_rows(schema)
     try:
-        found, version = store.files.read_with_version(path)
-        content = pa.BufferReader(found)
+        source = pa.BufferReader(content)
         reader = ParquetReader()
-        reader.open(content, **_READ_OPTIONS)
+        reader.open(source, **_READ_OPTIONS)
         _check_columns(path, reader.schema_arrow, schema)
         if in_codes:
             reader = ParquetReader()
-            reader.open(content, read_dictionary=in_codes, **_READ_OPTIONS)
-        return reader.read_all(use_threads=False), version
-    except FileNotFoundError:
-        return _no_rows(schema), ""
+            reader.open(source, read_dictionary=in_codes, **_READ_OPTIONS)
+        return reader.read_all(use_threads=False)
     except _UNREADABLE as error:
         raise StoreDamaged(path, str(error)) from error
 

@@ -145,9 +145,10 @@ class Transaction:
             if self.run_id == run_id_of(1):
                 check_conditions(self._store, self._folder)
             self._create_over_network(record)
+            _publish(self._store, self.attempt, [staged.name for staged in self._staged])
         else:
             self._create(record)
-        publish(self._store, self.attempt, [staged.name for staged in self._staged])
+            publish(self._store, self.attempt)
 
     def _create(self, record: bytes) -> None:
         """Creates the record on a disk: by a link, as only a link has the record there whole or not at all."""
@@ -204,29 +205,32 @@ class Transaction:
         raise StoreUncertain(self.run_id, str(target), problem)
 
 
-def publish(store: Locations, attempt: str, names: Sequence[str] | None = None) -> None:
+def publish(store: Locations, attempt: str) -> None:
     """Moves a committed run's staged files into their places, those that are not there yet, and removes what it removes.
-
-    Args:
-        store: The store.
-        attempt: The attempt that has committed the run.
-        names: What it has staged, by the names in its folder; None for all that is there.
 
     Raises:
         StoreUnpublished: The medium refused one of the moves.
     """
-    folder = store.staging_of(attempt)
+    try:
+        names = store.files.list(store.staging_of(attempt))
+    except StoreUnreadable as error:
+        raise StoreUnpublished(run_id_of_attempt(attempt), error.path, error.problem) from error
+    _publish(store, attempt, names)
+
+
+def _publish(store: Locations, attempt: str, names: Sequence[str]) -> None:
+    """The same of files whose names in the staging folder are known."""
     try:
         # A run that was cut off may not have come to this sync, and before it nothing may be published.
         store.files.sync([store.runs])
-        staged = [name for name in sorted(store.files.list(folder) if names is None else names) if "%" in name]
+        staged = [name for name in sorted(names) if "%" in name]
         removed = [name.removesuffix(_REMOVED) for name in staged if name.endswith(_REMOVED)]
         moves = [store.move_of(attempt, name) for name in staged if not name.endswith(_REMOVED)]
         store.files.delete(store.move_of(attempt, name).target for name in removed)
         store.files.replace(move for move in moves if move.target.suffix == ".parquet")
         if not store.files.has_versions:  # else nothing is left, and there are no folders
-            store.files.delete([folder])
-    except (StoreUnreadable, StoreUnwritable) as error:
+            store.files.delete([store.staging_of(attempt)])
+    except StoreUnwritable as error:
         raise StoreUnpublished(run_id_of_attempt(attempt), error.path, error.problem) from error
 
 

@@ -266,6 +266,16 @@ class MachinesTests:
         ingest([], store, IngestOptions(workers=1))
         assert verify(store).problems == [], what
 
+    @pytest.mark.parametrize("kind", ["done", "lost", "twice"])
+    def test_a_record_whose_answer_is_lost_is_known_for_the_runs_own(self, medium, base, raw, machine, kind):
+        raw.write("new/c.csv", "1,a,b,v,100,100")
+        counter = Killer()
+        ingest([str(raw.folder)], machine(counter), IngestOptions(workers=1))
+        place = next(i for i, (asked, path) in enumerate(counter.kinds, 1) if asked == "put" and "/runs/" in path)
+        medium.restore(base)
+        summary = ingest([str(raw.folder)], machine(Fault(place, kind)), IngestOptions(workers=1))
+        assert (summary.run_id, summary.ingested, summary.recovered) == ("00000002", 1, [])
+
     # --- two machines at once
 
     @pytest.fixture
@@ -319,8 +329,20 @@ class MachinesTests:
 
         check()
 
-    def test_who_sleeps_while_it_publishes_and_wakes_after_other_runs_changes_nothing(self, medium, base, news, machine):
-        """The others take back what the sleeper has counted and count it again, so that equal sums come back."""
+    @pytest.mark.parametrize(
+        "others", ["forget", "forget ingest", "forget drop ingest", "more forget", "forget ingest drop more"]
+    )
+    def test_who_sleeps_while_it_publishes_and_wakes_after_other_runs_changes_nothing(
+        self, medium, base, news, machine, others
+    ):
+        """What the others take back and count again are the sleeper's own files, so that equal sums come back."""
+        own = [str(news.folder / "first" / "a.csv")]
+        runs = {
+            "forget": lambda: forget(machine(), own),
+            "ingest": lambda: ingest(own, machine(), IngestOptions(workers=1)),
+            "drop": lambda: drop(machine(), before=2),
+            "more": lambda: ingest([str(news.folder / "second")], machine(), IngestOptions(workers=1)),
+        }
         sleeper = self.ingesting(news, machine, "first")
         counter = Killer()
         sleeper(counter)
@@ -331,12 +353,8 @@ class MachinesTests:
             scheduler.start("sleeper", sleeper)
             for _ in range(stop):
                 scheduler.step("sleeper")
-            own = [str(news.folder / "first" / "a.csv")]
-            forget(machine(), own)
-            ingest(own, machine(), IngestOptions(workers=1))
-            drop(machine(), before=2)
-            ingest([str(news.folder / "second")], machine(), IngestOptions(workers=1))
-            forget(machine(), own)
+            for name in others.split():
+                runs[name]()
             before = data_of(medium.objects())
             scheduler.finish("sleeper")
             assert data_of(medium.objects()) == before, f"slept before {stop}"

@@ -192,7 +192,7 @@ class TestWhich:
     @pytest.mark.parametrize(("at_once", "parts"), [(1, [[1], [2], [10]]), (1 << 18, [[1, 2, 10]])])
     def test_small_files_are_read_together_and_large_ones_one_by_one(self, tmp_path, monkeypatch, at_once, parts):
         monkeypatch.setattr(query_module, "_BYTES_AT_ONCE", at_once)
-        found = query_module._parts(stored(tmp_path, SMALL), Query(1, 11))
+        found, _ = query_module._parts(stored(tmp_path, SMALL), Query(1, 11))
         assert [[hour for hour in part if hour in (1, 2, 10)] for part in found] == parts
 
 
