@@ -115,6 +115,11 @@ class Cluster:
         worker.join()
         self.workers[self.workers.index(worker)] = start(run_worker, self.address)
 
+    def mend(self):
+        """Puts others in the place of workers that have left, as who is given up does once it wakes."""
+        if self.scheduler.is_alive():
+            self.workers = [worker if worker.is_alive() else start(run_worker, self.address) for worker in self.workers]
+
     def __enter__(self):
         return self
 

@@ -75,7 +75,10 @@ class Trial:
 
     def end(self, driver):
         """Waits for a driver; gives its exit code."""
-        driver.join(180)
+        deadline = time.monotonic() + 180
+        while driver.is_alive() and time.monotonic() < deadline:
+            self.cluster.mend()
+            driver.join(0.5)
         report = json.loads(self.report.read_text())
         self.error, self.taken, self.more = report["error"], report.get("taken", 0), report.get("more", 0)
         return report["code"]

@@ -43,6 +43,7 @@ LOADS: dict[str, dict[str, Any]] = {
 def table_of_terms(terms: Terms) -> str:
     """What each part costs."""
     rows = [
+        ("a run", f"{terms.run * 1e3:.0f} ms"),
         ("a new file: found, looked at, written into the record", f"{terms.plan * 1e6:.0f} µs"),
         *(
             (f"a MiB of {name}, as it lies", f"{terms.count[name] * 1e3:.1f} ms, {terms.rows[name]:,.0f} rows")

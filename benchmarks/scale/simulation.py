@@ -93,7 +93,7 @@ def simulate(load: Load, machines: Machines, terms: Terms, seed: int = 1, most_g
     merging = (partial_keys * terms.merge + partial_bytes / MIB * terms.take) / min(machines.driver, load.hours)
     publishing = load.hours * (terms.publish + load.keys * terms.publish_key) / min(machines.driver, load.hours)
     return Took(
-        plan=len(files) * max(terms.plan, machines.latency / machines.driver),
+        plan=terms.run + len(files) * max(terms.plan, machines.latency / machines.driver),
         count=count,
         merge=max(merging, 2 * partial_bytes / machines.partials) + publishing,
         groups=len(groups),

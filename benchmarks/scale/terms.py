@@ -24,8 +24,9 @@ from pipeline.counting.totals import HourlyTotals
 from pipeline.jobs.commit import Change, commit
 from pipeline.jobs.count import record_of
 from pipeline.jobs.find import find
+from pipeline.jobs.ingest import ingest
 from pipeline.jobs.plan import make_plan
-from pipeline.options import ReadOptions
+from pipeline.options import IngestOptions, ReadOptions
 from pipeline.scalars import NO_CONTENT
 from pipeline.schema import FLOW_SCHEMA
 from pipeline.store.chain import LastRun
@@ -48,6 +49,7 @@ class Terms:
     """What each part costs, in seconds of one processor.
 
     Attributes:
+        run: A run's own: its lock, its index, its record.
         plan: To find a new file, to look at its start, and to write of it into the record.
         count: To count a MiB of a format, as it lies (AWS's is packed), by the name of the format; rows: in such a MiB.
         key_bytes: The bytes of a key in a partial file.
@@ -57,6 +59,7 @@ class Terms:
         task: To hand a group over and to take its result, by the run and the scheduler.
     """
 
+    run: float
     plan: float
     count: dict[str, float]
     rows: dict[str, float]
@@ -77,7 +80,9 @@ def measured() -> Terms:
             count[name], rows[name] = _counting(name, work)
         take, merge, key_bytes = _merging(work)
         publish, publish_key = _publishing(work)
-        return Terms(_planning(work), count, rows, key_bytes, take, merge, publish, publish_key, _handing_over())
+        return Terms(
+            _running(work), _planning(work), count, rows, key_bytes, take, merge, publish, publish_key, _handing_over()
+        )
 
 
 def processor_time(function: Callable[[], object], runs: int = 5, clock: Callable[[], float] = time.process_time) -> float:
@@ -148,6 +153,17 @@ def _publishing(work: Path, hours: int = 48, keys: int = 20_000) -> tuple[float,
 
     few, many = publish(1), publish(keys)
     return few, (many - few) / keys
+
+
+def _running(work: Path) -> float:
+    """The seconds for a run of one small file."""
+    (work / "one.csv").write_text("hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n1,a,b,v,1,1\n")
+
+    def run() -> None:
+        with tempfile.TemporaryDirectory(dir=work) as root:
+            ingest([str(work / "one.csv")], Locations(Path(root)), IngestOptions(workers=1))
+
+    return processor_time(run)
 
 
 def _planning(work: Path, files: int = 3000) -> float:

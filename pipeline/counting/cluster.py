@@ -64,7 +64,7 @@ def made(scheduler: str | None, resources: Resources) -> Iterator[Workers]:
             return
         try:
             client = Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
-        except OSError as error:
+        except (OSError, TypeError, ValueError) as error:  # no answer, no certificate, no such kind of address
             raise ClusterFailed(f"no scheduler of Dask answers at {scheduler} ({error})") from None
         with client, of_client(client, resources) as workers:
             yield workers

@@ -154,6 +154,8 @@ class Pool:
             if size and self.progress:
                 self.progress.advance(size, group.read)
             yield number, group
+        if self.watch and running:  # others may have come, and are to have their groups
+            self.watch.check()
 
     def _result_of(self, future: Future[GroupCount | Partial]) -> GroupCount:
         try:
