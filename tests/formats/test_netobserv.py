@@ -57,6 +57,13 @@ def test_a_record_has_one_direction_and_the_hour_of_its_start():
     assert read(lines(FLOW)).cells == [COUNTED]
 
 
+def test_the_end_is_looked_at_only_where_bytes_are_spread_over_hours():
+    record = lines(FLOW | {"TimeFlowEndMs": "soon"}, FLOW)
+    assert read(record).cells == [COUNTED, COUNTED]
+    spread = read(record, spread="hours")
+    assert (spread.cells, [reject.field for reject in spread.rejects]) == ([COUNTED], ["TimeFlowEndMs"])
+
+
 def test_bytes_that_are_left_out_are_none():
     assert read(lines(without("Bytes", PktDropBytes=700))).cells == [(*COUNTED[:4], 0, 0)]
 
