@@ -72,6 +72,13 @@ def test_a_direction_that_nobody_knows_is_rejected_where_it_decides():
     assert read(lines(FLOW | {"FlowDirection": 3}), both_ends="count").rows == [1]
 
 
+def test_the_end_is_looked_at_only_where_bytes_are_spread_over_hours():
+    record = lines(FLOW | {"TimeFlowEndMs": "soon"}, FLOW)
+    assert read(record).cells == [COUNTED, COUNTED]
+    spread = read(record, spread="hours")
+    assert (spread.cells, [reject.field for reject in spread.rejects]) == ([COUNTED], ["TimeFlowEndMs"])
+
+
 def test_bytes_that_are_left_out_are_none():
     assert read(lines(without("Bytes", PktDropBytes=700))).cells == [(*COUNTED[:4], 0, 0)]
 
