@@ -61,25 +61,30 @@ static inline text_t next_end(cursor *at, const dialect *d) {
 
 static inline int is_blank(uint8_t byte) { return byte == ' ' || byte == '\t'; }
 
+static inline int is_null(text_t p, uint32_t length, const dialect *d) { return length == d->null_length && !memcmp(p, d->null, length); }
+
 /* Reads a cell into a row of its column. Returns 0 if it is not plain, or the memory is used up. */
-static inline int read_cell(text_t p, text_t end, column *into, int64_t row, const dialect *d, int *failed) {
+static inline __attribute__((always_inline)) int read_cell(text_t p, text_t end, column *into, int64_t row, const dialect *d, int *failed) {
     uint32_t length = (uint32_t)(end - p);
     int is_valid = 1;
     if (into->kind == TEXT) {
         int32_t code = 0;
-        if (d->is_trimmed && length && UNLIKELY(is_blank(*p) || is_blank(end[-1]))) return 0;
-        if (into->is_valid && length == d->null_length && !memcmp(p, d->null, length))
+        if (into->is_valid && is_null(p, length, d))
             is_valid = 0;
         else
-            code = texts_code(into->texts, p, length);
+            code = texts_find(into->texts, p, length);
         if (UNLIKELY(code < 0)) {
+            /* A text that is there has no blanks around it. */
+            if (d->is_trimmed && length && (is_blank(*p) || is_blank(end[-1]))) return 0;
+            code = texts_add(into->texts, p, length);
             *failed = code == OUT_OF_MEMORY;
-            return 0;
+            if (code < 0) return 0;
         }
         ((int32_t *)into->values)[row] = code;
-    } else if (UNLIKELY((into->kind == INTEGER ? read_integer(p, (int64_t *)into->values + row)
+    } else if (!(into->kind == INTEGER && LIKELY(read_short_integer(p, length, (int64_t *)into->values + row))) &&
+               UNLIKELY((into->kind == INTEGER ? read_integer(p, (int64_t *)into->values + row)
                                                : read_decimal(p, (double *)into->values + row)) != end)) {
-        if (!into->is_valid || length != d->null_length || memcmp(p, d->null, length)) return 0;
+        if (!into->is_valid || !is_null(p, length, d)) return 0;
         ((int64_t *)into->values)[row] = 0;
         is_valid = 0;
     }

@@ -58,7 +58,10 @@ API int has_four(text_t data, int64_t size, text_t four) {
     int64_t last = size - 4;
     for (int64_t start = 0; start <= last; start += 4096) {
         int64_t end = start + 4096 <= last ? start + 4096 : last + 1;
-        uint8_t any = 0; /* as in `lines_from` */
+        uint8_t any = 0; /* as in `lines_from`; first with two of the bytes, which are rarely there */
+        for (int64_t i = start; i < end; i++) any |= (data[i] == four[0]) & (data[i + 3] == four[3]);
+        if (LIKELY(!any)) continue;
+        any = 0;
         for (int64_t i = start; i < end; i++)
             any |= (data[i] == four[0]) & (data[i + 1] == four[1]) & (data[i + 2] == four[2]) & (data[i + 3] == four[3]);
         if (any) return 1;

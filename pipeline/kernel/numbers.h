@@ -46,11 +46,27 @@ static inline text_t read_integer(text_t p, int64_t *value) {
     return p;
 }
 
+/* Reads an integer of 1 to 16 digits, which are all of a cell's bytes. Returns 0 if that is not what it is. */
+static inline int read_short_integer(text_t p, uint32_t length, int64_t *value) {
+    uint64_t last = length <= 8 ? 0 : load64(p + 8) ^ ZERO_CHARACTERS, first = load64(p) ^ ZERO_CHARACTERS;
+    if (LIKELY(length - 1 < 8)) { /* the digits become the word's last bytes, and zeros stand before them */
+        first <<= 64 - 8 * length;
+        *value = (int64_t)eight_digits(first);
+        return !not_digits(first);
+    }
+    if (length - 9 >= 8) return 0;
+    last <<= 128 - 8 * length;
+    *value = (int64_t)(eight_digits(first) * powers_of_ten[length - 8] + eight_digits(last));
+    return !(not_digits(first) | not_digits(last));
+}
+
 /* Reads an optional minus and 1 to 19 digits, rounded once where a double does not hold them, as nanoseconds are; and perhaps a
  * fraction, if a double holds all the digits exactly. */
 static inline text_t read_decimal(text_t p, double *value) {
     /* A quotient of two numbers that a double holds exactly is rounded once, as it must be (Clinger 1990). */
     static const double tens[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    static const uint64_t wholes[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000, 100000000000,
+                                      1000000000000, 10000000000000, 100000000000000, 1000000000000000};
     uint64_t whole, fraction = 0;
     int is_negative = *p == '-';
     p = read_digits(p + is_negative, 19, &whole);
@@ -62,10 +78,8 @@ static inline text_t read_decimal(text_t p, double *value) {
         p = read_digits(p, 15, &fraction);
         if (UNLIKELY(!p)) return NULL;
         places = (unsigned)(p - start);
-        for (unsigned i = 0; i < places; i++) {
-            if (whole > (1ULL << 53) / 10) return NULL;
-            whole *= 10;
-        }
+        if (UNLIKELY(whole > (1ULL << 53) / wholes[places])) return NULL;
+        whole *= wholes[places];
     }
     if (UNLIKELY(places && whole + fraction > 1ULL << 53)) return NULL;
     double quotient = (double)(whole + fraction) / tens[places];

@@ -84,23 +84,22 @@ static int grow(texts *self) {
     return 1;
 }
 
-int32_t texts_add(texts *self, text_t text, const entry *wanted) {
-    if (!is_utf8(text, wanted->length)) return NOT_UTF8;
+int32_t texts_add(texts *self, text_t text, uint32_t length) {
+    if (!is_utf8(text, length)) return NOT_UTF8;
     if (self->count == self->capacity && !grow(self)) return OUT_OF_MEMORY;
-    if (self->used + wanted->length > self->room) {
-        uint64_t room = 2 * self->room + wanted->length;
+    if (self->used + length > self->room) {
+        uint64_t room = 2 * self->room + length;
         uint8_t *bytes = realloc(self->bytes, room);
         if (!bytes) return OUT_OF_MEMORY;
         self->bytes = bytes;
         self->room = room;
     }
-    uint32_t slot = wanted->hash & self->mask;
+    words w = words_of(text, length);
+    uint32_t slot = w.hash & self->mask;
     while (self->slots[slot]) slot = (slot + 1) & self->mask;
-    entry *added = &self->entries[self->count];
-    *added = *wanted;
-    added->offset = self->used;
-    memcpy(self->bytes + self->used, text, wanted->length);
-    self->used += wanted->length;
+    self->entries[self->count] = (entry){w.first, w.second, w.last, self->used, length, w.hash};
+    memcpy(self->bytes + self->used, text, length);
+    self->used += length;
     self->slots[slot] = ++self->count;
     return (int32_t)(self->count - 1);
 }

@@ -37,29 +37,49 @@ API int texts_codes(texts *self, int64_t count, const int32_t *offsets, text_t b
 API int texts_export(const texts *self, int32_t *offsets, uint8_t *bytes, int32_t *rank);
 
 /* Adds a text that is not there. Returns its code, OUT_OF_MEMORY or NOT_UTF8. */
-int32_t texts_add(texts *self, text_t text, const entry *wanted);
+int32_t texts_add(texts *self, text_t text, uint32_t length);
+
+/* A text as words: its first 16 bytes, and the last 8 of a longer one. */
+typedef struct {
+    uint64_t first, second, last;
+    uint32_t hash;
+} words;
+
+/* 16 bytes must be readable at `text`. */
+static inline words words_of(text_t text, uint32_t length) {
+    /* masks[8 + n] keeps the first n bytes of a word; what is left of these at masks[n], of the word behind it. */
+    static const uint64_t masks[25] = {0, 0, 0, 0, 0, 0, 0, 0,
+                                       0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF, 0xFFFFFFFFFF, 0xFFFFFFFFFFFF, 0xFFFFFFFFFFFFFF,
+                                       ~0ULL, ~0ULL, ~0ULL, ~0ULL, ~0ULL, ~0ULL, ~0ULL, ~0ULL, ~0ULL};
+    uint32_t size = length < 16 ? length : 16;
+    words w = {load64(text) & masks[8 + size], load64(text + 8) & masks[size], 0, 0};
+    /* Two words that are multiplied with keys in them, and folded; a longer text goes on as wyhash does. */
+    uint64_t sum = fold(w.first ^ hash_keys[0], w.second ^ hash_keys[1]);
+    if (length > 16) {
+        w.last = load64(text + length - 8);
+        for (uint32_t i = 16; UNLIKELY(i + 8 < length); i += 8) sum = fold(sum ^ load64(text + i), hash_keys[3]);
+        sum = fold(sum ^ w.last ^ hash_keys[2], hash_keys[3] + length);
+    }
+    w.hash = (uint32_t)sum;
+    return w;
+}
+
+/* The code of a text; -1 if it is not there. 16 bytes must be readable at `text`. */
+static inline __attribute__((always_inline)) int32_t texts_find(const texts *self, text_t text, uint32_t length) {
+    words w = words_of(text, length);
+    for (uint32_t slot = w.hash & self->mask; LIKELY(self->slots[slot]); slot = (slot + 1) & self->mask) {
+        const entry *found = &self->entries[self->slots[slot] - 1];
+        if (LIKELY(found->first == w.first && found->second == w.second && found->length == length) &&
+            LIKELY(length <= 16 || (found->last == w.last && (length <= 24 || !memcmp(self->bytes + found->offset, text, length)))))
+            return (int32_t)(self->slots[slot] - 1);
+    }
+    return -1;
+}
 
 /* The code of a text, which is added if it is new; OUT_OF_MEMORY or NOT_UTF8. 16 bytes must be readable at `text`. */
 static inline int32_t texts_code(texts *self, text_t text, uint32_t length) {
-    /* masks[n] keeps the first n bytes of a word. */
-    static const uint64_t masks[9] = {0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF, 0xFFFFFFFFFF, 0xFFFFFFFFFFFF, 0xFFFFFFFFFFFFFF, ~0ULL};
-    entry wanted = {.length = length};
-    wanted.first = load64(text) & masks[length < 8 ? length : 8];
-    wanted.second = load64(text + 8) & masks[length < 8 ? 0 : length < 16 ? length - 8 : 8];
-    wanted.last = length > 16 ? load64(text + length - 8) : 0;
-    uint64_t middle = 0;
-    for (uint32_t i = 16; UNLIKELY(i + 8 < length); i += 8) middle = fold(middle ^ load64(text + i), hash_keys[3]);
-    /* As NH does (Black et al., "UMAC", 1999), and then folded. */
-    unsigned __int128 sum = (unsigned __int128)(wanted.first ^ hash_keys[0]) * (wanted.second ^ hash_keys[1]) +
-                            (unsigned __int128)(wanted.last ^ middle ^ hash_keys[2]) * (hash_keys[3] + length);
-    wanted.hash = (uint32_t)((uint64_t)sum ^ (uint64_t)(sum >> 64));
-    for (uint32_t slot = wanted.hash & self->mask; LIKELY(self->slots[slot]); slot = (slot + 1) & self->mask) {
-        const entry *found = &self->entries[self->slots[slot] - 1];
-        uint64_t differs = (found->first ^ wanted.first) | (found->second ^ wanted.second) | (found->last ^ wanted.last) | (found->length ^ length);
-        if (LIKELY(!differs) && LIKELY(length <= 24 || !memcmp(self->bytes + found->offset, text, length)))
-            return (int32_t)(self->slots[slot] - 1);
-    }
-    return texts_add(self, text, &wanted);
+    int32_t code = texts_find(self, text, length);
+    return LIKELY(code >= 0) ? code : texts_add(self, text, length);
 }
 
 #endif

@@ -30,6 +30,9 @@ MAX_LINE_BYTES = 4 << 20
 #: The most lines that are read at once: a block of the shortest ones would have two million, each of which may be rejected.
 MAX_LINES_AT_ONCE = 1 << 17
 
+#: So many bytes of a file are looked at for the last newline in a block.
+_LOOKED_AT = 1 << 12
+
 _BOM = b"\xef\xbb\xbf"
 _MARKED_LINE = b"\n" + _BOM
 _NOT_BLANK = re.compile(rb"^[ \t]*[^ \t\r\n][^\n]*", re.MULTILINE)
@@ -272,7 +275,7 @@ def text_blocks(
         UnreadableSource: A line is longer than `MAX_LINE_BYTES`.
     """
     line, rest = 1, b""
-    chunk = stream.read(max(block_bytes, len(_BOM)))
+    chunk = _read_lines(stream, max(block_bytes, len(_BOM)))
     if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UnknownFormat("UTF-16 or UTF-32 text", "convert it to UTF-8")
     chunk = chunk.removeprefix(_BOM) or stream.read(block_bytes)
@@ -284,13 +287,26 @@ def text_blocks(
             block = kind(_without_marks(data), line)
             yield from block.pieces()
         rest = rest[end:] + chunk[max(0, end - len(rest)) :]
-        chunk = stream.read(block_bytes)
+        chunk = _read_lines(stream, block_bytes)
         if end and (rest or chunk):  # most files are one block, of which nobody needs the number of lines
             line += block.line_count
         if _is_too_long(rest, chunk):
             raise UnreadableSource(f"line {line} is longer than {MAX_LINE_BYTES >> 20} MiB; this is no flow log")
     if rest:
         yield from kind(_without_marks(rest), line).pieces()
+
+
+def _read_lines(stream: BinaryIO, size: int) -> bytes:
+    """Reads up to so many bytes; of a file, if that is cheap, so many that a line ends there: then no text need be copied to have
+    whole lines.
+    """
+    if size <= _LOOKED_AT or not stream.seekable():
+        return stream.read(size)
+    start = stream.tell()
+    stream.seek(start + size - _LOOKED_AT)
+    end = stream.read(_LOOKED_AT).rfind(b"\n") + 1
+    stream.seek(start)
+    return stream.read(size - _LOOKED_AT + end if end else size)
 
 
 def _without_marks(data: bytes) -> bytes:

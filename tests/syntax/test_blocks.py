@@ -30,9 +30,10 @@ class TestBlocks:
         assert cut(b"", 4) == []
 
     @settings(deadline=None)
-    @given(st.text("ab\n\r", max_size=60).map(str.encode), st.integers(1, 70))
-    def test_the_blocks_together_are_the_file(self, data, block_bytes):
-        found = list(text_blocks(io.BytesIO(data), TextBlock, block_bytes=block_bytes))
+    @given(st.text("ab\n\r", max_size=60).map(str.encode), st.integers(1, 70), st.integers(1, 9))
+    def test_the_blocks_together_are_the_file(self, data, block_bytes, looked_at):
+        with patch.object(blocks, "_LOOKED_AT", looked_at):
+            found = list(text_blocks(io.BytesIO(data), TextBlock, block_bytes=block_bytes))
         assert b"".join(block.data for block in found) == data
         assert all(block.data.endswith(b"\n") for block in found[:-1])
         line = 1
@@ -44,6 +45,18 @@ class TestBlocks:
         stream = io.BytesIO(b"a line\n" * 2000)
         (block,) = text_blocks(stream, TextBlock, block_bytes=20_000)
         assert block.data is stream.getvalue()
+
+    def test_of_a_file_no_more_is_read_than_its_last_whole_line(self):
+        read = []
+
+        class File(io.BytesIO):
+            def read(self, size=-1):
+                read.append(super().read(size))
+                return read[-1]
+
+        found = list(text_blocks(File(b"a line\n" * 2000), TextBlock, block_bytes=10_000))
+        assert [len(block.data) for block in found] == [9_996, 4_004]
+        assert all(any(block.data is text for text in read) for block in found)
 
     def test_another_cut_may_keep_lines_together(self):
         def behind_semicolon(rest, chunk):
