@@ -6,11 +6,13 @@ version that its content was made from.
 
 An answer may get lost when the server has acted already. So a condition that is refused may be refused by this process' own
 first try, and an error may be one of a request that was carried out: whoever creates a record reads the record then, and whoever
-replaces a file finds the place taken, by the same file or by a later one.
+replaces a file finds the place taken, by the same file or by a later one. The other way round, S3 also refuses a condition while
+another request for the object is under way, of which nothing may come. So a refusal is believed once the object itself shows why.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +29,7 @@ T = TypeVar("T")
 _FIRST = 8 << 20
 #: So much comes with each further one at least, and at most.
 _LEAST, _MOST = 1 << 20, 32 << 20
-#: So often an object that is replaced while it is read is read anew.
+#: So often an object that is replaced while it is read is read anew, and a refusal without a reason is asked again.
 _TRIES = 5
 #: So many requests wait for their answers at once. A cloud answers in some 30 ms, however many are asked.
 _THREADS = 32
@@ -107,7 +109,33 @@ class ObjectFiles(Files):
 
     def create(self, path: PurePath, content: Content) -> None:
         with _changing(path):
-            self._bucket.create(self._key(path), content.read_bytes() if isinstance(content, Path) else content)
+            self._put(path, content.read_bytes() if isinstance(content, Path) else content)
+
+    def _put(self, path: PurePath, content: bytes | memoryview, over: str = "") -> None:
+        """Puts an object in the place of the version `over`, or where none is.
+
+        Raises:
+            FileExistsError: Another version is there, or one at all.
+        """
+        key = self._key(path)
+        for _ in range(_TRIES):
+            try:
+                if over:
+                    self._bucket.replace(key, content, over)
+                else:
+                    self._bucket.create(key, content)
+            except (FileExistsError, ObjectChanged):
+                if self._version(key) != over:
+                    raise FileExistsError(errno.EEXIST, "another object is there", str(path)) from None
+            else:
+                return
+        raise StoreUnwritable(str(path), "the server goes on to refuse the request for another that is under way")
+
+    def _version(self, key: str) -> str:
+        try:
+            return self._bucket.head(key).version
+        except FileNotFoundError:
+            return ""
 
     def replace(self, moves: Iterable[Move]) -> None:
         moves = list(moves)
@@ -119,17 +147,14 @@ class ObjectFiles(Files):
         with _changing(move.target):
             try:
                 content, _ = self._read(move.source)
-                if move.over:
-                    self._bucket.replace(self._key(move.target), content, move.over)
-                else:
-                    self._bucket.create(self._key(move.target), content)
-            except (FileNotFoundError, FileExistsError, ObjectChanged):
+                self._put(move.target, content, move.over)
+            except (FileNotFoundError, FileExistsError):
                 return  # somebody has moved this file already
 
     def copy(self, source: PurePath, target: PurePath) -> None:
         with _changing(target):
             content, _ = self._read(source)
-            self._bucket.create(self._key(target), content)
+            self._put(target, content)
 
     def delete(self, paths: Iterable[PurePath]) -> None:
         _at_once(self._delete, list(paths))

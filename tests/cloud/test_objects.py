@@ -53,6 +53,26 @@ class TestSeaweed(BucketFilesTests):
 
         return refusing
 
+    @pytest.mark.parametrize("status", [409, 412])
+    def test_a_refusal_that_the_object_itself_does_not_show_is_asked_again(self, files, root, proxied, status):
+        _, proxy = proxied
+        files.create(root / "a", b"old")
+        files.create(root / "staging" / "a", b"new")
+        _, over = files.read_with_version(root / "a")
+        refused = set()
+
+        def once(request):
+            if request.method != "PUT" or request.target in refused:
+                return PASSED
+            refused.add(request.target)
+            return Fault(status=status)
+
+        proxy.reset(once)
+        files.create(root / "b", b"content")
+        files.replace([Move(root / "staging" / "a", root / "a", over), Move(root / "b", root / "c", "")])
+        assert (files.read(root / "a"), files.read(root / "c")) == (b"new", b"content")
+        assert len(refused) == 3
+
 
 class TestAzurite(BucketFilesTests):
     @pytest.mark.skipif(not IS_SOAK, reason="make soak")  # Azurite takes 10 ms for each file
