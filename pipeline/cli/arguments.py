@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 import typer
 from typer.core import TyperCommand
 
-from pipeline.bucket import is_url, object_path
 from pipeline.cli.output import standard_output
 from pipeline.declarations import QUIET, STORE, WAIT, Option, options_of
 from pipeline.errors import UsageError
@@ -82,6 +81,10 @@ def parse_path(path: str | PurePath) -> Path:
 def parse_store(path: str | PurePath) -> PurePath:
     """The same of a folder, or of a URL, in which two slashes are no mistake."""
     text = os.fspath(path)
+    if "://" not in text:
+        return parse_path(text)
+    from pipeline.bucket import is_url, object_path  # a folder needs nothing of buckets
+
     if not is_url(text):
         return parse_path(text)
     try:

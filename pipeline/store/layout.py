@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import TypeVar
 
-from pipeline.bucket import is_url, object_path
 from pipeline.errors import UsageError
 from pipeline.scalars import INT64_MAX, digest_of_bytes
 from pipeline.store.files import Files, Move, PosixFiles
@@ -83,12 +82,14 @@ class Locations:
             UsageError: The URL is not one of a bucket.
         """
         text = os.fspath(store)
-        if not is_url(text):
-            return cls(Path(text))
-        from pipeline.store.objects import ObjectFiles  # for buckets alone
+        if "://" in text:  # a folder needs nothing of buckets, whose import takes its time
+            from pipeline.bucket import is_url, object_path
+            from pipeline.store.objects import ObjectFiles
 
-        root = object_path(text)
-        return cls(root, ObjectFiles(root))
+            if is_url(text):
+                root = object_path(text)
+                return cls(root, ObjectFiles(root))
+        return cls(Path(text))
 
     def exist(self) -> bool:
         """Whether there is a store.
