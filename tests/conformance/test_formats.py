@@ -512,8 +512,8 @@ COLUMNS = {
     "NetObserv, JSON": ("TimeFlowStartMs SrcAddr SrcPort DstAddr DstPort Bytes Sampling SrcK8S_Namespace SrcK8S_OwnerName"),
     "NetObserv, logcli": "TimeFlowStartMs",  # a line that is no text has no field
     "nfdump, CSV before 1.7.5": "ts sa da ibyt obyt",
-    "nfdump, CSV": "firstSeen duration srcAddr dstAddr bytes",
-    "nfdump, JSON": "type first last src4_addr src_port dst4_addr dst_port in_bytes",
+    "nfdump, CSV": "firstSeen srcAddr dstAddr bytes",
+    "nfdump, JSON": "type first src4_addr src_port dst4_addr dst_port in_bytes",
     "goflow2, JSON": "time_received_ns time_flow_start_ns src_addr src_port dst_addr dst_port bytes sampling_rate",
     "SiLK, rwcut": "sIP dIP sPort dPort bytes sTime",
     "Argus, CSV": "StartTime SrcAddr DstAddr SrcBytes TotBytes",
