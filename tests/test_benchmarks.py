@@ -159,7 +159,7 @@ def test_the_runner_loads_nothing_heavy() -> None:
 
 
 class TestScale:
-    TERMS = Terms(0.05, 5e-5, {"aws": 0.02}, {"aws": 40_000}, 90, 1e-4, 1e-7, 1e-3, 1e-6, 3e-4)
+    TERMS = Terms(0.05, 5e-5, {"aws": 0.02}, {"aws": 40_000}, 0, 0, 90, 1e-4, 1e-7, 1e-3, 1e-6, 3e-4)
 
     def test_without_anything_in_the_way_the_work_is_shared_by_all(self) -> None:
         load = Load(100_000 * MIB, file_bytes=8 * MIB)

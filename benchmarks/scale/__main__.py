@@ -49,6 +49,8 @@ def table_of_terms(terms: Terms) -> str:
             (f"a MiB of {name}, as it lies", f"{terms.count[name] * 1e3:.1f} ms, {terms.rows[name]:,.0f} rows")
             for name in FORMATS
         ),
+        ("a file that is counted, beside its bytes", f"{terms.file * 1e3:.1f} ms"),
+        ("a key, added and written into a partial file", f"{terms.key * 1e6:.1f} µs"),
         ("a key in a partial file", f"{terms.key_bytes:.0f} bytes"),
         ("a MiB of partial files, checked", f"{terms.take * 1e3:.2f} ms"),
         ("a key of a partial file, merged", f"{terms.merge * 1e9:.0f} ns"),

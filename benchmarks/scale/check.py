@@ -20,6 +20,7 @@ from pipeline.flowstore import FlowStore
 from pipeline.options import IngestOptions
 
 T = TypeVar("T")
+_HOURS = 48
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,10 @@ def checked(terms: Terms, name: str, rows: int, files: int, runs: int = 3) -> li
     """Holds it against runs on one worker and on two."""
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder, "raw")
-        graph = ["--apps=200", "--pairs=3000", "--skew=1.1", "--hours=48"]
+        graph = ["--apps=200", "--pairs=3000", "--skew=1.1", f"--hours={_HOURS}"]
         program("-m", "benchmarks.generate", "--format", name, f"--rows={rows}", f"--files={files}", *graph, str(raw))
         size = sum(path.stat().st_size for path in raw.iterdir())
-        load = Load(size, name, size / files, hours=48, keys=3000)
+        load = Load(size, name, size / files, _HOURS, _keys_of_an_hour(raw, Path(folder, "store")), in_order=True)
         found = []
         for workers in (1, 2):
             quiet = Machines(
@@ -53,6 +54,12 @@ def checked(terms: Terms, name: str, rows: int, files: int, runs: int = 3) -> li
             real = min(_run(raw, Path(folder), workers) for _ in range(runs))
             found.append(Checked(workers, name, real, took.seconds))
         return found
+
+
+def _keys_of_an_hour(raw: Path, folder: Path) -> int:
+    store = FlowStore(folder, create=True)
+    store.ingest([str(raw)])
+    return round(sum(hour.rows for hour in store.hours()) / _HOURS)
 
 
 def _run(raw: Path, folder: Path, count: int) -> float:

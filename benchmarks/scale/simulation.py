@@ -50,6 +50,7 @@ class Load:
         file_bytes: A file's, on the average; sizes are log-normal, and a hundredth of the bytes is in files a hundred times as large.
         hours: Over which the records are spread; each group's are of two hours.
         keys: The distinct keys of an hour.
+        in_order: Whether the files are in the order of time, so that each group has its own hours.
     """
 
     size: float
@@ -57,6 +58,7 @@ class Load:
     file_bytes: float = 8 * MIB
     hours: int = 2
     keys: int = 100_000
+    in_order: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,12 @@ def simulate(load: Load, machines: Machines, terms: Terms, seed: int = 1, most_g
     rng = np.random.default_rng(seed)
     files = _file_sizes(load, rng)
     groups = _group_sizes(files, machines.workers, most_group or pool._MOST_GROUP_BYTES)  # noqa: SLF001 - as a run has it
-    count = _counting(groups, load, machines, terms, rng)
-    # Of an hour's keys, each record draws one; a group has records of two hours.
+    # Of an hour's keys, each record draws one.
     rows = groups / MIB * terms.rows[load.format]
-    spread = min(2, load.hours)
-    partial_keys = float((spread * load.keys * -np.expm1(-rows / spread / load.keys)).sum())
+    spread = load.hours * groups / load.size if load.in_order else min(2, load.hours)
+    keys = spread * load.keys * -np.expm1(-rows / spread / load.keys)
+    count = _counting(groups, keys, load, machines, terms, rng)
+    partial_keys = float(keys.sum())
     partial_bytes = partial_keys * terms.key_bytes
     merging = (partial_keys * terms.merge + partial_bytes / MIB * terms.take) / min(machines.driver, load.hours)
     publishing = load.hours * (terms.publish + load.keys * terms.publish_key) / min(machines.driver, load.hours)
@@ -122,11 +125,12 @@ def _group_sizes(files: Floats, workers: int, most: int) -> Floats:
     )  # large files lie anywhere among the others
 
 
-def _counting(groups: Floats, load: Load, machines: Machines, terms: Terms, rng: np.random.Generator) -> float:
+def _counting(groups: Floats, keys: Floats, load: Load, machines: Machines, terms: Terms, rng: np.random.Generator) -> float:
     """The seconds until the last group is counted: whoever is free first takes the next, once the driver has handed it over."""
     workers = machines.workers
     bandwidth = min(machines.network, machines.shared / workers)
-    seconds = groups / MIB * max(terms.count[load.format], MIB / bandwidth)
+    counted = groups / MIB * terms.count[load.format] + groups / load.file_bytes * terms.file + keys * terms.key
+    seconds = np.maximum(counted, groups / bandwidth)
     seconds *= rng.lognormal(0, machines.spread, len(groups)) * np.where(rng.random(len(groups)) < machines.stuck, 4, 1)
     pace = np.where(np.arange(workers) < int(machines.slow * workers), 2.0, 1.0).tolist()
     free = [(0.0, worker) for worker in range(workers)]

@@ -38,7 +38,7 @@ from pipeline.store.transaction import Transaction
 
 MIB = 1 << 20
 #: Of each format so many rows are counted, of as many pairs of apps as a service graph has.
-_ROWS, _PAIRS = 300_000, 3000
+_ROWS, _PAIRS = 600_000, 3000
 FORMATS = ("csv", "jsonl", "aws", "zeek", "gcp", "suricata", "azure", "netobserv", "nfdump-csv", "nfdump-ndjson", "goflow2")
 _FIRST_HOUR = 498_750
 _LIMITS = Limits(64 * MIB)
@@ -52,6 +52,8 @@ class Terms:
         run: A run's own: its lock, its index, its record.
         plan: To find a new file, to look at its start, and to write of it into the record.
         count: To count a MiB of a format, as it lies (AWS's is packed), by the name of the format; rows: in such a MiB.
+        file: To count a file, beside its bytes, where it is too large to be gathered with others.
+        key: To add the first record of a key, and to write the key into a partial file, beside what a record takes.
         key_bytes: The bytes of a key in a partial file.
         take: To check a MiB of partial files.
         merge: To merge a key of a partial file.
@@ -63,6 +65,8 @@ class Terms:
     plan: float
     count: dict[str, float]
     rows: dict[str, float]
+    file: float
+    key: float
     key_bytes: float
     take: float
     merge: float
@@ -81,7 +85,18 @@ def measured() -> Terms:
         take, merge, key_bytes = _merging(work)
         publish, publish_key = _publishing(work)
         return Terms(
-            _running(work), _planning(work), count, rows, key_bytes, take, merge, publish, publish_key, _handing_over()
+            _running(work),
+            _planning(work),
+            count,
+            rows,
+            _opening(work),
+            _adding(work, key_bytes),
+            key_bytes,
+            take,
+            merge,
+            publish,
+            publish_key,
+            _handing_over(),
         )
 
 
@@ -97,14 +112,33 @@ def processor_time(function: Callable[[], object], runs: int = 5, clock: Callabl
 
 def _counting(name: str, work: Path) -> tuple[float, float]:
     """The seconds, and the rows, of a MiB of a format."""
+    seconds, size, _ = _counted(name, work, files=1)
+    return seconds / size * MIB, _ROWS / size * MIB
+
+
+def _opening(work: Path, files: int = 10) -> float:
+    """The seconds for a file: those by which many files take longer than one with the same rows."""
+    many, one = (_counted("aws", work / f"files-{count}", count)[0] for count in (files, 1))
+    return max(0, many - one) / (files - 1)
+
+
+def _adding(work: Path, key_bytes: float) -> float:
+    """The seconds for a key: those by which files of many hours take longer than as many of two."""
+    (many, _, many_bytes), (few, _, few_bytes) = (_counted("aws", work / f"hours-{hours}", 48, hours) for hours in (48, 2))
+    return max(0, many - few) / ((many_bytes - few_bytes) / key_bytes)
+
+
+def _counted(name: str, work: Path, files: int, hours: int = 2) -> tuple[float, float, float]:
+    """The seconds to count the rows of a format in some files, the bytes of these, and those of the partial files."""
     raw, scratch = work / name, work / "scratch"
-    graph = ["--apps=200", f"--pairs={_PAIRS}", "--skew=1.1", "--hours=2"]
-    program("-m", "benchmarks.generate", "--format", name, f"--rows={_ROWS}", *graph, str(raw))
-    scratch.mkdir(exist_ok=True)
-    (source,) = (Source.at(path) for path in raw.iterdir())
-    job = job_of([source], ReadOptions(timezone="UTC"), _LIMITS, scratch)
+    graph = ["--apps=200", f"--pairs={_PAIRS}", "--skew=1.1", f"--hours={hours}"]
+    program("-m", "benchmarks.generate", "--format", name, f"--rows={_ROWS}", f"--files={files}", *graph, str(raw))
+    scratch.mkdir(parents=True, exist_ok=True)
+    sources = [Source.at(path) for path in sorted(raw.iterdir())]
+    job = job_of(sources, ReadOptions(timezone="UTC"), _LIMITS, scratch)
     seconds = processor_time(lambda: pickle.dumps(count_elsewhere(own_build(), job)), clock=time.thread_time)
-    return seconds / source.size * MIB, _ROWS / source.size * MIB
+    partial = count_elsewhere(own_build(), job)
+    return seconds, sum(source.size for source in sources), sum(file.size for file in partial.files)
 
 
 def _flows(hours: int, keys: int, first: int = 0) -> pa.Table:
