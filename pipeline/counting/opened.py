@@ -26,6 +26,9 @@ class DigestingFile(io.RawIOBase):
     def seekable(self) -> bool:
         return self._is_seekable
 
+    def fileno(self) -> int:
+        return self._file.fileno()
+
     def tell(self) -> int:
         return self._file.tell()
 

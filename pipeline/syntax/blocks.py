@@ -275,7 +275,7 @@ def text_blocks(
         UnreadableSource: A line is longer than `MAX_LINE_BYTES`.
     """
     line, rest = 1, b""
-    chunk = _read_lines(stream, max(block_bytes, len(_BOM)))
+    chunk = read_lines(stream, max(block_bytes, len(_BOM)))
     if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UnknownFormat("UTF-16 or UTF-32 text", "convert it to UTF-8")
     chunk = chunk.removeprefix(_BOM) or stream.read(block_bytes)
@@ -287,7 +287,7 @@ def text_blocks(
             block = kind(_without_marks(data), line)
             yield from block.pieces()
         rest = rest[end:] + chunk[max(0, end - len(rest)) :]
-        chunk = _read_lines(stream, block_bytes)
+        chunk = read_lines(stream, block_bytes)
         if end and (rest or chunk):  # most files are one block, of which nobody needs the number of lines
             line += block.line_count
         if _is_too_long(rest, chunk):
@@ -296,17 +296,25 @@ def text_blocks(
         yield from kind(_without_marks(rest), line).pieces()
 
 
-def _read_lines(stream: BinaryIO, size: int) -> bytes:
-    """Reads up to so many bytes; of a file, if that is cheap, so many that a line ends there: then no text need be copied to have
-    whole lines.
+def read_lines(stream: BinaryIO, size: int) -> bytes:
+    """Reads up to so many bytes; of a file of this machine so many that a line ends there: then no text need be copied to have whole
+    lines. A copy takes time, in which Python's lock is held.
     """
-    if size <= _LOOKED_AT or not stream.seekable():
+    if size <= _LOOKED_AT or not _is_file(stream):
         return stream.read(size)
     start = stream.tell()
     stream.seek(start + size - _LOOKED_AT)
     end = stream.read(_LOOKED_AT).rfind(b"\n") + 1
     stream.seek(start)
     return stream.read(size - _LOOKED_AT + end if end else size)
+
+
+def _is_file(stream: BinaryIO) -> bool:
+    """Whether a stream is a file of this machine, in which to look ahead costs nothing."""
+    try:
+        return stream.fileno() >= 0
+    except OSError:
+        return False
 
 
 def _without_marks(data: bytes) -> bytes:

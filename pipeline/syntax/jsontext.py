@@ -18,7 +18,15 @@ import numpy as np
 from pipeline.errors import UnreadableSource
 from pipeline.kernel.jsonvalues import Behind, Between, Stop, Values, split_json
 from pipeline.syntax.batch import RowNumbers
-from pipeline.syntax.blocks import BLOCK_BYTES, MAX_LINE_BYTES, Offsets, ScatteredLines, TextBlock, raw_text
+from pipeline.syntax.blocks import (
+    BLOCK_BYTES,
+    MAX_LINE_BYTES,
+    Offsets,
+    ScatteredLines,
+    TextBlock,
+    raw_text,
+    read_lines,
+)
 
 _BOM = b"\xef\xbb\xbf"
 #: A line of so many bytes with several values is none: it need not end. An object of so many is large.
@@ -84,7 +92,7 @@ class JsonText:
     def __init__(self, stream: BinaryIO, longest: int | None = None) -> None:
         self._stream = stream
         self._longest = MAX_LINE_BYTES if longest is None else longest
-        self._data = stream.read(max(BLOCK_BYTES, len(_BOM))).removeprefix(_BOM)
+        self._data = read_lines(stream, max(BLOCK_BYTES, len(_BOM))).removeprefix(_BOM)
         self._at = 0  # what is before it was given out
         self._at_once = 1  # so many blocks of lines are read
         self._begins_line = True  # whether what was not yet given out does, blanks aside
@@ -121,7 +129,7 @@ class JsonText:
             if len(rest) >= LONG_LINE_BYTES and self._has_two_values():
                 return b""
             self._check_length(f"line {self.line}")
-            chunk = self._stream.read(BLOCK_BYTES * self._at_once)
+            chunk = read_lines(self._stream, BLOCK_BYTES * self._at_once)
             self.is_last = not chunk
             if rest and (end := chunk.rfind(b"\n") + 1):  # the lines are copied once
                 self._data, self._at = chunk, end

@@ -50,6 +50,9 @@ class TestBlocks:
         read = []
 
         class File(io.BytesIO):
+            def fileno(self):
+                return 0
+
             def read(self, size=-1):
                 read.append(super().read(size))
                 return read[-1]
