@@ -148,7 +148,9 @@ def make_plan(
     unread = list(_sift(found, index, min_age_seconds, draft))
     for source, look in zip(unread, map_all(or_error(look_at), _fetched(unread, found)), strict=True):
         _take_look(source, look, draft)
-    compare(draft.looked, index, map_all)
+    # Where files with the same content count each, it only matters whether a path still has what was counted from there.
+    if same_content == "skip" or any(index.latest_at(item.source.name) for item in draft.looked):
+        compare(draft.looked, index, map_all)
     # Counting an unreadable file tells what is wrong with it.
     draft.new += [replace(item.source, digest=UNREADABLE) for item in draft.looked if not item.is_readable]
     draft.looked = [item for item in draft.looked if item.is_readable]
