@@ -43,7 +43,7 @@ def ingest(
 
     \b
     Example:
-      flowlog ingest /var/log/flows '/mnt/s3/**/*.log.gz' --apps apps.csv --json
+      flowlog ingest /var/log/flows 's3://logs/**/*.log.gz' --apps apps.csv --json
     """
     keep_freed_memory()
     if aws_fields is not None:

@@ -1,6 +1,8 @@
 """Sources into totals: on a thread, in a process, or on another machine. Nothing here knows a store.
 
     sources         a raw file: its name in the ledger, how it looked, how it is opened
+      objects       a raw object of a bucket: the same
+      ranged        a large object as a file, read by ranges
     content         what identifies a source, and which contents start alike
     reading         the options of reading, looked up: the mapping file, the settings of formats
     count           some sources, from their bytes to their totals

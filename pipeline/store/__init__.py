@@ -10,7 +10,17 @@
 In a bucket the index and the lock are each machine's own, elsewhere (`Locations.local`), and `STORE/snapshots/` has the index as
 it was now and then.
 
-`layout` names every path, `files` does every operation on files, `lock` keeps runs apart, `partitions` reads and writes the
-Parquet files, `transaction` stages, commits, publishes and recovers. `ledger` has the records, which `chain` seals and chains;
-`index` answers from them which sources are known. The store knows nothing of formats.
+    layout          every path
+    files           the operations on files, and how a folder does them
+    objects         how a bucket does them
+      conditions    whether a server keeps the conditions that runs of several machines need
+    lock            keeps the runs of one machine apart
+    partitions      reads and writes the Parquet files
+    transaction     stages, commits, publishes and recovers
+    ledger          the records of the runs
+      chain         seals and chains them
+    index           answers from the records which sources are known
+      snapshots     the index as it was, for machines that are new to a bucket
+
+The store knows nothing of formats.
 """
