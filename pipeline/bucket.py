@@ -9,13 +9,13 @@ from __future__ import annotations
 import errno
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cache, cached_property, partial
 from pathlib import PurePosixPath
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from pipeline.errors import BucketError, BucketUnreachable, ObjectChanged, UsageError
 
@@ -197,7 +197,7 @@ class Bucket:
     def _got(self, key: str, ask: Callable[[], GetResult], *, is_pinned: bool = False) -> tuple[bytes, Found]:
         def get() -> tuple[bytes, Found]:
             answer = ask()
-            return answer.bytes().to_bytes(), _found(answer.meta)
+            return answer.bytes().to_bytes(), self._found(answer.meta)
 
         content, found = self._asked("get", key, get, is_pinned=is_pinned)
         self._count("get", 0, read=len(content))
@@ -211,7 +211,7 @@ class Bucket:
         """
         import obstore
 
-        return self._asked("head", key, lambda: _found(obstore.head(self._store, key)))
+        return self._asked("head", key, lambda: self._found(obstore.head(self._store, key)))
 
     def list(self, prefix: str = "", after: str = "") -> Iterator[Sequence[Found]]:
         """The objects below a prefix, in pages of at most a thousand as they come, in no order that all clouds share.
@@ -236,7 +236,7 @@ class Bucket:
             return page
 
         while True:
-            page = [_found(meta) for meta in self._asked("list", prefix, next_page)]
+            page = [self._found(meta) for meta in self._asked("list", prefix, next_page)]
             yield page
             if len(page) < _PAGE:
                 return
@@ -252,7 +252,7 @@ class Bucket:
         answer = self._asked("list", prefix, lambda: obstore.list_with_delimiter(self._store, prefix or None))
         folders, objects = answer["common_prefixes"], answer["objects"]
         self._count("list", (len(folders) + len(objects)) // _PAGE)
-        found = [_found(meta) for meta in objects if meta["path"] != prefix]  # the marker of the folder itself
+        found = [self._found(meta) for meta in objects if meta["path"] != prefix]  # the marker of the folder itself
         return [folder.rpartition("/")[2] for folder in folders], found
 
     def create(self, key: str, content: bytes | memoryview) -> str:
@@ -274,7 +274,7 @@ class Bucket:
         Raises:
             ObjectChanged: Another version is there, or nothing.
         """
-        return self._put(key, content, {"version" if self.url.startswith("gs:") else "e_tag": version})
+        return self._put(key, content, {self._condition: version})
 
     def put(self, key: str, content: bytes | memoryview) -> str:
         """Puts an object there, whatever is there; gives its version."""
@@ -287,7 +287,7 @@ class Bucket:
         ask = partial(obstore.put, self._store, key, plain, mode=mode, use_multipart=False)
         made = self._asked("put", key, ask, is_pinned=True)
         self._count("put", 0, written=len(plain))
-        return made["version"] or made["e_tag"] or ""
+        return made[self._condition] or ""
 
     def delete(self, keys: Sequence[str]) -> None:
         """Removes objects; what is gone already does no harm."""
@@ -301,6 +301,20 @@ class Bucket:
                 for key in some:
                     with suppress(FileNotFoundError):
                         self._asked("delete", key, partial(obstore.delete, self._store, key))
+
+    @property
+    def _condition(self) -> Literal["version", "e_tag"]:
+        """What a conditional write names. Amazon and Azure also have versions, where a bucket keeps replaced objects: those are no
+        conditions.
+        """
+        return "version" if self.url.startswith("gs:") else "e_tag"
+
+    def _found(self, meta: ObjectMeta) -> Found:
+        etag = meta["e_tag"] or ""
+        if etag and not etag.endswith('"'):  # as Azure's listings have it, and conditions do not
+            etag = f'"{etag}"'
+        version = etag if self._condition == "e_tag" else meta["version"] or ""
+        return Found(meta["path"], meta["size"], etag, version, meta["last_modified"])
 
     def _asked(self, kind: str, key: str, do: Callable[[], T], *, is_pinned: bool = False) -> T:
         """Does a request, and does it again where the answer breaks off: there obstore does not.
@@ -348,13 +362,6 @@ class Bucket:
 
 class _BrokenOff(Exception):
     """An answer began, and did not come to its end."""
-
-
-def _found(meta: Mapping[str, Any]) -> Found:
-    etag = meta["e_tag"] or ""
-    if etag and not etag.endswith('"'):  # as Azure's listings have it, and conditions do not
-        etag = f'"{etag}"'
-    return Found(meta["path"], meta["size"], etag, meta["version"] or etag, meta["last_modified"])
 
 
 _asked: list[Bucket] = []
