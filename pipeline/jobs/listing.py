@@ -125,14 +125,21 @@ def _below(store: Bucket, prefix: str, parts: Parts = ()) -> Iterator[Listed]:
 def _starting(store: Bucket, prefix: str, pattern: str) -> Iterator[Listed]:
     """What matches a pattern that begins with plain letters: of a long listing, only what lies around these is asked for."""
     start = prefix + _start_of(pattern)
-    after = start[:-1] + chr(ord(start[-1]) - 1)  # all that is before it begins with less than `start`
-    for page in store.list(prefix.removesuffix("/"), after):
+    for page in store.list(prefix.removesuffix("/"), _before(start)):
         for found in page:
             if found.key.startswith(start) and (listed := _as_listed(found, prefix, (pattern,))):
                 yield listed
         # Only the buckets of S3 Express list in no order.
         if page and page[-1].key > start and not page[-1].key.startswith(start) and not store.url.endswith("--x-s3"):
             return
+
+
+def _before(start: str) -> str:
+    """A key that comes before all that begin with `start`, and behind most others."""
+    letter = chr(ord(start[-1]) - 1)
+    if letter.isprintable() and letter != "/":
+        return start[:-1] + letter
+    return start[:-1].rstrip("/.")  # no part of a key that is asked for has that letter, or is a dot or two
 
 
 def _start_of(pattern: str) -> str:

@@ -63,6 +63,11 @@ class TestFinding:
         put(logs, "x[1].csv")
         assert found_by("s3://logs/x[1].csv") == ["x[1].csv"]
 
+    @pytest.mark.parametrize("start", ["0", "a/0", "a/.0", "a/..0", "2026-10", " ", "a b/my ", "!", "a]", "\x80"])
+    def test_a_pattern_may_begin_with_any_letter(self, logs, start):
+        put(logs, f"{start}1.csv")
+        assert found_by(f"s3://logs/{start}*") == [f"{start}1.csv"]
+
     def test_an_object_that_several_urls_lead_to_is_found_once(self):
         assert found_by("s3://logs/a", "s3://logs/a/b.csv", "s3://logs/**/b.csv") == ["a/b.csv", "a/c/d.csv"]
 
