@@ -18,6 +18,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from pipeline.errors import BucketError, BucketUnreachable, ObjectChanged, UsageError
+from pipeline.scalars import is_utf8
 
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult, ObjectMeta
@@ -85,6 +86,8 @@ def _fault(key: str) -> str | None:
         return "a part of the key is empty, a dot, or two dots"
     if any(ord(character) < 32 or ord(character) == 127 for character in key):
         return "the key has a control character"
+    if not is_utf8(key):
+        return "the key is not UTF-8"
     return None
 
 

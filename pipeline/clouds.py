@@ -202,7 +202,7 @@ def error_of(path: str, bucket: str, told: str) -> BucketError:
     for pattern, kind, problem in _TOLD:
         if match := re.search(pattern, told):
             named = {name: value or "" for name, value in match.groupdict().items()}
-            return kind(bucket if kind is BucketUnusable else path, problem.format(**named))
+            return kind(bucket if kind is BucketUnusable else path, problem.format(**named).rstrip())
     return BucketError(path, told)
 
 
@@ -216,7 +216,7 @@ _TOLD: tuple[tuple[str, type[BucketError], str], ...] = (
     (
         r"<Code>(ExpiredToken|TokenRefreshRequired)|ID token is expired",
         BucketDenied,
-        "the credentials have expired: get new ones, and run the command again",
+        "the credentials have expired: get new ones",
     ),
     (
         r"redirect without LOCATION|<Code>(PermanentRedirect|AuthorizationHeaderMalformed)(.*expecting '(?P<region>[^']+)')?",
@@ -259,9 +259,9 @@ _TOLD: tuple[tuple[str, type[BucketError], str], ...] = (
         "its address begins with http://; docs/buckets.md names the settings that allow this",
     ),
     (
-        r"status code: (?P<status>429|5\d\d)|<Code>SlowDown",
+        r"(status code: |<Code>)(?P<status>429|5\d\d|SlowDown)",
         BucketUnreachable,
-        "the server is overloaded or has a fault (status {status}), after several tries; run the command again later",
+        "the server is overloaded or has a fault (status {status}), after several tries: try again later",
     ),
     (
         r"HTTP error|error sending request|request or response body",

@@ -118,6 +118,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
             "set AWS_REGION to the bucket's eu-west-1",
         ),
         ("Received redirect without LOCATION, this normally indicates", BucketUnusable, "in another region"),
+        ("<Code>SlowDown</Code>", BucketUnreachable, "status SlowDown"),
         ("Error performing PUT http://169.254.169.254/latest/api/token", BucketUnusable, "no credentials were found"),
         ("status code: 403 Forbidden: <Code>AccessDenied</Code>", BucketDenied, "do not allow this request"),
         ("status code: 403 Forbidden: <Code>RequestTimeTooSkewed</Code>", BucketDenied, "clock is wrong"),
@@ -129,6 +130,6 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
 def test_a_refusal_has_words(told, kind, words):
     error = error_of("s3://b/k", "s3://b", told)
     assert type(error) is kind
-    assert words in error.problem
+    assert words in error.problem == error.problem.strip()
     assert "Debug" not in str(error)
     assert error.path == ("s3://b" if kind is BucketUnusable else "s3://b/k")

@@ -48,6 +48,7 @@ class TestPaths:
             ("s3://bucket/a//b", "a part of the key is empty"),
             ("s3://bucket/../b", "two dots"),
             ("s3://bucket/a\nb", "control character"),
+            ("s3://bucket/\udcff", "not UTF-8"),
         ],
     )
     def test_a_url_that_names_no_object_is_refused(self, url, told):
