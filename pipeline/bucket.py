@@ -1,4 +1,4 @@
-"""Buckets of Amazon, Google and Azure: the paths of objects, and the requests that flowlog makes.
+"""Buckets of Amazon, Google and Azure: the requests that flowlog makes.
 
 obstore does the requests. It is imported where a bucket is opened, so plain paths load nothing of it. Its calls leave Python's
 lock alone while they wait: whoever wants many requests at once has threads do them.
@@ -7,88 +7,27 @@ lock alone while they wait: whoever wants many requests at once has threads do t
 from __future__ import annotations
 
 import errno
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cache, cached_property, partial
-from pathlib import PurePosixPath
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from pipeline.errors import BucketError, BucketUnreachable, ObjectChanged, UsageError
-from pipeline.scalars import is_utf8
+from pipeline.objectpath import ObjectPath, fault_of
 
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult, ObjectMeta
 
     from pipeline.clouds import Store
 
-SCHEMES = ("s3", "gs", "az")
 #: The kinds of requests.
 KINDS = ("list", "head", "get", "put", "delete")
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-#: What the three clouds allow in the name of a bucket or container, all together.
-_BUCKET = re.compile(r"[A-Za-z0-9$][A-Za-z0-9._-]{1,221}")
 _PAGE = 1000  # so many keys come with one request
 _TRIES = 4
 T = TypeVar("T")
-
-
-class ObjectPath(PurePosixPath):
-    """The path of an object, or of a prefix of objects: `s3://bucket/a/b`. Texts of users go through `object_path`."""
-
-    def __str__(self) -> str:
-        text = super().__str__()
-        scheme, mark, rest = text.partition(":/")
-        return f"{scheme}://{rest}" if mark and scheme in SCHEMES else text
-
-    def __fspath__(self) -> str:
-        return str(self)
-
-    @property
-    def bucket(self) -> str:
-        """The bucket's URL, as `s3://bucket`."""
-        return f"{self.parts[0]}//{self.parts[1]}"
-
-    @property
-    def key(self) -> str:
-        """What follows the bucket: the object's key, or a prefix without a slash at its end; empty for the whole bucket."""
-        return "/".join(self.parts[2:])
-
-
-def is_url(text: str) -> bool:
-    """Whether a text is the URL of something, so not a path of this machine."""
-    return _URL.match(text) is not None
-
-
-def object_path(url: str) -> ObjectPath:
-    """The path that a user's URL names.
-
-    Raises:
-        UsageError: The URL is not one of an object or a prefix, or has a key that cannot be asked for.
-    """
-    scheme, _, rest = url.partition("://")
-    if scheme not in SCHEMES:
-        raise UsageError(f"{url} is no bucket that flowlog reads: write s3://BUCKET/…, gs://BUCKET/… or az://CONTAINER/…")
-    name, _, key = rest.partition("/")
-    if not _BUCKET.fullmatch(name):
-        raise UsageError(f"{url} has no name of a bucket behind {scheme}://: write {scheme}://BUCKET/…")
-    if fault := _fault(key.removesuffix("/")):
-        raise UsageError(f"{url!r} cannot be asked for: {fault}")
-    return ObjectPath(url)
-
-
-def _fault(key: str) -> str | None:
-    """Why obstore does not ask for a key, if it does not."""
-    if any(part in ("", ".", "..") for part in key.split("/")) and key:
-        return "a part of the key is empty, a dot, or two dots"
-    if any(ord(character) < 32 or ord(character) == 127 for character in key):
-        return "the key has a control character"
-    if not is_utf8(key):
-        return "the key is not UTF-8"
-    return None
 
 
 class Found(NamedTuple):
@@ -328,7 +267,7 @@ class Bucket:
             do: Asks obstore.
             is_pinned: Whether one content of the object is meant, so that a missing object is a changed one.
         """
-        if fault := _fault(key):
+        if fault := fault_of(key):
             raise BucketError(repr(f"{self.url}/{key}"), fault)
         for _ in range(_TRIES):
             self._count(kind)

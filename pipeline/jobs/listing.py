@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from typing import NamedTuple, TypeAlias
 
-from pipeline.bucket import Bucket, Found, bucket_of, object_path
+from pipeline.bucket import Bucket, Found, bucket_of
 from pipeline.counting.objects import REQUESTS
 from pipeline.errors import UsageError
+from pipeline.objectpath import object_path
 
 #: What follows behind a prefix, part by part.
 Parts: TypeAlias = tuple[str, ...]

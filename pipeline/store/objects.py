@@ -19,8 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import TypeVar
 
-from pipeline.bucket import Bucket, Found, ObjectPath, bucket_of
+from pipeline.bucket import Bucket, Found, bucket_of
 from pipeline.errors import BucketError, ObjectChanged, StoreUnreadable, StoreUnwritable
+from pipeline.objectpath import ObjectPath
 from pipeline.store.files import Content, Files, Move, Name
 
 T = TypeVar("T")

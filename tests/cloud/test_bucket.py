@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pipeline import clouds
-from pipeline.bucket import Bucket, ObjectPath, bucket_of, is_url, object_path
+from pipeline.bucket import Bucket, bucket_of
 from pipeline.errors import (
     BucketDenied,
     BucketUnreachable,
@@ -14,6 +14,7 @@ from pipeline.errors import (
     ObjectChanged,
     UsageError,
 )
+from pipeline.objectpath import ObjectPath, is_url, object_path
 from tests.cloud.conftest import of_seaweed
 from tests.cloud.proxy import CUT, PASSED, SWALLOWED, Fault
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.bucket import object_path
 from pipeline.counting.sources import Failure
 from pipeline.errors import BucketDenied, BucketUnusable, UsageError
 from pipeline.jobs.find import find
+from pipeline.objectpath import object_path
 from pipeline.scalars import hours_of
 
 PART = st.text("ab.*", min_size=1, max_size=3).filter(lambda text: text.strip("."))
