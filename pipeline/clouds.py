@@ -33,13 +33,11 @@ def opened_bucket(scheme: str, name: str) -> Store:
     """Opens a bucket. Nothing is asked of the bucket; of AWS, the region is, where no setting names one.
 
     Raises:
-        UsageError: A package is missing, or a setting is not one that obstore takes.
+        UsageError: A package that a profile needs is missing, or a setting is not one that obstore takes.
         BucketUnusable: The credentials that the settings name are not there.
     """
-    try:
-        from obstore.exceptions import BaseError
-    except ImportError:
-        raise UsageError(f"{scheme}://{name} needs the package obstore: pip install 'flowlog-pipeline[cloud]'") from None
+    from obstore.exceptions import BaseError
+
     try:
         return {"s3": _s3, "gs": _gs, "az": _az}[scheme](name)
     except (BaseError, ValueError) as error:

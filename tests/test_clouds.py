@@ -6,8 +6,10 @@ import sys
 import pytest
 
 from pipeline import clouds
+from pipeline.bucket import bucket_of
 from pipeline.clouds import error_of, opened_bucket
 from pipeline.errors import BucketDenied, BucketError, BucketUnreachable, BucketUnusable, UsageError
+from pipeline.objectpath import object_path
 
 
 @pytest.fixture(autouse=True)
@@ -102,9 +104,9 @@ def test_azure_without_an_account_is_told():
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "obstore.exceptions", None)
+    monkeypatch.setitem(sys.modules, "obstore", None)
     with pytest.raises(UsageError, match=r"pip install 'flowlog-pipeline\[cloud\]'"):
-        opened_bucket("gs", "bucket")
+        bucket_of(object_path("gs://without-the-package"))
 
 
 @pytest.mark.parametrize(
