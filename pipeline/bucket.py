@@ -1,4 +1,4 @@
-"""Buckets of Amazon, Google and Azure: the paths of objects, and the requests that flowlog makes.
+"""Buckets of Amazon, Google and Azure: the requests that flowlog makes.
 
 obstore does the requests. It is imported where a bucket is opened, so plain paths load nothing of it. Its calls leave Python's
 lock alone while they wait: whoever wants many requests at once has threads do them.
@@ -7,85 +7,27 @@ lock alone while they wait: whoever wants many requests at once has threads do t
 from __future__ import annotations
 
 import errno
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cache, cached_property, partial
-from pathlib import PurePosixPath
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from pipeline.errors import BucketError, BucketUnreachable, ObjectChanged, UsageError
+from pipeline.objectpath import ObjectPath, fault_of
 
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult, ObjectMeta
 
     from pipeline.clouds import Store
 
-SCHEMES = ("s3", "gs", "az")
 #: The kinds of requests.
 KINDS = ("list", "head", "get", "put", "delete")
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-#: What the three clouds allow in the name of a bucket or container, all together.
-_BUCKET = re.compile(r"[A-Za-z0-9$][A-Za-z0-9._-]{1,221}")
 _PAGE = 1000  # so many keys come with one request
 _TRIES = 4
 T = TypeVar("T")
-
-
-class ObjectPath(PurePosixPath):
-    """The path of an object, or of a prefix of objects: `s3://bucket/a/b`. Texts of users go through `object_path`."""
-
-    def __str__(self) -> str:
-        text = super().__str__()
-        scheme, mark, rest = text.partition(":/")
-        return f"{scheme}://{rest}" if mark and scheme in SCHEMES else text
-
-    def __fspath__(self) -> str:
-        return str(self)
-
-    @property
-    def bucket(self) -> str:
-        """The bucket's URL, as `s3://bucket`."""
-        return f"{self.parts[0]}//{self.parts[1]}"
-
-    @property
-    def key(self) -> str:
-        """What follows the bucket: the object's key, or a prefix without a slash at its end; empty for the whole bucket."""
-        return "/".join(self.parts[2:])
-
-
-def is_url(text: str) -> bool:
-    """Whether a text is the URL of something, so not a path of this machine."""
-    return _URL.match(text) is not None
-
-
-def object_path(url: str) -> ObjectPath:
-    """The path that a user's URL names.
-
-    Raises:
-        UsageError: The URL is not one of an object or a prefix, or has a key that cannot be asked for.
-    """
-    scheme, _, rest = url.partition("://")
-    if scheme not in SCHEMES:
-        raise UsageError(f"{url} is no bucket that flowlog reads: write s3://BUCKET/…, gs://BUCKET/… or az://CONTAINER/…")
-    name, _, key = rest.partition("/")
-    if not _BUCKET.fullmatch(name):
-        raise UsageError(f"{url} has no name of a bucket behind {scheme}://: write {scheme}://BUCKET/…")
-    if fault := _fault(key.removesuffix("/")):
-        raise UsageError(f"{url!r} cannot be asked for: {fault}")
-    return ObjectPath(url)
-
-
-def _fault(key: str) -> str | None:
-    """Why obstore does not ask for a key, if it does not."""
-    if any(part in ("", ".", "..") for part in key.split("/")) and key:
-        return "a part of the key is empty, a dot, or two dots"
-    if any(ord(character) < 32 or ord(character) == 127 for character in key):
-        return "the key has a control character"
-    return None
 
 
 class Found(NamedTuple):
@@ -197,7 +139,7 @@ class Bucket:
     def _got(self, key: str, ask: Callable[[], GetResult], *, is_pinned: bool = False) -> tuple[bytes, Found]:
         def get() -> tuple[bytes, Found]:
             answer = ask()
-            return answer.bytes().to_bytes(), _found(answer.meta)
+            return answer.bytes().to_bytes(), self._found(answer.meta)
 
         content, found = self._asked("get", key, get, is_pinned=is_pinned)
         self._count("get", 0, read=len(content))
@@ -211,7 +153,7 @@ class Bucket:
         """
         import obstore
 
-        return self._asked("head", key, lambda: _found(obstore.head(self._store, key)))
+        return self._asked("head", key, lambda: self._found(obstore.head(self._store, key)))
 
     def list(self, prefix: str = "", after: str = "") -> Iterator[Sequence[Found]]:
         """The objects below a prefix, in pages of at most a thousand as they come, in no order that all clouds share.
@@ -236,7 +178,7 @@ class Bucket:
             return page
 
         while True:
-            page = [_found(meta) for meta in self._asked("list", prefix, next_page)]
+            page = [self._found(meta) for meta in self._asked("list", prefix, next_page)]
             yield page
             if len(page) < _PAGE:
                 return
@@ -252,7 +194,7 @@ class Bucket:
         answer = self._asked("list", prefix, lambda: obstore.list_with_delimiter(self._store, prefix or None))
         folders, objects = answer["common_prefixes"], answer["objects"]
         self._count("list", (len(folders) + len(objects)) // _PAGE)
-        found = [_found(meta) for meta in objects if meta["path"] != prefix]  # the marker of the folder itself
+        found = [self._found(meta) for meta in objects if meta["path"] != prefix]  # the marker of the folder itself
         return [folder.rpartition("/")[2] for folder in folders], found
 
     def create(self, key: str, content: bytes | memoryview) -> str:
@@ -274,7 +216,7 @@ class Bucket:
         Raises:
             ObjectChanged: Another version is there, or nothing.
         """
-        return self._put(key, content, {"version" if self.url.startswith("gs:") else "e_tag": version})
+        return self._put(key, content, {self._condition: version})
 
     def put(self, key: str, content: bytes | memoryview) -> str:
         """Puts an object there, whatever is there; gives its version."""
@@ -287,7 +229,7 @@ class Bucket:
         ask = partial(obstore.put, self._store, key, plain, mode=mode, use_multipart=False)
         made = self._asked("put", key, ask, is_pinned=True)
         self._count("put", 0, written=len(plain))
-        return made["version"] or made["e_tag"] or ""
+        return made[self._condition] or ""
 
     def delete(self, keys: Sequence[str]) -> None:
         """Removes objects; what is gone already does no harm."""
@@ -302,6 +244,20 @@ class Bucket:
                     with suppress(FileNotFoundError):
                         self._asked("delete", key, partial(obstore.delete, self._store, key))
 
+    @property
+    def _condition(self) -> Literal["version", "e_tag"]:
+        """What a conditional write names. Amazon and Azure also have versions, where a bucket keeps replaced objects: those are no
+        conditions.
+        """
+        return "version" if self.url.startswith("gs:") else "e_tag"
+
+    def _found(self, meta: ObjectMeta) -> Found:
+        etag = meta["e_tag"] or ""
+        if etag and not etag.endswith('"'):  # as Azure's listings have it, and conditions do not
+            etag = f'"{etag}"'
+        version = etag if self._condition == "e_tag" else meta["version"] or ""
+        return Found(meta["path"], meta["size"], etag, version, meta["last_modified"])
+
     def _asked(self, kind: str, key: str, do: Callable[[], T], *, is_pinned: bool = False) -> T:
         """Does a request, and does it again where the answer breaks off: there obstore does not.
 
@@ -311,7 +267,7 @@ class Bucket:
             do: Asks obstore.
             is_pinned: Whether one content of the object is meant, so that a missing object is a changed one.
         """
-        if fault := _fault(key):
+        if fault := fault_of(key):
             raise BucketError(repr(f"{self.url}/{key}"), fault)
         for _ in range(_TRIES):
             self._count(kind)
@@ -348,13 +304,6 @@ class Bucket:
 
 class _BrokenOff(Exception):
     """An answer began, and did not come to its end."""
-
-
-def _found(meta: Mapping[str, Any]) -> Found:
-    etag = meta["e_tag"] or ""
-    if etag and not etag.endswith('"'):  # as Azure's listings have it, and conditions do not
-        etag = f'"{etag}"'
-    return Found(meta["path"], meta["size"], etag, meta["version"] or etag, meta["last_modified"])
 
 
 _asked: list[Bucket] = []

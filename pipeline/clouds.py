@@ -33,13 +33,11 @@ def opened_bucket(scheme: str, name: str) -> Store:
     """Opens a bucket. Nothing is asked of the bucket; of AWS, the region is, where no setting names one.
 
     Raises:
-        UsageError: A package is missing, or a setting is not one that obstore takes.
+        UsageError: A package that a profile needs is missing, or a setting is not one that obstore takes.
         BucketUnusable: The credentials that the settings name are not there.
     """
-    try:
-        from obstore.exceptions import BaseError
-    except ImportError:
-        raise UsageError(f"{scheme}://{name} needs the package obstore: pip install 'flowlog-pipeline[cloud]'") from None
+    from obstore.exceptions import BaseError
+
     try:
         return {"s3": _s3, "gs": _gs, "az": _az}[scheme](name)
     except (BaseError, ValueError) as error:
@@ -202,7 +200,7 @@ def error_of(path: str, bucket: str, told: str) -> BucketError:
     for pattern, kind, problem in _TOLD:
         if match := re.search(pattern, told):
             named = {name: value or "" for name, value in match.groupdict().items()}
-            return kind(bucket if kind is BucketUnusable else path, problem.format(**named))
+            return kind(bucket if kind is BucketUnusable else path, problem.format(**named).rstrip())
     return BucketError(path, told)
 
 
@@ -216,7 +214,7 @@ _TOLD: tuple[tuple[str, type[BucketError], str], ...] = (
     (
         r"<Code>(ExpiredToken|TokenRefreshRequired)|ID token is expired",
         BucketDenied,
-        "the credentials have expired: get new ones, and run the command again",
+        "the credentials have expired: get new ones",
     ),
     (
         r"redirect without LOCATION|<Code>(PermanentRedirect|AuthorizationHeaderMalformed)(.*expecting '(?P<region>[^']+)')?",
@@ -259,9 +257,9 @@ _TOLD: tuple[tuple[str, type[BucketError], str], ...] = (
         "its address begins with http://; docs/buckets.md names the settings that allow this",
     ),
     (
-        r"status code: (?P<status>429|5\d\d)|<Code>SlowDown",
+        r"(status code: |<Code>)(?P<status>429|5\d\d|SlowDown)",
         BucketUnreachable,
-        "the server is overloaded or has a fault (status {status}), after several tries; run the command again later",
+        "the server is overloaded or has a fault (status {status}), after several tries: try again later",
     ),
     (
         r"HTTP error|error sending request|request or response body",

@@ -29,11 +29,11 @@
         ├── StoreServed          another service holds its log
         ├── StoreVersion         another version of flowlog made it
         ├── StoreDamaged         its files contradict its format or its ledger
-        ├── StoreUnreadable      the operating system refused to read one of its files or folders
+        ├── StoreUnreadable      the medium refused to read one of its files or folders
         ├── StoreOvertaken       another run took this run's number; nothing was committed
         ├── StoreBusy            others did so again and again; nothing was committed
         ├── StoreUncertain       it is not known whether the run is committed; the next run finds out
-        ├── StoreUnwritable      the operating system refused a write; nothing was committed
+        ├── StoreUnwritable      the medium refused a write; nothing was committed
         └── StoreUnpublished     it refused one behind the commit; the next run goes on from there
 
 Each hands its fields to `Exception.__init__` and builds its sentence in `__str__`, so that it survives pickling.
@@ -396,7 +396,7 @@ class StoreDamaged(StoreError):
 
 
 class StoreUnreadable(StoreError):
-    """The operating system refused to read a file or a folder of the store."""
+    """The medium refused to read a file or a folder of the store."""
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(path, problem)
@@ -411,7 +411,7 @@ class StoreUnreadable(StoreError):
 
 
 class StoreOvertaken(StoreError):
-    """Another run committed under this run's number, although this run held the store's lock; nothing was committed."""
+    """Another run committed under this run's number; nothing was committed. In a bucket the run is done again, and nobody sees this."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)

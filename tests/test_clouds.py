@@ -6,8 +6,10 @@ import sys
 import pytest
 
 from pipeline import clouds
+from pipeline.bucket import bucket_of
 from pipeline.clouds import error_of, opened_bucket
 from pipeline.errors import BucketDenied, BucketError, BucketUnreachable, BucketUnusable, UsageError
+from pipeline.objectpath import object_path
 
 
 @pytest.fixture(autouse=True)
@@ -102,9 +104,9 @@ def test_azure_without_an_account_is_told():
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "obstore.exceptions", None)
+    monkeypatch.setitem(sys.modules, "obstore", None)
     with pytest.raises(UsageError, match=r"pip install 'flowlog-pipeline\[cloud\]'"):
-        opened_bucket("gs", "bucket")
+        bucket_of(object_path("gs://without-the-package"))
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
             "set AWS_REGION to the bucket's eu-west-1",
         ),
         ("Received redirect without LOCATION, this normally indicates", BucketUnusable, "in another region"),
+        ("<Code>SlowDown</Code>", BucketUnreachable, "status SlowDown"),
         ("Error performing PUT http://169.254.169.254/latest/api/token", BucketUnusable, "no credentials were found"),
         ("status code: 403 Forbidden: <Code>AccessDenied</Code>", BucketDenied, "do not allow this request"),
         ("status code: 403 Forbidden: <Code>RequestTimeTooSkewed</Code>", BucketDenied, "clock is wrong"),
@@ -129,6 +132,6 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
 def test_a_refusal_has_words(told, kind, words):
     error = error_of("s3://b/k", "s3://b", told)
     assert type(error) is kind
-    assert words in error.problem
+    assert words in error.problem == error.problem.strip()
     assert "Debug" not in str(error)
     assert error.path == ("s3://b" if kind is BucketUnusable else "s3://b/k")

@@ -83,7 +83,7 @@ def parse_store(path: str | PurePath) -> PurePath:
     text = os.fspath(path)
     if "://" not in text:
         return parse_path(text)
-    from pipeline.bucket import is_url, object_path  # a folder needs nothing of buckets
+    from pipeline.objectpath import is_url, object_path  # a folder needs nothing of buckets
 
     if not is_url(text):
         return parse_path(text)

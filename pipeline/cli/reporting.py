@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from pipeline.bucket import is_url
 from pipeline.errors import FlowlogError
+from pipeline.objectpath import is_url
 from pipeline.scalars import HourRange, bytes_to_text, command_line, hour_to_text
 
 if TYPE_CHECKING:

@@ -16,11 +16,12 @@ from threading import Lock
 from typing import BinaryIO, cast
 
 from pipeline import bucket
-from pipeline.bucket import ObjectPath, bucket_of, object_path
+from pipeline.bucket import bucket_of
 from pipeline.counting.content import SMALL_BYTES
 from pipeline.counting.ranged import RangedFile, nameless_file
 from pipeline.counting.sources import Source, path_of
 from pipeline.errors import BucketError, ObjectChanged, SourceChanged, SourceError, UnreadableSource
+from pipeline.objectpath import ObjectPath, is_url, object_path
 
 #: So many bytes of an object come with its first request: all of a small one, and what gunzip takes of a large one at once.
 _FIRST_BYTES = 2 * SMALL_BYTES
@@ -169,7 +170,7 @@ def source_at(name: str) -> Source:
     Raises:
         UnreadableSource: There is none, or nobody says.
     """
-    if not bucket.is_url(name):
+    if not is_url(name):
         return Source.at(path_of(name))
     path = object_path(name)
     try:

@@ -24,8 +24,8 @@ from pipeline.options import ReadOptions
 #: Small sources are counted together, in groups of up to so many bytes and sources.
 _GROUP_BYTES, _GROUP_SOURCES = 1 << 23, 1024
 #: Groups that travel are so many for each that is counted at once, within these bounds: what was begun last should not keep all others
-#: waiting, but most keys come again in each group, and the run merges them all alone. Larger and smaller bounds took longer in a
-#: simulation (`benchmarks.scale`) of hundreds of workers.
+#: waiting, but most keys come again in each group, and the run merges them all alone. With 100,000 keys an
+#: hour, larger and smaller bounds took longer in a simulation (`benchmarks.scale`) of hundreds of workers.
 _ROUNDS, _LEAST_GROUP_BYTES, _MOST_GROUP_BYTES, _MOST_GROUP_SOURCES = 4, 1 << 23, 1 << 30, 4096
 #: Workers elsewhere have so many groups more than they count at once, so that none waits for the next; and so often, in seconds, it is
 #: looked whether they are still there.

@@ -60,7 +60,7 @@ class Source:
     """A raw file, as it was when it was looked at. Objects of buckets are `objects.ObjectSource`.
 
     Attributes:
-        path: Where it is, absolute; of an object, its `bucket.ObjectPath`.
+        path: Where it is, absolute; of an object, its `objectpath.ObjectPath`.
         name: The path as text, as the ledger and the messages have it.
         size: In bytes, as it lies there.
         mtime_ns: Its time of modification, in nanoseconds since the epoch.

@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
 
-from pipeline.bucket import is_url
 from pipeline.counting.sources import Failure, name_of
 from pipeline.errors import UsageError
 from pipeline.jobs.dates import has_dates, nothing_matches, without_dates
 from pipeline.jobs.found import Found
 from pipeline.jobs.leftalone import MODIFIED_BEFORE, why_excluded, why_left_alone, why_no_log
+from pipeline.objectpath import is_url
 from pipeline.scalars import SECONDS_PER_HOUR, real_path
 
 

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePath
 
 from pipeline.bucket import Found as Described
-from pipeline.bucket import object_path
 from pipeline.counting.objects import REQUESTS, Kept, ObjectSource
 from pipeline.counting.sources import Failure
 from pipeline.errors import BucketError, BucketUnusable, UsageError
@@ -17,6 +16,7 @@ from pipeline.jobs.dates import has_dates, nothing_matches, without_dates
 from pipeline.jobs.found import Found
 from pipeline.jobs.leftalone import MARKER_OF_FOLDER, MODIFIED_BEFORE, why_excluded, why_left_alone, why_no_log
 from pipeline.jobs.listing import Listed, list_named, list_patterns, list_url
+from pipeline.objectpath import object_path
 from pipeline.scalars import SECONDS_PER_HOUR
 
 

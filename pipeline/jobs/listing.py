@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from typing import NamedTuple, TypeAlias
 
-from pipeline.bucket import Bucket, Found, bucket_of, object_path
+from pipeline.bucket import Bucket, Found, bucket_of
 from pipeline.counting.objects import REQUESTS
 from pipeline.errors import UsageError
+from pipeline.objectpath import object_path
 
 #: What follows behind a prefix, part by part.
 Parts: TypeAlias = tuple[str, ...]
@@ -125,14 +126,21 @@ def _below(store: Bucket, prefix: str, parts: Parts = ()) -> Iterator[Listed]:
 def _starting(store: Bucket, prefix: str, pattern: str) -> Iterator[Listed]:
     """What matches a pattern that begins with plain letters: of a long listing, only what lies around these is asked for."""
     start = prefix + _start_of(pattern)
-    after = start[:-1] + chr(ord(start[-1]) - 1)  # all that is before it begins with less than `start`
-    for page in store.list(prefix.removesuffix("/"), after):
+    for page in store.list(prefix.removesuffix("/"), _before(start)):
         for found in page:
             if found.key.startswith(start) and (listed := _as_listed(found, prefix, (pattern,))):
                 yield listed
         # Only the buckets of S3 Express list in no order.
         if page and page[-1].key > start and not page[-1].key.startswith(start) and not store.url.endswith("--x-s3"):
             return
+
+
+def _before(start: str) -> str:
+    """A key that comes before all that begin with `start`, and behind most others."""
+    letter = chr(ord(start[-1]) - 1)
+    if letter.isprintable() and letter != "/":
+        return start[:-1] + letter
+    return start[:-1].rstrip("/.")  # no part of a key that is asked for has that letter, or is a dot or two
 
 
 def _start_of(pattern: str) -> str:

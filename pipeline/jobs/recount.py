@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from pipeline.bucket import is_url
 from pipeline.counting.content import digest_of, identify, look_at
 from pipeline.counting.objects import REQUESTS, fetched_ahead, source_at
 from pipeline.counting.pool import Progress
@@ -24,6 +23,7 @@ from pipeline.counting.workers import Workers
 from pipeline.errors import SourceError, UsageError
 from pipeline.jobs.compare import or_error
 from pipeline.jobs.found import Found
+from pipeline.objectpath import is_url
 from pipeline.options import ReadOptions
 from pipeline.store.files import writing
 from pipeline.store.layout import is_segment

@@ -61,7 +61,10 @@ def _on_disk(store: Locations) -> Iterator[Locations]:
         for part in (store.flows, store.rejects, store.runs):
             names = list(store.files.sizes(part))
             list(pool.map(copy, [f"{part}/{name}" for name in names], [Path(scratch, part.name, name) for name in names]))
-        yield Locations(Path(scratch))
+        try:
+            yield Locations(Path(scratch))
+        except StoreDamaged as error:  # which names the copy
+            raise StoreDamaged(store.name, error.problem.replace(scratch, store.name)) from None
 
 
 @contextmanager
@@ -77,8 +80,9 @@ def _connected(store: Locations) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET errors_as_json = true")
         connection.execute("SET python_enable_replacements = false")  # or names of Python's variables would be tables
-        for name, query in views(store).items():
-            connection.execute(f"CREATE VIEW {name} AS {query}")
+        with _explained(store, ""):  # each view looks at its first file
+            for name, query in views(store).items():
+                connection.execute(f"CREATE VIEW {name} AS {query}")
         connection.execute(f"SET allowed_directories = [{', '.join(allowed)}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")

@@ -83,7 +83,7 @@ class Locations:
         """
         text = os.fspath(store)
         if "://" in text:  # a folder needs nothing of buckets, whose import takes its time
-            from pipeline.bucket import is_url, object_path
+            from pipeline.objectpath import is_url, object_path
             from pipeline.store.objects import ObjectFiles
 
             if is_url(text):

@@ -19,8 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import TypeVar
 
-from pipeline.bucket import Bucket, Found, ObjectPath, bucket_of
+from pipeline.bucket import Bucket, Found, bucket_of
 from pipeline.errors import BucketError, ObjectChanged, StoreUnreadable, StoreUnwritable
+from pipeline.objectpath import ObjectPath
 from pipeline.store.files import Content, Files, Move, Name
 
 T = TypeVar("T")
@@ -148,7 +149,7 @@ class ObjectFiles(Files):
             try:
                 content, _ = self._read(move.source)
                 self._put(move.target, content, move.over)
-            except (FileNotFoundError, FileExistsError):
+            except (FileNotFoundError, FileExistsError, ObjectChanged):  # a source never changes, but may go while it is read
                 return  # somebody has moved this file already
 
     def copy(self, source: PurePath, target: PurePath) -> None:

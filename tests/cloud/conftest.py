@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from pipeline import bucket as buckets
-from pipeline.bucket import object_path
+from pipeline.objectpath import object_path
 from tests.cloud import servers
 from tests.cloud.proxy import Proxy
 

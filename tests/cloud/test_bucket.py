@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pipeline import clouds
-from pipeline.bucket import Bucket, ObjectPath, bucket_of, is_url, object_path
+from pipeline.bucket import Bucket, bucket_of
 from pipeline.errors import (
     BucketDenied,
     BucketUnreachable,
@@ -14,6 +14,7 @@ from pipeline.errors import (
     ObjectChanged,
     UsageError,
 )
+from pipeline.objectpath import ObjectPath, is_url, object_path
 from tests.cloud.conftest import of_seaweed
 from tests.cloud.proxy import CUT, PASSED, SWALLOWED, Fault
 
@@ -48,6 +49,7 @@ class TestPaths:
             ("s3://bucket/a//b", "a part of the key is empty"),
             ("s3://bucket/../b", "two dots"),
             ("s3://bucket/a\nb", "control character"),
+            ("s3://bucket/\udcff", "not UTF-8"),
         ],
     )
     def test_a_url_that_names_no_object_is_refused(self, url, told):

@@ -143,6 +143,20 @@ class TestLargeObjects:
         proxied[1].reset(replacing)
         assert files.read(root / "a") == self.CONTENT[::-1]
 
+    def test_a_file_that_another_machine_moves_while_it_is_read_is_moved(self, files, root, proxied):
+        files.create(root / "staging" / "a", self.CONTENT)
+        move = Move(root / "staging" / "a", root / "a")
+
+        def moving(request):
+            if request.number == 2:
+                files.replace([move])
+            return PASSED
+
+        proxied[1].reset(moving)
+        files.replace([move])
+        assert files.read(root / "a") == self.CONTENT
+        assert not files.exists(root / "staging" / "a")
+
     def test_an_object_that_is_replaced_while_it_is_open_is_not_mixed_with_the_other(self, files, root):
         files.create(root / "a", self.CONTENT)
         files.create(root / "staging" / "a", self.CONTENT[::-1])

@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from pipeline.bucket import bucket_of, object_path
+from pipeline.bucket import bucket_of
 from pipeline.flowstore import FlowStore
+from pipeline.objectpath import object_path
 from tests.cloud.proxy import PASSED, Fault
 
 HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.bucket import object_path
 from pipeline.counting.sources import Failure
 from pipeline.errors import BucketDenied, BucketUnusable, UsageError
 from pipeline.jobs.find import find
+from pipeline.objectpath import object_path
 from pipeline.scalars import hours_of
 
 PART = st.text("ab.*", min_size=1, max_size=3).filter(lambda text: text.strip("."))
@@ -62,6 +62,11 @@ class TestFinding:
     def test_an_object_whose_key_looks_like_a_pattern_is_found_by_it(self, logs):
         put(logs, "x[1].csv")
         assert found_by("s3://logs/x[1].csv") == ["x[1].csv"]
+
+    @pytest.mark.parametrize("start", ["0", "a/0", "a/.0", "a/..0", "2026-10", " ", "a b/my ", "!", "a]", "\x80"])
+    def test_a_pattern_may_begin_with_any_letter(self, logs, start):
+        put(logs, f"{start}1.csv")
+        assert found_by(f"s3://logs/{start}*") == [f"{start}1.csv"]
 
     def test_an_object_that_several_urls_lead_to_is_found_once(self):
         assert found_by("s3://logs/a", "s3://logs/a/b.csv", "s3://logs/**/b.csv") == ["a/b.csv", "a/c/d.csv"]

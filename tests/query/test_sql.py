@@ -8,8 +8,11 @@ import pytest
 
 from pipeline.errors import StoreDamaged, UsageError
 from pipeline.flowstore import FlowStore
+from pipeline.query.sql import run_sql
 from pipeline.query.views import athena_table, views
+from pipeline.store.layout import Locations
 from pipeline.store.ledger import active_sources
+from tests.conformance.memory import BucketPath, MemoryBucket, MemoryFiles
 
 LINES = ["a,b,v,1,2,1", "a,c,v,4,8,1", "a,b,w,16,32,3"]
 REJECTED = "a,b,v,-1,2,2"
@@ -180,10 +183,17 @@ class TestErrors:
             store.sql(statement)
         assert str(error.value) == sentence
 
-    def test_a_damaged_file_is_the_store_s_fault(self, store):
-        store.locations.partition(3).write_bytes(b"PAR1 torn")
-        with pytest.raises(StoreDamaged, match="hour=3"):
+    @pytest.mark.parametrize("hour", [1, 3])  # the first is looked at before the statement is
+    def test_a_damaged_file_is_the_store_s_fault(self, store, hour):
+        store.locations.partition(hour).write_bytes(b"PAR1 torn")
+        with pytest.raises(StoreDamaged, match=f"hour={hour}"):
             store.sql("FROM flows")
+
+    def test_a_damaged_file_in_a_bucket_is_named_as_it_is_there(self):
+        files = MemoryFiles(MemoryBucket())
+        files.create(BucketPath("bucket/store/flows/hour=3/part-0.parquet"), b"PAR1 torn")
+        with pytest.raises(StoreDamaged, match=r"damaged: bucket/store: .*'bucket/store/flows/hour=3/part-0\.parquet'"):
+            run_sql(Locations(BucketPath("bucket/store"), files), "FROM flows")
 
 
 class TestAthena:
