@@ -81,6 +81,8 @@ def parse_path(path: str | PurePath) -> Path:
 def parse_store(path: str | PurePath) -> PurePath:
     """The same of a folder, or of a URL, in which two slashes are no mistake."""
     text = os.fspath(path)
+    if text.startswith(("s3:/", "gs:/", "az:/")) and "://" not in text:
+        raise typer.BadParameter(f"{text} lacks a slash: write {text[:3]}//BUCKET/…; a folder of that name is ./{text}")
     if "://" not in text:
         return parse_path(text)
     from pipeline.objectpath import is_url, object_path  # a folder needs nothing of buckets

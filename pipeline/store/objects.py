@@ -149,7 +149,11 @@ class ObjectFiles(Files):
             try:
                 content, _ = self._read(move.source)
                 self._put(move.target, content, move.over)
-            except (FileNotFoundError, FileExistsError, ObjectChanged):  # a source never changes, but may go while it is read
+            except (
+                FileNotFoundError,
+                FileExistsError,
+                ObjectChanged,
+            ):  # a source never changes, but may go while it is read
                 return  # somebody has moved this file already
 
     def copy(self, source: PurePath, target: PurePath) -> None:

@@ -211,11 +211,13 @@ def publish(store: Locations, attempt: str) -> None:
     Raises:
         StoreUnpublished: The medium refused one of the moves.
     """
+    folder = store.staging_of(attempt)
     try:
-        names = store.files.list(store.staging_of(attempt))
-    except StoreUnreadable as error:
+        _publish(store, attempt, store.files.list(folder))
+        if store.files.has_versions:  # a request that arrived late may have left what is no file of the run
+            store.files.delete([folder])
+    except (StoreUnreadable, StoreUnwritable) as error:
         raise StoreUnpublished(run_id_of_attempt(attempt), error.path, error.problem) from error
-    _publish(store, attempt, names)
 
 
 def _publish(store: Locations, attempt: str, names: Sequence[str]) -> None:

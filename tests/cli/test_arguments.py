@@ -115,6 +115,15 @@ def test_a_wrong_path_is_one_line_that_names_it(folder, flowlog, monkeypatch, li
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["ingest", "hours"])
+def test_a_store_s_url_that_lacks_a_slash_is_no_folder(folder, flowlog, monkeypatch, command):
+    monkeypatch.chdir(folder)
+    done = flowlog(command, "--store", "s3:/bucket/flowlog")
+    assert done.code == 2
+    assert "s3:/bucket/flowlog lacks a slash: write s3://BUCKET/" in " ".join(done.err.split())
+    assert flowlog("ingest", "flows.csv", "--store", "./s3:/bucket").code == 0
+
+
 @pytest.mark.parametrize("pattern", ["raw", "raw/*"])
 def test_links_in_a_circle_beside_raw_files_fail_by_name_and_the_others_count(
     ingested, flowlog, monkeypatch, tmp_path, pattern
