@@ -90,5 +90,5 @@ clean:
 .venv/.notebook: EXTRA := [notebook]
 .venv/.bench: EXTRA := [bench]
 .venv/.bench-serve: EXTRA := [serve,bench-serve]
-.venv/.lint: EXTRA := [lint,serve]
+.venv/.lint: EXTRA := [lint,serve,cloud,dask]
 .venv/.wheels: EXTRA := [wheels]
