@@ -1,4 +1,5 @@
-"""Switches that concern the whole process, each with what it saves: the command line alone turns them, never a library.
+"""Switches that concern the whole process, each with what it saves: the command line turns them, and a process that counts for
+another, but never a library.
 
 The figures are those of an ablation, one switch off at a time, in processor time on two processors.
 """

@@ -27,6 +27,7 @@ from pipeline.counting.totals import HourlyTotals
 from pipeline.errors import ClusterFailed, FolderNotShared, OtherBuild, SourceError, UnreadableSource, UsageError
 from pipeline.kernel.library import kernel_version
 from pipeline.options import ReadOptions
+from pipeline.process import keep_freed_memory
 
 #: A worker looks so often whether its folder is still there: where the run has ended without it, it stops.
 _LOOK_SECONDS = 1.0
@@ -125,6 +126,7 @@ def count_elsewhere(build: tuple[str, str], job: bytes) -> Partial:
     sources, options, limits, folder = pickle.loads(job)  # noqa: S301 - it comes from who may run anything here
     if not Path(folder).is_dir():
         raise FolderNotShared(host, folder)
+    keep_freed_memory()  # Dask has its workers give back each bit of it at once, which takes half as long again
     seen = [_seen_here(source, host) for source in sources]
     try:
         group = count_group(
