@@ -26,7 +26,7 @@ serve: .venv/.serve
 	$(FLOWLOG) serve
 
 test: .venv/.test .venv/.azurite
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-filter: .venv/.test
 	$(BIN)/python -m pytest -k '$(FILTER)'

@@ -127,7 +127,7 @@ class TestAgreesWithTheExactPath:
 
         look()
         for counts in seen.values():
-            assert counts["plain"] > 0.6 * counts["lines"] > 150
+            assert counts["plain"] > 0.5 * counts["lines"] > 150
             assert counts["mixed"] > 0.1 * counts["blocks"]
             assert counts["rejected"] > 10
 
