@@ -149,12 +149,8 @@ class ObjectFiles(Files):
             try:
                 content, _ = self._read(move.source)
                 self._put(move.target, content, move.over)
-            except (
-                FileNotFoundError,
-                FileExistsError,
-                ObjectChanged,
-            ):  # a source never changes, but may go while it is read
-                return  # somebody has moved this file already
+            except (FileNotFoundError, FileExistsError, ObjectChanged):
+                return  # somebody has moved this file already, perhaps while it was read
 
     def copy(self, source: PurePath, target: PurePath) -> None:
         with _changing(target):

@@ -48,16 +48,22 @@ def load(store: Locations, connection: sqlite3.Connection) -> None:
     with suppress(StoreError, sqlite3.Error, OSError, ValueError):
         if not store.files.has_versions or not (numbers := _numbers(store)):
             return
-        with _unpacked(store, numbers[-1]) as path:
-            connection.execute("ATTACH ? AS snapshot", (str(path),))
-            try:
-                with connection, _without_indices(connection):
-                    for table in _TABLES:
-                        connection.execute(f"INSERT INTO {table} SELECT * FROM snapshot.{table} ORDER BY rowid")  # noqa: S608
-                    (known,) = connection.execute("PRAGMA snapshot.user_version").fetchone()
-                    connection.execute(f"PRAGMA user_version = {int(known)}")
-            finally:
-                connection.execute("DETACH snapshot")
+        with _unpacked(store, numbers[-1]) as path, _attached(connection, path), _without_indices(connection):
+            for table in _TABLES:
+                connection.execute(f"INSERT INTO {table} SELECT * FROM snapshot.{table} ORDER BY rowid")  # noqa: S608
+            (known,) = connection.execute("PRAGMA snapshot.user_version").fetchone()
+            connection.execute(f"PRAGMA user_version = {int(known)}")
+
+
+@contextmanager
+def _attached(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """Has a connection know the SQLite file `path` as `snapshot`, in one transaction."""
+    connection.execute("ATTACH ? AS snapshot", (str(path),))
+    try:
+        with connection:
+            yield
+    finally:
+        connection.execute("DETACH snapshot")
 
 
 @contextmanager
@@ -89,15 +95,11 @@ def _packed(connection: sqlite3.Connection) -> Iterator[Path]:
 
     with TemporaryDirectory(prefix="flowlog-") as folder:
         plain, packed = Path(folder, "index.sqlite"), Path(folder, "index.sqlite.zst")
-        connection.execute("ATTACH ? AS snapshot", (str(plain),))
-        try:
-            with connection:
-                for table in _TABLES:
-                    connection.execute(f"CREATE TABLE snapshot.{table} AS SELECT * FROM {table} ORDER BY rowid")  # noqa: S608
-                (known,) = connection.execute("PRAGMA user_version").fetchone()
-                connection.execute(f"PRAGMA snapshot.user_version = {int(known)}")
-        finally:
-            connection.execute("DETACH snapshot")
+        with _attached(connection, plain):
+            for table in _TABLES:
+                connection.execute(f"CREATE TABLE snapshot.{table} AS SELECT * FROM {table} ORDER BY rowid")  # noqa: S608
+            (known,) = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute(f"PRAGMA snapshot.user_version = {int(known)}")
         with plain.open("rb") as content, pa.CompressedOutputStream(str(packed), "zstd") as out:
             while block := content.read(1 << 20):
                 out.write(block)

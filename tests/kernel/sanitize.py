@@ -33,7 +33,7 @@ from tests.kernel.lines import (
 from tests.records import flows_of, totals_of
 
 #: How many generated blocks it parses.
-EXAMPLES = 100
+EXAMPLES = 200
 
 
 def parse(case):
