@@ -40,7 +40,8 @@ _PATH = Path(__file__).with_name("_kernel.so")
 
 #: Calls that are over sooner than another thread would give the interpreter's lock back: they keep it.
 _SHORT = {
-    "pack_bits", "texts_new", "texts_count", "texts_bytes", "totals_new", "totals_count", "totals_memory", "totals_names", "totals_key",
+    "pack_bits", "texts_new", "texts_count", "texts_bytes", "totals_new", "totals_count", "totals_hour_count", "totals_memory",
+    "totals_names", "totals_key",
 }  # fmt: skip
 
 
@@ -82,11 +83,11 @@ def _load() -> ctypes.CDLL:
         "totals_names": (c_void_p, c_void_p),
         "totals_add": (c_int32, c_void_p, c_int64, *[c_void_p] * 12),
         "totals_absorb": (c_int32, *[c_void_p] * 4),
-        "totals_hours": (c_int64, c_void_p, c_void_p, c_int64),
-        "totals_order": (c_int32, c_void_p, c_int64, c_void_p, c_void_p, c_void_p),
-        "totals_hour": (c_int32, c_void_p, c_int64, c_void_p, c_void_p, c_int64, *[POINTER(c_void_p)] * 2, c_void_p, POINTER(c_void_p)),
-        "totals_rows": (None, c_void_p, c_int64, c_void_p, POINTER(c_void_p), POINTER(c_void_p)),
-        "totals_key": (None, c_void_p, c_int64, counter, c_void_p),
+        "totals_hour_count": (c_int64, c_void_p),
+        "totals_hours": (None, *[c_void_p] * 3),
+        "totals_sorted": (c_int32, c_void_p, c_int64, c_void_p, c_int64, *[POINTER(c_void_p)] * 2, c_void_p, POINTER(c_void_p)),
+        "totals_rows": (None, c_void_p, c_int64, POINTER(c_void_p), POINTER(c_void_p)),
+        "totals_key": (None, c_void_p, c_int64, c_int64, c_void_p),
     }  # fmt: skip
     for name, (result, *arguments) in signatures.items():
         function = getattr(locked if name in _SHORT else library, name)

@@ -1,4 +1,7 @@
-/* Sums by hour, source app, destination app and VPC: an open-addressing hash table over rows that lie side by side.
+/* Sums by hour, source app, destination app and VPC: for each hour an open-addressing hash table over rows that lie side by side.
+ *
+ * Logs come more or less in the order of time. So the rows of a moment go to one small table, which the processor's cache holds
+ * where it would not hold that of all hours; and the rows of an hour need not be gathered before they are written.
  *
  * Rows are added a few at a time: first all their slots are fetched from memory, then all the rows that these point
  * to, then they are summed. The waits for memory, which is where a big table's time goes, so overlap. */
@@ -7,118 +10,216 @@
 #include <stdlib.h>
 
 typedef struct {
-    int64_t hour;
     int32_t key[3]; /* src_app, dest_app, vpc_id: codes of `texts` */
     uint32_t hash;
     int64_t sums[3]; /* bytes_tx, bytes_rx, flows */
 } total;
 
+/* What an hour adds up to. */
+typedef struct {
+    int64_t hour;
+    total *rows;
+    uint32_t *slots; /* a row's number plus 1; 0 is free */
+    uint32_t count, capacity, mask;
+} table;
+
 typedef struct {
     texts *texts;
-    total *rows;
-    uint32_t count, capacity;
-    uint32_t *slots; /* a row's number plus 1; 0 is free */
-    uint32_t mask;
+    table **tables; /* in the order in which their hours came */
+    uint32_t *slots; /* a table's number plus 1, where its hour belongs; 0 is free */
+    uint32_t count, capacity, mask;
 } totals;
 
-enum { FIRST_ROWS = 256, AT_ONCE = 32 };
+/* There may be many hours of few rows. From so many rows on, the system gives memory as it is written to. */
+enum { FIRST_ROWS = 8, FIRST_TABLES = 32, AT_ONCE = 32, MANY_ROWS = 4096 };
 
 API void totals_free(totals *self);
 
 API totals *totals_new(void) {
     totals *self = calloc(1, sizeof *self);
     if (!self) return NULL;
-    self->capacity = FIRST_ROWS;
-    self->mask = 2 * FIRST_ROWS - 1;
+    self->capacity = FIRST_TABLES;
+    self->mask = 2 * FIRST_TABLES - 1;
     self->texts = texts_new();
-    self->rows = malloc(self->capacity * sizeof *self->rows);
+    self->tables = malloc(self->capacity * sizeof *self->tables);
     self->slots = calloc((size_t)self->mask + 1, sizeof *self->slots);
-    if (self->texts && self->rows && self->slots) return self;
+    if (self->texts && self->tables && self->slots) return self;
     totals_free(self);
     return NULL;
 }
 
-API void totals_free(totals *self) {
+static void table_free(table *self) {
     if (!self) return;
-    texts_free(self->texts);
     free(self->rows);
     free(self->slots);
     free(self);
 }
 
-API int64_t totals_count(const totals *self) { return self->count; }
+API void totals_free(totals *self) {
+    if (!self) return;
+    for (uint32_t i = 0; i < self->count; i++) table_free(self->tables[i]);
+    texts_free(self->texts);
+    free(self->tables);
+    free(self->slots);
+    free(self);
+}
+
+/* The number of hours, and of all rows. */
+API int64_t totals_hour_count(const totals *self) { return self->count; }
+
+API int64_t totals_count(const totals *self) {
+    int64_t count = 0;
+    for (uint32_t i = 0; i < self->count; i++) count += self->tables[i]->count;
+    return count;
+}
 
 API texts *totals_names(totals *self) { return self->texts; }
 
-/* The memory that it takes: of the room for more rows, the system gives what is written to. */
+/* The memory that it takes. */
 API int64_t totals_memory(const totals *self) {
-    return (int64_t)(self->count * sizeof *self->rows + ((uint64_t)self->mask + 1) * sizeof *self->slots) + texts_memory(self->texts);
+    uint64_t memory = self->capacity * sizeof *self->tables + ((uint64_t)self->mask + 1) * sizeof *self->slots;
+    for (uint32_t i = 0; i < self->count; i++) {
+        const table *one = self->tables[i];
+        uint64_t rows = one->capacity > MANY_ROWS && one->count > MANY_ROWS / 2 ? one->count : one->capacity;
+        memory += sizeof *one + rows * sizeof *one->rows + ((uint64_t)one->mask + 1) * sizeof *one->slots;
+    }
+    return (int64_t)memory + texts_memory(self->texts);
 }
 
 /* How many slots beyond the first must be looked at to find each row once. */
 API int64_t totals_detours(const totals *self) {
     int64_t total = 0;
-    for (uint32_t slot = 0; slot <= self->mask; slot++)
-        if (self->slots[slot]) total += (slot - self->rows[self->slots[slot] - 1].hash) & self->mask;
+    for (uint32_t i = 0; i < self->count; i++) {
+        const table *one = self->tables[i];
+        for (uint32_t slot = 0; slot <= one->mask; slot++)
+            if (one->slots[slot]) total += (slot - one->rows[one->slots[slot] - 1].hash) & one->mask;
+    }
     return total;
 }
 
-/* Makes room for some more rows. */
-static int reserve(totals *self, uint32_t more) {
-    if (LIKELY(self->count + more <= self->capacity)) return 1;
+/* The slot of an hour, or the free one where it belongs. */
+static inline uint32_t slot_of_hour(const totals *self, int64_t hour) {
+    /* Multiply-shift by an odd key (Dietzfelbinger et al. 1997), as far as hours have 32 bits. */
+    uint32_t slot = (uint32_t)(((uint64_t)hour * (hash_keys[3] | 1)) >> 32) & self->mask;
+    while (self->slots[slot] && self->tables[self->slots[slot] - 1]->hour != hour) slot = (slot + 1) & self->mask;
+    return slot;
+}
+
+/* The table of an hour; NULL if there is none. */
+static inline table *table_at(const totals *self, int64_t hour) {
+    uint32_t place = self->slots[slot_of_hour(self, hour)];
+    return place ? self->tables[place - 1] : NULL;
+}
+
+/* Makes room for another table. */
+static int reserve_table(totals *self) {
+    if (LIKELY(self->count < self->capacity)) return 1;
     uint32_t capacity = 2 * self->capacity, mask = 2 * capacity - 1;
-    if (capacity > INT32_MAX / 2) return 0;
-    total *rows = realloc(self->rows, capacity * sizeof *rows);
-    if (!rows) return 0;
-    self->rows = rows;
+    table **tables = capacity > INT32_MAX / 2 ? NULL : realloc(self->tables, capacity * sizeof *tables);
+    if (!tables) return 0;
+    self->tables = tables;
+    uint32_t *slots = calloc((size_t)mask + 1, sizeof *slots);
+    if (!slots) return 0;
     free(self->slots);
-    self->slots = calloc((size_t)mask + 1, sizeof *self->slots);
-    if (!self->slots) return 0;
-    for (uint32_t i = 0; i < self->count; i++) {
-        uint32_t slot = rows[i].hash & mask;
-        while (self->slots[slot]) slot = (slot + 1) & mask;
-        self->slots[slot] = i + 1;
-    }
+    self->slots = slots;
     self->mask = mask;
     self->capacity = capacity;
+    for (uint32_t i = 0; i < self->count; i++) self->slots[slot_of_hour(self, tables[i]->hour)] = i + 1;
     return 1;
 }
 
-static inline uint32_t hash_of(int64_t hour, const int32_t key[3]) {
+/* Takes in a table of an hour that has none. Returns 0 if there is no memory. */
+static int put_table(totals *self, table *one) {
+    if (!reserve_table(self)) return 0;
+    self->slots[slot_of_hour(self, one->hour)] = self->count + 1;
+    self->tables[self->count++] = one;
+    return 1;
+}
+
+/* The table of an hour, which is made where there is none; NULL if there is no memory. */
+static table *table_of(totals *self, int64_t hour) {
+    table *one = table_at(self, hour);
+    if (LIKELY(one != NULL) || !(one = calloc(1, sizeof *one))) return one;
+    one->hour = hour;
+    one->capacity = FIRST_ROWS;
+    one->mask = 2 * FIRST_ROWS - 1;
+    one->rows = malloc(one->capacity * sizeof *one->rows);
+    one->slots = calloc((size_t)one->mask + 1, sizeof *one->slots);
+    if (one->rows && one->slots && put_table(self, one)) return one;
+    table_free(one);
+    return NULL;
+}
+
+/* Gives each row its slot; all slots are free. */
+static void fill_slots(table *self) {
+    for (uint32_t i = 0; i < self->count; i++) {
+        uint32_t slot = self->rows[i].hash & self->mask;
+        while (self->slots[slot]) slot = (slot + 1) & self->mask;
+        self->slots[slot] = i + 1;
+    }
+}
+
+/* Makes room for as many rows again. Returns 0 if there is no memory. */
+static int grow(table *self) {
+    uint32_t capacity = 2 * self->capacity, mask = 2 * capacity - 1;
+    total *rows = capacity > INT32_MAX / 2 ? NULL : realloc(self->rows, capacity * sizeof *rows);
+    if (!rows) return 0;
+    self->rows = rows;
+    uint32_t *slots = calloc((size_t)mask + 1, sizeof *slots);
+    if (!slots) return 0;
+    free(self->slots);
+    self->slots = slots;
+    self->mask = mask;
+    self->capacity = capacity;
+    fill_slots(self);
+    return 1;
+}
+
+static inline uint32_t hash_of(const int32_t key[3]) {
     uint64_t apps = (uint64_t)(uint32_t)key[0] << 32 | (uint32_t)key[1];
-    uint64_t hash = fold((uint64_t)hour ^ hash_keys[0], apps ^ hash_keys[1]);
-    hash = fold(hash ^ (uint32_t)key[2], hash_keys[2]);
+    uint64_t hash = fold(apps ^ hash_keys[1], (uint32_t)key[2] ^ hash_keys[0]);
     return (uint32_t)(hash ^ hash >> 32);
 }
 
 static inline int is_same(const total *a, const total *b) {
-    return a->hash == b->hash && a->hour == b->hour && a->key[0] == b->key[0] && a->key[1] == b->key[1] && a->key[2] == b->key[2];
+    return a->hash == b->hash && a->key[0] == b->key[0] && a->key[1] == b->key[1] && a->key[2] == b->key[2];
 }
 
-/* Adds a few rows, which have their hashes. Returns 0, OUT_OF_MEMORY, or OVERFLOW with the row and the sum in `failed`. */
-static int add_few(totals *self, const total *few, unsigned count, int64_t failed[2]) {
-    uint32_t places[AT_ONCE];
-    if (UNLIKELY(!reserve(self, AT_ONCE))) return OUT_OF_MEMORY;
-    for (unsigned i = 0; i < count; i++) __builtin_prefetch(&self->slots[few[i].hash & self->mask]);
+/* Adds a row. Returns 0, OUT_OF_MEMORY, or OVERFLOW with the number of the row that has its key, and of the sum, in `failed`. */
+static inline int add_row(table *self, const total *row, int64_t failed[2]) {
+    uint32_t slot = row->hash & self->mask;
+    while (self->slots[slot] && !is_same(&self->rows[self->slots[slot] - 1], row)) slot = (slot + 1) & self->mask;
+    if (UNLIKELY(!self->slots[slot])) {
+        if (UNLIKELY(self->count == self->capacity)) {
+            if (!grow(self)) return OUT_OF_MEMORY;
+            for (slot = row->hash & self->mask; self->slots[slot];) slot = (slot + 1) & self->mask;
+        }
+        self->rows[self->count] = *row;
+        self->slots[slot] = ++self->count;
+        return 0;
+    }
+    total *found = &self->rows[self->slots[slot] - 1];
+    for (int j = 0; j < 3; j++) {
+        if (LIKELY(!__builtin_add_overflow(found->sums[j], row->sums[j], &found->sums[j]))) continue;
+        failed[0] = self->slots[slot] - 1;
+        failed[1] = j;
+        return OVERFLOW;
+    }
+    return 0;
+}
+
+/* Adds a few rows, each to its table. They have their hashes. Returns what `add_row` does, with the hour in `failed[2]`. */
+static int add_few(table *const *tables, const total *few, unsigned count, int64_t failed[3]) {
+    for (unsigned i = 0; i < count; i++) __builtin_prefetch(&tables[i]->slots[few[i].hash & tables[i]->mask]);
     for (unsigned i = 0; i < count; i++) {
-        places[i] = self->slots[few[i].hash & self->mask];
-        if (places[i]) __builtin_prefetch(&self->rows[places[i] - 1], 1);
+        uint32_t place = tables[i]->slots[few[i].hash & tables[i]->mask];
+        if (place) __builtin_prefetch(&tables[i]->rows[place - 1], 1);
     }
     for (unsigned i = 0; i < count; i++) {
-        uint32_t slot = few[i].hash & self->mask;
-        while (self->slots[slot] && !is_same(&self->rows[self->slots[slot] - 1], &few[i])) slot = (slot + 1) & self->mask;
-        if (!self->slots[slot]) {
-            self->rows[self->count] = few[i];
-            self->slots[slot] = ++self->count;
-            continue;
-        }
-        total *found = &self->rows[self->slots[slot] - 1];
-        for (int j = 0; j < 3; j++) {
-            if (LIKELY(!__builtin_add_overflow(found->sums[j], few[i].sums[j], &found->sums[j]))) continue;
-            failed[0] = self->slots[slot] - 1;
-            failed[1] = j;
-            return OVERFLOW;
-        }
+        int state = add_row(tables[i], &few[i], failed);
+        if (LIKELY(!state)) continue;
+        failed[2] = tables[i]->hour;
+        return state;
     }
     return 0;
 }
@@ -128,138 +229,79 @@ static int add_few(totals *self, const total *few, unsigned count, int64_t faile
  * hours, src_apps, dest_apps, vpc_ids, tx, rx: their columns; flows: how many records each stands for, NULL for one.
  * src_names, dest_names, vpc_names: the code here of each code there.
  * halves: receives the sums over all rows of the upper and of the lower 32 bits of tx, and of rx: none can pass int64.
- * failed: receives the row of `self` and which of its sums would pass int64; `self` is then of no use any more.
+ * failed: receives the row of an hour, which of its sums would pass int64, and the hour; `self` is then of no use any more.
  *
  * Returns 0, OUT_OF_MEMORY or OVERFLOW.
  */
 API int totals_add(totals *self, int64_t count, const int64_t *hours, const int32_t *src_apps, const int32_t *dest_apps,
                    const int32_t *vpc_ids, const int64_t *tx, const int64_t *rx, const int64_t *flows, const int32_t *src_names,
                    const int32_t *dest_names, const int32_t *vpc_names, int64_t halves[4],
-                   int64_t failed[2]) {
+                   int64_t failed[3]) {
     total few[AT_ONCE];
+    table *tables[AT_ONCE], *last = NULL;
     memset(halves, 0, 4 * sizeof *halves);
     for (int64_t start = 0; start < count; start += AT_ONCE) {
         unsigned size = count - start < AT_ONCE ? (unsigned)(count - start) : AT_ONCE;
         for (unsigned i = 0; i < size; i++) {
             int64_t row = start + i;
-            few[i] = (total){hours[row],
-                             {src_names[src_apps[row]], dest_names[dest_apps[row]], vpc_names[vpc_ids[row]]},
+            if (UNLIKELY(!last || last->hour != hours[row]) && !(last = table_of(self, hours[row]))) return OUT_OF_MEMORY;
+            tables[i] = last;
+            few[i] = (total){{src_names[src_apps[row]], dest_names[dest_apps[row]], vpc_names[vpc_ids[row]]},
                              0,
                              {tx[row], rx[row], flows ? flows[row] : 1}};
-            few[i].hash = hash_of(few[i].hour, few[i].key);
+            few[i].hash = hash_of(few[i].key);
             halves[0] += tx[row] >> 32, halves[1] += tx[row] & 0xFFFFFFFF;
             halves[2] += rx[row] >> 32, halves[3] += rx[row] & 0xFFFFFFFF;
         }
-        int state = add_few(self, few, size, failed);
+        int state = add_few(tables, few, size, failed);
         if (UNLIKELY(state)) return state;
     }
     return 0;
 }
 
-/* Adds all that another has gathered; `renamed` is the code here of each code there. Returns what `totals_add` does. */
-API int totals_absorb(totals *self, const totals *other, const int32_t *renamed, int64_t failed[2]) {
-    total few[AT_ONCE];
-    for (uint32_t start = 0; start < other->count; start += AT_ONCE) {
-        unsigned size = other->count - start < AT_ONCE ? other->count - start : AT_ONCE;
-        for (unsigned i = 0; i < size; i++) {
-            few[i] = other->rows[start + i];
-            for (int j = 0; j < 3; j++) few[i].key[j] = renamed[few[i].key[j]];
-            few[i].hash = hash_of(few[i].hour, few[i].key);
-        }
-        int state = add_few(self, few, size, failed);
+/* Adds a table's rows to that of the same hour. Returns what `totals_add` does. */
+static int add_table(table *into, const table *from, int64_t failed[3]) {
+    table *tables[AT_ONCE];
+    for (unsigned i = 0; i < AT_ONCE; i++) tables[i] = into;
+    for (uint32_t start = 0; start < from->count; start += AT_ONCE) {
+        unsigned size = from->count - start < AT_ONCE ? from->count - start : AT_ONCE;
+        int state = add_few(tables, &from->rows[start], size, failed);
         if (UNLIKELY(state)) return state;
     }
     return 0;
 }
 
-/* Hours, each once, and the place of each: an open-addressing hash table. */
-typedef struct {
-    int64_t *hours; /* 0 is no hour, and so a free slot */
-    int64_t *places;
-    uint32_t mask, count;
-} hour_map;
-
-static int hour_map_init(hour_map *map, uint32_t size) {
-    *map = (hour_map){calloc(size, sizeof *map->hours), malloc(size * sizeof *map->places), size - 1, 0};
-    return map->hours && map->places;
-}
-
-static void hour_map_free(hour_map *map) {
-    free(map->hours);
-    free(map->places);
-}
-
-/* The slot of an hour, or the free one where it belongs. */
-static inline uint32_t hour_slot(const hour_map *map, int64_t hour) {
-    /* Multiply-shift by an odd key (Dietzfelbinger et al. 1997), as far as hours have 32 bits. */
-    uint32_t slot = (uint32_t)(((uint64_t)hour * (hash_keys[3] | 1)) >> 32) & map->mask;
-    while (map->hours[slot] && map->hours[slot] != hour) slot = (slot + 1) & map->mask;
-    return slot;
-}
-
-/* Adds an hour in the next place, if it is new. Returns 0 if there is no memory. */
-static inline int hour_map_add(hour_map *map, int64_t hour) {
-    uint32_t slot = hour_slot(map, hour);
-    if (LIKELY(map->hours[slot] != 0)) return 1;
-    if (UNLIKELY(map->count > map->mask / 2)) {
-        hour_map wider;
-        if (!hour_map_init(&wider, 2 * (map->mask + 1))) {
-            hour_map_free(&wider);
-            return 0;
+/* Takes over all that another has gathered, which is empty then; `renamed` is the code here of each code there. Returns what
+ * `totals_add` does. */
+API int totals_absorb(totals *self, totals *other, const int32_t *renamed, int64_t failed[3]) {
+    int state = 0;
+    for (; other->count && !state; other->count--) {
+        table *from = other->tables[other->count - 1], *into = table_at(self, from->hour);
+        for (uint32_t i = 0; i < from->count; i++) {
+            total *row = &from->rows[i];
+            for (int j = 0; j < 3; j++) row->key[j] = renamed[row->key[j]];
+            row->hash = hash_of(row->key);
         }
-        for (uint32_t i = 0; i <= map->mask; i++) {
-            if (!map->hours[i]) continue;
-            uint32_t to = hour_slot(&wider, map->hours[i]);
-            wider.hours[to] = map->hours[i];
-            wider.places[to] = map->places[i];
+        if (into) {
+            state = add_table(into, from, failed);
+        } else {
+            memset(from->slots, 0, ((size_t)from->mask + 1) * sizeof *from->slots);
+            fill_slots(from);
+            if (put_table(self, from)) continue;
+            state = OUT_OF_MEMORY;
         }
-        wider.count = map->count;
-        hour_map_free(map);
-        *map = wider;
-        slot = hour_slot(map, hour);
+        table_free(from);
     }
-    map->hours[slot] = hour;
-    map->places[slot] = map->count++;
-    return 1;
+    memset(other->slots, 0, ((size_t)other->mask + 1) * sizeof *other->slots);
+    return state;
 }
 
-enum { FIRST_HOURS = 1024 };
-
-/* Finds the distinct hours, in no order: `hours` receives up to `room` of them. Returns how many there are, or OUT_OF_MEMORY. */
-API int64_t totals_hours(const totals *self, int64_t *hours, int64_t room) {
-    hour_map map;
-    int fits = hour_map_init(&map, FIRST_HOURS);
-    for (uint32_t i = 0; fits && i < self->count; i++) fits = hour_map_add(&map, self->rows[i].hour);
-    for (uint32_t i = 0; fits && map.count <= room && i <= map.mask; i++)
-        if (map.hours[i]) hours[map.places[i]] = map.hours[i];
-    hour_map_free(&map);
-    return fits ? (int64_t)map.count : OUT_OF_MEMORY;
-}
-
-/* Sorts the rows by their hours.
- *
- * count, hours: all hours that there are, in the order that is wanted.
- * starts: receives where each of them begins in `order`, and the end; order: receives the rows' numbers.
- *
- * Returns 0 or OUT_OF_MEMORY.
- */
-API int totals_order(const totals *self, int64_t count, const int64_t *hours, int64_t *starts, int32_t *order) {
-    hour_map map;
-    int fits = hour_map_init(&map, FIRST_HOURS);
-    for (int64_t i = 0; fits && i < count; i++) fits = hour_map_add(&map, hours[i]);
-    if (fits) {
-        /* First how many rows each hour has, one place on, so that the sums are where it starts; in filling them, each
-         * start moves to its end, which is the next one's start. */
-        memset(starts, 0, ((size_t)count + 1) * sizeof *starts);
-        for (uint32_t i = 0; i < self->count; i++) starts[map.places[hour_slot(&map, self->rows[i].hour)] + 1]++;
-        for (int64_t j = 0; j < count; j++) starts[j + 1] += starts[j];
-        for (uint32_t i = 0; i < self->count; i++)
-            order[starts[map.places[hour_slot(&map, self->rows[i].hour)]]++] = (int32_t)i;
-        for (int64_t j = count; j > 0; j--) starts[j] = starts[j - 1];
-        starts[0] = 0;
+/* The hours, and how many rows each has, in the order in which they came; a place is one in this order. */
+API void totals_hours(const totals *self, int64_t *hours, int64_t *counts) {
+    for (uint32_t i = 0; i < self->count; i++) {
+        hours[i] = self->tables[i]->hour;
+        counts[i] = self->tables[i]->count;
     }
-    hour_map_free(&map);
-    return fits ? 0 : OUT_OF_MEMORY;
 }
 
 typedef struct {
@@ -278,9 +320,8 @@ static ranked *sort_by_byte(ranked *from, ranked *to, int64_t count, int part, i
     return to;
 }
 
-/* The rows of one hour, sorted by the ranks of their names.
+/* The rows of the hour of a place, sorted by the ranks of their names.
  *
- * count, order: their numbers, as `totals_hours` gives them.
  * rank: of each name, as `texts_export` gives it; names: how many there are.
  * keys[3]: receive a number for each row, and texts[3] the rank of each number: every text once, in the order in which
  *   it comes; text_counts[3]: how many these are.
@@ -288,8 +329,10 @@ static ranked *sort_by_byte(ranked *from, ranked *to, int64_t count, int part, i
  *
  * Returns 0 or OUT_OF_MEMORY.
  */
-API int totals_hour(const totals *self, int64_t count, const int32_t *order, const int32_t *rank, int64_t names, int32_t *keys[3],
-                    int32_t *texts[3], int64_t text_counts[3], int64_t *sums[3]) {
+API int totals_sorted(const totals *self, int64_t place, const int32_t *rank, int64_t names, int32_t *keys[3], int32_t *texts[3],
+                      int64_t text_counts[3], int64_t *sums[3]) {
+    const table *hour = self->tables[place];
+    int64_t count = hour->count;
     ranked *from = malloc((size_t)(count + 1) * sizeof *from), *to = malloc((size_t)(count + 1) * sizeof *to);
     int32_t *numbers = malloc((size_t)(names + 1) * sizeof *numbers);
     if (!from || !to || !numbers) {
@@ -297,8 +340,8 @@ API int totals_hour(const totals *self, int64_t count, const int32_t *order, con
         return OUT_OF_MEMORY;
     }
     for (int64_t i = 0; i < count; i++) {
-        const int32_t *key = self->rows[order[i]].key;
-        from[i] = (ranked){{(uint32_t)rank[key[0]], (uint32_t)rank[key[1]], (uint32_t)rank[key[2]]}, order[i]};
+        const int32_t *key = hour->rows[i].key;
+        from[i] = (ranked){{(uint32_t)rank[key[0]], (uint32_t)rank[key[1]], (uint32_t)rank[key[2]]}, (int32_t)i};
     }
     for (int part = 2; part >= 0; part--)
         for (int byte = 0; byte < 4 && names >> (8 * byte); byte++) {
@@ -317,25 +360,23 @@ API int totals_hour(const totals *self, int64_t count, const int32_t *order, con
             keys[part][i] = numbers[name];
         }
         text_counts[part] = found;
-        for (int64_t i = 0; i < count; i++) sums[part][i] = self->rows[from[i].row].sums[part];
+        for (int64_t i = 0; i < count; i++) sums[part][i] = hour->rows[from[i].row].sums[part];
     }
     free(from), free(to), free(numbers);
     return 0;
 }
 
-/* Some rows as they are: keys[3] receive the codes of their names, sums[3] their sums. */
-API void totals_rows(const totals *self, int64_t count, const int32_t *order, int32_t *keys[3], int64_t *sums[3]) {
-    for (int64_t i = 0; i < count; i++) {
-        const total *row = &self->rows[order[i]];
+/* The rows of the hour of a place, as they are: keys[3] receive the codes of their names, sums[3] their sums. */
+API void totals_rows(const totals *self, int64_t place, int32_t *keys[3], int64_t *sums[3]) {
+    const table *hour = self->tables[place];
+    for (uint32_t i = 0; i < hour->count; i++)
         for (int part = 0; part < 3; part++) {
-            keys[part][i] = row->key[part];
-            sums[part][i] = row->sums[part];
+            keys[part][i] = hour->rows[i].key[part];
+            sums[part][i] = hour->rows[i].sums[part];
         }
-    }
 }
 
-/* What a row's key is, to be shown. */
-API void totals_key(const totals *self, int64_t row, int64_t *hour, int32_t key[3]) {
-    *hour = self->rows[row].hour;
-    memcpy(key, self->rows[row].key, sizeof self->rows[row].key);
+/* The names of a row of an hour, to be shown. */
+API void totals_key(const totals *self, int64_t hour, int64_t row, int32_t key[3]) {
+    memcpy(key, table_at(self, hour)->rows[row].key, 3 * sizeof *key);
 }

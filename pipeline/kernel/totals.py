@@ -72,7 +72,7 @@ class Totals(KernelMemory):
         for batch in flows.to_batches():
             columns = {name: batch.column(name) for name in batch.schema.names}
             codes = [self._names.codes_of(columns[name].dictionary) for name in _TEXTS]
-            halves, failed = (c_int64 * 4)(), (c_int64 * 2)()
+            halves, failed = (c_int64 * 4)(), (c_int64 * 3)()
             state = kernel.totals_add(
                 self._handle,
                 batch.num_rows,
@@ -88,34 +88,33 @@ class Totals(KernelMemory):
         return Added(tx, rx)
 
     def absorb(self, other: Totals) -> None:
-        """Adds all that another has gathered.
+        """Takes over all that another has gathered, which is empty then.
 
         Raises:
             SumOverflow: A sum does not fit into int64. The table is of no use any more.
         """
-        codes, failed = self._names.codes_of(other._names.texts()), (c_int64 * 2)()
+        codes, failed = self._names.codes_of(other._names.texts()), (c_int64 * 3)()
         state = kernel.totals_absorb(self._handle, other._handle, codes.ctypes.data, failed)
         self._check(state, failed)
 
     def hours(self) -> list[int]:
         """The hours for which there are rows, in order."""
-        room = 1024
-        while True:
-            hours = np.empty(room, np.int64)
-            count = kernel.totals_hours(self._handle, hours.ctypes.data, room)
-            check(count)
-            if count <= room:
-                return sorted(hours[:count].tolist())
-            room = count
+        return sorted(self.rows_by_hour())
+
+    def rows_by_hour(self) -> dict[int, int]:
+        """How many rows each hour has, in the order in which the hours came."""
+        hours, counts = np.empty((2, kernel.totals_hour_count(self._handle)), np.int64)
+        kernel.totals_hours(self._handle, hours.ctypes.data, counts.ctypes.data)
+        return dict(zip(hours.tolist(), counts.tolist(), strict=True))
 
     def _check(self, state: int, failed: ctypes.Array[c_int64]) -> None:
         check(state)
         if state == OVERFLOW:
-            row, which = failed
-            hour, codes = c_int64(), (ctypes.c_int32 * 3)()
-            kernel.totals_key(self._handle, row, hour, codes)
+            row, which, hour = failed
+            codes = (ctypes.c_int32 * 3)()
+            kernel.totals_key(self._handle, hour, row, codes)
             texts = self._names.texts()
-            key = [hour.value, *(texts[code].as_py() for code in codes)]
+            key = [hour, *(texts[code].as_py() for code in codes)]
             raise SumOverflow(_SUMMED[which], ", ".join(f"{name} {value!r}" for name, value in zip(KEY, key, strict=True)))
 
 
@@ -129,12 +128,9 @@ class TotalsByHour(KernelMemory):
     def __init__(self, totals: Totals) -> None:
         self._totals = totals  # keeps the rows alive
         self._handle, self._names = totals._handle, totals._names  # noqa: SLF001 - the two are one
-        self.hours = totals.hours()
-        self._order, self._starts = np.empty(len(totals), np.int32), np.empty(len(self.hours) + 1, np.int64)
-        hours = np.array(self.hours, np.int64)
-        count, starts, order = len(hours), self._starts.ctypes.data, self._order.ctypes.data
-        check(kernel.totals_order(self._handle, count, hours.ctypes.data, starts, order))
-        self._place = {hour: i for i, hour in enumerate(self.hours)}
+        self._rows = totals.rows_by_hour()
+        self._place = {hour: place for place, hour in enumerate(self._rows)}
+        self.hours = sorted(self._rows)
 
     def __contains__(self, hour: int) -> bool:
         return hour in self._place
@@ -143,14 +139,9 @@ class TotalsByHour(KernelMemory):
         """Each hour and its rows, in no order: `schema.TOTALS_SCHEMA`, but dictionary-encoded; all have the same texts."""
         texts = self._names.texts()
         for hour in self.hours:
-            rows = self._rows(hour)
-            keys, sums = _empty(np.int32, len(rows)), _empty(np.int64, len(rows))
-            kernel.totals_rows(self._handle, len(rows), rows.ctypes.data, _addresses(keys), _addresses(sums))
+            keys, sums = _empty(np.int32, self._rows[hour]), _empty(np.int64, self._rows[hour])
+            kernel.totals_rows(self._handle, self._place[hour], _addresses(keys), _addresses(sums))
             yield hour, _table(hour, keys, [texts] * len(keys), sums)
-
-    def _rows(self, hour: int) -> npt.NDArray[np.int32]:
-        start, end = self._starts[self._place[hour] :][:2].tolist()
-        return self._order[start:end]
 
 
 class SortedTotals(TotalsByHour):
@@ -164,13 +155,12 @@ class SortedTotals(TotalsByHour):
         """The rows of one of `hours`: `schema.TOTALS_SCHEMA`, but dictionary-encoded, each column's texts in the order in
         which they come.
         """
-        rows = self._rows(hour)
-        keys, texts, sums = _empty(np.int32, len(rows)), _empty(np.int32, len(rows)), _empty(np.int64, len(rows))
+        rows = self._rows[hour]
+        keys, texts, sums = _empty(np.int32, rows), _empty(np.int32, rows), _empty(np.int64, rows)
         text_counts = np.empty(len(_TEXTS), np.int64)
-        state = kernel.totals_hour(
+        state = kernel.totals_sorted(
             self._handle,
-            len(rows),
-            rows.ctypes.data,
+            self._place[hour],
             self._rank.ctypes.data,
             len(self._rank),
             _addresses(keys),
