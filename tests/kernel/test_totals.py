@@ -93,6 +93,15 @@ class TestSums:
             whole.absorb(one)
         assert rows_in(whole).equals(judged(flows_of([row for rows in parts for row in rows])))
 
+    @given(records, records)
+    def test_what_was_absorbed_is_empty_and_can_be_filled_anew(self, rows, later):
+        whole, other = Totals(), totals_from(flows_of(rows))
+        whole.absorb(other)
+        assert (len(other), other.hours()) == (0, [])
+        other.add(flows_of(later))
+        assert rows_in(other).equals(judged(flows_of(later)))
+        assert rows_in(whole).equals(judged(flows_of(rows)))
+
     @given(records)
     def test_totals_can_be_added_again_with_their_counts(self, rows):
         flows = flows_of(rows)
