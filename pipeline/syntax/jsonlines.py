@@ -33,6 +33,8 @@ _FEW_LINES = 32
 _SHOWN_CHARACTERS = 100
 
 NOT_OBJECT = "must be a JSON object"
+#: What is said of a value that Python cannot read for its depth, beside the rule.
+TOO_DEEP = "too deeply nested"
 NOT_WITHIN = "must be within JSON objects"
 ONCE = "must be there once"
 
@@ -218,7 +220,7 @@ def _record_of(line: bytes, columns: Sequence[Column], row: int, raw: str) -> li
     except RecursionError:  # Python cannot go as deep as Arrow
         table = _parse_arrow(TextBlock(line, row), columns)
         if table is None or table.num_rows != 1:
-            return Reject(row, "", NOT_OBJECT, "too deeply nested", raw)
+            return Reject(row, "", NOT_OBJECT, TOO_DEEP, raw)
         return list(table.to_pylist()[0].values())
     return json_record(value, columns, row, raw)
 
