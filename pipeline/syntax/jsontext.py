@@ -262,6 +262,14 @@ class JsonText:
             yield
         self._expect(b"]")
 
+    def each_document(self) -> Iterator[None]:
+        """Stops before each value up to the stream's end; of an array, before each element. There, the value is to be taken."""
+        while byte := self.next_byte():
+            if byte == b"[":
+                yield from self.each_item()
+            else:
+                yield
+
     def elements(self) -> Iterator[ValueBlock]:
         """The elements of the array that comes next, many at a time, numbered from 1."""
         self._expect(b"[")
