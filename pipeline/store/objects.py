@@ -152,11 +152,6 @@ class ObjectFiles(Files):
             except (FileNotFoundError, FileExistsError, ObjectChanged):
                 return  # somebody has moved this file already, perhaps while it was read
 
-    def copy(self, source: PurePath, target: PurePath) -> None:
-        with _changing(target):
-            content, _ = self._read(source)
-            self._put(target, content)
-
     def delete(self, paths: Iterable[PurePath]) -> None:
         _at_once(self._delete, list(paths))
 

@@ -129,13 +129,6 @@ class MemoryFiles(Files):
             )
             self._ask("delete", move.source, lambda move=move: self.bucket.delete([str(move.source)]))
 
-    def copy(self, source, target):
-        try:
-            content = self.read(source)
-        except StoreUnreadable as error:
-            raise StoreUnwritable(error.path, error.problem) from error
-        self.create(target, content)
-
     def delete(self, paths):
         for path in paths:
             try:
