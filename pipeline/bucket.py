@@ -218,10 +218,6 @@ class Bucket:
         """
         return self._put(key, content, {self._condition: version})
 
-    def put(self, key: str, content: bytes | memoryview) -> str:
-        """Puts an object there, whatever is there; gives its version."""
-        return self._put(key, content, "overwrite")
-
     def _put(self, key: str, content: bytes | memoryview, mode: Any) -> str:
         import obstore
 

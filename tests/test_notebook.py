@@ -1,5 +1,6 @@
 """The notebook: its cells run on the sample, it is kept without outputs, and its page shows the cells that it has."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,20 @@ def test_it_runs_on_the_sample(notebook, tmp_path, monkeypatch):
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
     assert [output for output in outputs if output.output_type == "stream" and output.name == "stderr"] == []
+
+
+def test_what_the_page_on_notebooks_shows_runs_on_the_sample_and_its_comparison_finds_something(tmp_path, monkeypatch):
+    pytest.importorskip("polars", reason=WHY)
+    FlowStore(tmp_path / "data" / "store", create=True).ingest(
+        [str(ROOT / "data" / "raw")], IngestOptions(apps=ROOT / "data" / "apps.csv")
+    )
+    monkeypatch.chdir(tmp_path)
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "notebooks.md").read_text(encoding="utf-8"), re.DOTALL)
+    *statements, comparison = "".join(shown).splitlines()
+    names = {}
+    exec("\n".join(statements), names)
+    assert comparison.startswith("store.diff(")
+    assert len(eval(comparison, names)) > 0
 
 
 def test_it_is_kept_without_outputs(notebook):

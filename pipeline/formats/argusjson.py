@@ -1,4 +1,4 @@
-"""Objects of Argus's ra in JSON: in an array within an object, as ra writes them, or as a tool took them out of it."""
+"""Objects of Argus's ra in JSON: in an array within an object, as ra writes them; in an array of such; or as a tool took them out of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from pipeline.errors import UnreadableSource
+from pipeline.formats.head import Head
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.compression import put_back
@@ -36,15 +37,20 @@ def read_objects(stream: BinaryIO, parser: JsonParser) -> Iterator[Batch]:
     """
     start = stream.read(_START_BYTES)
     stream = put_back(start, stream)
-    if _QUOTED in start and JsonText(io.BytesIO(start)).next_byte() == b"{":
+    if _QUOTED in start and (JsonText(io.BytesIO(start)).next_byte() == b"{" or _is_around(start)):
         return map(parser.parse, _within(JsonText(stream)))
     return read_json_batches(stream, parser)
+
+
+def _is_around(start: bytes) -> bool:
+    """Whether the first object has the array."""
+    return any(ARRAY in record for record in Head("", start).json_objects[:1])
 
 
 def _within(text: JsonText) -> Iterator[TextBlock]:
     """The objects in the arrays of some text, numbered from 1 on."""
     first = 1
-    while text.next_byte():
+    for _ in text.each_document():
         line, has_array = text.line, False
         for key in text.each_key():
             if key != ARRAY or text.next_byte() != b"[":

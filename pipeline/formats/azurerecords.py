@@ -15,13 +15,12 @@ from typing import Any, BinaryIO
 
 import xxhash
 
-from pipeline.errors import UnreadableSource
 from pipeline.kernel.jsonvalues import CutLines, cut_arrays
 from pipeline.scalars import is_utf8
 from pipeline.syntax.blocks import TextBlock, raw_text
 from pipeline.syntax.jsonlines import DECODER, NOT_OBJECT, ONCE
 from pipeline.syntax.jsonobjects import JsonObject
-from pipeline.syntax.jsontext import JsonText
+from pipeline.syntax.jsontext import JsonText, elements_in
 
 
 class Layout(Enum):
@@ -62,6 +61,7 @@ _LONGEST_RECORD = 16 << 20
 _RECORDS_AT_ONCE = 1 << 14
 _FORWARDED = re.compile(r"flow\.\d+")
 _NETWORK = re.compile(r"/(?:virtualNetworks|networkInterfaces|networkSecurityGroups)/([^/]+)", re.IGNORECASE)
+_NOT_TOO_DEEP = "must be less deeply nested"
 _LINE_BREAKS = re.compile(r"[\r\n]+")
 
 
@@ -153,11 +153,8 @@ def records_of(stream: BinaryIO) -> Iterator[list[AnyRecord]]:
     outlines = _Outlines()
     for block in JsonText(stream, _LONGEST_RECORD).values(1, around=("records",), keeps_torn=True):
         records = _records_on(block, outlines)
-        try:
-            while found := list(islice(records, _RECORDS_AT_ONCE)):
-                yield found
-        except RecursionError:
-            raise UnreadableSource("a record is too deeply nested") from None
+        while found := list(islice(records, _RECORDS_AT_ONCE)):
+            yield found
 
 
 def _records_on(block: TextBlock, outlines: _Outlines) -> Iterator[AnyRecord]:
@@ -175,11 +172,24 @@ def _records_on(block: TextBlock, outlines: _Outlines) -> Iterator[AnyRecord]:
             ):
                 yield from records
                 continue
-        whole = block.line(number)  # whoever looks at the record must see it whole
-        try:
-            yield from map(_record_of, records_in(_decoded(whole)))
-        except json.JSONDecodeError:
-            yield UnfitRecord("", NOT_OBJECT, raw_text(whole))
+        yield from _records_of_line(block.line(number))  # whoever looks at the record must see it whole
+
+
+def _records_of_line(line: bytes) -> list[AnyRecord]:
+    try:
+        return [_record_of(record) for record in records_in(_decoded(line))]
+    except json.JSONDecodeError:
+        return [UnfitRecord("", NOT_OBJECT, raw_text(line))]
+    except RecursionError:
+        return [_alone(record) for record in elements_in(line, ("records",))]
+
+
+def _alone(line: bytes) -> AnyRecord:
+    """A record that may be nested too deeply, of a document whose others are not."""
+    try:
+        return _record_of(_decoded(line))
+    except RecursionError:
+        return UnfitRecord("", _NOT_TOO_DEEP, raw_text(line))
 
 
 class _Outlines:
@@ -191,17 +201,17 @@ class _Outlines:
         self._known: dict[bytes, _Outline] = {}
 
     def records_of(self, line: bytes, tuples: _CutTuples) -> list[AnyRecord] | None:
-        """The records on a line out of which the tuples were cut; None if the line is torn."""
+        """The records on a line out of which the tuples were cut; None if the line is torn, or nested too deeply."""
         begun = _TIME.match(line)
         rest = line[begun.end() :] if begun else b""
         if begun and (outline := self._known.get(rest)):
             return [outline.filled(begun[1].decode(), tuples)]
         try:
             value = _decoded(line)
-        except json.JSONDecodeError:
+            values = records_in(value)
+            records = [_record_of(record, tuples) for record in values]
+        except (json.JSONDecodeError, RecursionError):
             return None
-        values = records_in(value)
-        records = [_record_of(record, tuples) for record in values]
         if begun and values == [value] and isinstance(records[0], FlowRecord):
             if len(self._known) == _MOST_OUTLINES:
                 self._known.clear()

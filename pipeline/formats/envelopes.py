@@ -21,6 +21,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -41,9 +42,9 @@ from pipeline.options import ReadOptions
 from pipeline.syntax.batch import CONTROL, REPEATED, Batch, Integers, LeftOut, Reject
 from pipeline.syntax.blocks import TextBlock, raw_text
 from pipeline.syntax.compression import decompressed
-from pipeline.syntax.jsonlines import NOT_OBJECT
+from pipeline.syntax.jsonlines import NOT_OBJECT, TOO_DEEP
 from pipeline.syntax.jsonobjects import integer_of
-from pipeline.syntax.jsontext import JsonText
+from pipeline.syntax.jsontext import JsonText, elements_in
 
 _CONTROL_TYPE, _CONTROL_TEXT = "CONTROL_MESSAGE", "CWL CONTROL MESSAGE"
 
@@ -160,12 +161,12 @@ class _Messages:
             first += len(events)
 
     def _line_of(self, number: int, event: Any, is_control: bool) -> str:
-        if isinstance(event, bytes):
-            self._rejects.append(Reject(number, "", NOT_OBJECT, "", raw_text(event)))
+        if isinstance(event, _Unfit):
+            self._rejects.append(Reject(number, "", NOT_OBJECT, event.problem, raw_text(event.line)))
             return ""
         message = event.get("message") if isinstance(event, dict) else None
         if not isinstance(message, str) or not message.strip():
-            shown = json.dumps(event)
+            shown = _shown(event)
             self._rejects.append(Reject(number, "message", "must be a line of text", "", raw_text(shown.encode())))
             return ""
         if is_control or message.startswith(_CONTROL_TEXT):
@@ -229,7 +230,7 @@ def _require_order(message: str, options: ReadOptions) -> None:
 
 
 def _events_in(stream: BinaryIO, is_packed: bool = False) -> Iterator[tuple[Any, bool]]:
-    """The events of a stream, and whether each is a control message's; of a line that is broken, among lines that are not, its bytes.
+    """The events of a stream, and whether each is a control message's; `_Unfit` for what is none.
 
     Args:
         stream: Decompressed text.
@@ -242,12 +243,11 @@ def _events_in(stream: BinaryIO, is_packed: bool = False) -> Iterator[tuple[Any,
             try:
                 value = json.loads(line.decode("utf-8", "surrogateescape"), parse_int=integer_of)
             except json.JSONDecodeError:
-                yield line, False
+                yield _Unfit(line), False
                 continue
-            except RecursionError as error:
-                raise UnreadableSource(
-                    f"the object that begins with {raw_text(line[:40])!r} cannot be read: {error}"
-                ) from None
+            except RecursionError:
+                yield from ((_alone(event), is_control) for event in elements_in(line, ("logEvents", "events")))
+                continue
             key = _around(value) if isinstance(value, dict) else None
             if key == "awslogs" and not is_packed:
                 yield from _events_in(_unpacked(value[key]["data"]), is_packed=True)
@@ -255,6 +255,29 @@ def _events_in(stream: BinaryIO, is_packed: bool = False) -> Iterator[tuple[Any,
                 yield from ((event, value.get("messageType") == _CONTROL_TYPE) for event in value[key])
             else:
                 yield value, is_control
+
+
+@dataclass(frozen=True)
+class _Unfit:
+    """A line that is broken, among lines that are not, or what Python cannot read for its depth; and why."""
+
+    line: bytes
+    problem: str = ""
+
+
+def _alone(line: bytes) -> Any:
+    """An event that may be nested too deeply, of an envelope whose others are not."""
+    try:
+        return json.loads(line.decode("utf-8", "surrogateescape"), parse_int=integer_of)
+    except RecursionError:
+        return _Unfit(line, TOO_DEEP)
+
+
+def _shown(event: Any) -> str:
+    try:
+        return json.dumps(event)
+    except RecursionError:
+        return TOO_DEEP
 
 
 def _unpacked(data: Any) -> BinaryIO:

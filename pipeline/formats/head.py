@@ -129,13 +129,15 @@ class Head:
 
 
 def _completed(text: str) -> dict[str, object] | None:
-    """An object whose text was cut off, with what is whole of it; None if that is nothing, or no JSON."""
+    """An object whose text was cut off, or is deeply nested from some place on, with what is whole before; None if that is nothing, or
+    no JSON.
+    """
     brackets, end = "", 0
     for token in _TOKEN.finditer(text):
         if token[0] in ("{", "["):
             brackets, end = brackets + ("}" if token[0] == "{" else "]"), token.end()
-            if len(brackets) > _MOST_LEVELS:
-                return None
+            if len(brackets) > _MOST_LEVELS:  # what is deeper says nothing of the format
+                break
         elif token[0] in ("}", "]"):
             brackets, end = brackets[:-1], token.end()
         elif token[0] == ",":

@@ -26,7 +26,7 @@ _MOST_HELD_BYTES = 64 << 20
 
 
 def answers(stream: BinaryIO, fields: Collection[str]) -> Iterator[TextBlock]:
-    """The records of one answer, or of several that follow one another, each on a line, which has its number among the records.
+    """The records of one answer, or of several that follow one another or are in an array, each on a line, which has its number among the records.
 
     Args:
         stream: Decompressed text.
@@ -36,7 +36,7 @@ def answers(stream: BinaryIO, fields: Collection[str]) -> Iterator[TextBlock]:
         UnreadableSource: It is no whole JSON.
     """
     text, first = JsonText(stream), 1
-    while text.next_byte():
+    for _ in text.each_document():
         for labels, values in _values(text):
             line_of = _Joined({name: labels[name] for name in fields if name in labels})
             block = TextBlock(b"".join(line_of.value(value) + b"\n" for value in values), first)

@@ -21,7 +21,6 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.formats.format import Format, Parser, Piece, ReadContext
 from pipeline.formats.head import Container, Head, split_cells
@@ -76,14 +75,11 @@ class _Layout:
             required=(self.start, *(name for name in self.sent if name in batch.table.column_names)),
             answer=is_answer(ports_of(batch, self.src_port), ports_of(batch, self.dst_port)),
             end=self.end if self.end in batch.table.column_names else None,
+            duration=self.duration or None,
         )
 
     def prepared(self, batch: Batch, _options: ReadOptions) -> Batch:
-        """The rows that have addresses, with the end of the flow where the file has its duration."""
-        table = batch.table
-        if self.duration in table.column_names and self.end not in table.column_names:
-            ends = pc.add(table.column(self.start).cast(pa.float64()), table.column(self.duration))
-            batch = batch.with_table(table.append_column(self.end, ends))
+        """The rows that have addresses."""
         return batch.reject(*self._without_address(batch, self.src), *self._without_address(batch, self.dst))
 
     def one_way(self, batch: Batch, options: ReadOptions) -> Batch:

@@ -44,7 +44,8 @@ _REQUIRED = ("sIP", "dIP", "bytes", "sTime")
 _ADVICE = "print it with rwcut --fields=sIP,dIP,sPort,dPort,bytes,sTime,eTime,sensor"
 
 _SIP, _DIP = b"sIP", b"dIP"
-_TITLE = re.compile(r" *[A-Za-z][A-Za-z+]* *([^\w .:+-])")
+_TITLE = re.compile(r" *[A-Za-z][A-Za-z+]* *([^\w .:+\x80-\U0010ffff-])")  # rwcut takes one byte
+_BLANK, _LINE_FEED, _CARRIAGE_RETURN = b" \n\r"
 _BLANK_IN_TIME = re.compile(rb"-([0-9][0-9]) ([0-9][0-9]:)")
 _UNTITLED = re.compile(r" *[0-9a-fA-F.:]+\| *[0-9a-fA-F.:]+\|.*\| *[0-9]{4}/[0-9]{2}/[0-9]{2}T")
 
@@ -143,11 +144,27 @@ class _Lines:
     """
 
     def __init__(self, separator: str, names: Sequence[str], wanted: Sequence[Column]) -> None:
+        self._separator = ord(separator)
         self._parser = DelimitedParser(names, wanted, Dialect(separator, null=""))
 
     def parse(self, block: TextBlock) -> Batch:
-        """The records. Blanks are padding, but for the one that may stand in a time."""
-        return self._parser.parse_as(block, _BLANK_IN_TIME.sub(rb"-\1T\2", block.data).translate(None, b" "))
+        """The records. Blanks around a cell are padding."""
+        return self._parser.parse_as(block, _without_padding(_BLANK_IN_TIME.sub(rb"-\1T\2", block.data), self._separator))
+
+
+def _without_padding(lines: bytes, separator: int) -> bytes:
+    """Some lines without the blanks around their cells; most of what rwcut prints is such blanks."""
+    characters = np.frombuffer(lines, np.uint8)
+    is_text = characters != _BLANK
+    places, text = np.flatnonzero(is_text), characters[is_text]
+    is_edge = (text == separator) | (text == _LINE_FEED) | (text == _CARRIAGE_RETURN)
+    is_within = (np.diff(places) > 1) & ~is_edge[:-1] & ~is_edge[1:]
+    if is_within.any():  # as in the flags, which show those that are not set as blanks
+        steps = np.zeros(len(lines) + 1, np.int8)
+        steps[places[:-1][is_within] + 1] += 1
+        steps[places[1:][is_within]] -= 1
+        text = characters[is_text | np.cumsum(steps[:-1], dtype=np.int8).astype(bool)]
+    return text.tobytes()
 
 
 FORMATS = (Format("SiLK, rwcut", "silk", Container.TEXT, _is_silk, _read),)

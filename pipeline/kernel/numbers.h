@@ -60,8 +60,9 @@ static inline int read_short_integer(text_t p, uint32_t length, int64_t *value) 
     return !(not_digits(first) | not_digits(last));
 }
 
-/* Reads an optional minus and 1 to 19 digits, rounded once where a double does not hold them, as nanoseconds are; and perhaps a
- * fraction, if a double holds all the digits exactly. */
+/* Reads an optional minus and 1 to 19 digits, rounded towards 0 where a double does not hold them, as nanoseconds are: a time must
+ * not move into the next hour. There may be a fraction, if a double holds all the digits exactly: their quotient is then no whole
+ * number that the decimal is not. */
 static inline text_t read_decimal(text_t p, double *value) {
     /* A quotient of two numbers that a double holds exactly is rounded once, as it must be (Clinger 1990). */
     static const double tens[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
@@ -82,6 +83,7 @@ static inline text_t read_decimal(text_t p, double *value) {
         whole *= wholes[places];
     }
     if (UNLIKELY(places && whole + fraction > 1ULL << 53)) return NULL;
+    if (UNLIKELY(whole > 1ULL << 53)) whole &= ~0ULL << (11 - __builtin_clzll(whole));
     double quotient = (double)(whole + fraction) / tens[places];
     *value = is_negative ? -quotient : quotient;
     return p;

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipeline.errors import StoreDamaged, UsageError
 from pipeline.query.views import pattern_of, text_of, views
-from pipeline.scalars import is_utf8, real_path
+from pipeline.scalars import command_line, is_utf8, real_path
 from pipeline.store.layout import Locations
 
 _KIND = re.compile(r"[\w ]+ Error: ")
@@ -120,7 +120,9 @@ def _explained(store: Locations, text: str, shift: int = 0) -> Iterator[None]:
     except duckdb.Error as error:
         message, position = _parsed(str(error))
         if str(store.root) in message and isinstance(error, duckdb.IOException | duckdb.InvalidInputException):
-            raise StoreDamaged(str(store.root), message) from None
+            raise StoreDamaged(
+                str(store.root), f"{message}; see what {command_line('verify', store=store.root)} says"
+            ) from None
         if isinstance(error, duckdb.PermissionException):
             message += "; this reads the store's views alone"
         place = _place(text.encode()[: position - shift]) if text and position is not None else ""

@@ -114,7 +114,9 @@ def _ledger(store: Locations) -> str:
     """The records of all runs. They are read as texts, since DuckDB limits the size of a JSON object in a file."""
     if not store.run_numbers():
         return f"SELECT unnest(from_json('{{}}', '{_RECORD}')) WHERE false"
-    return f"SELECT unnest(from_json(content, '{_RECORD}'))\nFROM read_text({pattern_of(store.runs, '*.json')})"
+    is_whole = "json_valid(TRY(decode(content)))"
+    text = f"CASE WHEN {is_whole} THEN TRY(decode(content)) ELSE error(filename || ' is no JSON') END"
+    return f"SELECT unnest(from_json({text}, '{_RECORD}'))\nFROM read_blob({pattern_of(store.runs, '*.json')})"
 
 
 def _empty(schema: pa.Schema) -> str:

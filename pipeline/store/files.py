@@ -251,9 +251,6 @@ class Files(Protocol):
             StoreUnwritable: The medium refused; some of the files may be moved.
         """
 
-    def copy(self, source: PurePath, target: PurePath) -> None:
-        """Makes a new file with the content of a synced one, durably; raises what `create` raises."""
-
     def delete(self, paths: Iterable[PurePath]) -> None:
         """Removes files, durably, and folders with all that is in them; what is gone already does no harm.
 
@@ -363,10 +360,6 @@ class PosixFiles(Files):
             with writing(target):
                 source.replace(target)
         self.sync(folders)
-
-    def copy(self, source: PurePath, target: PurePath) -> None:
-        self.create(target, Path(source))
-        self.sync([target.parent])
 
     def delete(self, paths: Iterable[PurePath]) -> None:
         folders = set()

@@ -7,7 +7,9 @@ version that its content was made from.
 An answer may get lost when the server has acted already. So a condition that is refused may be refused by this process' own
 first try, and an error may be one of a request that was carried out: whoever creates a record reads the record then, and whoever
 replaces a file finds the place taken, by the same file or by a later one. The other way round, S3 also refuses a condition while
-another request for the object is under way, of which nothing may come. So a refusal is believed once the object itself shows why.
+another request for the object is under way, of which nothing may come. So neither a refusal nor a lost answer is believed until the
+object itself shows a reason: as long as there is what the request was to replace, the request is made again. A lost one that
+arrives late finds its condition broken by the one that took its place.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from pipeline.bucket import Bucket, Found, bucket_of
-from pipeline.errors import BucketError, ObjectChanged, StoreUnreadable, StoreUnwritable
+from pipeline.errors import BucketError, BucketUnreachable, ObjectChanged, StoreUnreadable, StoreUnwritable
 from pipeline.objectpath import ObjectPath
 from pipeline.store.files import Content, Files, Move, Name
 
@@ -30,7 +32,8 @@ T = TypeVar("T")
 _FIRST = 8 << 20
 #: So much comes with each further one at least, and at most.
 _LEAST, _MOST = 1 << 20, 32 << 20
-#: So often an object that is replaced while it is read is read anew, and a refusal without a reason is asked again.
+#: So often an object that is replaced while it is read is read anew, and a request is made again that was lost, or refused without a
+#: reason.
 _TRIES = 5
 #: So many requests wait for their answers at once. A cloud answers in some 30 ms, however many are asked.
 _THREADS = 32
@@ -116,9 +119,9 @@ class ObjectFiles(Files):
         """Puts an object in the place of the version `over`, or where none is.
 
         Raises:
-            FileExistsError: Another version is there, or one at all.
+            FileExistsError: Another version is there, or one at all: perhaps this content, where an answer was lost.
         """
-        key = self._key(path)
+        key, lost = self._key(path), None
         for _ in range(_TRIES):
             try:
                 if over:
@@ -126,11 +129,14 @@ class ObjectFiles(Files):
                 else:
                     self._bucket.create(key, content)
             except (FileExistsError, ObjectChanged):
-                if self._version(key) != over:
-                    raise FileExistsError(errno.EEXIST, "another object is there", str(path)) from None
+                lost = None
+            except BucketUnreachable as error:
+                lost = error
             else:
                 return
-        raise StoreUnwritable(str(path), "the server goes on to refuse the request for another that is under way")
+            if self._version(key) != over:
+                raise FileExistsError(errno.EEXIST, "another object is there", str(path))
+        raise lost or StoreUnwritable(str(path), "the server goes on to refuse the request for another that is under way")
 
     def _version(self, key: str) -> str:
         try:
@@ -151,11 +157,6 @@ class ObjectFiles(Files):
                 self._put(move.target, content, move.over)
             except (FileNotFoundError, FileExistsError, ObjectChanged):
                 return  # somebody has moved this file already, perhaps while it was read
-
-    def copy(self, source: PurePath, target: PurePath) -> None:
-        with _changing(target):
-            content, _ = self._read(source)
-            self._put(target, content)
 
     def delete(self, paths: Iterable[PurePath]) -> None:
         _at_once(self._delete, list(paths))

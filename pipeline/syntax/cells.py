@@ -18,6 +18,7 @@ from pipeline.errors import MissingColumns, UnreadableSource
 from pipeline.scalars import is_utf8
 from pipeline.schema import DICTIONARY_TEXT
 from pipeline.syntax.batch import Batch, Fault, Mask
+from pipeline.syntax.decimals import EXACT_BELOW, float_of, floats_of, may_be_beyond
 from pipeline.syntax.jsonobjects import integer_of
 from pipeline.syntax.times import seconds_of_text
 
@@ -135,10 +136,12 @@ def present_columns(columns: Sequence[Column], header: Sequence[str]) -> list[Co
     return [column for column in columns if column.name in header]
 
 
-def has_odd_numbers(table: pa.Table, columns: Sequence[Column]) -> bool:
-    """Whether a column of times has a "nan" or an "inf", which Arrow's parsers take for numbers."""
+def has_odd_numbers(table: pa.Table, columns: Sequence[Column], text: bytes) -> bool:
+    """Whether a column of times that Arrow's parsers read from a text has a "nan" or an "inf", which these take for numbers, or
+    perhaps a number that they rounded as `decimals` does not.
+    """
     seconds = [table.column(column.name) for column in columns if column.kind is Kind.SECONDS]
-    return any(pc.all(pc.is_finite(column)).as_py() is False for column in seconds)
+    return any(pc.all(pc.is_finite(column)).as_py() is False or may_be_beyond(column, text) for column in seconds)
 
 
 # --- cells of text, as columns of bytes --------------------------------------------------------------------------
@@ -210,7 +213,7 @@ def _integers(cells: pa.Array) -> tuple[pa.Array, Broken]:
 
 def _times(cells: pa.Array) -> tuple[pa.Array, Broken]:
     good = _mask(pc.match_substring_regex(cells, _NUMBER))
-    values = _cast_where(cells, good, pa.float64())
+    values = floats_of(_text_where(cells, good))
     good &= _mask(pc.is_finite(values))  # 1e400 is a number, but no float
     others = pa.array(~good & _mask(cells.is_valid()))
     values = pc.replace_with_mask(values, others, _iso_times(cells.filter(others)))
@@ -235,8 +238,11 @@ def _texts(cells: pa.Array) -> tuple[pa.Array, Broken]:
 
 
 def _cast_where(cells: pa.Array, good: Mask, target: pa.DataType) -> pa.Array:
-    text = pc.if_else(pa.array(good), cells, None).cast(pa.string())
-    return pc.utf8_trim(text, " \t").cast(target)
+    return pc.utf8_trim(_text_where(cells, good), " \t").cast(target)
+
+
+def _text_where(cells: pa.Array, good: Mask) -> pa.StringArray:
+    return pc.if_else(pa.array(good), cells, None).cast(pa.string())
 
 
 def _mask(booleans: pa.Array) -> Mask:
@@ -270,8 +276,6 @@ def _to_int(sign: bytes, digits: bytes) -> int:
 
 _JSON_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _JSON_NUMBER = re.compile(_JSON_INTEGER.pattern + r"(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
-#: From here on, a floating-point number stands for several integers.
-EXACT_BELOW = 2**53
 #: An integer in a text that fits into int64 in any case: a pattern of Arrow's.
 SHORT_JSON_INTEGER = r"^-?(?:0|[1-9][0-9]{0,17})$"
 
@@ -314,7 +318,7 @@ def _number_in(value: Any) -> Any:
     """The number that a text has; the value itself where it is no such text."""
     if not isinstance(value, str) or not _JSON_NUMBER.fullmatch(value):
         return value
-    return integer_of(value) if _JSON_INTEGER.fullmatch(value) else float(value)
+    return integer_of(value) if _JSON_INTEGER.fullmatch(value) else float_of(value)
 
 
 def _json_integer(value: Any, in_text: bool, in_float: bool) -> tuple[Any, str | None]:
@@ -340,7 +344,7 @@ def _json_seconds(value: Any) -> tuple[Any, str | None]:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None, RULES[Kind.SECONDS]
     try:
-        seconds = float(value)
+        seconds = value if isinstance(value, float) else float_of(value)
     except OverflowError:
         return None, RULES[Kind.SECONDS]
     return (seconds, None) if math.isfinite(seconds) else (None, RULES[Kind.SECONDS])

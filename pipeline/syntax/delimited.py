@@ -106,7 +106,7 @@ class DelimitedParser:
             batch = self._parse_arrow(block, {column.name: column.kind.parsed_type for column in self._present})
         except pa.ArrowInvalid:
             return None
-        return None if batch is None or has_odd_numbers(batch.table, self._present) else self._trimmed(batch)
+        return None if batch is None or has_odd_numbers(batch.table, self._present, block.data) else self._trimmed(batch)
 
     def _parse_exactly(self, block: TextBlock) -> Batch:
         rows = block.rows()

@@ -21,7 +21,8 @@ from pipeline.kernel.columns import JsonColumn, JsonLines
 from pipeline.schema import dictionary_encoded
 from pipeline.syntax.batch import Batch, Reject, RowNumbers
 from pipeline.syntax.blocks import TextBlock, raw_text
-from pipeline.syntax.cells import EXACT_BELOW, SHORT_JSON_INTEGER, Column, Kind, has_odd_numbers, json_cell, parsed_schema
+from pipeline.syntax.cells import SHORT_JSON_INTEGER, Column, Kind, has_odd_numbers, json_cell, parsed_schema
+from pipeline.syntax.decimals import EXACT_BELOW, float_of, may_be_beyond
 from pipeline.syntax.dictionary import without_text
 from pipeline.syntax.jsonobjects import JsonObject, integer_of, object_of
 from pipeline.syntax.lines import parse_lines
@@ -32,6 +33,8 @@ _FEW_LINES = 32
 _SHOWN_CHARACTERS = 100
 
 NOT_OBJECT = "must be a JSON object"
+#: What is said of a value that Python cannot read for its depth, beside the rule.
+TOO_DEEP = "too deeply nested"
 NOT_WITHIN = "must be within JSON objects"
 ONCE = "must be there once"
 
@@ -46,7 +49,7 @@ def _no_values(number: int) -> list[bytes]:
 
 
 #: Reads one JSON value as Arrow does, but into Python.
-DECODER = json.JSONDecoder(object_pairs_hook=object_of, parse_int=integer_of)
+DECODER = json.JSONDecoder(object_pairs_hook=object_of, parse_int=integer_of, parse_float=float_of)
 
 
 class JsonParser:
@@ -122,8 +125,8 @@ def _parse_arrow(block: TextBlock, columns: Sequence[Column]) -> pa.Table | None
         table.validate(full=True)  # Arrow's JSON parser takes bytes that are not UTF-8 for text
     except pa.ArrowInvalid:
         return None
-    flat = _flattened(table, columns)
-    return None if flat is None or has_odd_numbers(flat, columns) else flat
+    flat = _flattened(table, columns, block.data)
+    return None if flat is None or has_odd_numbers(flat, columns, block.data) else flat
 
 
 def _arrow_schema(columns: Sequence[Column]) -> pa.Schema:
@@ -150,7 +153,7 @@ def _arrow_fields(tree: dict[str, Any]) -> list[pa.Field]:
     ]
 
 
-def _flattened(table: pa.Table, columns: Sequence[Column]) -> pa.Table | None:
+def _flattened(table: pa.Table, columns: Sequence[Column], text: bytes) -> pa.Table | None:
     """The columns, from wherever they are in the objects. None if a text or a number may not be the integer that it must be."""
     flat = []
     for column in columns:
@@ -161,7 +164,7 @@ def _flattened(table: pa.Table, columns: Sequence[Column]) -> pa.Table | None:
             found = found.cast(pa.int64())
         elif column.in_float:
             is_exact = pc.and_(pc.less(pc.abs(found), EXACT_BELOW), pc.equal(found, pc.trunc(found)))
-            if pc.all(is_exact).as_py() is False:
+            if pc.all(is_exact).as_py() is False or may_be_beyond(found, text):
                 return None
             found = found.cast(pa.int64())
         flat.append(found)
@@ -217,7 +220,7 @@ def _record_of(line: bytes, columns: Sequence[Column], row: int, raw: str) -> li
     except RecursionError:  # Python cannot go as deep as Arrow
         table = _parse_arrow(TextBlock(line, row), columns)
         if table is None or table.num_rows != 1:
-            return Reject(row, "", NOT_OBJECT, "too deeply nested", raw)
+            return Reject(row, "", NOT_OBJECT, TOO_DEEP, raw)
         return list(table.to_pylist()[0].values())
     return json_record(value, columns, row, raw)
 

@@ -7,6 +7,7 @@ largest value, not on the stream.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Collection, Iterator
@@ -261,6 +262,14 @@ class JsonText:
             yield
         self._expect(b"]")
 
+    def each_document(self) -> Iterator[None]:
+        """Stops before each value up to the stream's end; of an array, before each element. There, the value is to be taken."""
+        while byte := self.next_byte():
+            if byte == b"[":
+                yield from self.each_item()
+            else:
+                yield
+
     def elements(self) -> Iterator[ValueBlock]:
         """The elements of the array that comes next, many at a time, numbered from 1."""
         self._expect(b"[")
@@ -362,6 +371,21 @@ class JsonText:
             self._begins_line = self._data[max(self._at, position - _INDENT) : position].rstrip(b" \t\r").endswith(b"\n")
         self.line += self._data.count(b"\n", self._at, position)
         self._at = position
+
+
+def elements_in(value: bytes, keys: Collection[str]) -> Iterator[bytes]:
+    """The elements of the array that an object has under one of these keys, each as JSON on a line; the value itself where it has none.
+
+    They are found without Python's json module, which fails where one of them is nested more deeply than Python can go.
+    """
+    text, found, arrays = JsonText(io.BytesIO(value)), [], 0
+    for key in text.each_key() if text.next_byte() == b"{" else ():
+        if key in keys and text.next_byte() == b"[":
+            arrays += 1
+            found += [line for block in text.elements() for line in block.data.splitlines()]
+        else:
+            text.take()
+    return iter(found if arrays == 1 else [value])
 
 
 def _is_object(line: bytes) -> bool:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from pipeline.kernel.texts import read_times
 from pipeline.syntax.batch import Integers, Mask
+from pipeline.syntax.decimals import floats_of
 from pipeline.syntax.dictionary import Codes, codes_of
 from pipeline.syntax.times import seconds_of
 
@@ -145,7 +146,7 @@ def _offset_of(zone: tzinfo, minute: int) -> tuple[int, int]:
 def _read_others(texts: pa.StringArray, others: Mask, seconds: Seconds) -> None:
     """Writes the times of some of the texts among the seconds: of long numbers, and of texts with an offset."""
     decimals = pc.fill_null(pc.match_substring_regex(texts, _DECIMAL), False).to_numpy(zero_copy_only=False) & others
-    seconds[decimals] = seconds_of(texts.filter(pa.array(decimals)).cast(pa.float64()).to_numpy())
+    seconds[decimals] = seconds_of(floats_of(texts.filter(pa.array(decimals))).to_numpy())
     for i in np.flatnonzero(others & ~decimals).tolist():
         seconds[i] = _with_offset(texts[i].as_py())
 

@@ -21,6 +21,7 @@ from pipeline.schema import MAX_NAME_BYTES, dictionary_encoded, rule_of_length
 from pipeline.syntax.batch import Batch, Fault, Mask
 from pipeline.syntax.blocks import MAX_LINE_BYTES, raw_text
 from pipeline.syntax.cells import NOT_EXACT, RULES, TOO_LARGE, Broken, Column, Kind, faults_of, parse_column, present_columns
+from pipeline.syntax.decimals import floats_of_integers
 
 #: So many rows are read at once, or as many as have so many bytes in the file once it is unpacked.
 _BATCH_ROWS, _BATCH_BYTES = 131_072, 8 << 20
@@ -355,12 +356,17 @@ def _parse(cells: pa.Array, kind: Kind, null_texts: Sequence[str] | None) -> tup
         return whole.cast(pa.string()), broken
     if _holds(kind, cells.type) and kind is not Kind.TEXT:
         if cells.type != pa.uint64():
-            return cells.cast(kind.parsed_type), {}
+            return _as_numbers(cells, kind), {}
         too_large = pc.greater(cells, pa.scalar(2**63 - 1, pa.uint64())).fill_null(False)
-        return pc.if_else(too_large, None, cells).cast(kind.parsed_type), {
-            TOO_LARGE: too_large.to_numpy(zero_copy_only=False)
-        }
+        return _as_numbers(pc.if_else(too_large, None, cells), kind), {TOO_LARGE: too_large.to_numpy(zero_copy_only=False)}
     raw = cells if pa.types.is_binary(cells.type) else cells.cast(pa.string()).cast(pa.binary())
     if null_texts is not None:
         raw = pc.if_else(pc.is_in(raw, pa.array([text.encode() for text in null_texts])), None, raw)
     return parse_column(raw, kind)
+
+
+def _as_numbers(cells: pa.Array, kind: Kind) -> pa.Array:
+    """Integers, or floats of any width, as the kind wants numbers."""
+    if kind is Kind.SECONDS and pa.types.is_integer(cells.type):
+        return floats_of_integers(cells)
+    return cells.cast(kind.parsed_type)

@@ -213,7 +213,8 @@ def put_aside(store: Locations, path: Path, content: bytes) -> None:
     place.
     """
     with suppress(FileExistsError):
-        files.PosixFiles().copy(path, store.damaged / f"{path.name}.{digest_of_bytes(content)[:8]}")
+        files.PosixFiles().create(store.damaged / f"{path.name}.{digest_of_bytes(content)[:8]}", path)
+    files.sync(store.damaged)
 
 
 def replace(store: Locations, path: Path, content: bytes) -> None:

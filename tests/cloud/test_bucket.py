@@ -109,7 +109,7 @@ class TestObjects:
         etag = bucket.head("a").etag
         assert bucket.read_range("a", 2, 5, etag) == b"234"
         assert bucket.read_range("a", 8, 50, etag) == b"89"
-        bucket.put("a", b"abcdefghij")
+        bucket.replace("a", b"abcdefghij", bucket.head("a").version)
         with pytest.raises(ObjectChanged, match=f"{cloud.url}/a: another object has taken its place"):
             bucket.read_range("a", 2, 5, etag)
 
@@ -246,13 +246,13 @@ class TestFaults:
     def test_an_object_that_is_replaced_behind_a_cut_answer_is_read_whole(self, proxied):
         cloud, proxy = proxied
         bucket = bucket_of(cloud.root)
-        bucket.create("a", b"0123456789" * 1000)
+        version = bucket.create("a", b"0123456789" * 1000)
 
         def replacing(request):
             if request.number == 1:
                 return Fault(keeps=5000)
             if request.number == 2 and request.method == "GET":
-                bucket.put("a", b"abcdefghij" * 1000)
+                bucket.replace("a", b"abcdefghij" * 1000, version)
             return PASSED
 
         proxy.reset(replacing)

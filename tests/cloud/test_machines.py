@@ -83,7 +83,7 @@ class World:
         """A new store, with objects of another."""
         store = Store(self.bucket, f"store-{next(self.numbers)}")
         for name, content in (objects or {}).items():
-            self.bucket.put(f"{store.name}/{name}", content)
+            self.bucket.create(f"{store.name}/{name}", content)
         return store
 
 

@@ -18,7 +18,7 @@ def fill(url, *keys):
     """Puts objects with 1, 10, 100, … bytes sent into a bucket."""
     bucket = bucket_of(object_path(f"{url}/"))
     for place, key in enumerate(keys):
-        bucket.put(key, gzip.compress(f"{HEADER}1,a,b,v,{10**place},0\n".encode(), mtime=0))
+        bucket.create(key, gzip.compress(f"{HEADER}1,a,b,v,{10**place},0\n".encode(), mtime=0))
     return bucket
 
 

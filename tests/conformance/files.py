@@ -146,14 +146,6 @@ class FilesTests:
             files.replace([Move(root / "b", root / "a", files.read_with_version(root / "a")[1])])
             assert start + file.readall() == b"old" * 100_000
 
-    def test_a_copy_has_the_content_and_takes_nobodys_place(self, files, root):
-        files.create(root / "a", b"content")
-        files.copy(root / "a", root / "kept" / "a")
-        with pytest.raises(FileExistsError):
-            files.copy(root / "a", root / "kept" / "a")
-        files.delete([root / "a"])
-        assert files.read(root / "kept" / "a") == b"content"
-
     def test_a_file_that_is_deleted_is_gone_and_its_neighbours_are_not(self, files, root):
         for name in ("folder/a", "folder/aa", "other/a"):
             files.create(root / name, b"")
@@ -195,7 +187,6 @@ class FilesTests:
         changes = [
             lambda: files.create(new, b"content"),
             lambda: files.create(new, mine),
-            lambda: files.copy(there, new),
             lambda: files.replace([Move(there, new)]),
             lambda: files.delete([there]),
         ]

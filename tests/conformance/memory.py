@@ -7,10 +7,12 @@ import hashlib
 import io
 from collections.abc import Callable
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from threading import Lock
 
-from pipeline.errors import StoreUnreadable, StoreUnwritable
+from pipeline.bucket import Found
+from pipeline.errors import BucketUnreachable, ObjectChanged, StoreUnreadable, StoreUnwritable
 from pipeline.store.files import Files
 
 
@@ -59,6 +61,49 @@ class MemoryBucket:
 
 def version_of(content):
     return hashlib.md5(content).hexdigest()
+
+
+class AskedBucket:
+    """What `pipeline.bucket.Bucket` does, done to such a bucket: for the file operations of real buckets."""
+
+    url = "s3://bucket"
+
+    def __init__(self, bucket: MemoryBucket, around: Around):
+        self.bucket = bucket
+        self.around = around
+
+    def _ask(self, kind, key, act):
+        try:
+            return self.around(kind, f"/{key}", act)
+        except NoAnswer as error:
+            raise BucketUnreachable(f"{self.url}/{key}", "no answer") from error
+
+    def read_start(self, key, most):
+        content, version = self._ask("get", key, lambda: self.bucket.get(key))
+        return content[:most], self._found(key, content, version)
+
+    def head(self, key):
+        return self._found(key, *self._ask("head", key, lambda: self.bucket.get(key)))
+
+    @staticmethod
+    def _found(key, content, version):
+        return Found(key, len(content), version, version, datetime.now(UTC))
+
+    def list(self, prefix):
+        below = self._ask("list", prefix, lambda: self.bucket.below(f"{prefix}/"))
+        yield [Found(name, size, "", "", datetime.now(UTC)) for name, size in below.items()]
+
+    def create(self, key, content):
+        if not self._ask("put", key, lambda: self.bucket.put(key, bytes(content), "")):
+            raise FileExistsError(key)
+
+    def replace(self, key, content, version):
+        if not self._ask("put", key, lambda: self.bucket.put(key, bytes(content), version)):
+            raise ObjectChanged(key, "another object has taken its place meanwhile")
+
+    def delete(self, keys):
+        for key in keys:  # one by one, so that a test may cut in between
+            self._ask("delete", key, lambda key=key: self.bucket.delete([key]))
 
 
 class _Opened(io.BytesIO):
@@ -128,13 +173,6 @@ class MemoryFiles(Files):
                 "put", move.target, lambda move=move, content=content: self.bucket.put(str(move.target), content, move.over)
             )
             self._ask("delete", move.source, lambda move=move: self.bucket.delete([str(move.source)]))
-
-    def copy(self, source, target):
-        try:
-            content = self.read(source)
-        except StoreUnreadable as error:
-            raise StoreUnwritable(error.path, error.problem) from error
-        self.create(target, content)
 
     def delete(self, paths):
         for path in paths:

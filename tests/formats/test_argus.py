@@ -160,8 +160,20 @@ class TestContainers:
             objects(*FLOWS[:20]).strip() + objects(*FLOWS[20:]),
             json.dumps(FLOWS),
             "".join(json.dumps(flow) + "\n" for flow in FLOWS),
+            f"[{objects(*FLOWS[:20])}, {objects(*FLOWS[20:])}]",
+            f"[{objects(*FLOWS[:20])}] {objects(*FLOWS[20:])}",
         ],
-        ids=["as ra writes it", "on one line", "pretty", "twice", "side by side", "an array", "lines"],
+        ids=[
+            "as ra writes it",
+            "on one line",
+            "pretty",
+            "twice",
+            "side by side",
+            "an array",
+            "lines",
+            "an array of such",
+            "and more",
+        ],
     )
     @pytest.mark.parametrize("is_large", [False, True])
     def test_flows_are_found_and_numbered_in_each(self, text, is_large, monkeypatch):
@@ -175,6 +187,9 @@ class TestContainers:
     def test_a_file_that_is_cut_off_fails(self):
         with pytest.raises(Exception, match="truncated"):
             read(objects(*self.FLOWS)[:-200])
+
+    def test_flows_in_an_array_may_name_it(self):
+        assert read(json.dumps([JSON | {"user": "ArgusData"}, JSON])).cells == [COUNTED] * 2
 
     def test_an_array_without_flows_has_none(self):
         assert read('{"ArgusData":[]}').read == 0

@@ -150,6 +150,20 @@ class TestEvents:
     def test_a_message_over_several_lines_is_one_record(self):
         assert read(json.dumps(envelope(REQUEST + "\n", ANSWER + "\r\nmore"))).faults[0][0] == 2
 
+    @pytest.mark.parametrize("depth", [100, *range(940, 1_000, 3), 2_000])
+    @pytest.mark.parametrize("write", [json.dumps, lambda found: "\n".join(map(json.dumps, found["logEvents"]))])
+    def test_an_event_that_is_deeply_nested_is_read_or_rejected_alone(self, depth, write):
+        events = [event(REQUEST, "1"), event(REQUEST, "2", extra="?"), {"id": "3", "extra": "?"}, event(ANSWER, "4")]
+        text = write(envelope() | {"logEvents": events}).replace('"?"', "[" * depth + "]" * depth)
+        outcome = read(text, option="aws-vpc")
+        assert sums(outcome) in (BOTH, [BOTH[0], *BOTH])
+        assert len(outcome.cells) + len(outcome.rejects) == 4
+        if depth > 1_000:
+            assert [(reject.row, reject.value) for reject in outcome.rejects] == [
+                (2, "too deeply nested"),
+                (3, "too deeply nested"),
+            ]
+
 
 class TestFields:
     CUSTOM = "eni-01 198.51.100.7 10.20.0.15 400 1764144010"

@@ -293,6 +293,13 @@ def test_several_answers_follow_one_another():
     assert (outcome.rows, outcome.cells) == ([1, 2, 3], [COUNTED] * 3)
 
 
+def test_answers_may_be_in_an_array():
+    text = f"[{answer(({}, FLOW))},\n{answer(({}, FLOW, FLOW), indent=1)}]"
+    assert format_of(text) == "NetObserv, answers of Loki"
+    outcome = read(text)
+    assert (outcome.cells, outcome.rows) == ([COUNTED] * 3, [1, 2, 3])
+
+
 def test_an_answer_without_records_has_none():
     assert (read(answer()).read, format_of(answer())) == (0, "NetObserv, answers of Loki")
 

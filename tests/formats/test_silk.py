@@ -65,6 +65,22 @@ def test_times_may_be_of_each_format_that_names_the_year_first(time):
     assert read(listing(changed(sTime=time))).cells == [COUNTED]
 
 
+@pytest.mark.parametrize("separator", ["|", ",", "\t"])
+def test_blanks_within_a_cell_are_part_of_it(separator):
+    rows = [changed(sensor=sensor) for sensor in ("S 0", "the  north   gate", "S0")]
+    outcome = read(listing(*rows, separator=separator))
+    assert [cells[3] for cells in outcome.cells] == ["S 0", "the  north   gate", "S0"]
+
+
+def test_blanks_alone_are_no_value():
+    assert read(listing(changed(sPort="   ", sensor="    "))).cells == [(*COUNTED[:3], "-", 5, 0)]
+
+
+def test_a_separator_of_several_bytes_is_not_rwcut_s():
+    with pytest.raises(UnknownFormat):
+        read(listing(FLOW, separator="¦"))
+
+
 def test_local_times_are_read_in_the_zone_that_the_user_names():
     assert read(listing(FLOW), timezone="+02:00").cells == [(HOUR - 2, *COUNTED[1:])]
 
@@ -123,6 +139,12 @@ def test_rwuniq_s_sums_are_no_flows():
         ({"sTime": "11/26/2025 10:00:00"}, "sTime"),
         ({"sTime": ""}, "sTime"),
         ({"sPort": "http"}, "sPort"),
+        ({"sIP": "10. 0.0.1"}, "sIP"),
+        ({"bytes": "1 234"}, "bytes"),
+        ({"sPort": "4 43"}, "sPort"),
+        ({"sTime": "2025/11/26T10:00: 00"}, "sTime"),
+        ({"sTime": "2025-11-26  10:00:00"}, "sTime"),
+        ({"sTime": "2025-11-26T 10:00:00"}, "sTime"),
     ],
 )
 def test_a_row_with_an_unfit_cell_is_rejected_with_its_raw_text(cells, field):

@@ -189,6 +189,15 @@ class TestErrors:
         with pytest.raises(StoreDamaged, match=f"hour={hour}"):
             store.sql("FROM flows")
 
+    @pytest.mark.parametrize("torn", [b"", b'{"version": 2,', b"\0" * 40, b"\xff\xfe", b"no JSON"])
+    @pytest.mark.parametrize("statement", ["FROM runs", "FROM sources"])
+    def test_a_damaged_record_is_named_with_what_to_do(self, store, statement, torn):
+        path = store.locations.runs / "00000002.json"
+        path.write_bytes(torn)
+        with pytest.raises(StoreDamaged) as error:
+            store.sql(statement)
+        assert f"{path} is no JSON; see what flowlog verify --store {store.locations.root} says" in str(error.value)
+
     def test_a_damaged_file_in_a_bucket_is_named_as_it_is_there(self):
         files = MemoryFiles(MemoryBucket())
         files.create(BucketPath("bucket/store/flows/hour=3/part-0.parquet"), b"PAR1 torn")

@@ -123,11 +123,11 @@ class TestMending:
             f"{kept}: the bytes 0 to {len(damaged) - 1} are damaged, and what was acknowledged there does not count"
         ]
 
-    @pytest.mark.parametrize("step", ["make_folder", "copy", "write", "sync"])
+    @pytest.mark.parametrize("step", ["make_folder", "create", "write", "sync"])
     def test_can_be_cut_off_anywhere_and_repeated(self, store, monkeypatch, step):
         content = request(1) + request(3).replace(b'"hour":2', b'"hour":9') + request(2)
         name = write(store, content)
-        owner = files.PosixFiles if step == "copy" else files
+        owner = files.PosixFiles if step == "create" else files
         do = getattr(owner, step)
 
         def cut_off(*arguments):
