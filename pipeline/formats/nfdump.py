@@ -65,13 +65,13 @@ class _Layout:
 
     def record(self, batch: Batch, _options: ReadOptions) -> Record:
         sent = [column_of(batch, name, pa.int64()) for name in self.sent if name in batch.table.column_names]
-        received = column_of(batch, self.received, pa.int64())
+        received = column_of(batch, self.received, pa.int64()) if self.received in batch.table.column_names else None
         return Record(
             start=self.start,
             src=Endpoint(self.src),
             dst=Endpoint(self.dst),
             sent=sent[0],
-            received=received.fill_null(0) if received.null_count else received,
+            received=received.fill_null(0) if received is not None and received.null_count else received,
             required=(self.start, *(name for name in self.sent if name in batch.table.column_names)),
             answer=is_answer(ports_of(batch, self.src_port), ports_of(batch, self.dst_port)),
             end=self.end if self.end in batch.table.column_names else None,
@@ -90,13 +90,13 @@ class _Layout:
     @staticmethod
     def _without_address(batch: Batch, names: tuple[str, ...]) -> Iterator[Fault]:
         columns = {name: texts_of(batch, name) for name in names}
-        missing = np.logical_and.reduce([codes_of(column) < 0 for column in columns.values()])
-        if missing.any():
-            yield Fault(names[0], MISSING, missing, columns[names[0]])
+        if all(column.null_count for column in columns.values()):
+            missing = np.logical_and.reduce([codes_of(column) < 0 for column in columns.values()])
+            if missing.any():
+                yield Fault(names[0], MISSING, missing, columns[names[0]])
         for name, column in columns.items():
-            none = rows_where(column, lambda text: text in _NO_ADDRESS)
-            if none.any():
-                yield Fault(name, _NO_ADDRESS_RULE, none, column)
+            if pc.any(pc.is_in(column.dictionary, value_set=pa.array(_NO_ADDRESS))).as_py():
+                yield Fault(name, _NO_ADDRESS_RULE, rows_where(column, lambda text: text in _NO_ADDRESS), column)
 
 
 # --- CSV ---------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.kernel.records import answers
 from pipeline.schema import DICTIONARY_TEXT
 from pipeline.syntax.batch import Batch, Integers, Mask
 
@@ -158,8 +159,6 @@ def numbers_of(column: pa.Array, missing: int = 0) -> npt.NDArray[Any]:
     return (column.fill_null(missing) if column.null_count else column).to_numpy()
 
 
-# RFC 9293; AWS keeps the flags that were seen in an interval OR-ed together, and an ACK only beside a SYN.
-_SYN, _ACK = 0x02, 0x10
 _WELL_KNOWN_PORTS = 1024  # RFC 6335: 0 to 1023 belong to services
 _EPHEMERAL_PORTS = 32768  # where Linux starts to number its clients' ports
 _PORT = r"^[1-9][0-9]{0,4}$"
@@ -171,7 +170,7 @@ def ports_of(batch: Batch, name: str) -> Integers:
         return np.full(batch.table.num_rows, -1, np.int64)
     if pa.types.is_integer(batch.table.schema.field(name).type):
         ports = integers_of(batch, name, -1)
-        return np.where(ports > 0, ports, -1)
+        return ports if ports.min(initial=1) > 0 else np.where(ports > 0, ports, -1)
     texts = texts_of(batch, name)
     numbers = pc.if_else(pc.match_substring_regex(texts.dictionary, _PORT), texts.dictionary, "-1").cast(pa.int64())
     codes = pc.fill_null(texts.indices, len(numbers)).to_numpy()
@@ -190,9 +189,4 @@ def is_answer(src_port: Integers, dst_port: Integers, tcp_flags: Integers | None
         True where the flags say so (a SYN with its ACK comes from the server, a SYN alone from the client), or, where
         the flags say nothing, the ports: the server has the smaller port, if that is well-known or the other is ephemeral.
     """
-    telling = (src_port < _WELL_KNOWN_PORTS) | (dst_port >= _EPHEMERAL_PORTS)
-    by_ports = telling & (src_port < dst_port) & (src_port >= 0)
-    if tcp_flags is None:
-        return by_ports
-    opened = tcp_flags & (_SYN | _ACK)
-    return (opened == _SYN | _ACK) | (((opened & _SYN) == 0) & by_ports)
+    return answers(src_port, dst_port, tcp_flags, _WELL_KNOWN_PORTS, _EPHEMERAL_PORTS)

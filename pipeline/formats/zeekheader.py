@@ -36,8 +36,7 @@ def read_records(blocks: Iterable[TextBlock], log: Log, context: ReadContext) ->
     """
     header, parser = _Header(context.options.is_named), None
     for block in blocks:
-        for piece in block.cut_at(lines_from(block.data, b"#", b"#")):
-            _refuse_glued(piece)
+        for piece in _cut(block):
             if piece.data.startswith(b"#"):
                 if header.take(piece.line(piece.first_line)):
                     parser = header.parser(log, context)
@@ -45,6 +44,20 @@ def read_records(blocks: Iterable[TextBlock], log: Log, context: ReadContext) ->
                 yield parser, piece
             elif piece.data.strip():
                 raise UnreadableSource(f"line {piece.first_line}: a record before the #fields line that names its columns")
+
+
+def _cut(block: TextBlock) -> Iterator[TextBlock]:
+    """Each `#` line of a block alone, and what lies between them.
+
+    Raises:
+        UnreadableSource: A `#` line is glued to a record.
+    """
+    if b"#" not in block.data:  # as in most blocks
+        yield block
+        return
+    for piece in block.cut_at(lines_from(block.data, b"#", b"#")):
+        _refuse_glued(piece)
+        yield piece
 
 
 def _refuse_glued(lines: TextBlock) -> None:

@@ -82,6 +82,7 @@ static inline __attribute__((always_inline)) int read_cell(text_t p, text_t end,
         }
         ((int32_t *)into->values)[row] = code;
     } else if (!(into->kind == INTEGER && LIKELY(read_short_integer(p, length, (int64_t *)into->values + row))) &&
+               !(into->kind == SECONDS && LIKELY(read_plain_seconds(p, length, (double *)into->values + row))) &&
                UNLIKELY((into->kind == INTEGER ? read_integer(p, (int64_t *)into->values + row)
                                                : read_decimal(p, (double *)into->values + row)) != end)) {
         if (!into->is_valid || !is_null(p, length, d)) return 0;

@@ -7,15 +7,6 @@ enum { SHORTEST_CLOCK = 19, LONGEST_NUMBER = 19, LONGEST_TIME = 32 };
 
 #define MICROSECONDS 1000000
 
-/* A time in seconds, from seconds, milliseconds, microseconds or nanoseconds, each told by its size (see syntax/times.py). */
-static inline double seconds_of(double time) {
-    return time >= 1e17 ? time / 1e9 : time >= 1e14 ? time / 1e6 : time >= 1e11 ? time / 1e3 : time;
-}
-
-static inline int64_t whole_seconds_of(int64_t time) {
-    return time >= 100000000000000000 ? time / 1000000000 : time >= 100000000000000 ? time / 1000000 : time >= 100000000000 ? time / 1000 : time;
-}
-
 /* Reads a number since 1970 that has all of a text: digits, or digits on both sides of a point. Returns NAN where the text is none,
  * or is one that a double does not hold exactly, but for whole ones: rounding must not move these into the next second. */
 static double read_number(text_t p, int32_t length) {

@@ -60,6 +60,19 @@ static inline int read_short_integer(text_t p, uint32_t length, int64_t *value) 
     return !(not_digits(first) | not_digits(last));
 }
 
+/* Reads seconds since 1970 as most logs write them, ten digits and a fraction of 1 to 6, which are all of a cell's bytes. Returns 0 if that
+ * is not what they are. */
+static inline int read_plain_seconds(text_t p, uint32_t length, double *value) {
+    static const double tens[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
+    uint32_t places = length - 11;
+    int64_t whole;
+    if (places - 1 >= 6 || p[10] != '.' || !read_short_integer(p, 10, &whole)) return 0;
+    uint64_t fraction = (load64(p + 11) ^ ZERO_CHARACTERS) << (64 - 8 * places);
+    uint64_t digits = (uint64_t)whole * powers_of_ten[places] + eight_digits(fraction);
+    *value = (double)digits / tens[places];
+    return !not_digits(fraction) && digits <= 1ULL << 53; /* which a double holds: the quotient is rounded once, as in `read_decimal` */
+}
+
 /* Reads an optional minus and 1 to 19 digits, rounded towards 0 where a double does not hold them, as nanoseconds are: a time must
  * not move into the next hour. There may be a fraction, if a double holds all the digits exactly: their quotient is then no whole
  * number that the decimal is not. */

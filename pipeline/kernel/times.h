@@ -67,4 +67,20 @@ static inline text_t read_time(text_t p, double *value) {
     return p + 1;
 }
 
+/* How many units make a second of a time since 1970, whose size tells: seconds, milliseconds, microseconds or nanoseconds (see
+ * syntax/times.py). */
+static inline int64_t units_of_second(int64_t time) {
+    return time >= 100000000000000000 ? 1000000000 : time >= 100000000000000 ? 1000000 : time >= 100000000000 ? 1000 : 1;
+}
+
+/* A time in seconds, from such units. */
+static inline double seconds_of(double time) {
+    return time >= 1e17 ? time / 1e9 : time >= 1e14 ? time / 1e6 : time >= 1e11 ? time / 1e3 : time;
+}
+
+/* The same, of integers, without the fraction of a second. A division by a constant is a multiplication. */
+static inline int64_t whole_seconds_of(int64_t time) {
+    return time >= 100000000000000000 ? time / 1000000000 : time >= 100000000000000 ? time / 1000000 : time >= 100000000000 ? time / 1000 : time;
+}
+
 #endif

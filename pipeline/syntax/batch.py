@@ -144,7 +144,7 @@ class Batch:
     @property
     def noted(self) -> dict[str, RowNumbers]:
         """The row numbers of the records that are still in and have a note, by note."""
-        return {note: rows[np.isin(rows, self.rows)] for note, rows in self.notes.items()}
+        return {note: rows if rows is self.rows else rows[np.isin(rows, self.rows)] for note, rows in self.notes.items()}
 
     @property
     def nbytes(self) -> int:
@@ -179,7 +179,7 @@ class Batch:
 
     def note(self, notes: Mapping[str, Mask]) -> Batch:
         """Notes something about the rows that are marked."""
-        found = {note: self.rows[mask] for note, mask in notes.items() if mask.any()}
+        found = {note: self.rows if mask.all() else self.rows[mask] for note, mask in notes.items() if mask.any()}
         return replace(self, notes=_joined(self.notes, found)) if found else self
 
     def ignore(self, unwanted: Mapping[str, Mask], sizes: Integers | None = None) -> Batch:
@@ -253,8 +253,9 @@ def _joined_marks(*batches: Batch) -> pa.Table | None:
 def _joined(these: Mapping[str, RowNumbers], others: Mapping[str, RowNumbers]) -> dict[str, RowNumbers]:
     """The row numbers of both, by what is said of them."""
     return {
-        said: np.concatenate([rows[said] for rows in (these, others) if said in rows])
-        for said in dict.fromkeys([*these, *others])
+        **these,
+        **others,
+        **{said: np.concatenate([these[said], others[said]]) for said in these.keys() & others.keys()},
     }
 
 

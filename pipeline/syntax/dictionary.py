@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.kernel.records import exchanged_codes
 from pipeline.syntax.batch import Mask
 
 Codes = npt.NDArray[np.int32]
@@ -26,10 +27,16 @@ def codes_of(column: pa.DictionaryArray) -> Codes:
     return codes.to_numpy()
 
 
-def with_dictionary(codes: Codes, texts: pa.StringArray) -> pa.DictionaryArray:
-    """The column of these texts, where -1 stands for null. A text may be there more than once."""
+def with_dictionary(codes: Codes, texts: pa.StringArray, nullable: bool = True) -> pa.DictionaryArray:
+    """The column of these texts, where -1 stands for null. A text may be there more than once.
+
+    Args:
+        codes: The number of each row's text.
+        texts: By number.
+        nullable: Whether there may be a null, for which else nobody looks.
+    """
     indices = arrow_of(codes)
-    if (codes < 0).any():
+    if nullable and (codes < 0).any():
         is_valid = pa.py_buffer(np.packbits(codes >= 0, bitorder="little"))
         indices = pa.Array.from_buffers(pa.int32(), len(codes), [is_valid, indices.buffers()[1]])
     return pa.DictionaryArray.from_arrays(indices, texts, safe=False)
@@ -37,7 +44,7 @@ def with_dictionary(codes: Codes, texts: pa.StringArray) -> pa.DictionaryArray:
 
 def constant(text: str, count: int) -> pa.DictionaryArray:
     """A column with the same text in each row."""
-    return with_dictionary(np.zeros(count, np.int32), pa.array([text], pa.string()))
+    return with_dictionary(np.zeros(count, np.int32), pa.array([text], pa.string()), nullable=False)
 
 
 def is_text(column: pa.DictionaryArray, text: str) -> Mask:
@@ -55,6 +62,8 @@ def rows_where(column: pa.DictionaryArray, is_it: Callable[[str], bool], null: b
         null: What is said of null.
     """
     said = [*map(is_it, column.dictionary.to_pylist()), null]  # the last is that of the code -1
+    if not any(said):  # as is said of most columns
+        return np.zeros(len(column), bool)
     return np.array(said, bool)[codes_of(column)]
 
 
@@ -95,7 +104,7 @@ def renamed(column: pa.DictionaryArray, new: Renaming) -> tuple[pa.DictionaryArr
     """
     codes = codes_of(column)
     if not new.nameless.any():
-        return with_dictionary(codes, new.texts), np.zeros(len(codes), bool)
+        return with_dictionary(codes, new.texts, nullable=column.null_count > 0), np.zeros(len(codes), bool)
     without = (codes >= 0) & new.nameless[codes]
     return with_dictionary(np.where(without, np.int32(-1), codes), new.texts), without
 
@@ -110,11 +119,11 @@ def exchanged(
     mask: Mask, these: pa.DictionaryArray, others: pa.DictionaryArray
 ) -> tuple[pa.DictionaryArray, pa.DictionaryArray]:
     """Both columns, with their cells exchanged where the mask says so."""
-    codes, other_codes, texts = _with_one_dictionary(these, others)
-    return (
-        with_dictionary(np.where(mask, other_codes, codes), texts),
-        with_dictionary(np.where(mask, codes, other_codes), texts),
-    )
+    nullable = these.null_count + others.null_count > 0
+    found = exchanged_codes(mask, codes_of(these), codes_of(others), len(these.dictionary))
+    texts = pa.concat_arrays([these.dictionary, others.dictionary])
+    first, second = (with_dictionary(codes, texts, nullable) for codes in found)
+    return first, second
 
 
 def first_of(*columns: pa.DictionaryArray) -> pa.DictionaryArray:

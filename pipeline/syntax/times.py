@@ -9,7 +9,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.syntax.batch import Mask
+from pipeline.kernel import records
+from pipeline.syntax.batch import Integers, Mask
 
 #: The rule that a number breaks which is no time of a flow.
 OUT_OF_RANGE = "must be a time between 1990 and 2200"
@@ -61,6 +62,11 @@ def not_times(seconds: Times) -> Mask | None:
     if not len(seconds) or _EARLIEST <= seconds.min() <= seconds.max() < _LATEST:
         return None
     return ~((seconds >= _EARLIEST) & (seconds < _LATEST))
+
+
+def hours_of(times: Times) -> Integers | None:
+    """The hours since 1970 of times, as `seconds_of` tells them; None if one is no time of a flow."""
+    return records.hours_of(times, _EARLIEST, _LATEST)
 
 
 def seconds_of_text(text: str) -> float | None:

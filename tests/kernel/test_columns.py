@@ -336,6 +336,23 @@ class TestNumbers:
         ]
         assert read_alone(pa.float64(), texts) == [float(text) for text in texts]
 
+    @given(st.lists(st.from_regex(r"[0-9x]{9,11}[.x/:][0-9.x/:]{0,7}", fullmatch=True), min_size=1, max_size=20))
+    @example(
+        [
+            "1258531221.486539",
+            "125853122x.486539",
+            "1258531221.48653x",
+            "1258531221.",
+            "1258531221.4865391",
+            "9999999999.999999",
+        ]
+    )
+    def test_what_is_nearly_a_time_is_odd(self, texts):
+        for text, value in zip(texts, read_alone(pa.float64(), texts), strict=True):
+            is_number = text.replace(".", "", 1).isdecimal() and not text.endswith(".")
+            assert value is None or (is_number and value.hex() == float(text).hex())
+            assert value is not None or not is_number or float(text) * 10**6 > 2**53 or len(text.partition(".")[2]) > 6
+
     @given(st.lists(st.text("0123456789-+. x", min_size=1, max_size=24), min_size=1, max_size=20))
     def test_an_integer_of_up_to_18_digits_is_itself_and_all_else_is_odd(self, texts):
         def expected(text):
