@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
 from pipeline.counting.distinct_hours import DistinctHours
 from pipeline.counting.rejects import RejectSpool
 from pipeline.errors import SourceError, StrictRunStopped
@@ -86,15 +83,7 @@ class Reading:
         count.bytes_tx += added.bytes_tx
         count.bytes_rx += added.bytes_rx
         self.reject(batch.rejects)
-        self._add_hours(batch.table.column("hour").to_numpy())
-
-    def _add_hours(self, hours: npt.NDArray[np.int64]) -> None:
-        """Takes note of the hours that there are. Mostly all that lie between the extremes are known, and one look tells."""
-        if len(hours):
-            known, between = self.count.hours, range(int(hours.min()), int(hours.max()) + 1)
-            if len(between) > len(known) or not known.issuperset(between):
-                changes = hours[1:] != hours[:-1]
-                known.update(hours[:1].tolist(), np.unique(hours[1:][changes]).tolist())
+        count.hours.update(batch.hours.tolist())
 
     def reject(self, rejects: Sequence[Reject]) -> None:
         """Takes in rejected rows, in any order."""

@@ -45,9 +45,29 @@ class ParsedLines:
     line_count: int
 
 
-def count_lines(data: bytes) -> int:
-    """The number of lines; the last one may lack its newline."""
-    return int(kernel.count_lines(data, len(data)))
+#: The bytes that `survey` looks for, those of the first bit first; and which of them are there where these bits are set.
+_SURVEYED = b'\0\r"\xef'
+_SEEN = [bytes(byte for i, byte in enumerate(_SURVEYED) if bits >> i & 1) for bits in range(1 << len(_SURVEYED))]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a look at all bytes of some text tells.
+
+    Attributes:
+        line_count: The number of lines; the last one may lack its newline.
+        seen: Which bytes are there of those that decide how text is read: 0, a carriage return, a quote, and 0xEF, the first of a
+            byte order mark.
+    """
+
+    line_count: int
+    seen: bytes
+
+
+def survey(data: bytes) -> Survey:
+    """Looks at all bytes once: Python would look for each of them alone, and hold its lock meanwhile."""
+    seen = ctypes.c_uint8()
+    return Survey(kernel.survey(data, len(data), seen), _SEEN[seen.value])
 
 
 def has_four(data: bytes, four: bytes) -> bool:
@@ -66,6 +86,17 @@ def lines_from(data: bytes, low: bytes, high: bytes) -> list[int]:
         room = count
 
 
+def lines_with(data: bytes, four: bytes) -> list[int]:
+    """Where the lines start that have these four bytes somewhere."""
+    room = 16
+    while True:
+        starts = np.empty(room, np.int64)
+        count = kernel.lines_with(data, len(data), four, starts.ctypes.data, room)
+        if count <= room:
+            return starts[:count].tolist()
+        room = count
+
+
 #: Where in some memory the values of a column are, their validity, and their bytes.
 Place = tuple[int, int, int]
 
@@ -77,30 +108,31 @@ class LineParser(KernelMemory):
         types: Of the columns: text (`schema.DICTIONARY_TEXT`), int64 or float64; of JSON, also string; None for cells that are not
             wanted.
         nullable: Whether cells may be missing.
-        foreign: The bytes with which text is not plain, so that none of it can be parsed here.
+        foreign: The bytes with which text is not plain, so that none of it can be parsed here; `survey` looks for them.
         shortest: The bytes of the shortest line that can be plain, with its newline: text may be all blank lines.
     """
 
     def __init__(self, types: Sequence[pa.DataType | None], nullable: bool, foreign: bytes, shortest: int) -> None:
         self._types = types
         self._nullable = nullable
-        self._foreign = foreign
+        self._foreign = frozenset(foreign)
         self._shortest = shortest
         self._columns = (Column * len(types))()
         for column, type_ in zip(self._columns, types, strict=True):
             column.kind = _SKIPPED if type_ is None else _KINDS[type_]
         self._texts = {i: Texts() for i, type_ in enumerate(types) if type_ == DICTIONARY_TEXT}
 
-    def parse(self, data: bytes, line_count: int | None = None) -> ParsedLines | None:
+    def parse(self, data: bytes, known: Survey | None = None) -> ParsedLines | None:
         """Parses whole lines, the last of which may lack its newline. None if the text is not plain.
 
         Args:
             data: The lines.
-            line_count: How many they are, where that is known.
+            known: What `survey` says of them, where that is known.
         """
-        if kernel.has_any(data, len(data), self._foreign, len(self._foreign)):
+        known = known or survey(data)
+        if not self._foreign.isdisjoint(known.seen):
             return None
-        line_count = count_lines(data) if line_count is None else line_count
+        line_count = known.line_count
         room = min(line_count, len(data) // self._shortest + 1)
         memory, places = self._allocate(room)
         odd, odd_count = np.empty(line_count, np.int64), ctypes.c_int64()

@@ -54,10 +54,11 @@ def _load() -> ctypes.CDLL:
     signatures = {
         "kernel_version": (c_char_p,),
         "set_hash_keys": (None, c_char_p),
-        "count_lines": (c_int64, c_char_p, c_int64),
-        "has_any": (c_int32, c_char_p, c_int64, c_char_p, c_int32),
+        "survey": (c_int64, c_char_p, c_int64, POINTER(c_uint8)),
         "has_four": (c_int32, c_char_p, c_int64, c_char_p),
+        "lines_with": (c_int64, c_char_p, c_int64, c_char_p, c_void_p, c_int64),
         "lines_from": (c_int64, c_char_p, c_int64, c_uint8, c_uint8, c_void_p, c_int64),
+        "distinct": (c_int64, c_void_p, c_int64, c_void_p),
         "pack_bits": (c_int64, c_void_p, c_int64, c_void_p),
         "parse_delimited": (
             c_int64, c_char_p, c_int64, c_uint8, c_int32, c_char_p, c_int32, c_int32, columns, c_void_p, counter,

@@ -18,26 +18,36 @@ int padded_tail_of(text_t data, int64_t size, padded_tail *tail) {
     return 1;
 }
 
-/* The number of lines; the last one may lack its newline. */
-API int64_t count_lines(text_t data, int64_t size) {
+/* The number of lines; the last one may lack its newline. `seen` receives which of the bytes are there that decide how text is read:
+ * a bit each for 0, a carriage return, a quote, and the first byte of a byte order mark. */
+API int64_t survey(text_t data, int64_t size, uint8_t *seen) {
     int64_t count = size && data[size - 1] != '\n';
+    uint8_t all = 0;
     for (int64_t start = 0; start < size; start += 255 * 16) {
-        /* Sixteen counters of a byte each, which the compiler keeps in one register. */
-        uint8_t counters[16] = {0};
+        /* Sixteen counters of a byte each, which the compiler keeps in one register, and likewise for the others. */
+        uint8_t newlines[16] = {0}, least[16], returns[16] = {0}, quotes[16] = {0}, marks[16] = {0};
+        memset(least, 0xFF, sizeof least);
         int64_t end = start + 255 * 16 < size ? start + 255 * 16 : size, i = start;
         for (; i + 16 <= end; i += 16)
-            for (int j = 0; j < 16; j++) counters[j] += data[i + j] == '\n';
-        for (int j = 0; j < 16; j++) count += counters[j];
-        for (; i < end; i++) count += data[i] == '\n';
+            for (int j = 0; j < 16; j++) {
+                uint8_t byte = data[i + j];
+                newlines[j] += byte == '\n';
+                least[j] = byte < least[j] ? byte : least[j];
+                returns[j] |= byte == '\r';
+                quotes[j] |= byte == '"';
+                marks[j] |= byte == 0xEF;
+            }
+        for (int j = 0; j < 16; j++) {
+            count += newlines[j];
+            all |= (uint8_t)((least[j] == 0) | returns[j] << 1 | quotes[j] << 2 | marks[j] << 3);
+        }
+        for (; i < end; i++) {
+            count += data[i] == '\n';
+            all |= (uint8_t)((data[i] == 0) | (data[i] == '\r') << 1 | (data[i] == '"') << 2 | (data[i] == 0xEF) << 3);
+        }
     }
+    *seen = all;
     return count;
-}
-
-/* Whether one of some bytes is there. */
-API int has_any(text_t data, int64_t size, text_t bytes, int32_t count) {
-    for (int32_t i = 0; i < count; i++)
-        if (memchr(data, bytes[i], (size_t)size)) return 1;
-    return 0;
 }
 
 /* One bit for each byte, all of which are 0 or 1, as Arrow's validity bitmaps have it. Returns how many are 0. */
@@ -53,10 +63,10 @@ API int64_t pack_bits(text_t bytes, int64_t count, uint8_t *bits) {
     return count - ones;
 }
 
-/* Whether four bytes stand somewhere, in this order. */
-API int has_four(text_t data, int64_t size, text_t four) {
+/* Where four bytes stand first, in this order, from `start` on; -1 if they do not. */
+static int64_t find_four(text_t data, int64_t size, text_t four, int64_t start) {
     int64_t last = size - 4;
-    for (int64_t start = 0; start <= last; start += 4096) {
+    for (; start <= last; start += 4096) {
         int64_t end = start + 4096 <= last ? start + 4096 : last + 1;
         uint8_t any = 0; /* as in `lines_from`; first with two of the bytes, which are rarely there */
         for (int64_t i = start; i < end; i++) any |= (data[i] == four[0]) & (data[i + 3] == four[3]);
@@ -64,9 +74,26 @@ API int has_four(text_t data, int64_t size, text_t four) {
         any = 0;
         for (int64_t i = start; i < end; i++)
             any |= (data[i] == four[0]) & (data[i + 1] == four[1]) & (data[i + 2] == four[2]) & (data[i + 3] == four[3]);
-        if (any) return 1;
+        for (int64_t i = start; any && i < end; i++)
+            if (!memcmp(data + i, four, 4)) return i;
     }
-    return 0;
+    return -1;
+}
+
+/* Whether four bytes stand somewhere, in this order. */
+API int has_four(text_t data, int64_t size, text_t four) { return find_four(data, size, four, 0) >= 0; }
+
+/* Where the lines start that have these four bytes: `starts` receives up to `room` offsets. Returns how many there are. */
+API int64_t lines_with(text_t data, int64_t size, text_t four, int64_t *starts, int64_t room) {
+    int64_t count = 0, line = 0, found;
+    while ((found = find_four(data, size, four, line)) >= 0) {
+        while (found > line && data[found - 1] != '\n') found--;
+        if (count++ < room) starts[count - 1] = found;
+        text_t newline = memchr(data + found, '\n', (size_t)(size - found));
+        if (!newline) break;
+        line = newline + 1 - data;
+    }
+    return count;
 }
 
 /* Where the lines start whose first byte is one from `low` to `high`: `starts` receives up to `room` offsets. Returns how
@@ -83,4 +110,25 @@ API int64_t lines_from(text_t data, int64_t size, uint8_t low, uint8_t high, int
             if (data[i] == '\n' && (uint8_t)(data[i + 1] - low) <= range && count++ < room) starts[count - 1] = i + 1;
     }
     return count;
+}
+
+/* How far the distinct values of a column may lie from its first. */
+#define DISTINCT_REACH 2048
+
+/* The distinct values of some numbers, in order: `found` has room for 2 * DISTINCT_REACH. Returns how many there are; -1 where a value lies
+ * too far from the first. */
+API int64_t distinct(const int64_t *values, int64_t count, int64_t *found) {
+    uint8_t is_there[2 * DISTINCT_REACH] = {0};
+    if (!count) return 0;
+    if (values[0] < INT64_MIN + DISTINCT_REACH || values[0] > INT64_MAX - DISTINCT_REACH) return -1;
+    uint64_t low = (uint64_t)values[0] - DISTINCT_REACH;
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t place = (uint64_t)values[i] - low;
+        if (UNLIKELY(place >= sizeof is_there)) return -1;
+        is_there[place] = 1;
+    }
+    int64_t distinct = 0;
+    for (uint64_t place = 0; place < sizeof is_there; place++)
+        if (is_there[place]) found[distinct++] = (int64_t)(low + place);
+    return distinct;
 }

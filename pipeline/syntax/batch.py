@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.kernel.numbers import distinct
 from pipeline.scalars import MAX_VALUE_BYTES, shortened
 from pipeline.schema import FLOW_SCHEMA
 
@@ -140,6 +142,12 @@ class Batch:
     def read(self) -> int:
         """The number of records that the batch started with."""
         return self.table.num_rows + len(self.rejects) + sum(map(len, self.left_out.values()))
+
+    @cached_property
+    def hours(self) -> Integers:
+        """The distinct hours of its flow records, in order; a record without one has the hour 0."""
+        column = self.table.column("hour")
+        return distinct((column.fill_null(0) if column.null_count else column).to_numpy())
 
     @property
     def noted(self) -> dict[str, RowNumbers]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import BinaryIO, Self, TypeVar
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import UnknownFormat, UnreadableSource
-from pipeline.kernel.columns import count_lines, has_four
+from pipeline.kernel.columns import Survey, lines_with, survey
 from pipeline.scalars import MAX_RAW_BYTES, shortened
 from pipeline.syntax.batch import RowNumbers
 
@@ -54,8 +54,13 @@ class TextBlock:
     first_line: int
 
     @cached_property
+    def survey(self) -> Survey:
+        """What a look at all bytes tells."""
+        return survey(self.data)
+
+    @property
     def line_count(self) -> int:
-        return count_lines(self.data)
+        return self.survey.line_count
 
     @property
     def nbytes(self) -> int:
@@ -65,15 +70,30 @@ class TextBlock:
     @property
     def is_plain(self) -> bool:
         """Whether Arrow sees the same lines: it takes a carriage return alone for a line's end, too."""
-        if self.data.startswith(_BOM) or b"\0" in self.data:  # Arrow drops the one, and takes the other for text
+        if b"\0" in self.survey.seen or self.data.startswith(_BOM):  # Arrow takes the one for text, and drops the other
             return False
+        if b"\r" not in self.survey.seen:
+            return True
         returns = self.data.count(b"\r")
-        return not returns or returns == self.data.count(b"\r\n")
+        return returns == self.data.count(b"\r\n")
 
     @property
     def stands_alone(self) -> bool:
         """Whether lines of other files must not lie beside these: some bytes have a whole block read on a slower way."""
-        return b"\r" in self.data or b"\0" in self.data
+        return b"\r" in self.survey.seen or b"\0" in self.survey.seen
+
+    def without_marks(self) -> Self:
+        """The block without the byte order marks in front of its lines: they are where files began that were joined to others."""
+        if _BOM[:1] not in self.survey.seen:
+            return self
+        return replace(self, data=self.data.removeprefix(_BOM).replace(_MARKED_LINE, b"\n"))
+
+    def last_end(self, rest: bytes) -> int:
+        """Where the last whole record ends in a text that lacks one, `rest`, and this behind it: the offset behind its newline; 0 if
+        there is none.
+        """
+        end = self.data.rfind(b"\n") + 1
+        return len(rest) + end if end else 0
 
     @cached_property
     def line_ends(self) -> Offsets:
@@ -169,14 +189,7 @@ class TextBlock:
 
     def lines_with(self, text: bytes) -> list[int]:
         """Where the lines start that have these four bytes somewhere."""
-        if not has_four(self.data, text):
-            return []
-        starts, found = [], self.data.find(text)
-        while found >= 0:
-            starts.append(self.data.rfind(b"\n", 0, found) + 1)
-            end = self.data.find(b"\n", found)
-            found = self.data.find(text, end) if end >= 0 else -1
-        return starts
+        return lines_with(self.data, text)
 
     def split_first(self) -> tuple[bytes, TextBlock] | None:
         """The first line that is not blank, without its newline, and the lines behind it; None if all are blank."""
@@ -242,32 +255,17 @@ def raw_text(raw: bytes) -> str:
     return shortened(raw, MAX_RAW_BYTES)
 
 
-def last_line_end(rest: bytes, chunk: bytes) -> int:
-    """The offset behind the last newline in two pieces of text that follow one another, the first without one; 0 if
-    there is none.
-    """
-    end = chunk.rfind(b"\n") + 1
-    return len(rest) + end if end else 0
-
-
 Block = TypeVar("Block", bound=TextBlock)
 
 
-def text_blocks(
-    stream: BinaryIO,
-    kind: type[Block],
-    cut: Callable[[bytes, bytes], int] = last_line_end,
-    block_bytes: int = BLOCK_BYTES,
-) -> Iterator[Block]:
+def text_blocks(stream: BinaryIO, kind: type[Block], block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """Reads a stream in blocks of whole lines.
 
     A byte order mark in front of a line is dropped: it is where a file began that was joined to another.
 
     Args:
         stream: Decompressed text.
-        kind: The blocks' class.
-        cut: Where in two pieces of text that follow one another, the first without a whole record, the last whole
-            record ends: the offset behind it, 0 if none does.
+        kind: The blocks' class, which says where in a text the last whole record ends.
         block_bytes: About how many bytes a block has.
 
     Raises:
@@ -280,11 +278,11 @@ def text_blocks(
         raise UnknownFormat("UTF-16 or UTF-32 text", "convert it to UTF-8")
     chunk = chunk.removeprefix(_BOM) or stream.read(block_bytes)
     while chunk:
-        if end := cut(rest, chunk):
-            # The text is copied once at the most.
-            is_whole = not rest and end == len(chunk)
-            data = chunk if is_whole else b"".join((rest[:end], memoryview(chunk)[: max(0, end - len(rest))]))
-            block = kind(_without_marks(data), line)
+        block = kind(chunk, line)
+        if end := block.last_end(rest):
+            if rest or end < len(chunk):  # the text is copied once at the most
+                block = kind(b"".join((rest[:end], memoryview(chunk)[: max(0, end - len(rest))])), line)
+            block = block.without_marks()
             yield from block.pieces()
         rest = rest[end:] + chunk[max(0, end - len(rest)) :]
         chunk = read_lines(stream, block_bytes)
@@ -293,7 +291,7 @@ def text_blocks(
         if _is_too_long(rest, chunk):
             raise UnreadableSource(f"line {line} is longer than {MAX_LINE_BYTES >> 20} MiB; this is no flow log")
     if rest:
-        yield from kind(_without_marks(rest), line).pieces()
+        yield from kind(rest, line).without_marks().pieces()
 
 
 def read_lines(stream: BinaryIO, size: int) -> bytes:
@@ -315,12 +313,6 @@ def _is_file(stream: BinaryIO) -> bool:
         return stream.fileno() >= 0
     except OSError:
         return False
-
-
-def _without_marks(data: bytes) -> bytes:
-    """Some lines without the byte order marks in front of them."""
-    data = data.removeprefix(_BOM)
-    return data.replace(_MARKED_LINE, b"\n") if _BOM[:1] in data else data  # one byte is found fastest
 
 
 class LinesOfReturns(io.RawIOBase):

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.errors import UnreadableSource
 from pipeline.syntax.batch import RowNumbers
-from pipeline.syntax.blocks import Offsets, TextBlock, last_line_end
+from pipeline.syntax.blocks import Offsets, TextBlock
 
 _QUOTE = ord('"')
 # One CSV record. Possessive quantifiers: a long block must neither backtrack nor recurse.
@@ -22,13 +22,19 @@ _RECORD = re.compile(rb"%b(?:,%b)*+\n" % (_FIELD, _FIELD))
 class CsvBlock(TextBlock):
     """Whole CSV records. A record may span lines; it has the number of its first line."""
 
-    @cached_property
+    @property
     def _has_quotes(self) -> bool:
-        return b'"' in self.data
+        return b'"' in self.survey.seen
 
     @property
     def stands_alone(self) -> bool:
-        return b'"' in self.data or super().stands_alone  # what a quote opens may go on in the next block
+        return self._has_quotes or super().stands_alone  # what a quote opens may go on in the next block
+
+    def last_end(self, rest: bytes) -> int:
+        if b'"' not in rest and not self._has_quotes:
+            return super().last_end(rest)
+        ends = csv_record_ends(rest + self.data)
+        return int(ends[-1]) if len(ends) else 0
 
     @property
     def is_plain(self) -> bool:
@@ -107,11 +113,3 @@ def _irregular_record_ends(data: bytes) -> Offsets:
         position = match.end()
         ends.append(position)
     return np.array(ends, np.int64)
-
-
-def last_record_end(rest: bytes, chunk: bytes) -> int:
-    """Where the last whole record ends in two pieces of CSV that follow one another; 0 if none does (see `text_blocks`)."""
-    if b'"' not in rest and b'"' not in chunk:
-        return last_line_end(rest, chunk)
-    ends = csv_record_ends(rest + chunk)
-    return int(ends[-1]) if len(ends) else 0

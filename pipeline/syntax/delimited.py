@@ -24,7 +24,7 @@ from pipeline.schema import dictionary_encoded
 from pipeline.syntax.batch import Batch, Reject, RowNumbers
 from pipeline.syntax.blocks import MAX_LINE_BYTES, TextBlock, text_blocks
 from pipeline.syntax.cells import Column, Kind, has_odd_numbers, is_utf8_bytes, parse_cells, parsed_schema, present_columns
-from pipeline.syntax.csvrecords import CsvBlock, last_record_end
+from pipeline.syntax.csvrecords import CsvBlock
 from pipeline.syntax.lines import parse_lines
 
 csv.field_size_limit(MAX_LINE_BYTES)  # Arrow has no limit of its own, and the two must agree
@@ -257,7 +257,7 @@ def read_csv(stream: BinaryIO, parser_of: Callable[[bytes], Parser]) -> Iterator
         UnreadableSource: The file cannot be read to its end.
     """
     parser: Parser | None = None
-    for block in text_blocks(stream, CsvBlock, last_record_end):
+    for block in text_blocks(stream, CsvBlock):
         records = block
         if parser is None:
             found = _split_header(records)

@@ -24,7 +24,7 @@ def parse_lines(
         block: The lines.
         otherwise: Reads the irregular lines; its batches have the same columns. Their rows come behind the regular ones.
     """
-    lines = parser.parse(block.data, block.line_count)
+    lines = parser.parse(block.data, block.survey)
     if lines is None or 2 * len(lines.odd) > lines.line_count:  # to take so many out does not pay
         return replace(otherwise(block), raw_bytes=block.nbytes)
     rows = block.numbers(lines.line_count)

@@ -2,6 +2,7 @@
 its own, on a kernel that is instrumented. With the argument `overread` it makes a step too far on purpose.
 """
 
+import ctypes
 import random
 import sys
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.counting.spread import spread
 from pipeline.errors import SumOverflow
-from pipeline.kernel.columns import count_lines, has_four, lines_from
+from pipeline.kernel.columns import has_four, lines_from, lines_with, survey
 from pipeline.kernel.jsonvalues import Between, cut_arrays, split_json
 from pipeline.kernel.library import kernel
 from pipeline.kernel.texts import Texts, read_times
@@ -39,10 +40,11 @@ EXAMPLES = 200
 def parse(case):
     """By the kernel alone: the exact path behind it is not ours to check."""
     case.by_kernel()
-    count_lines(case.data)
+    survey(case.data)
     split(case.data)
     lines_from(case.data, b"a", b"z")
     has_four(case.data, b"addr")
+    lines_with(case.data, b"addr")
 
 
 @settings(
@@ -157,7 +159,7 @@ def spread_out():
 
 def overread():
     data = b"a line\n" * 20
-    kernel.count_lines(data, len(data) + 64)
+    kernel.survey(data, len(data) + 64, ctypes.c_uint8())
 
 
 if __name__ == "__main__":

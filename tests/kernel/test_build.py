@@ -124,8 +124,8 @@ class TestBuild:
         assert data["pure_python"] is False  # or the wheel would be said to fit every machine
         assert data["tag"].startswith("py3-none-")
         library = ctypes.CDLL(str(tmp_path / "pipeline" / "kernel" / "_kernel.so"))
-        library.count_lines.argtypes = (ctypes.c_char_p, ctypes.c_int64)
-        assert library.count_lines(b"a\nb", 3) == 2
+        library.has_four.argtypes = (ctypes.c_char_p, ctypes.c_int64, ctypes.c_char_p)
+        assert library.has_four(b"an addr", 7, b"addr") == 1
 
     def test_the_sources_have_no_warnings(self, hook, hatch_build, monkeypatch):
         monkeypatch.setattr(hatch_build, "_FLAGS", (*hatch_build._FLAGS, "-Werror"))

@@ -62,11 +62,12 @@ class TestBlocks:
         assert all(any(block.data is text for text in read) for block in found)
 
     def test_another_cut_may_keep_lines_together(self):
-        def behind_semicolon(rest, chunk):
-            data = rest + chunk
-            return data.rfind(b";\n") + 2 if b";\n" in data else 0
+        class BehindSemicolon(TextBlock):
+            def last_end(self, rest):
+                data = rest + self.data
+                return data.rfind(b";\n") + 2 if b";\n" in data else 0
 
-        found = text_blocks(io.BytesIO(b"a\nb;\nc;\n"), TextBlock, behind_semicolon, 3)
+        found = text_blocks(io.BytesIO(b"a\nb;\nc;\n"), BehindSemicolon, 3)
         assert [(block.data, block.first_line) for block in found] == [(b"a\nb;\n", 1), (b"c;\n", 3)]
 
     @pytest.mark.parametrize("block_bytes", [1, 3, 4, 5, 7, 99])
