@@ -92,8 +92,10 @@ _ENDS = [_time(_END)]
 
 def _ignored(batch: Batch) -> dict[str, Mask]:
     kinds = texts_of(batch, _ETYPE)
-    without = _has(texts_of(batch, _SRC), ("",)) & _has(texts_of(batch, _DST), ("",))
-    return {OTHER_EVENT: ~_has(kinds, (*_IP, *_UNKNOWN)) | (without & _has(kinds, _UNKNOWN))}
+    unknown = _has(kinds, _UNKNOWN)
+    if unknown.any():
+        unknown &= ~(_has(texts_of(batch, _SRC), ("",)) & _has(texts_of(batch, _DST), ("",)))
+    return {OTHER_EVENT: ~(_has(kinds, _IP) | unknown)}
 
 
 def _has(column: pa.DictionaryArray, texts: Collection[str]) -> Mask:
@@ -104,7 +106,9 @@ def _has(column: pa.DictionaryArray, texts: Collection[str]) -> Mask:
 def _prepared(batch: Batch, options: ReadOptions) -> Batch:
     """The records of the routers that count, with a time and addresses as they should be."""
     for name in (_SRC, _DST, _SAMPLER):
-        batch = _replaced(batch, name, _unpacked(texts_of(batch, name)))
+        addresses = texts_of(batch, name)
+        if (unpacked := _unpacked(addresses)) is not addresses:
+            batch = _replaced(batch, name, unpacked)
     if wanted := EXPORTER.of(options):
         batch = batch.ignore({OTHER_REPORTER: ~_has(texts_of(batch, _SAMPLER), wanted)})
     batch = batch.reject(
@@ -173,6 +177,8 @@ def _record(batch: Batch, options: ReadOptions) -> Record:
 
 def _product(bytes_: Integers, rates: Integers) -> Integers:
     """Bytes times sampling rates; what does not fit is the largest number, which is too large for a flow record."""
+    if int(bytes_.max(initial=0)) * int(rates.max(initial=1)) <= INT64_MAX:
+        return bytes_ * rates
     return np.where(bytes_ > INT64_MAX // rates, INT64_MAX, bytes_ * rates)
 
 

@@ -32,6 +32,7 @@ from pipeline.formats.loki import answers, printed
 from pipeline.formats.record import Endpoint, Record, Reporter, integers_of, is_answer, texts_of
 from pipeline.formats.syntaxes import FlowParser, Log
 from pipeline.formats.syntaxes import json as json_reader
+from pipeline.kernel.texts import index_of
 from pipeline.options import ReadOptions
 from pipeline.schema import MAX_RECORD_BYTES
 from pipeline.syntax.batch import OTHER_EVENT, Batch, Fault, Mask
@@ -126,7 +127,7 @@ def _distinct(numbers: npt.NDArray[np.int64], below: int) -> tuple[npt.NDArray[n
 def _filled(batch: Batch, name: str) -> pa.DictionaryArray:
     """A column of text, null where the text is empty, too."""
     column = texts_of(batch, name)
-    return _renamed(column, lambda text: text or None) if column.dictionary.index("").as_py() >= 0 else column
+    return _renamed(column, lambda text: text or None) if index_of(column.dictionary, "") >= 0 else column
 
 
 def _renamed(column: pa.DictionaryArray, name: Callable[[str], str | None]) -> pa.DictionaryArray:

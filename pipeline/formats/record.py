@@ -138,9 +138,10 @@ class Record:
 
 def column_of(batch: Batch, name: str, type_: pa.DataType) -> pa.Array:
     """A column in one piece; all null where the file does not have the column."""
-    if name not in batch.table.column_names:
+    place = batch.table.schema.get_field_index(name)  # to look among the names would make a list of them
+    if place < 0:
         return pa.nulls(batch.table.num_rows, type_)
-    column = batch.table.column(name)
+    column = batch.table.column(place)
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which copies, in any case
 
 

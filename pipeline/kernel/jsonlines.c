@@ -129,9 +129,8 @@ static inline text_t read_text(text_t p, text_t end, column *into, int64_t row, 
 
 /* Reads an integer whose digits are a text. Returns where it ends, or NULL. Python writes -0 as 0, and others would not fit. */
 static __attribute__((noinline)) text_t read_bare(text_t p, column *into, int64_t row, known_text *known, int *failed) {
-    text_t digits = p + (*p == '-'), end = digits;
-    while (is_digit(*end)) end++;
-    if (end == digits || end - digits > 19 || (*digits == '0' && end - p > 1)) return NULL;
+    text_t digits = p + (*p == '-'), end = skip_digits(digits);
+    if (!end || end - digits > 19 || (*digits == '0' && end - p > 1)) return NULL;
     return read_text(p, end, into, row, known, failed);
 }
 

@@ -73,6 +73,7 @@ def _load() -> ctypes.CDLL:
         "texts_bytes": (c_int64, c_void_p),
         "texts_detours": (c_int64, c_void_p),
         "texts_codes": (c_int32, c_void_p, c_int64, c_void_p, c_void_p, c_void_p),
+        "texts_index": (c_int64, c_int64, c_void_p, c_void_p, c_char_p, c_int32),
         "texts_export": (c_int32, c_void_p, c_void_p, c_void_p, c_void_p),
         "read_times": (c_int64, c_int64, *[c_void_p] * 5),
         "spread": (c_int64, c_int64, *[c_void_p] * 9),

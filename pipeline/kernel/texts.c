@@ -117,6 +117,13 @@ API int texts_codes(texts *self, int64_t count, const int32_t *offsets, text_t b
     return 0;
 }
 
+/* The number of the first of some texts, as Arrow has them, that is a given one; -1 if none is. */
+API int64_t texts_index(int64_t count, const int32_t *offsets, text_t bytes, text_t text, int32_t length) {
+    for (int64_t i = 0; i < count; i++)
+        if (offsets[i + 1] - offsets[i] == length && (!length || !memcmp(bytes + offsets[i], text, (size_t)length))) return i;
+    return -1;
+}
+
 typedef struct {
     text_t text;
     uint32_t length, code;

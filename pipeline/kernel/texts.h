@@ -32,6 +32,8 @@ API int64_t texts_memory(const texts *self);
 API int64_t texts_detours(const texts *self);
 /* The codes of some texts as Arrow has them. Returns 0 or what `texts_code` does. */
 API int texts_codes(texts *self, int64_t count, const int32_t *offsets, text_t bytes, int32_t *codes);
+/* The number of the first of some texts, as Arrow has them, that is a given one; -1 if none is. */
+API int64_t texts_index(int64_t count, const int32_t *offsets, text_t bytes, text_t text, int32_t length);
 /* The texts as Arrow has them: `offsets` has room for count + 1, `bytes` for texts_bytes(). Where `rank` is given, they
  * come sorted by their bytes, and `rank` receives each code's place. */
 API int texts_export(const texts *self, int32_t *offsets, uint8_t *bytes, int32_t *rank);

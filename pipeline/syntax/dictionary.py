@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.kernel.records import exchanged_codes
+from pipeline.kernel.texts import index_of
 from pipeline.syntax.batch import Mask
 
 Codes = npt.NDArray[np.int32]
@@ -49,7 +50,7 @@ def constant(text: str, count: int) -> pa.DictionaryArray:
 
 def is_text(column: pa.DictionaryArray, text: str) -> Mask:
     """Which rows have that text."""
-    code = column.dictionary.index(text).as_py()
+    code = index_of(column.dictionary, text)
     return np.zeros(len(column), bool) if code < 0 else codes_of(column) == code
 
 

@@ -102,6 +102,8 @@ def _since_1970(clock: Integers, is_local: Mask, seconds: Seconds, zone: tzinfo)
         zone: The zone.
     """
     nowhere = np.zeros(len(clock), bool)
+    if not is_local.any():
+        return seconds, nowhere, nowhere
     offset = zone.utcoffset(None)
     offsets = {(int(offset.total_seconds()),) * 2} if offset is not None else _offsets_of_hours(clock[is_local], zone)
     if len(offsets) == 1 and (both := offsets.pop()):  # as in most blocks

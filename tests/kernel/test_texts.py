@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.kernel.texts import Texts
+from pipeline.kernel.texts import Texts, index_of
 from tests.kernel.lines import NAMES, NOT_UTF8, SCRIPTS
 
 TEXTS = [text.decode() for text in (*NAMES, *SCRIPTS, b"", b"\0", b"\0\0", b"n", b"n\0", b"n\0\0")]
@@ -52,6 +52,13 @@ def test_a_piece_of_a_column_counts_alone(column, data):
     codes = names.codes_of(piece)
     assert names.texts().take(pa.array(codes)).equals(piece)
     assert set(names.texts().to_pylist()) == set(piece.to_pylist())
+
+
+@given(st.lists(st.none() | texts, max_size=20), texts, st.data())
+def test_the_first_of_a_text_is_found_as_arrow_finds_it(column, text, data):
+    piece = strings(column)[data.draw(st.integers(0, len(column))) :]
+    wanted = data.draw(st.sampled_from([text, *(other for other in column if other is not None)]))
+    assert index_of(piece, wanted) == piece.index(wanted).as_py()
 
 
 def test_codes_stay_as_the_names_grow():
