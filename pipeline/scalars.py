@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from pipeline.errors import UsageError
 
@@ -313,6 +313,11 @@ def parse_bytes(text: str) -> int:
     whole, fraction, unit = match[1], match[2] or "", match[3].lower()
     scale = 1000 ** (_DECIMAL_UNITS.lower().index(unit) + 1 if unit else 0)
     return int(whole + fraction) * scale // 10 ** len(fraction)
+
+
+#: What tells without reading that a source is as it was: its name, its size, and its ETag where it has one, else its time of
+#: modification, in nanoseconds.
+Appearance: TypeAlias = tuple[str, int, int | str]
 
 
 @dataclass(frozen=True)

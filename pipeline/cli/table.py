@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 from unicodedata import bidirectional, category, east_asian_width
 
 from pipeline.scalars import hour_to_text, printable
@@ -16,8 +16,7 @@ _SHORTEST_NAME = 10
 _DISPENSABLE = ("hour", "flows", "time", "share")
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A column of a table.
 
     Attributes:
@@ -37,8 +36,7 @@ class Column:
         return max(map(columns_of, (self.name, *self.cells)))
 
 
-@dataclass(frozen=True)
-class Foot:
+class Foot(NamedTuple):
     """A line below a table: a label, and a cell for each column of numbers, by the column's name."""
 
     label: str
@@ -56,7 +54,7 @@ def text_table(columns: Mapping[str, Sequence[object]]) -> str:
 
 def name_columns(columns: Mapping[str, Sequence[object]]) -> list[Column]:
     """The columns of a key: names, which may be cut, and times."""
-    return [replace(column, is_name=column.name.endswith(("app", "id"))) for column in _columns(columns)]
+    return [column._replace(is_name=column.name.endswith(("app", "id"))) for column in _columns(columns)]
 
 
 def _columns(columns: Mapping[str, Sequence[object]]) -> Iterable[Column]:
@@ -84,7 +82,7 @@ def aligned(columns: Sequence[Column], feet: Sequence[Foot] = (), width: int | N
     left = [_GAP.join(cells) for cells in zip(*map(_padded, names), strict=True)] + [foot.label for foot in feet]
     across = max(map(columns_of, left))
     left = [line + " " * (across - columns_of(line)) for line in left]
-    below = [replace(column, cells=[*column.cells, *(foot.cells[column.name] for foot in feet)]) for column in numbers]
+    below = [column._replace(cells=[*column.cells, *(foot.cells[column.name] for foot in feet)]) for column in numbers]
     table = [_GAP.join(cells).rstrip() for cells in zip(left, *map(_padded, below), strict=True)]
     return "".join(f"{cut(line, width) if width else line}\n" for line in table)
 
@@ -147,12 +145,12 @@ def _shared_out(room: int, wanted: Mapping[str, int]) -> dict[str, int]:
 
 
 def _cut_column(column: Column, width: int) -> Column:
-    return replace(column, name=cut(column.name, width), cells=[cut(cell, width) for cell in column.cells])
+    return column._replace(name=cut(column.name, width), cells=[cut(cell, width) for cell in column.cells])
 
 
 def _isolated(column: Column) -> Column:
     """Keeps letters that are written from right to left from moving the cells beside them (Unicode Standard Annex 9)."""
-    return replace(column, cells=[f"\u2068{cell}\u2069" if _is_leftward(cell) else cell for cell in column.cells])
+    return column._replace(cells=[f"\u2068{cell}\u2069" if _is_leftward(cell) else cell for cell in column.cells])
 
 
 def _is_leftward(text: str) -> bool:

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import xxhash
 
@@ -97,8 +96,7 @@ def text_of(data: bytes, packed: bytes | None = None) -> Text:
     return Text(data, Content(digest, len(data), heads[-1].hex()), heads, packed_digest)
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """What a look at a source tells.
 
     Attributes:

@@ -8,16 +8,16 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from pipeline.errors import SourceChanged, UnreadableSource
-from pipeline.scalars import Content
+from pipeline.scalars import Appearance, Content
 
 _ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
 _TO_ESCAPE = re.compile(r"[\\\udc80-\udcff]")
 
 
-def name_of(path: Path) -> str:
+def name_of(path: str | os.PathLike[str]) -> str:
     r"""A path as text, as the ledger and the messages have it. `path_of` gives the path back.
 
     A name need not be UTF-8, but what is printed and stored must. In a path that has other bytes, or the characters by
@@ -38,8 +38,22 @@ def path_of(name: str) -> Path:
     return Path(_ESCAPED.sub(lambda found: os.fsdecode(bytes([int(found[1], 16)])), name))
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+def status_of(path: str | os.PathLike[str]) -> os.stat_result:
+    """How a file looks.
+
+    Raises:
+        UnreadableSource: There is none.
+    """
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a text need not become a path
+    except OSError as error:
+        raise UnreadableSource(f"cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for who writes to it
+        raise UnreadableSource("not a regular file")
+    return status
+
+
+class Text(NamedTuple):
     """A content in memory.
 
     Attributes:
@@ -86,13 +100,16 @@ class Source:
         Raises:
             UnreadableSource: There is none.
         """
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise UnreadableSource(f"cannot be read: {error.strerror}") from None
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for who writes to it
-            raise UnreadableSource("not a regular file")
+        return cls.seen(path, status_of(path))
+
+    @classmethod
+    def seen(cls, path: Path, status: os.stat_result) -> Source:
+        """The file at a path that looks so."""
         return cls(path, name_of(path), status.st_size, status.st_mtime_ns, _inode(status))
+
+    @property
+    def appearance(self) -> Appearance:
+        return self.name, self.size, self.etag or self.mtime_ns
 
     @property
     def identity(self) -> object:
@@ -152,8 +169,7 @@ def _inode(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """A source that could not be counted, and why."""
 
     source: str

@@ -1,12 +1,17 @@
-"""Raw files and objects: which there are, and which are left alone."""
+"""Raw files and objects: which there are, and which are left alone.
+
+Paths are texts here: a `Path` takes longer to make than a file to look at.
+"""
+
+# ruff: noqa: PTH112, PTH114, PTH116, PTH118 - as above
 
 from __future__ import annotations
 
 import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path, PurePath
 
 from pipeline.counting.sources import Failure, name_of
@@ -33,35 +38,37 @@ def find(raw: Sequence[str], store: PurePath | None = None, exclude: Sequence[st
         UsageError: A file or folder does not exist, or is the store's own, or nothing matches a pattern; there is no such bucket.
     """
     found = Found()
-    paths = _find_files([name for name in raw if not is_url(name)], store, exclude, since, found)
-    files = {os.fspath(path): path for path in paths}  # texts are compared faster than paths
+    files = set(_find_files([name for name in raw if not is_url(name)], store, exclude, since, found))
     if urls := [name for name in raw if is_url(name)]:
         from pipeline.jobs.findobjects import find_objects  # which files do without
 
         objects = find_objects(urls, store, exclude, since, found)
         found = replace(found, objects=sorted(objects, key=lambda source: source.name))
-    return replace(found, files=[files[name] for name in sorted(files)])
+    return replace(found, files=sorted(files))
 
 
 def _find_files(
     raw: Iterable[str], store: PurePath | None, exclude: Sequence[str], since: int | None, found: Found
-) -> Iterator[Path]:
-    without = None if store is None else real_path(store)
+) -> Iterator[str]:
+    without = None if store is None else _real(store)
+    real_folder = cache(_real)  # thousands of files lie in one
     for name in raw:
         matches, is_pattern = _matches(name, since)
-        here = list[Path]()
+        here = list[str]()
         for match in matches:
-            path = real_path(match) if match.is_dir() else real_path(match.parent) / match.name
-            if without is not None and real_path(match).is_relative_to(without):
+            is_folder = os.path.isdir(match)
+            folder, last = os.path.split(match)
+            path = _real(match) if is_folder else os.path.join(real_folder(folder), last)
+            if without is not None and _is_within(_real(match) if os.path.islink(match) else path, without):
                 if not is_pattern:
                     raise UsageError(f"{name} is part of the store, and no raw file")
                 continue  # a pattern that happens to match it
-            reason = why_excluded(os.fspath(match), exclude) or ("" if match.is_dir() else why_no_log(path.name))
+            reason = why_excluded(match, exclude) or ("" if is_folder else why_no_log(last))
             if reason and is_pattern:
                 found.left_alone[name_of(path)] = reason
             elif reason:
                 found.failed.append(Failure(name_of(path), f"{reason}; leave it out"))
-            elif match.is_dir():
+            elif is_folder:
                 here += _walk(path, without, exclude, found)
             else:
                 here.append(path)
@@ -69,17 +76,25 @@ def _find_files(
         yield from here if since is None or has_dates(name) else _modified_since(since, here, found)
 
 
-def _matches(name: str, since: int | None) -> tuple[list[Path], bool]:
+def _real(path: str | PurePath) -> str:
+    return os.fspath(real_path(path))
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _matches(name: str, since: int | None) -> tuple[list[str], bool]:
     """The paths that an argument names, and whether it is a pattern."""
     if not name:
         raise UsageError("an empty path; is a variable of the shell not set?")
     try:
         if Path(name).exists():
-            return [Path(name)], False
+            return [os.fspath(Path(name))], False
         if not glob.has_magic(name) and not has_dates(name):
             raise UsageError(f"there is no file or folder {name}")
         patterns = without_dates(name, since) if has_dates(name) else [name]
-        matches = [Path(match) for pattern in patterns for match in glob.iglob(pattern, recursive=True)]
+        matches = [os.fspath(Path(match)) for pattern in patterns for match in glob.iglob(pattern, recursive=True)]
     except OSError as error:
         raise UsageError(f"cannot look at {name}: {error.strerror}") from None
     if not matches:
@@ -87,10 +102,10 @@ def _matches(name: str, since: int | None) -> tuple[list[Path], bool]:
     return matches, True
 
 
-def _modified_since(since: int, files: Iterable[Path], found: Found) -> Iterator[Path]:
+def _modified_since(since: int, files: Iterable[str], found: Found) -> Iterator[str]:
     for path in files:
         try:
-            is_old = path.stat().st_mtime < since * SECONDS_PER_HOUR
+            is_old = os.stat(path).st_mtime < since * SECONDS_PER_HOUR
         except OSError:  # as whoever opens it will say
             is_old = False
         if is_old:
@@ -99,39 +114,39 @@ def _modified_since(since: int, files: Iterable[Path], found: Found) -> Iterator
             yield path
 
 
-#: Of more files in a folder the folder is asked for their paths, which takes a fifth of the time of making each of a text.
-_FEW = 100
-
-
-def _paths_in(folder: Path) -> dict[str, Path]:
-    with suppress(OSError):  # it has just been read, and may be gone since
-        return {path.name: path for path in folder.iterdir()}
-    return {}
-
-
-def _walk(top: Path, without: Path | None, exclude: Sequence[str], found: Found) -> Iterator[Path]:
-    def fail(error: OSError) -> None:
-        found.failed.append(Failure(name_of(Path(error.filename)), f"the folder cannot be read: {error.strerror}"))
-
-    def is_left_alone(path: Path, name: str) -> bool:
-        reason = why_excluded(os.fspath(path)[len(os.fspath(top)) :], exclude) if exclude else ""
-        reason = reason or why_left_alone(name)
-        if reason:
-            found.left_alone[name_of(path)] = reason
-        return bool(reason)
-
-    for parent, folders, names in os.walk(top, onerror=fail):
-        paths = _paths_in(Path(parent)) if len(names) > _FEW else {}
-        for name in names:
-            path = paths.get(name) or Path(parent, name)
-            if not is_left_alone(path, name):
+def _walk(top: str, without: str | None, exclude: Sequence[str], found: Found) -> Iterator[str]:
+    """The files below a folder, at any depth."""
+    folders = [top]
+    while folders:
+        below = list[str]()
+        for entry in _entries(folders.pop(), found):
+            path, is_folder = entry.path, _is_folder(entry)
+            if is_folder and path == without:
+                continue
+            reason = (why_excluded(path[len(top) :], exclude) if exclude else "") or why_left_alone(entry.name)
+            if is_folder and not reason and entry.is_symlink():
+                reason = "a link to a folder; name the folder itself"
+            if reason:
+                found.left_alone[name_of(path)] = reason
+            elif is_folder:
+                below.append(path)
+            else:
                 yield path
-        below = [
-            path
-            for path in (Path(parent, name) for name in folders)
-            if path != without and not is_left_alone(path, path.name)
-        ]
-        found.left_alone.update(
-            {name_of(path): "a link to a folder; name the folder itself" for path in below if path.is_symlink()}
-        )
-        folders[:] = [path.name for path in below]
+        folders += reversed(below)
+
+
+def _entries(folder: str, found: Found) -> list[os.DirEntry[str]]:
+    """What is in a folder; nothing of a folder that cannot be read to its end."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        found.failed.append(Failure(name_of(folder), f"the folder cannot be read: {error.strerror}"))
+        return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that cannot be followed
+        return False

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import atexit
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pipeline.bucket import all_traffic
 from pipeline.counting.reading import fingerprint, load_apps, resolved
@@ -100,7 +99,7 @@ def ingest_segment(
         StoreError: The store cannot be used.
     """
     path = real_path(segment.parent) / segment.name
-    found = Found([path], {name_of(path)})
+    found = Found([os.fspath(path)], {name_of(path)})
     return _ingest(lambda: found, store, options, bounded=False, before_commit=before_commit)
 
 
@@ -161,37 +160,41 @@ def _ingest(
 
 
 def _plan(found: Found, index: Index, options: IngestOptions, reading: ReadOptions) -> Plan:
-    threads = _resources(options).threads
-    with ThreadPoolExecutor(threads) as pool:
+    return make_plan(
+        found,
+        index,
+        options.same_content,
+        options.replace_changed,
+        options.min_age_seconds,
+        cache(partial(fingerprint, reading)),
+        partial(_map_all, _resources(options)),
+    )
 
-        def map_all(function: Callable[[Any], T], values: Iterable[Any]) -> Iterator[T]:
-            rest, waiting = iter(values), deque[Future[list[T]]]()
-            while True:
-                if chunk := list(islice(rest, _CHUNK)):
-                    _start_imports()  # there may be rows to validate
-                    waiting.append(pool.submit(_to_each, function, chunk))
-                if not waiting:
-                    return
-                if not chunk or len(waiting) > _CHUNKS_AHEAD * threads:
-                    yield from waiting.popleft().result()
 
-        return make_plan(
-            found,
-            index,
-            options.same_content,
-            options.replace_changed,
-            options.min_age_seconds,
-            cache(partial(fingerprint, reading)),
-            map_all,
-        )
+def _map_all(resources: Resources, function: Callable[[Any], T], values: Iterable[Any]) -> Iterator[T]:
+    """Applies a function to many values, some at once; the results in their order."""
+    rest = iter(values)
+    chunk = list(islice(rest, _CHUNK))
+    if not chunk:
+        return
+    from concurrent.futures import Future, ThreadPoolExecutor  # a run that finds nothing new does without
+
+    _start_imports()  # there may be rows to validate
+    waiting = deque[Future[list[T]]]()
+    with ThreadPoolExecutor(resources.threads) as pool:
+        while chunk or waiting:
+            if chunk:
+                waiting.append(pool.submit(_to_each, function, chunk))
+                chunk = list(islice(rest, _CHUNK))
+            if not chunk or len(waiting) > _CHUNKS_AHEAD * resources.threads:
+                yield from waiting.popleft().result()
 
 
 def _to_each(function: Callable[[Any], T], values: Iterable[Any]) -> list[T]:
     return list(map(function, values))
 
 
-@dataclass(frozen=True)
-class _Counted:
+class _Counted(NamedTuple):
     """What counting a plan has given, as long as the run is not committed.
 
     Attributes:

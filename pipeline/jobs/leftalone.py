@@ -10,6 +10,8 @@ from fnmatch import fnmatchcase
 _STILL_WRITTEN_PREFIXES = (".", "_")
 _STILL_WRITTEN_SUFFIXES = (".tmp", ".part", ".partial", ".inprogress")
 _STILL_WRITTEN = "named like what is still being written"
+#: What is left alone starts with one of these or ends with one of those, as next to no name does.
+_STARTS, _ENDS = (*_STILL_WRITTEN_PREFIXES, "aws-"), (*_STILL_WRITTEN_SUFFIXES, ".crc")
 #: Why a file may be left alone for what is known of it beside its name.
 MODIFIED_BEFORE = "modified before the time that --since names"
 MARKER_OF_FOLDER = "the empty object that marks a folder"
@@ -36,9 +38,10 @@ def why_excluded(path: str, exclude: Iterable[str]) -> str:
 
 def why_left_alone(name: str) -> str:
     """Why a file or folder that was met is not taken for a raw file, by its name; "" if it is."""
-    if name.startswith(_STILL_WRITTEN_PREFIXES) or name.endswith(_STILL_WRITTEN_SUFFIXES):
-        return why_no_log(name) or _STILL_WRITTEN
-    return why_no_log(name)
+    if not (name.startswith(_STARTS) or name.endswith(_ENDS)):
+        return ""
+    is_still_written = name.startswith(_STILL_WRITTEN_PREFIXES) or name.endswith(_STILL_WRITTEN_SUFFIXES)
+    return why_no_log(name) or (_STILL_WRITTEN if is_still_written else "")
 
 
 def why_no_log(name: str) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeGuard
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from pipeline.counting.sources import Failure, Source
 from pipeline.errors import EmptySource, OtherLog, SourceError
@@ -17,8 +17,7 @@ if TYPE_CHECKING:  # all import Arrow, which a run that finds nothing new does w
     from pipeline.jobs.replace import Replacement
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a plan could not know before its sources were counted.
 
     Attributes:
@@ -37,7 +36,7 @@ class Outcome:
     duplicates: Sequence[tuple[Source, str]] = ()
     starts: Sequence[tuple[Source, str]] = ()
     empty: Sequence[Source] = ()
-    left_alone: Mapping[str, str] = field(default_factory=dict)
+    left_alone: Mapping[str, str] = MappingProxyType({})
     failures: Sequence[Failure] = ()
     replaced: Collection[str] = ()
     met: Sequence[Memory] = ()

@@ -7,22 +7,24 @@ there are none: then the file is new, and its digest is taken while it is counte
 
 from __future__ import annotations
 
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import chain, islice
-from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 
 from pipeline.counting.content import Look, look_at
-from pipeline.counting.sources import Failure, Source, name_of
+from pipeline.counting.sources import Failure, Source, name_of, path_of, status_of
 from pipeline.errors import SourceError
 from pipeline.jobs.compare import Looked, MapAll, compare, or_error
 from pipeline.jobs.found import Found
 from pipeline.jobs.rivals import Rival, rivals_among
 from pipeline.options import SameContent
-from pipeline.scalars import Content
+from pipeline.scalars import Appearance, Content
 from pipeline.store.index import Index, Known, Memory
 
 #: No content has this digest: a file that could not be read when the run was planned is not counted if it can be later.
@@ -30,17 +32,18 @@ UNREADABLE = "unreadable"
 #: So many bytes of small contents are kept in memory until they are counted; others are read again.
 _KEPT_BYTES = 32 << 20
 #: So many files at a time are looked at, and asked for in the index.
-_ASKED_AT_ONCE = 1 << 13
+_ASKED_AT_ONCE = 300
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """What a run does with each source. What cannot be known before these are counted, `outcome.Outcome` has.
 
     Attributes:
         new: To be counted, in the order of their paths; with their digests, where they had to be told from others.
         rivals: To be counted if others of this run are not; the longest first.
-        known: Skipped: counted before, from this path.
+        known: Skipped: the names of those that were counted before, from this path.
         duplicates: Skipped: other paths with the same content as one that is counted, and that path.
         starts: Skipped: other paths with the start of the content of one that is counted, and that path.
         empty: Skipped: without content.
@@ -59,16 +62,16 @@ class Plan:
 
     new: Sequence[Source] = ()
     rivals: Sequence[Rival] = ()
-    known: Sequence[Source] = ()
+    known: Sequence[str] = ()
     duplicates: Sequence[tuple[Source, str]] = ()
     starts: Sequence[tuple[Source, str]] = ()
     empty: Sequence[Source] = ()
     too_recent: Sequence[Source] = ()
-    left_alone: Mapping[str, str] = field(default_factory=dict)
+    left_alone: Mapping[str, str] = MappingProxyType({})
     changed: Sequence[Source] = ()
-    superseded: Mapping[str, Sequence[Known]] = field(default_factory=dict)
+    superseded: Mapping[str, Sequence[Known]] = MappingProxyType({})
     replaces_changed: bool = False
-    grown_from: Mapping[str, Sequence[Content]] = field(default_factory=dict)
+    grown_from: Mapping[str, Sequence[Content]] = MappingProxyType({})
     failed: Sequence[Failure] = ()
     met: Sequence[Memory] = ()
     named: Collection[str] = ()
@@ -98,16 +101,15 @@ class _Draft:
     Attributes:
         reading: Tells how files are read now.
         looked: The files that must be compared with others.
-        digests: The digest of each known source, by its name.
+        known: How each known source looks.
         kept_bytes: The bytes of small contents that are kept in memory.
     """
 
     reading: Callable[[], str]
     looked: list[Looked] = field(default_factory=list)
-    digests: dict[str, str] = field(default_factory=dict)
     kept_bytes: int = 0
     new: list[Source] = field(default_factory=list)
-    known: list[Source] = field(default_factory=list)
+    known: list[Appearance] = field(default_factory=list)
     duplicates: list[tuple[Source, str]] = field(default_factory=list)
     starts: list[tuple[Source, str]] = field(default_factory=list)
     empty: list[Source] = field(default_factory=list)
@@ -161,7 +163,7 @@ def make_plan(
     return Plan(
         new=_by_path(source for source in new if source not in later),
         rivals=rivals,
-        known=draft.known,
+        known=[name for name, _, _ in draft.known],
         duplicates=draft.duplicates,
         starts=draft.starts,
         empty=draft.empty,
@@ -192,29 +194,56 @@ def _by_path(sources: Iterable[Source]) -> list[Source]:
 
 def _sift(found: Found, index: Index, min_age_seconds: float, draft: _Draft) -> Iterator[Source]:
     """Decides what can be decided without reading; gives the sources that must be read."""
-    now = time.time()
-    all_sources = chain(_looked_up(found.files, draft), found.objects)
-    while sources := list(islice(all_sources, _ASKED_AT_ONCE)):
-        digests = index.digests_at(source.name for source in sources)
-        for source in sources:
-            # Of a time far in the future the clock is wrong, and the file not new.
-            if abs(now - source.mtime_ns / 1e9) < min_age_seconds:
-                draft.too_recent.append(source)
-            elif source.size == 0:
-                draft.empty.append(source)
-            elif digest := digests.get((source.name, source.size, source.etag or source.mtime_ns)):
-                draft.digests[source.name] = digest
-                draft.known.append(source)
-            elif not _is_remembered(source, source.name in found.named, index, draft):
-                yield source
+    is_recent = partial(_is_recent, time.time(), min_age_seconds) if min_age_seconds else None
+    files = _not_known(_looked_up(found.files, draft), index, is_recent, draft)
+    objects = _not_known(((one.appearance, one.mtime_ns, one) for one in found.objects), index, is_recent, draft)
+    for source in chain((Source.seen(path_of(name), status) for name, status in files), (one for _, one in objects)):
+        if is_recent and is_recent(source.mtime_ns):
+            draft.too_recent.append(source)
+        elif source.size == 0:
+            draft.empty.append(source)
+        elif not _is_remembered(source, source.name in found.named, index, draft):
+            yield source
 
 
-def _looked_up(files: Iterable[Path], draft: _Draft) -> Iterator[Source]:
+def _is_recent(now: float, min_age_seconds: float, mtime_ns: int) -> bool:
+    """Whether a file was modified too short a time ago. Of a time far in the future the clock is wrong, and the file not new."""
+    return abs(now - mtime_ns / 1e9) < min_age_seconds
+
+
+def _looked_up(files: Iterable[str], draft: _Draft) -> Iterator[tuple[Appearance, int, os.stat_result]]:
     for path in files:
         try:
-            yield Source.at(path)
+            status = status_of(path)
         except SourceError as error:
             draft.failed.append(Failure(name_of(path), str(error)))
+        else:
+            mtime_ns = status.st_mtime_ns
+            yield (name_of(path), status.st_size, mtime_ns), mtime_ns, status
+
+
+def _not_known(
+    seen: Iterable[tuple[Appearance, int, T]], index: Index, is_recent: Callable[[int], bool] | None, draft: _Draft
+) -> Iterator[tuple[str, T]]:
+    """The names of the sources that are not known, or too recent, and what comes with them. Mostly all are known: they are a few
+    plain values, since a `Source` takes as long to make as a file to look at.
+
+    Args:
+        seen: How each source looks, its time of modification, and what is to be given with its name.
+        index: What was counted before.
+        is_recent: Whether a time of modification is too recent; None where none is.
+        draft: Takes note of the known ones.
+    """
+    seen = iter(seen)
+    while some := list(islice(seen, _ASKED_AT_ONCE)):
+        others = index.unknown_among([source for source, _, _ in some])
+        if is_recent:
+            others |= {source for source, mtime_ns, _ in some if is_recent(mtime_ns)}
+        for source, _, given in some:
+            if source in others:
+                yield source[0], given
+            else:
+                draft.known.append(source)
 
 
 def _is_remembered(source: Source, is_named: bool, index: Index, draft: _Draft) -> bool:
@@ -255,12 +284,12 @@ def _take_look(source: Source, look: Look | SourceError, draft: _Draft) -> None:
 def _decide(draft: _Draft, index: Index, same_content: SameContent, replace_changed: bool) -> list[Looked]:
     """Decides on the files that were compared; gives those that are to be counted, unless they are rivals of each other."""
     counted = index.with_digests(item.digest for item in draft.looked if item.content)
-    places = cache(partial(_places, draft))  # mostly nobody asks
+    places = cache(partial(_places, draft, index))  # mostly nobody asks
     candidates: list[Looked] = []
     for item in sorted(draft.looked, key=lambda item: item.source.name):
         name, equal = item.source.name, counted.get(item.digest, [])
         if any(known.path == name and not known.is_start for known in equal):
-            draft.known.append(item.source)
+            draft.known.append(item.source.appearance)
             draft.remember(item)
             continue
         superseded = _overwritten(name, index, places)
@@ -292,11 +321,13 @@ def _overwritten(name: str, index: Index, places: Callable[[], Mapping[str, Coll
     return [] if set(places().get(before.content.digest, ())) - {name} else [before]
 
 
-def _places(draft: _Draft) -> Mapping[str, Collection[str]]:
+def _places(draft: _Draft, index: Index) -> Mapping[str, Collection[str]]:
     """The files of this run that have a content, or start with it, by its digest."""
     places: dict[str, set[str]] = defaultdict(set)
-    for name, digest in draft.digests.items():
-        places[digest].add(name)
+    digests = index.digests_at(name for name, _, _ in draft.known)
+    for source in draft.known:
+        if digest := digests.get(source):
+            places[digest].add(source[0])
     for item in draft.looked:
         for digest in (item.digest, *item.met, *(known.content.digest for known in item.counted.values())):
             places[digest].add(item.source.name)

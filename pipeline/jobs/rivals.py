@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.counting.sources import Source
 from pipeline.jobs.compare import Looked
 from pipeline.scalars import Content
 
 
-@dataclass(frozen=True)
-class Rival:
+class Rival(NamedTuple):
     """A source that counts only if others of this run do not, which have its content, or start with it.
 
     Attributes:

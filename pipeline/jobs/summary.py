@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.bucket import NO_TRAFFIC, Traffic
 from pipeline.counting.sources import Failure, Source
@@ -16,15 +16,17 @@ from pipeline.store.ledger import RunRecord
 if TYPE_CHECKING:  # which imports Arrow
     from pipeline.counting.reports import BothEnds
 
+#: Numbers by reason where there are none; nobody adds to a summary's.
+_NONE = Counter[str]()
 
-@dataclass(frozen=True)
-class IngestSummary:
+
+class IngestSummary(NamedTuple):
     """What a run did. read = valid + rejected + ignored.
 
     Attributes:
         run_id: The committed run; None where there was nothing to commit.
         ingested: How many sources were counted.
-        known: Skipped: sources that were counted before, from this path.
+        known: Skipped: the names of the sources that were counted before, from this path.
         duplicates: Skipped: sources with the same content as another that is counted, and the path of the other.
         starts: Skipped: sources that are the start of another that is counted, and the path of the other.
         empty: Skipped: sources without content.
@@ -51,21 +53,21 @@ class IngestSummary:
 
     run_id: str | None = None
     ingested: int = 0
-    known: Sequence[Source] = ()
+    known: Sequence[str] = ()
     duplicates: Sequence[tuple[Source, str]] = ()
     starts: Sequence[tuple[Source, str]] = ()
     empty: Sequence[Source] = ()
     too_recent: Sequence[Source] = ()
-    left_alone: Mapping[str, str] = field(default_factory=dict)
+    left_alone: Mapping[str, str] = MappingProxyType({})
     changed: Sequence[Source] = ()
-    why_changed: Mapping[str, str] = field(default_factory=dict)
+    why_changed: Mapping[str, str] = MappingProxyType({})
     failures: Sequence[Failure] = ()
     read: int = 0
     valid: int = 0
     rejected: int = 0
-    ignored: Counter[str] = field(default_factory=Counter)
-    notes: Counter[str] = field(default_factory=Counter)
-    ignored_bytes: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = _NONE
+    notes: Counter[str] = _NONE
+    ignored_bytes: Counter[str] = _NONE
     bytes_tx: int = 0
     bytes_rx: int = 0
     formats: Collection[str] = ()
@@ -122,7 +124,7 @@ class IngestSummary:
             "unmet_hops": list(self.unmet_hops),
             "both_ends": self.both_ends and vars(self.both_ends) | {"share": self.both_ends_share},
             "hours": list(self.hours),
-            "failures": [asdict(failure) for failure in self.failures],
+            "failures": [failure._asdict() for failure in self.failures],
             "seconds": round(self.seconds, 3),
             "store": self.store,
             "started": self.started,

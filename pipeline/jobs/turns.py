@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -35,5 +34,7 @@ def in_turn(store: Locations, run: Callable[[], T]) -> T:
         except StoreOvertaken:
             if not store.files.has_versions:
                 raise
+        import random  # next to no run is overtaken
+
         time.sleep(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**turn)))  # noqa: S311 - nobody gains by guessing
     raise StoreBusy(store.name, _TURNS)

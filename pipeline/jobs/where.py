@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pipeline.counting.resources import Resources
 from pipeline.errors import UsageError
 from pipeline.options import IngestOptions
 
-if TYPE_CHECKING:  # it imports Arrow, which a run that finds nothing new does without
+if TYPE_CHECKING:  # a run that finds nothing new does without
+    from concurrent.futures import Executor
+
     from pipeline.counting.workers import Workers
 
 #: An executor, or a `distributed.Client`, which cannot be named where the extra dask is not installed.
-Given: TypeAlias = Executor | Any
-_ADDRESS = re.compile(r"[a-z]+://\S+:\d+")
+Given: TypeAlias = "Executor | Any"
+_ADDRESS = r"[a-z]+://\S+:\d+"
 
 
 def check_cluster(options: IngestOptions) -> None:
@@ -33,7 +33,7 @@ def check_cluster(options: IngestOptions) -> None:
         return
     if options.on != "dask":
         raise UsageError("--scheduler names a scheduler of Dask; it needs --on dask")
-    if not _ADDRESS.fullmatch(options.scheduler):
+    if not re.fullmatch(_ADDRESS, options.scheduler):
         raise UsageError(f"--scheduler: {options.scheduler!r} is no address; write it like tcp://10.0.0.7:8786")
 
 
@@ -47,7 +47,10 @@ def workers_of(options: IngestOptions, given: Given | None = None) -> AbstractCo
     Raises:
         ClusterFailed: No scheduler answers, or there is no worker; OtherBuild: one has another flowlog.
     """
-    from pipeline.counting.workers import Workers, threads  # as above
+    from concurrent.futures import Executor  # as above
+
+    from pipeline.counting.resources import Resources
+    from pipeline.counting.workers import Workers, threads
 
     resources = Resources(options.workers, options.memory_bytes)
     if isinstance(given, Executor):

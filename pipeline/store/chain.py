@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline import scalars
 from pipeline.errors import StoreDamaged, StoreUnreadable, StoreVersion
@@ -18,8 +18,7 @@ from pipeline.store.layout import Locations, run_id_of, run_id_of_attempt
 STORE_VERSION = 2
 
 
-@dataclass(frozen=True)
-class LastRun:
+class LastRun(NamedTuple):
     """The last committed run, behind which the next one is committed.
 
     Attributes:
@@ -49,7 +48,7 @@ _END_BYTES = len(_end(scalars.digest_of_bytes(b"")))
 
 def checksum_of(content: bytes) -> str | None:
     """The checksum with which a record ends; None if this is not the checksum of all bytes before it."""
-    checksum = scalars.digest_of_bytes(content[:-_END_BYTES])
+    checksum = scalars.digest_of_bytes(memoryview(content)[:-_END_BYTES])
     return checksum if content.endswith(_end(checksum)) else None
 
 

@@ -20,9 +20,8 @@ import shutil
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pipeline.errors import FlowlogError, StoreDamaged, StoreUnreadable, StoreUnwritable, UsageError
 from pipeline.scalars import new_digest
@@ -145,8 +144,7 @@ def digest_of(file: io.RawIOBase) -> str:
     return hashed.hexdigest()
 
 
-@dataclass(frozen=True)
-class Move:
+class Move(NamedTuple):
     """A file that is to take another's place.
 
     Attributes:

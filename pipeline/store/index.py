@@ -9,14 +9,14 @@ is not in `runs/` as it knows that run, as where `runs/` came back from a backup
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.errors import StoreDamaged, StoreUnwritable
-from pipeline.scalars import Content
+from pipeline.scalars import Appearance, Content
 from pipeline.store import files, snapshots
 from pipeline.store.chain import LastRun, check_version, is_last
 from pipeline.store.layout import Locations
@@ -26,8 +26,7 @@ from pipeline.store.ledger import RunRecord, read_runs
 _AT_ONCE = 900
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """A content that the ledger knows.
 
     Attributes:
@@ -48,8 +47,7 @@ class Known:
         return self.content.digest != self.source
 
 
-@dataclass(frozen=True)
-class Memory:
+class Memory(NamedTuple):
     """What a file was found to be that was not counted, so that it need not be read again as long as it looks the same.
 
     Attributes:
@@ -70,6 +68,14 @@ class Memory:
 
 
 _KNOWN = "SELECT path, digest, size, head, source, has_rows FROM sources"
+#: How a counted source looked is NULL where the row is of a content with which the source starts.
+_UNKNOWN = """
+    WITH asked(path, size, look) AS (VALUES (?))
+    SELECT path, size, look FROM asked WHERE NOT EXISTS (
+        SELECT 1 FROM sources WHERE sources.path = asked.path AND packed_size = asked.size
+        AND coalesce(nullif(etag, ''), mtime_ns) = asked.look
+    )
+"""
 _MET_AT = "SELECT * FROM met WHERE path = ? AND size = ?"
 
 
@@ -87,10 +93,21 @@ class Index:
         self._is_empty = connection.execute("SELECT 1 FROM sources LIMIT 1").fetchone() is None
         self._has_met = connection.execute("SELECT 1 FROM met LIMIT 1").fetchone() is not None
 
-    def digests_at(self, paths: Iterable[str]) -> dict[tuple[str, int, int | str], str]:
-        """What was counted from some paths, by the path and how the file looked: its size, and its ETag where it has one, else
-        its time of modification.
+    def unknown_among(self, sources: Sequence[Appearance]) -> set[Appearance]:
+        """Those of some sources that look otherwise than what was counted from their paths. SQLite compares: mostly there are
+        next to none, and to make Python's values of all rows would take as long as to find them.
         """
+        if self._is_empty:
+            return set(sources)
+        unknown = set[Appearance]()
+        for i in range(0, len(sources), _AT_ONCE // 3):
+            some = sources[i : i + _AT_ONCE // 3]
+            asked = _UNKNOWN.replace("(?)", ",".join(["(?,?,?)"] * len(some)))
+            unknown.update(self._connection.execute(asked, list(chain.from_iterable(some))))
+        return unknown
+
+    def digests_at(self, paths: Iterable[str]) -> dict[Appearance, str]:
+        """What was counted from some paths, by how it looked."""
         query = "SELECT path, packed_size, mtime_ns, etag, digest FROM sources WHERE path IN (?) AND packed_size IS NOT NULL"
         rows = self._rows(query, paths)
         return {(path, size, etag or mtime_ns): digest for path, size, mtime_ns, etag, digest in rows}
@@ -132,9 +149,8 @@ class Index:
 
     def remember(self, met: Iterable[Memory]) -> None:
         """Remembers what files were found to be. Where that cannot be written, they will be read once more."""
-        rows = [tuple(vars(memory).values()) for memory in met]
         with suppress(sqlite3.Error), self._connection:
-            self._connection.executemany("INSERT OR REPLACE INTO met VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._connection.executemany("INSERT OR REPLACE INTO met VALUES (?, ?, ?, ?, ?, ?, ?)", met)
 
     def _rows(self, query: str, values: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         """The rows of a query for some values, which stand for its question mark."""

@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
-from tempfile import TemporaryDirectory
 
 from pipeline.errors import StoreError
 from pipeline.store.layout import Locations, run_id_of
@@ -91,7 +90,9 @@ def _place_of(store: Locations, number: int) -> PurePath:
 @contextmanager
 def _packed(connection: sqlite3.Connection) -> Iterator[Path]:
     """The tables of an index as a packed file of this machine."""
-    import pyarrow as pa  # for one run of many
+    from tempfile import TemporaryDirectory  # for one run of many
+
+    import pyarrow as pa
 
     with TemporaryDirectory(prefix="flowlog-") as folder:
         plain, packed = Path(folder, "index.sqlite"), Path(folder, "index.sqlite.zst")
@@ -108,7 +109,9 @@ def _packed(connection: sqlite3.Connection) -> Iterator[Path]:
 
 @contextmanager
 def _unpacked(store: Locations, number: int) -> Iterator[Path]:
-    import pyarrow as pa  # for a machine that is new to the store
+    from tempfile import TemporaryDirectory  # for a machine that is new to the store
+
+    import pyarrow as pa
 
     with TemporaryDirectory(prefix="flowlog-") as folder:
         plain = Path(folder, "index.sqlite")

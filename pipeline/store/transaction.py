@@ -23,7 +23,7 @@ A lock keeps two runs apart on a disk. In a bucket nothing does, and each of the
 
 from __future__ import annotations
 
-import secrets
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -80,7 +80,7 @@ class Transaction:
         self._store = store
         self.run_id = run_id_of(last.number + 1)
         self.previous = last.checksum
-        self.attempt = f"{self.run_id}-{secrets.token_hex(8)}"
+        self.attempt = f"{self.run_id}-{os.urandom(8).hex()}"
         self._folder = store.staging_of(self.attempt)
         self._may_be_committed = False
         self._staged: list[PurePath] = []  # written, and not synced yet: many are synced together, in a tenth of the time

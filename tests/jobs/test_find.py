@@ -13,7 +13,7 @@ from pipeline.jobs.find import find
 
 
 def names(paths, raw):
-    return [str(path.relative_to(raw)) for path in paths]
+    return [os.path.relpath(path, raw) for path in paths]
 
 
 class TestFinding:
@@ -104,13 +104,40 @@ class TestFinding:
         assert find(["."]).left_alone == {str(raw / "_er"): "named like what is still being written"}
 
     def test_a_folder_that_cannot_be_read_is_a_failure(self, raw, monkeypatch):
-        def walk(top, onerror):
-            onerror(PermissionError(13, "Permission denied", str(raw / "deep")))
-            return iter(())
+        scandir = os.scandir
 
-        monkeypatch.setattr(os, "walk", walk)
-        (failure,) = find(["."]).failed
-        assert failure.error == "the folder cannot be read: Permission denied"
+        def refuse(folder):
+            if folder == str(raw / "deep"):
+                raise PermissionError(13, "Permission denied", folder)
+            return scandir(folder)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        found = find(["."])
+        (failure,) = found.failed
+        assert (failure.source, failure.error) == (str(raw / "deep"), "the folder cannot be read: Permission denied")
+        assert names(found.files, raw) == ["a.csv", "b.csv"]
+
+    def test_a_link_to_a_file_is_a_file_and_one_that_leads_nowhere_too(self, raw):
+        (raw / "deep" / "b").symlink_to(raw / "b.csv")
+        (raw / "deep" / "circle").symlink_to("circle")
+        (raw / "deep" / "nowhere").symlink_to("void")
+        assert names(find(["deep"]).files, raw) == [
+            "deep/b",
+            "deep/c.csv",
+            "deep/circle",
+            "deep/er/d.log.gz",
+            "deep/nowhere",
+        ]
+
+    def test_a_link_to_a_file_of_the_store_is_no_raw_file(self, raw):
+        (raw / "linked.csv").symlink_to(raw / "deep" / "c.csv")
+        assert names(find(["*.csv"], store=raw / "deep").files, raw) == ["a.csv", "b.csv"]
+        with pytest.raises(UsageError, match=r"linked\.csv is part of the store"):
+            find(["linked.csv"], store=raw / "deep")
+
+    @pytest.mark.parametrize("given_", ["./a.csv", "deep/..//a.csv", "./*a.csv", "deep//../a*"])
+    def test_however_a_path_is_written_it_is_the_same_file(self, raw, given_):
+        assert find([given_]).files == [str(raw / "a.csv")]
 
     def test_the_store_is_no_raw_file_even_below_a_folder_that_is_searched(self, raw):
         assert names(find(["."], store=raw / "deep").files, raw) == ["a.csv", "b.csv"]

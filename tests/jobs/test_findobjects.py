@@ -1,5 +1,6 @@
 """Which raw objects there are below a URL, which are left alone, and how few requests it takes to know."""
 
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -76,7 +77,7 @@ class TestFinding:
 
     def test_files_and_objects_are_found_side_by_side(self, raw):
         found = find(["s3://logs/f.gz", "a.csv"])
-        assert (found.files, len(found.objects)) == ([raw / "a.csv"], 1)
+        assert (found.files, len(found.objects)) == ([str(raw / "a.csv")], 1)
 
     @pytest.mark.parametrize(
         ("url", "told"),
@@ -113,7 +114,7 @@ def test_a_pattern_leads_to_the_objects_whose_files_it_would(logs, tmp_path_fact
         put(logs, key)
     pattern = f"{pattern.rstrip('*')}*"  # at the end, Python's `**` also takes a file for a folder
     try:
-        expected = sorted(path.relative_to(folder).as_posix() for path in find([f"{folder}/{pattern}"]).files)
+        expected = sorted(os.path.relpath(path, folder) for path in find([f"{folder}/{pattern}"]).files)
     except UsageError:
         expected = []
     try:

@@ -3,6 +3,7 @@
 import gzip
 import os
 import time
+from pathlib import PurePath
 
 import pytest
 
@@ -59,7 +60,7 @@ class TestPlanning:
 
     def test_what_was_counted_from_this_path_is_known(self, raw, tmp_path):
         made = plan_of(tmp_path, "a.csv", counted=[record_of(raw / "a.csv")])
-        assert [source.path.name for source in made.known] == ["a.csv"]
+        assert [PurePath(name).name for name in made.known] == ["a.csv"]
         assert not made.new
 
     def test_an_unchanged_known_file_is_not_read_again(self, raw, tmp_path):
@@ -153,7 +154,7 @@ class TestPlanning:
         counted = record_of(raw / "a.csv")
         made = plan_of(tmp_path, "copy.csv", "a.csv", counted=[counted], same_content="count")
         assert [source.path.name for source in made.new] == ["copy.csv"]
-        assert [source.path.name for source in made.known] == ["a.csv"]  # but no path counts twice
+        assert [PurePath(name).name for name in made.known] == ["a.csv"]  # but no path counts twice
 
     def test_and_are_not_compared_where_nothing_was_counted_from_their_paths(self, raw, tmp_path, monkeypatch):
         for name in ("large.csv", "copy.csv"):

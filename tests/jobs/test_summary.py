@@ -1,6 +1,5 @@
 """What a run says of itself: the plan, what counting added to it, and the run's record."""
 
-from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
@@ -85,7 +84,7 @@ def test_each_reason_why_files_were_left_alone_is_told_once_with_the_first_of_th
 
 @pytest.mark.parametrize("value", [Plan(), Outcome(), IngestSummary()])
 def test_nobody_rewrites_a_plan_an_outcome_or_a_summary(value):
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         value.empty = []
 
 
