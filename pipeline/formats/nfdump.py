@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.formats.format import Format, Parser, Piece, ReadContext
 from pipeline.formats.head import Container, Head, split_cells
