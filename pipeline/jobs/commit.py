@@ -14,13 +14,15 @@ from pipeline.counting.rejects import RejectSpool
 from pipeline.counting.resources import Resources
 from pipeline.counting.totals import HourlyTotals, merge_sorted, sums_of
 from pipeline.store import files
-from pipeline.store.layout import Locations
+from pipeline.store.layout import Locations, run_id_of
 from pipeline.store.ledger import RunRecord, SourceRecord, now
 from pipeline.store.partitions import decode_partition, encode_partition, fetch_partition, write_rejects
 from pipeline.store.transaction import Transaction
 
 #: A packed hour that waits to be merged, or to be written, takes so many bytes or fewer, mostly.
 _PACKED_BYTES = 8 << 20
+#: To look at so many hours costs no more than a listing, for which clouds take twelve times as much as for a look.
+_FEW_HOURS = 12
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,24 @@ def _stage_hours(
     merging = BoundedSemaphore(resources.threads)
     waiting = min(store.files.threads or 1, resources.totals_bytes // _PACKED_BYTES)
 
+    is_empty = _is_empty(store, transaction, len(added))
+
     def stage(hour: int) -> tuple[int, dict[str, int]]:
-        return hour, _stage_hour(store, transaction, hour, added[hour], merging, keeps=hour not in anew)
+        fetched, version = (None, "") if is_empty else fetch_partition(store, hour)
+        return hour, _stage_hour(store, transaction, hour, added[hour], merging, fetched, version, keeps=hour not in anew)
 
     with files.writing(store.scratch), ThreadPoolExecutor(max(waiting, resources.threads)) as pool:
         yield from pool.map(stage, sorted(added))
+
+
+def _is_empty(store: Locations, transaction: Transaction, hours: int) -> bool:
+    """Whether a store in a bucket surely has no hour yet, as far as a listing is cheaper than a look at each of so many hours.
+
+    That is so for its first run alone, which often counts years. A later one must not rely on a listing: a server may be late with
+    it, and an hour that is there must not be taken for none.
+    """
+    is_first = transaction.run_id == run_id_of(1)
+    return is_first and store.is_listed and hours > _FEW_HOURS and not store.files.exists(f"{store.flows}/")
 
 
 def _stage_hour(
@@ -128,13 +143,14 @@ def _stage_hour(
     hour: int,
     added: Sequence[Callable[[], pa.Table]],
     merging: BoundedSemaphore,
+    fetched: bytes | None,
+    version: str,
     *,
     keeps: bool,
 ) -> dict[str, int]:
     """Stages an hour's new partition, over the one that is there; gives what the change comes to. Where nothing is left, the
     partition is removed; in a bucket, where it could be a later run's by then, a partition without rows takes its place.
     """
-    fetched, version = fetch_partition(store, hour)
     keeps_place = store.files.has_versions
     with merging:
         present = decode_partition(store, hour, fetched)

@@ -1,5 +1,7 @@
 """The one commit that all jobs share: hours that change, rejects, and the run's record."""
 
+from collections import Counter
+
 import pytest
 
 from pipeline.counting.rejects import RejectSpool
@@ -14,6 +16,7 @@ from pipeline.store.layout import Locations
 from pipeline.store.ledger import read_runs
 from pipeline.store.transaction import Transaction
 from pipeline.syntax.batch import Reject
+from tests.conformance.memory import BucketPath, MemoryBucket, MemoryFiles
 from tests.records import flows_of
 
 pytestmark = pytest.mark.usefixtures("unsynced")
@@ -26,7 +29,7 @@ def store(tmp_path):
 
 def committed(store, *rows, rejects=(), before_commit=None, **change):
     """Commits a run that adds some flow records."""
-    store.root.mkdir(exist_ok=True)
+    store.local.mkdir(parents=True, exist_ok=True)
     with open_index(store) as index:
         last = index.last
     with Transaction(store, last) as transaction:
@@ -81,3 +84,45 @@ def test_who_is_told_the_record_right_before_the_commit_may_give_the_run_up(stor
     with pytest.raises(StoreDamaged):
         committed(store, (1, "a", "b", "v", 5, 6), before_commit=refuse)
     assert store.hours() == store.run_ids() == store.staged_runs() == []
+
+
+class TestRequests:
+    """How often a bucket is asked whether an hour is there."""
+
+    YEAR = tuple((hour, "a", "b", "v", 1, 1) for hour in range(1, 41))
+
+    @pytest.fixture
+    def asked(self):
+        return Counter()
+
+    @pytest.fixture
+    def store(self, tmp_path, asked):
+        def count(kind, path, act):
+            asked[kind, path.rpartition("store/")[2].partition("/")[0]] += 1
+            return act()
+
+        files = MemoryFiles(MemoryBucket(), count)
+        return Locations(BucketPath("bucket/store"), files, machine=tmp_path / "machine")
+
+    def test_the_first_run_asks_once_and_not_for_each_hour(self, store, asked):
+        committed(store, *self.YEAR)
+        assert (asked["list", "flows"], asked["get", "flows"]) == (1, 0)
+        assert asked["put", "flows"] == len(self.YEAR)
+
+    def test_a_first_run_of_few_hours_looks_at_each(self, store, asked):
+        committed(store, *self.YEAR[:5])
+        assert (asked["list", "flows"], asked["get", "flows"]) == (0, 5)
+
+    def test_a_later_run_believes_no_listing(self, store, asked):
+        committed(store, *self.YEAR[:1])
+        asked.clear()
+        committed(store, *self.YEAR)
+        assert (asked["list", "flows"], asked["get", "flows"]) == (0, len(self.YEAR))
+        assert run_query(store, Query(1, 2)).column("bytes_tx").to_pylist() == [2]
+
+    def test_an_hour_whose_record_is_lost_is_not_lost_too(self, store, asked):
+        committed(store, *self.YEAR[:1])
+        store.files.delete([store.runs])
+        store.index.unlink()
+        committed(store, *self.YEAR)
+        assert run_query(store, Query(1, 2)).column("bytes_tx").to_pylist() == [2]

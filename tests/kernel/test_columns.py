@@ -36,6 +36,7 @@ from tests.kernel.lines import (
     Json,
     cases,
     delimited,
+    plain_cases,
     repeated_objects,
 )
 
@@ -114,23 +115,23 @@ class TestAgreesWithTheExactPath:
         batches = [parser.parse(case.block) for case in blocks]
         assert list(map(records_of, batches)) == [records_of(case.exactly()) for case in blocks]
 
-    def test_and_the_laws_are_not_hollow(self):
-        """Most generated lines are the kernel's, most blocks have their odd lines read apart, and unfit lines do occur."""
-        seen = {"delimited": Counter(), "json": Counter()}
+    @given(plain_cases())
+    def test_and_calls_no_plain_line_odd(self, case):
+        plain, odd = by_kernel(case)
+        assert (len(plain), odd.tolist()) == (case.block.line_count, [])
 
-        @settings(max_examples=500, derandomize=True, database=None)
+    def test_and_the_laws_are_not_hollow(self):
+        """Some blocks have plain lines and odd ones, whose odd lines are read apart, and unfit lines do occur."""
+        seen = {Delimited: Counter(), Json: Counter()}
+
+        @settings(max_examples=100, derandomize=True, database=None)
         @given(cases())
         def look(case):
             plain, odd = by_kernel(case)
-            counts = seen["json" if isinstance(case, Json) else "delimited"]
-            counts.update(lines=case.block.line_count, plain=len(plain), rejected=len(case.exactly().rejects))
-            counts.update(blocks=1, mixed=bool(plain) and 0 < len(odd) <= len(plain))
+            seen[type(case)].update(mixed=0 < len(odd) <= len(plain), rejected=bool(case.exactly().rejects))
 
         look()
-        for counts in seen.values():
-            assert counts["plain"] > 0.5 * counts["lines"] > 200
-            assert counts["mixed"] > 0.1 * counts["blocks"]
-            assert counts["rejected"] > 10
+        assert all(counts["mixed"] and counts["rejected"] for counts in seen.values())
 
     @pytest.mark.parametrize("name", DIALECTS)
     @pytest.mark.parametrize("end", [b"\n", b""], ids=["newline", "no newline"])
