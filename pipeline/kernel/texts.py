@@ -59,12 +59,11 @@ class Texts(KernelMemory):
 
         The blocks of a file have mostly the same texts, or those of the block before and some more: only these are looked up.
         """
-        for i, (before, codes) in enumerate(self._known):
+        for i, (before, known) in enumerate(self._known):
             if len(before) and texts[: len(before)].equals(before):
                 if len(texts) > len(before):
-                    codes = np.concatenate([codes, self._look_up(texts[len(before) :])])
-                    self._known[i] = texts, codes
-                return codes
+                    self._known[i] = texts, np.concatenate([known, self._look_up(texts[len(before) :])])
+                return self._known[i][1]
         codes = self._look_up(texts)
         if texts.nbytes <= _REMEMBERED_BYTES:
             self._known.append((texts, codes))
