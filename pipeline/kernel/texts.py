@@ -12,6 +12,8 @@ import pyarrow as pa
 from pipeline.kernel.library import KernelMemory, check, kernel
 
 Codes = npt.NDArray[np.int32]
+#: So many arrays of texts are remembered, with their codes, if they are of so many bytes at most: flow records have three columns of texts.
+_REMEMBERED, _REMEMBERED_BYTES = 4, 8 << 20
 
 
 class Texts(KernelMemory):
@@ -27,6 +29,7 @@ class Texts(KernelMemory):
         if not self.handle:
             raise MemoryError
         self._texts = pa.array([], pa.string())
+        self._known: list[tuple[pa.StringArray, Codes]] = []  # the last texts that were looked up, and their codes
 
     def __del__(self) -> None:
         if self._owned:
@@ -52,7 +55,22 @@ class Texts(KernelMemory):
         return self._export(rank), rank
 
     def codes_of(self, texts: pa.StringArray) -> Codes:
-        """The codes of some texts, which are added where they are new. No text may be null."""
+        """The codes of some texts, which are added where they are new. No text may be null.
+
+        The blocks of a file have mostly the same texts, or those of the block before and some more: only these are looked up.
+        """
+        for i, (before, known) in enumerate(self._known):
+            if len(before) and texts[: len(before)].equals(before):
+                if len(texts) > len(before):
+                    self._known[i] = texts, np.concatenate([known, self._look_up(texts[len(before) :])])
+                return self._known[i][1]
+        codes = self._look_up(texts)
+        if texts.nbytes <= _REMEMBERED_BYTES:
+            self._known.append((texts, codes))
+            del self._known[:-_REMEMBERED]
+        return codes
+
+    def _look_up(self, texts: pa.StringArray) -> Codes:
         codes = np.empty(len(texts), np.int32)
         _, offsets, data = texts.buffers()
         if len(texts):

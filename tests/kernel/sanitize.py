@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 
 from pipeline.counting.spread import spread
 from pipeline.errors import SumOverflow
+from pipeline.formats.record import is_answer
 from pipeline.kernel.columns import has_four, lines_from, lines_with, survey
 from pipeline.kernel.jsonvalues import Between, cut_arrays, split_json
 from pipeline.kernel.library import kernel
+from pipeline.kernel.records import exchanged_codes, exchanged_numbers
 from pipeline.kernel.texts import Texts, read_times
 from pipeline.kernel.totals import SortedTotals, Totals
 from pipeline.schema import dictionary_encoded
+from pipeline.syntax.times import hours_of
 from tests.kernel.lines import (
     DIALECTS,
     NAMES,
@@ -157,6 +160,17 @@ def spread_out():
         assert sum(part.column("bytes_tx").to_numpy().astype(object).sum() for _, part in rows) == 300 * most
 
 
+def convert():
+    for count in (0, 1, 7, 33):
+        numbers = np.array([-(2**63), -1, 0, 1_795_501_126, 1_795_501_126_004, 10**17, 2**63 - 1] * 5)[:count]
+        mask, codes = numbers % 2 == 0, np.arange(-1, count - 1, dtype=np.int32)
+        hours_of(numbers)
+        hours_of(np.array([np.nan, np.inf, -np.inf, 1.5, 1_795_501_126.5, 2.0**63, -0.0] * 5)[:count])
+        is_answer(numbers, numbers[::-1], numbers)
+        exchanged_numbers(mask, numbers, numbers[::-1])
+        exchanged_codes(mask, codes, codes[::-1], count)
+
+
 def overread():
     data = b"a line\n" * 20
     kernel.survey(data, len(data) + 64, ctypes.c_uint8())
@@ -172,4 +186,5 @@ if __name__ == "__main__":
     read_texts_as_times()
     sum_up()
     spread_out()
+    convert()
     sys.stdout.write("done\n")

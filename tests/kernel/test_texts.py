@@ -33,6 +33,15 @@ def test_they_are_a_dict_of_texts_to_numbers(columns):
     assert len(names) == len(known)
 
 
+@given(st.lists(texts, max_size=20), st.lists(st.tuples(st.booleans(), st.integers(0, 20)), max_size=12))
+def test_columns_that_grow_and_shrink_by_turns_keep_their_codes(column, turns):
+    names, known = Texts(), {}
+    columns = [column, column[::-1]]
+    for which, size in turns:
+        some = columns[which][:size]
+        assert names.codes_of(strings(some)).tolist() == [known.setdefault(text, len(known)) for text in some]
+
+
 @given(st.lists(texts, max_size=30))
 def test_sorted_they_are_in_the_order_of_their_bytes(column):
     names = Texts()
