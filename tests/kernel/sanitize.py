@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.counting.spread import spread
 from pipeline.errors import SumOverflow
 from pipeline.kernel.columns import count_lines, has_four, lines_from
-from pipeline.kernel.jsonvalues import Between, cut_arrays, split_json
+from pipeline.kernel.jsonvalues import Between, count_newlines, cut_arrays, split_json
 from pipeline.kernel.library import kernel
 from pipeline.kernel.texts import Texts, read_times
 from pipeline.kernel.totals import SortedTotals, Totals
@@ -40,6 +40,7 @@ def parse(case):
     """By the kernel alone: the exact path behind it is not ours to check."""
     case.by_kernel()
     count_lines(case.data)
+    count_newlines(case.data, 1, len(case.data))
     split(case.data)
     lines_from(case.data, b"a", b"z")
     has_four(case.data, b"addr")
