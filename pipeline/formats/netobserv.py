@@ -105,7 +105,10 @@ def _owner(batch: Batch, end: str) -> pa.DictionaryArray:
     owner, namespace = codes_of(owners), codes_of(namespaces)
     # Of each pair one number; -1, which is no namespace, is one of them.
     count = len(namespaces.dictionary) + 1
-    pairs, codes = _distinct(np.maximum(owner, 0).astype(np.int64) * count + namespace + 1, count * len(owners.dictionary))
+    numbers = np.multiply(np.maximum(owner, 0) if owners.null_count else owner, count, dtype=np.int64)
+    numbers += namespace
+    numbers += 1
+    pairs, codes = _distinct(numbers, count * len(owners.dictionary))
     prefixes = pa.concat_arrays([pa.array([""]), pc.binary_join_element_wise(namespaces.dictionary, "", "/")])
     parts = prefixes.take(arrow_of(pairs % count)), owners.dictionary.take(arrow_of(pairs // count))
     codes = np.where(owner < 0, np.int32(-1), codes) if owners.null_count else codes

@@ -71,8 +71,8 @@ static inline text_t read_number(text_t p, column *into, int64_t row) {
 }
 
 /* Reads what a text says that is not a text to its column, from its opening quote on. Returns where it ends, or NULL. */
-static __attribute__((noinline)) text_t read_quoted(text_t p, column *into, int64_t row) {
-    if (into->kind == SECONDS) return read_time(p, (double *)into->values + row);
+static __attribute__((noinline)) text_t read_quoted(text_t p, column *into, int64_t row, known_hour *hour) {
+    if (into->kind == SECONDS) return read_time(p, hour, (double *)into->values + row);
     if (!(into->forms & IN_TEXT)) return NULL;
     p = read_number(p + 1, into, row);
     return p && *p == '"' ? p + 1 : NULL;
@@ -123,7 +123,7 @@ static inline text_t read_text(text_t p, text_t end, column *into, int64_t row, 
         *failed = *code == OUT_OF_MEMORY;
         return NULL;
     }
-    *known = (known_text){p, length, *code, known->luck - 1};
+    if (known->luck > 0) *known = (known_text){p, length, *code, known->luck - 1};
     return end;
 }
 
@@ -134,29 +134,44 @@ static __attribute__((noinline)) text_t read_bare(text_t p, column *into, int64_
     return read_text(p, end, into, row, known, failed);
 }
 
-/* Reads a value into a row of its column. Returns where it ends; NULL if it is not plain, or the memory is used up. What
- * follows a number, a fraction or an exponent, is seen by whoever expects another value or the end. */
-static inline text_t read_value(text_t p, column *into, int64_t row, known_text *known, int *failed) {
+/* Reads a value into a row of its column, of whatever kind both are. Returns where it ends; NULL if it is not plain, or the memory is
+ * used up. */
+static __attribute__((noinline)) text_t read_any(text_t p, column *into, int64_t row, known_text *known, known_hour *hour, int *failed) {
     text_t end;
-    if (UNLIKELY(*p == 'n')) {
+    if (*p == 'n') {
         set_null(into, row); /* as if the key were not there */
         return skip_word(p, "null", 4);
     }
-    if (into->texts || into->kind == VARIED) {
-        if (into->kind == JSON_TEXT) {
-            if (!(end = skip_value(p)) || !read_text(p, end, into, row, known, failed)) return NULL;
-        } else if (LIKELY(*p == '"')) {
+    if (into->kind == JSON_TEXT) {
+        if (!(end = skip_value(p)) || !read_text(p, end, into, row, known, failed)) return NULL;
+    } else if (into->texts || into->kind == VARIED) {
+        if (*p == '"') {
             if (!(end = text_end(++p)) || !read_text(p, end, into, row, known, failed)) return NULL;
             end++;
         } else if (!(into->forms & IN_TEXT) || !(end = read_bare(p, into, row, known, failed))) {
             return NULL;
         }
-    } else if (*p == '"') {
-        end = read_quoted(p, into, row);
     } else {
-        end = read_number(p, into, row);
+        end = *p == '"' ? read_quoted(p, into, row, hour) : read_number(p, into, row);
     }
     into->is_valid[row] = end != NULL;
+    return end;
+}
+
+/* The same, with a shorter way for what most values are: texts, and integers above 0. What follows a number, a fraction or an exponent,
+ * is seen by whoever expects another value or the end. */
+static inline text_t read_value(text_t p, column *into, int64_t row, known_text *known, known_hour *hour, int *failed) {
+    text_t end;
+    if (into->kind == TEXT && LIKELY(*p == '"')) {
+        if (!(end = text_end(++p)) || !read_text(p, end, into, row, known, failed)) return NULL;
+        end++;
+    } else if (into->kind == INTEGER && (uint8_t)(*p - '1') < 9) {
+        if (!(end = read_integer(p, (int64_t *)into->values + row))) return NULL;
+        if (UNLIKELY(*end == '.') && !(end = read_zeros(end, into, row))) return NULL;
+    } else {
+        return read_any(p, into, row, known, hour, failed);
+    }
+    into->is_valid[row] = 1;
     return end;
 }
 
@@ -290,6 +305,7 @@ typedef struct {
     key_prefix stretches[REMEMBERED]; /* what they are joined to, if to anything */
     text_t starts[REMEMBERED];        /* where the prefixes of the last line begin that were not part of a stretch */
     known_text texts[64];             /* by column */
+    known_hour hour;
 } progress;
 
 /* Notes that a line lacks the columns whose keys were not seen: their cells are null, as all are from the start. */
@@ -317,7 +333,7 @@ static text_t read_record(text_t p, const wanted *all, progress *at, int *failed
         inside = known->to;
         p += known->length;
         if (known->column >= 0) {
-            p = read_value(p, &all->columns[known->column], at->row, &at->texts[known->column], failed);
+            p = read_value(p, &all->columns[known->column], at->row, &at->texts[known->column], &at->hour, failed);
         } else if (known->column == SKIP) {
             p = skip_value(p);
         } else {
@@ -384,7 +400,7 @@ static void clear(column *self, int64_t rows) {
 API int64_t parse_json_lines(text_t data, int64_t size, int32_t count, column *columns, int64_t rows, int32_t field_count,
     const field *fields, int64_t *odd, int64_t *odd_count) {
     wanted all = {.columns = columns, .fields = fields, .record = count, .field_count = field_count};
-    progress at = {.odd = odd};
+    progress at = {.odd = odd, .hour = no_hour};
     padded_tail tail;
     fill_slots(&all);
     for (int32_t i = 0; i < count; i++) {

@@ -8,6 +8,10 @@
 
 #include <stdio.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 /* Levels of nesting; a log has five. */
 #define MOST_LEVELS 65536
 
@@ -32,7 +36,8 @@ typedef struct {
 typedef struct {
     text_t end;
     uint8_t *out;
-    text_t stop; /* where the value is broken, or cut */
+    text_t from, to; /* what is to be written next: what goes on without blanks is copied at once */
+    text_t stop;     /* where the value is broken, or cut */
     int status;
 } walk;
 
@@ -47,10 +52,18 @@ static inline text_t skip_space(text_t p) {
     return p;
 }
 
+static inline void write_copied(walk *self) {
+    memcpy(self->out, self->from, (size_t)(self->to - self->from));
+    self->out += self->to - self->from;
+    self->from = self->to;
+}
+
 static inline text_t copy(walk *self, text_t from, text_t to) {
-    memcpy(self->out, from, (size_t)(to - from));
-    self->out += to - from;
-    return to;
+    if (UNLIKELY(from != self->to)) {
+        write_copied(self);
+        self->from = from;
+    }
+    return self->to = to;
 }
 
 static inline int is_hexadecimal(uint8_t byte) {
@@ -59,6 +72,15 @@ static inline int is_hexadecimal(uint8_t byte) {
 
 /* Behind the next byte of a text that ends it, begins an escape, or must not stand there. */
 static inline text_t plain_end(text_t p, text_t end) {
+#ifdef __SSE2__
+    for (; end - p >= 16; p += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)p);
+        __m128i ends = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
+        __m128i controls = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1F)), bytes);
+        int marks = _mm_movemask_epi8(_mm_or_si128(ends, controls));
+        if (marks) return p + __builtin_ctz((unsigned)marks);
+    }
+#endif
     for (; end - p >= 8; p += 8) {
         uint64_t word = load64(p);
         uint64_t controls = (word - ONES * 0x20) & ~word & HIGHS;
@@ -230,6 +252,7 @@ API int64_t split_json(
         if (flags & ENTERS_ARRAYS && *p == '[') return count;
         at->status = FULL;
         if (count == room) return count;
+        self.from = self.to = p;
         text_t end = value_end(&self, p);
         if (end == self.end && !(flags & IS_LAST) && (uint8_t)(end[-1] - '0') < 10) end = fail(&self, end); /* the number may go on */
         if (!end) {
@@ -237,12 +260,25 @@ API int64_t split_json(
             at->error = self.status == TOO_DEEP ? at->position : self.stop - data;
             return count;
         }
+        write_copied(&self);
         *self.out++ = '\n';
         starts[count] = p - data;
         ends[count++] = end - data;
         at->behind = BEHIND_VALUE;
         p = end;
     }
+}
+
+/* The newlines from an offset of some text to another. Python looks at one byte at a time. */
+API int64_t count_newlines(text_t data, int64_t start, int64_t end) {
+    int64_t count = 0;
+    while (start < end) {
+        int64_t stop = end - start < 255 ? end : start + 255;
+        uint8_t some = 0; /* so that the compiler counts in bytes */
+        for (; start < stop; start++) some += data[start] == '\n';
+        count += some;
+    }
+    return count;
 }
 
 /* --- arrays of texts ----------------------------------------------------------------------------------------------- */
@@ -254,6 +290,14 @@ typedef struct {
     int64_t count;
 } cuts;
 
+static inline int is_ascii(text_t p, size_t length) {
+    uint64_t bytes = 0;
+    size_t i = 0;
+    for (; i + 8 <= length; i += 8) bytes |= load64(p + i);
+    for (; i < length; i++) bytes |= p[i];
+    return !(bytes & HIGHS);
+}
+
 /* Copies the texts of an array, from behind its bracket on, one a line. Returns where the array ends; NULL if one of them is empty, or
  * is not plain ASCII, or no text. */
 static text_t cut_array(text_t p, text_t end, cuts *out) {
@@ -261,10 +305,12 @@ static text_t cut_array(text_t p, text_t end, cuts *out) {
     while (*p != ']') {
         if (count && *p++ != ',') return NULL;
         if (*p++ != '"') return NULL;
-        text_t from = p, behind = plain_end(p, end);
-        uint8_t bytes = 0;
-        for (; p < behind; p++) bytes |= *out->texts++ = *p;
-        if (*p++ != '"' || behind == from || bytes >= 0x80) return NULL;
+        text_t from = p;
+        p = plain_end(p, end);
+        size_t length = (size_t)(p - from);
+        if (!length || !is_ascii(from, length) || *p++ != '"') return NULL;
+        memcpy(out->texts, from, length);
+        out->texts += length;
         *out->texts++ = '\n';
         count++;
     }

@@ -87,6 +87,11 @@ class _Split(ctypes.Structure):
     )
 
 
+def count_newlines(text: bytes, start: int, end: int) -> int:
+    """The newlines from one offset to another: as `bytes.count` has it, which looks at one byte at a time."""
+    return int(kernel.count_newlines(text, max(start, 0), min(end, len(text))))
+
+
 def split_json(
     text: bytes,
     between: Between = Between.IS_LAST,

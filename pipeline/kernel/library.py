@@ -66,6 +66,7 @@ def _load() -> ctypes.CDLL:
 
         "parse_json_lines": (c_int64, c_char_p, c_int64, c_int32, columns, c_int64, c_int32, POINTER(Field), c_void_p, counter),
         "split_json": (c_int64, c_char_p, c_int64, c_int32, c_void_p, c_int64, *[c_void_p] * 3),
+        "count_newlines": (c_int64, c_char_p, c_int64, c_int64),
         "cut_arrays": (c_int64, c_char_p, c_int64, c_char_p, c_int64, *[c_void_p] * 6),
         "texts_new": (c_void_p,),
         "texts_free": (None, c_void_p),

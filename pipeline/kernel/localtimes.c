@@ -7,17 +7,30 @@ enum { SHORTEST_CLOCK = 19, LONGEST_NUMBER = 19, LONGEST_TIME = 32 };
 
 #define MICROSECONDS 1000000
 
+/* A whole number since 1970 in seconds; rounding must not move it into the next second. */
+static inline double seconds_of_whole(uint64_t whole) {
+    double last = (double)whole_seconds_of((int64_t)whole) + 0.999999, time = seconds_of((double)whole);
+    return time < last ? time : last;
+}
+
+/* Reads 9 to 19 digits that are all of a text, as most numbers since 1970 are. Returns 0 if that is not what it is. */
+static inline int read_whole(text_t p, int32_t length, uint64_t *whole) {
+    int64_t first;
+    uint64_t last = load64(p + length - 8) ^ ZERO_CHARACTERS;
+    if (!read_short_integer(p, (uint32_t)length - 8, &first) || not_digits(last)) return 0;
+    *whole = (uint64_t)first * 100000000 + eight_digits(last);
+    return 1;
+}
+
 /* Reads a number since 1970 that has all of a text: digits, or digits on both sides of a point. Returns NAN where the text is none,
  * or is one that a double does not hold exactly, but for whole ones: rounding must not move these into the next second. */
 static double read_number(text_t p, int32_t length) {
     uint64_t whole = 0, fraction = 0;
-    if (length > LONGEST_NUMBER) return NAN;
+    if (length > LONGEST_NUMBER || (length == LONGEST_NUMBER && *p == '9')) return NAN;
+    if (LIKELY(length > 8 && read_whole(p, length, &whole))) return seconds_of_whole(whole);
     text_t end = p + length, point = read_digits(p, LONGEST_NUMBER, &whole);
-    if (!point || (length == LONGEST_NUMBER && *p == '9')) return NAN;
-    if (point == end) {
-        double last = (double)whole_seconds_of((int64_t)whole) + 0.999999, time = seconds_of((double)whole);
-        return time < last ? time : last;
-    }
+    if (!point) return NAN;
+    if (point == end) return seconds_of_whole(whole);
     if (*point != '.' || read_digits(point + 1, LONGEST_NUMBER, &fraction) != end) return NAN;
     double divisor = 1;
     for (text_t place = point + 1; place < end; place++) {

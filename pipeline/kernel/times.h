@@ -26,13 +26,13 @@ static inline int days_of_month(int year, int month) {
 /* Reads the fraction of a second, of one to nine digits, in microseconds: what is below them is cut off, as Python does. Returns
  * where the fraction ends, or NULL. */
 static inline text_t read_fraction(text_t p, int64_t *microseconds) {
-    int places = 0;
-    for (*microseconds = 0; is_digit(p[places]); places++) {
-        if (places == 9) return NULL;
-        if (places < 6) *microseconds = 10 * *microseconds + p[places] - '0';
-    }
-    for (int i = places; i < 6; i++) *microseconds *= 10;
-    return places ? p + places : NULL;
+    uint64_t word = load64(p) ^ ZERO_CHARACTERS, marks = not_digits(word);
+    unsigned places = marks ? first_of(marks) : 8;
+    if (UNLIKELY(!places)) return NULL;
+    /* The digits become the word's last bytes, and zeros stand before them. */
+    *microseconds = (int64_t)(places < 6 ? eight_digits(word << (64 - 8 * places)) * powers_of_ten[6 - places] : eight_digits(word << 16));
+    if (places == 8 && is_digit(p[8])) places = 9;
+    return is_digit(p[places]) ? NULL : p + places;
 }
 
 /* Reads "Z", " UTC", "+0100", "+01:00" or nothing, in seconds. Returns where it ends, or NULL. */
@@ -48,20 +48,41 @@ static inline text_t read_offset(text_t p, int64_t *offset) {
     return p + 5 + (p[3] == ':');
 }
 
+/* The hour of a time that was read before, as 14 bytes that end in its colon: most times of a log are of the same hour. */
+typedef struct {
+    uint64_t first, last; /* the first eight bytes, and the last eight */
+    int64_t seconds;      /* since 1970 */
+} known_hour;
+
+/* That of no time: of the bytes that the two words share, they say different things. */
+static const known_hour no_hour = {0, UINT64_MAX, 0};
+
+/* Reads "2026-11-24T08:", with a blank for the T, in seconds since 1970. Returns 0 if that is not what it is. */
+static inline int read_hour(text_t p, int64_t *seconds) {
+    int century = two_digits(p), years = two_digits(p + 2);
+    if (century < 1 || years < 0 || p[4] != '-' || p[7] != '-' || (p[10] != 'T' && p[10] != ' ') || p[13] != ':') return 0;
+    int year = 100 * century + years, month = two_digits(p + 5), day = two_digits(p + 8), hour = two_digits(p + 11);
+    if (day < 1 || day > days_of_month(year, month) || hour < 0 || hour > 23) return 0;
+    *seconds = (days_from_civil(year, month, day) * 24 + hour) * 3600;
+    return 1;
+}
+
 /* Reads "2026-11-24T08:00:00.123456Z", or as BigQuery writes it, "2026-11-24 08:00:00.123456 UTC", from its opening quote on, in
  * seconds since 1970. Returns where it ends, or NULL. */
-static inline text_t read_time(text_t p, double *value) {
-    int century = two_digits(p + 1), years = two_digits(p + 3);
-    if (century < 1 || years < 0 || p[5] != '-' || p[8] != '-' || (p[11] != 'T' && p[11] != ' ') || p[14] != ':' || p[17] != ':') return NULL;
-    int year = 100 * century + years, month = two_digits(p + 6), day = two_digits(p + 9);
-    int hour = two_digits(p + 12), minute = two_digits(p + 15), second = two_digits(p + 18);
-    if (day < 1 || day > days_of_month(year, month)) return NULL;
-    if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) return NULL;
+static inline text_t read_time(text_t p, known_hour *known, double *value) {
+    uint64_t first = load64(p + 1), last = load64(p + 7);
+    if (UNLIKELY(first != known->first || last != known->last)) {
+        int64_t seconds;
+        if (!read_hour(p + 1, &seconds)) return NULL;
+        *known = (known_hour){first, last, seconds};
+    }
+    int minute = two_digits(p + 15), second = two_digits(p + 18);
+    if (minute < 0 || minute > 59 || p[17] != ':' || second < 0 || second > 59) return NULL;
     int64_t microseconds = 0, offset;
     p += 20;
     if (*p == '.' && !(p = read_fraction(p + 1, &microseconds))) return NULL;
     if (!(p = read_offset(p, &offset)) || *p != '"') return NULL;
-    int64_t total = ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * 60 + second - offset;
+    int64_t total = known->seconds + minute * 60 + second - offset;
     if (total > (1LL << 53) / 1000000 - 1 || total < -(1LL << 53) / 1000000) return NULL; /* a double would not hold it exactly */
     *value = (double)(total * 1000000 + microseconds) / 1e6;
     return p + 1;

@@ -24,6 +24,8 @@ def arrow_of(values: npt.NDArray[np.int64] | Codes) -> pa.Array:
 
 def codes_of(column: pa.DictionaryArray) -> Codes:
     """The number of each row's text; -1 for null."""
+    if len(column) and column.null_count == len(column):  # as are most columns of a log that has many
+        return np.full(len(column), -1, np.int32)
     codes = column.indices if not column.null_count else pc.fill_null(column.indices, -1)
     return codes.to_numpy()
 

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from pipeline.errors import UnreadableSource
-from pipeline.kernel.jsonvalues import Behind, Between, Stop, Values, split_json
+from pipeline.kernel.jsonvalues import Behind, Between, Stop, Values, count_newlines, split_json
 from pipeline.syntax.batch import RowNumbers
 from pipeline.syntax.blocks import (
     BLOCK_BYTES,
@@ -40,6 +40,8 @@ _MEMBER_BYTES = 1 << 10
 _GAP = re.compile(rb"[ \t\r\n]*")
 #: Among so many lines behind a broken one must be an object, if the stream has an object on each line.
 _TORN_LINES = 8
+#: To count among so few bytes, a call of the kernel takes longer than Python.
+_FEW_BYTES = 1 << 10
 #: The most blanks with which such a line may begin.
 _INDENT = 64
 
@@ -369,7 +371,7 @@ class JsonText:
     def _pass(self, position: int) -> None:
         if position > self._at:
             self._begins_line = self._data[max(self._at, position - _INDENT) : position].rstrip(b" \t\r").endswith(b"\n")
-        self.line += self._data.count(b"\n", self._at, position)
+        self.line += _newlines(self._data, self._at, position)
         self._at = position
 
 
@@ -386,6 +388,10 @@ def elements_in(value: bytes, keys: Collection[str]) -> Iterator[bytes]:
         else:
             text.take()
     return iter(found if arrays == 1 else [value])
+
+
+def _newlines(data: bytes, start: int, end: int) -> int:
+    return count_newlines(data, start, end) if end - start > _FEW_BYTES else data.count(b"\n", start, end)
 
 
 def _is_object(line: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Arrays of texts are cut out of JSON objects, or their line is left as it is."""
+"""JSON values one a line; and arrays of texts are cut out of JSON objects, or their line is left as it is."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.kernel.jsonvalues import cut_arrays
+from pipeline.kernel.jsonvalues import Between, count_newlines, cut_arrays, split_json
 
 
 def cut(*lines):
@@ -63,3 +63,27 @@ def test_the_arrays_put_back_make_the_line(values):
             return {key: pieces[cell] if key == "t" and count > 0 else cell for key, cell in pairs}
 
         assert json.loads(line, object_pairs_hook=put_back) == value
+
+
+_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text('a"\\\n\x01é', max_size=40)
+    | st.sampled_from(["a" * 15, "a" * 16, "a" * 17]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=20), inner, max_size=3),
+)
+
+
+@given(st.lists(_values, max_size=5), st.sampled_from([None, 1]), st.sampled_from(["", " ", "\n"]))
+def test_values_come_without_the_blanks_between_their_parts(values, indent, gap):
+    text = "".join(json.dumps(value, indent=indent) + gap + "," for value in values).encode()
+    found = split_json(text, Between.IS_LAST)
+    assert found.lines == b"".join(json.dumps(value, separators=(",", ":")).encode() + b"\n" for value in values)
+    assert [json.loads(text[start:end]) for start, end in zip(found.starts, found.ends, strict=True)] == values
+
+
+@given(st.binary(max_size=40), st.integers(1, 40), st.integers(0, 1600), st.integers(0, 1700))
+def test_newlines_are_counted_as_python_counts_them(some, times, start, end):
+    text = (some + b"\n") * times
+    assert count_newlines(text, start, end) == text.count(b"\n", start, end)
