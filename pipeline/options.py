@@ -54,12 +54,12 @@ METRICS_FILE = Option(
     " fails.",
     "FILE",
 )
-_OF_GATEWAY = re.compile(r"\b(?:tgw|transit[-_]gateway)[-_]")
+_OF_GATEWAY = r"\b(?:tgw|transit[-_]gateway)[-_]"
 
 
 def setting_of_aws(fields: str) -> str:
     """The setting for which `--aws-fields` is short."""
-    return "aws-tgw.fields" if _OF_GATEWAY.search(fields) else "aws-vpc.fields"
+    return "aws-tgw.fields" if re.search(_OF_GATEWAY, fields) else "aws-vpc.fields"
 
 
 @dataclass(frozen=True)

@@ -268,7 +268,7 @@ def real_path(path: str | os.PathLike[str]) -> Path:
         return Path(path)
 
 
-_SIZE = re.compile(r"(\d+)\s*([kmgt]?)i?b?", re.IGNORECASE)
+_SIZE = r"(\d+)\s*([kmgt]?)i?b?"
 _SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -278,7 +278,7 @@ def parse_size(text: str) -> int:
     Raises:
         UsageError: It is no size.
     """
-    match = _SIZE.fullmatch(text.strip())
+    match = re.fullmatch(_SIZE, text.strip(), re.IGNORECASE)
     if match is None or not int(match[1]):
         raise UsageError(f"{text!r} is no amount of memory; write it like 512M or 2G")
     return int(match[1]) * _SIZE_UNITS[match[2].lower()]

@@ -9,7 +9,7 @@ from pipeline.errors import UsageError
 
 #: The zone of a log that writes local times, where the user names none.
 DEFAULT_ZONE = "UTC"
-_OFFSET = re.compile(r"([+-])(\d\d):?([0-5]\d)")
+_OFFSET = r"([+-])(\d\d):?([0-5]\d)"
 _MOST_HOURS = 14  # no place on earth is farther from UTC
 #: "localtime" is a file that says something else on each machine, and the totals of a run must not depend on that.
 _OF_THE_MACHINE = "localtime"
@@ -23,7 +23,7 @@ def zone_of(name: str) -> tzinfo:
     """
     if name == DEFAULT_ZONE:
         return UTC
-    if offset := _OFFSET.fullmatch(name):
+    if offset := re.fullmatch(_OFFSET, name):
         sign, hours, minutes = offset.groups()
         if int(hours) <= _MOST_HOURS:
             return timezone((1 if sign == "+" else -1) * timedelta(hours=int(hours), minutes=int(minutes)), name)

@@ -13,8 +13,8 @@ from typing import BinaryIO, NamedTuple
 from pipeline.errors import SourceChanged, UnreadableSource
 from pipeline.scalars import Appearance, Content
 
-_ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
-_TO_ESCAPE = re.compile(r"[\\\udc80-\udcff]")
+_ESCAPED = r"\\x([0-9a-f]{2})"
+_TO_ESCAPE = r"[\\\udc80-\udcff]"
 
 
 def name_of(path: str | os.PathLike[str]) -> str:
@@ -26,16 +26,16 @@ def name_of(path: str | os.PathLike[str]) -> str:
     text = os.fspath(path)
     if text.isascii() and "\\" not in text:
         return text
-    if not _ESCAPED.search(text) and not any("\udc80" <= c <= "\udcff" for c in text):
+    if not re.search(_ESCAPED, text) and not any("\udc80" <= c <= "\udcff" for c in text):
         return text
-    return _TO_ESCAPE.sub(lambda found: f"\\x{os.fsencode(found[0])[0]:02x}", text)
+    return re.sub(_TO_ESCAPE, lambda found: f"\\x{os.fsencode(found[0])[0]:02x}", text)
 
 
 def path_of(name: str) -> Path:
     """The path that `name_of` has written."""
     if "\\" not in name:
         return Path(name)
-    return Path(_ESCAPED.sub(lambda found: os.fsdecode(bytes([int(found[1], 16)])), name))
+    return Path(re.sub(_ESCAPED, lambda found: os.fsdecode(bytes([int(found[1], 16)])), name))
 
 
 def status_of(path: str | os.PathLike[str]) -> os.stat_result:

@@ -3,12 +3,13 @@
 Paths are texts here: a `Path` takes longer to make than a file to look at.
 """
 
-# ruff: noqa: PTH112, PTH114, PTH116, PTH118 - as above
+# ruff: noqa: PTH112, PTH116, PTH118 - as above
 
 from __future__ import annotations
 
 import glob
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -56,14 +57,15 @@ def _find_files(
         matches, is_pattern = _matches(name, since)
         here = list[str]()
         for match in matches:
-            is_folder = os.path.isdir(match)
+            is_link, is_folder = _kind_of(match)
             folder, last = os.path.split(match)
             path = _real(match) if is_folder else os.path.join(real_folder(folder), last)
-            if without is not None and _is_within(_real(match) if os.path.islink(match) else path, without):
+            if without is not None and _is_within(_real(match) if is_link else path, without):
                 if not is_pattern:
                     raise UsageError(f"{name} is part of the store, and no raw file")
                 continue  # a pattern that happens to match it
-            reason = why_excluded(match, exclude) or ("" if is_folder else why_no_log(last))
+            excluded = why_excluded(os.fspath(Path(match)), exclude) if exclude else ""
+            reason = excluded or ("" if is_folder else why_no_log(last))
             if reason and is_pattern:
                 found.left_alone[name_of(path)] = reason
             elif reason:
@@ -80,6 +82,16 @@ def _real(path: str | PurePath) -> str:
     return os.fspath(real_path(path))
 
 
+def _kind_of(path: str) -> tuple[bool, bool]:
+    """Whether something is a link, and whether it is a folder, or a link to one."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:  # as whoever opens it will say
+        return False, False
+    is_link = stat.S_ISLNK(mode)
+    return is_link, os.path.isdir(path) if is_link else stat.S_ISDIR(mode)
+
+
 def _is_within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
@@ -89,12 +101,13 @@ def _matches(name: str, since: int | None) -> tuple[list[str], bool]:
     if not name:
         raise UsageError("an empty path; is a variable of the shell not set?")
     try:
-        if Path(name).exists():
-            return [os.fspath(Path(name))], False
+        path = Path(name)
+        if path.exists():
+            return [os.fspath(path)], False
         if not glob.has_magic(name) and not has_dates(name):
             raise UsageError(f"there is no file or folder {name}")
         patterns = without_dates(name, since) if has_dates(name) else [name]
-        matches = [os.fspath(Path(match)) for pattern in patterns for match in glob.iglob(pattern, recursive=True)]
+        matches = [match for pattern in patterns for match in glob.iglob(pattern, recursive=True)]
     except OSError as error:
         raise UsageError(f"cannot look at {name}: {error.strerror}") from None
     if not matches:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pipeline.bucket import all_traffic
 from pipeline.counting.reading import fingerprint, load_apps, resolved
-from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Failure, name_of
 from pipeline.errors import StrictRunStopped, TooManyRejects
 from pipeline.jobs.find import find
@@ -36,6 +35,7 @@ from pipeline.store.transaction import Transaction, put_aside, recover
 
 if TYPE_CHECKING:
     from pipeline.counting.pool import Progress
+    from pipeline.counting.resources import Resources
     from pipeline.jobs.commit import Change
     from pipeline.store.ledger import RunRecord
 
@@ -167,11 +167,11 @@ def _plan(found: Found, index: Index, options: IngestOptions, reading: ReadOptio
         options.replace_changed,
         options.min_age_seconds,
         cache(partial(fingerprint, reading)),
-        partial(_map_all, _resources(options)),
+        partial(_map_all, options),
     )
 
 
-def _map_all(resources: Resources, function: Callable[[Any], T], values: Iterable[Any]) -> Iterator[T]:
+def _map_all(options: IngestOptions, function: Callable[[Any], T], values: Iterable[Any]) -> Iterator[T]:
     """Applies a function to many values, some at once; the results in their order."""
     rest = iter(values)
     chunk = list(islice(rest, _CHUNK))
@@ -180,13 +180,13 @@ def _map_all(resources: Resources, function: Callable[[Any], T], values: Iterabl
     from concurrent.futures import Future, ThreadPoolExecutor  # a run that finds nothing new does without
 
     _start_imports()  # there may be rows to validate
-    waiting = deque[Future[list[T]]]()
-    with ThreadPoolExecutor(resources.threads) as pool:
+    waiting, threads = deque[Future[list[T]]](), _resources(options).threads
+    with ThreadPoolExecutor(threads) as pool:
         while chunk or waiting:
             if chunk:
                 waiting.append(pool.submit(_to_each, function, chunk))
                 chunk = list(islice(rest, _CHUNK))
-            if not chunk or len(waiting) > _CHUNKS_AHEAD * resources.threads:
+            if not chunk or len(waiting) > _CHUNKS_AHEAD * threads:
                 yield from waiting.popleft().result()
 
 
@@ -249,6 +249,8 @@ def _count(
 
 
 def _resources(options: IngestOptions) -> Resources:
+    from pipeline.counting.resources import Resources  # as above
+
     return Resources(options.workers, options.memory_bytes)
 
 

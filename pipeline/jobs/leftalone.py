@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 _STILL_WRITTEN_PREFIXES = (".", "_")
 _STILL_WRITTEN_SUFFIXES = (".tmp", ".part", ".partial", ".inprogress")
 _STILL_WRITTEN = "named like what is still being written"
-#: What is left alone starts with one of these or ends with one of those, as next to no name does.
+#: What is left alone by its name starts with one of these, or ends with one of those.
 _STARTS, _ENDS = (*_STILL_WRITTEN_PREFIXES, "aws-"), (*_STILL_WRITTEN_SUFFIXES, ".crc")
 #: Why a file may be left alone for what is known of it beside its name.
 MODIFIED_BEFORE = "modified before the time that --since names"
@@ -21,7 +21,7 @@ _NO_LOGS = {
     "checksums": "the checksums of another file",
     "test": "what AWS writes to try whether it may write",
 }
-_NO_LOG = re.compile(
+_NO_LOG = (
     r"(?P<marker>_SUCCESS|_metadata|_common_metadata|_delta_log|_temporary|_(?:started|committed)_.*|_symlink_format_manifest)"
     r"|(?P<checksums>.*\.crc)|(?P<test>aws-logs-write-test)"
 )
@@ -38,13 +38,18 @@ def why_excluded(path: str, exclude: Iterable[str]) -> str:
 
 def why_left_alone(name: str) -> str:
     """Why a file or folder that was met is not taken for a raw file, by its name; "" if it is."""
-    if not (name.startswith(_STARTS) or name.endswith(_ENDS)):
+    if _is_like_most(name):
         return ""
     is_still_written = name.startswith(_STILL_WRITTEN_PREFIXES) or name.endswith(_STILL_WRITTEN_SUFFIXES)
     return why_no_log(name) or (_STILL_WRITTEN if is_still_written else "")
 
 
+def _is_like_most(name: str) -> bool:
+    """Whether nothing that is left alone by its name starts or ends as this does."""
+    return not (name.startswith(_STARTS) or name.endswith(_ENDS))
+
+
 def why_no_log(name: str) -> str:
     """Why a file is no log, wherever it lies and whoever names it; "" if it may be one."""
-    found = _NO_LOG.fullmatch(name)
+    found = None if _is_like_most(name) else re.fullmatch(_NO_LOG, name)
     return _NO_LOGS[str(found.lastgroup)] if found else ""

@@ -11,7 +11,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache, partial
 from itertools import chain, islice
 from types import MappingProxyType
@@ -94,7 +94,6 @@ class Plan(NamedTuple):
         return "it was counted with other content"
 
 
-@dataclass
 class _Draft:
     """What could be decided of files so far; the names are those of `Plan`.
 
@@ -105,21 +104,22 @@ class _Draft:
         kept_bytes: The bytes of small contents that are kept in memory.
     """
 
-    reading: Callable[[], str]
-    looked: list[Looked] = field(default_factory=list)
-    kept_bytes: int = 0
-    new: list[Source] = field(default_factory=list)
-    known: list[Appearance] = field(default_factory=list)
-    duplicates: list[tuple[Source, str]] = field(default_factory=list)
-    starts: list[tuple[Source, str]] = field(default_factory=list)
-    empty: list[Source] = field(default_factory=list)
-    too_recent: list[Source] = field(default_factory=list)
-    left_alone: dict[str, str] = field(default_factory=dict)
-    changed: list[Source] = field(default_factory=list)
-    superseded: dict[str, list[Known]] = field(default_factory=dict)
-    grown_from: dict[str, list[Content]] = field(default_factory=dict)
-    failed: list[Failure] = field(default_factory=list)
-    met: list[Memory] = field(default_factory=list)
+    def __init__(self, found: Found, reading: Callable[[], str]) -> None:
+        self.reading = reading
+        self.looked: list[Looked] = []
+        self.kept_bytes = 0
+        self.new: list[Source] = []
+        self.known: list[Appearance] = []
+        self.duplicates: list[tuple[Source, str]] = []
+        self.starts: list[tuple[Source, str]] = []
+        self.empty: list[Source] = []
+        self.too_recent: list[Source] = []
+        self.left_alone = dict(found.left_alone)
+        self.changed: list[Source] = []
+        self.superseded: dict[str, list[Known]] = {}
+        self.grown_from: dict[str, list[Content]] = {}
+        self.failed = list(found.failed)
+        self.met: list[Memory] = []
 
     def remember(self, item: Looked) -> None:
         """Has a file that is skipped remembered; what was remembered already has no heads."""
@@ -146,17 +146,18 @@ def make_plan(
         reading: Tells how files are read now (`reading.fingerprint`): what is left alone depends on it.
         map_all: How to read many files.
     """
-    draft = _Draft(reading, left_alone=dict(found.left_alone), failed=list(found.failed))
+    draft = _Draft(found, reading)
     unread = list(_sift(found, index, min_age_seconds, draft))
     for source, look in zip(unread, map_all(or_error(look_at), _fetched(unread, found)), strict=True):
         _take_look(source, look, draft)
     # Where files with the same content count each, it only matters whether a path still has what was counted from there.
-    if same_content == "skip" or any(index.latest_at(item.source.name) for item in draft.looked):
+    latest = index.latest_at(item.source.name for item in draft.looked)
+    if same_content == "skip" or latest:
         compare(draft.looked, index, map_all)
     # Counting an unreadable file tells what is wrong with it.
     draft.new += [replace(item.source, digest=UNREADABLE) for item in draft.looked if not item.is_readable]
     draft.looked = [item for item in draft.looked if item.is_readable]
-    candidates = _decide(draft, index, same_content, replace_changed)
+    candidates = _decide(draft, index, latest, same_content, replace_changed)
     rivals = rivals_among(candidates, equal_count=same_content == "count")
     later = {rival.source for rival in rivals}
     new = [*draft.new, *(item.source for item in candidates if item.source.name not in draft.superseded)]
@@ -197,13 +198,18 @@ def _sift(found: Found, index: Index, min_age_seconds: float, draft: _Draft) -> 
     is_recent = partial(_is_recent, time.time(), min_age_seconds) if min_age_seconds else None
     files = _not_known(_looked_up(found.files, draft), index, is_recent, draft)
     objects = _not_known(((one.appearance, one.mtime_ns, one) for one in found.objects), index, is_recent, draft)
-    for source in chain((Source.seen(path_of(name), status) for name, status in files), (one for _, one in objects)):
-        if is_recent and is_recent(source.mtime_ns):
-            draft.too_recent.append(source)
-        elif source.size == 0:
-            draft.empty.append(source)
-        elif not _is_remembered(source, source.name in found.named, index, draft):
-            yield source
+    others = chain((Source.seen(path_of(name), status) for name, status in files), (one for _, one in objects))
+    while some := list(islice(others, _ASKED_AT_ONCE)):
+        memories = index.memories_of(source.appearance for source in some)
+        counted = index.with_digests(memory.digest for memory in memories.values() if memory.digest)
+        for source in some:
+            memory = memories.get(source.appearance)
+            if is_recent and is_recent(source.mtime_ns):
+                draft.too_recent.append(source)
+            elif source.size == 0:
+                draft.empty.append(source)
+            elif not (memory and _holds(memory, source, counted, source.name in found.named, draft)):
+                yield source
 
 
 def _is_recent(now: float, min_age_seconds: float, mtime_ns: int) -> bool:
@@ -246,16 +252,12 @@ def _not_known(
                 draft.known.append(source)
 
 
-def _is_remembered(source: Source, is_named: bool, index: Index, draft: _Draft) -> bool:
-    """Whether a file looks as it did when a run found that it need not be counted, and need not now."""
-    memory = index.memory_of(source.name, source.size, source.mtime_ns, source.etag)
-    if memory is None:
-        return False
+def _holds(memory: Memory, source: Source, counted: Mapping[str, Sequence[Known]], is_named: bool, draft: _Draft) -> bool:
+    """Whether a file that a run found not to be counted, and that looks as it did, is not to be counted now either."""
     if memory.digest:
-        if counted := index.with_digests([memory.digest]):
-            content = counted[memory.digest][0].content
-            draft.looked.append(Looked(replace(source, digest=content.digest), content=content))
-        return bool(counted)
+        if known := counted.get(memory.digest):
+            draft.looked.append(Looked(replace(source, digest=memory.digest), content=known[0].content))
+        return bool(known)
     if (is_named and memory.reason) or memory.reading != draft.reading():
         return False
     if memory.reason:
@@ -281,7 +283,9 @@ def _take_look(source: Source, look: Look | SourceError, draft: _Draft) -> None:
         draft.looked.append(Looked(replace(source, digest=digest, text=text), look.heads, look.content))
 
 
-def _decide(draft: _Draft, index: Index, same_content: SameContent, replace_changed: bool) -> list[Looked]:
+def _decide(
+    draft: _Draft, index: Index, latest: Mapping[str, Known], same_content: SameContent, replace_changed: bool
+) -> list[Looked]:
     """Decides on the files that were compared; gives those that are to be counted, unless they are rivals of each other."""
     counted = index.with_digests(item.digest for item in draft.looked if item.content)
     places = cache(partial(_places, draft, index))  # mostly nobody asks
@@ -292,7 +296,7 @@ def _decide(draft: _Draft, index: Index, same_content: SameContent, replace_chan
             draft.known.append(item.source.appearance)
             draft.remember(item)
             continue
-        superseded = _overwritten(name, index, places)
+        superseded = _overwritten(name, latest.get(name), places)
         if same_content == "skip" and equal:
             if superseded and not replace_changed:
                 draft.changed.append(item.source)
@@ -313,9 +317,8 @@ def _decide(draft: _Draft, index: Index, same_content: SameContent, replace_chan
     return candidates
 
 
-def _overwritten(name: str, index: Index, places: Callable[[], Mapping[str, Collection[str]]]) -> list[Known]:
+def _overwritten(name: str, before: Known | None, places: Callable[[], Mapping[str, Collection[str]]]) -> list[Known]:
     """What was last counted from a path, where no file of this run has it now: nothing, or one source."""
-    before = index.latest_at(name)
     if before is None or not before.has_rows:
         return []
     return [] if set(places().get(before.content.digest, ())) - {name} else [before]

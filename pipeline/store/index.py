@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import chain
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,6 +66,10 @@ class Memory(NamedTuple):
     reading: str = ""
     etag: str = ""
 
+    @property
+    def appearance(self) -> Appearance:
+        return self.path, self.size, self.etag or self.mtime_ns
+
 
 _KNOWN = "SELECT path, digest, size, head, source, has_rows FROM sources"
 #: How a counted source looked is NULL where the row is of a content with which the source starts.
@@ -76,7 +80,6 @@ _UNKNOWN = """
         AND coalesce(nullif(etag, ''), mtime_ns) = asked.look
     )
 """
-_MET_AT = "SELECT * FROM met WHERE path = ? AND size = ?"
 
 
 class Index:
@@ -112,12 +115,10 @@ class Index:
         rows = self._rows(query, paths)
         return {(path, size, etag or mtime_ns): digest for path, size, mtime_ns, etag, digest in rows}
 
-    def latest_at(self, path: str) -> Known | None:
-        """What was last counted from this path."""
-        if self._is_empty:
-            return None
-        query = f"{_KNOWN} WHERE path = ? AND digest = source ORDER BY rowid DESC LIMIT 1"
-        return next(map(_as_known, self._connection.execute(query, (path,))), None)
+    def latest_at(self, paths: Iterable[str]) -> dict[str, Known]:
+        """What was last counted from some paths."""
+        rows = self._rows(f"{_KNOWN} WHERE path IN (?) AND digest = source ORDER BY rowid", paths)
+        return {known.path: known for known in map(_as_known, rows)}
 
     def with_digests(self, digests: Iterable[str]) -> dict[str, list[Known]]:
         """What is known of contents, by their digests, in the order in which it was counted."""
@@ -139,13 +140,13 @@ class Index:
         query = f"{_KNOWN} WHERE path = ? AND source = ? AND digest <> source"
         return [_as_known(row).content for row in self._connection.execute(query, (known.path, known.source))]
 
-    def memory_of(self, path: str, size: int, mtime_ns: int, etag: str = "") -> Memory | None:
-        """What a file was found to be when it looked so, as above."""
+    def memories_of(self, sources: Iterable[Appearance]) -> dict[Appearance, Memory]:
+        """What some sources were found to be when they looked as they look now."""
         if not self._has_met:
-            return None
-        look, value = ("etag", etag) if etag else ("mtime_ns", mtime_ns)
-        found = self._connection.execute(f"{_MET_AT} AND {look} = ?", (path, size, value)).fetchone()
-        return found and Memory(*found)
+            return {}
+        asked = set(sources)
+        rows = self._each("SELECT * FROM met WHERE path IN (?)", (path for path, _, _ in asked))
+        return {memory.appearance: memory for memory in starmap(Memory, rows) if memory.appearance in asked}
 
     def remember(self, met: Iterable[Memory]) -> None:
         """Remembers what files were found to be. Where that cannot be written, they will be read once more."""
@@ -153,8 +154,12 @@ class Index:
             self._connection.executemany("INSERT OR REPLACE INTO met VALUES (?, ?, ?, ?, ?, ?, ?)", met)
 
     def _rows(self, query: str, values: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query of what was counted."""
+        return iter(()) if self._is_empty else self._each(query, values)
+
+    def _each(self, query: str, values: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         """The rows of a query for some values, which stand for its question mark."""
-        asked = [] if self._is_empty else sorted(set(values))
+        asked = sorted(set(values))
         for i in range(0, len(asked), _AT_ONCE):
             some = asked[i : i + _AT_ONCE]
             yield from self._connection.execute(query.replace("(?)", f"({','.join('?' * len(some))})"), some)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -18,21 +17,22 @@ from pipeline.store.files import Files, Move, PosixFiles
 T = TypeVar("T")
 R = TypeVar("R")
 
-_HOUR = re.compile(r"hour=([1-9]\d{0,18})")  # never zero-padded: readers would take hour=01 for a text
+# Patterns are compiled when they are asked for: a run needs one of them.
+_HOUR = r"hour=([1-9]\d{0,18})"  # never zero-padded: readers would take hour=01 for a text
 #: A run's number as a name: eight digits, and more only where eight are too few.
 _RUN_ID = r"(?!0{8})[0-9]{8}|[1-9][0-9]{8,}"
-_RUN = re.compile(rf"run=({_RUN_ID})")
-_RECORD = re.compile(rf"({_RUN_ID})\.json")
-_ATTEMPT = re.compile(rf"((?:{_RUN_ID})-[0-9a-f]{{16}})")
+_RUN = rf"run=({_RUN_ID})"
+_RECORD = rf"({_RUN_ID})\.json"
+_ATTEMPT = rf"((?:{_RUN_ID})-[0-9a-f]{{16}})"
 _PART = "part-0.parquet"
-_PARTITION = re.compile(rf"{_HOUR.pattern}/{re.escape(_PART)}")
+_PARTITION = rf"{_HOUR}/{re.escape(_PART)}"
 #: So many files are looked at ahead, for each thread.
 _AHEAD = 4
 #: A partition with rows has more bytes: one without rows has no pages, and its footer no place for them.
 _WITHOUT_ROWS = 1000
 #: Hours, a month of them, that are looked for in less time than a store of years takes to list its own.
 _SHORT_RANGE = 31 * 24
-_SEGMENT = re.compile(r"([0-9A-Za-z-]+\.(?:accept|reject)\.jsonl)")
+_SEGMENT = r"([0-9A-Za-z-]+\.(?:accept|reject)\.jsonl)"
 
 
 def run_id_of(number: int) -> str:
@@ -43,7 +43,7 @@ def run_id_of(number: int) -> str:
 def is_segment(path: str) -> bool:
     """Whether a source's path in the ledger is that of a file of a service's log. The store may have been somewhere else then."""
     *_, folder, name = ("", *path.split("/"))
-    return folder == "wal" and _SEGMENT.fullmatch(name) is not None
+    return folder == "wal" and re.fullmatch(_SEGMENT, name) is not None
 
 
 def run_id_of_attempt(attempt: str) -> str:
@@ -53,10 +53,14 @@ def run_id_of_attempt(attempt: str) -> str:
 
 def _in_name(version: str) -> str:
     """A version as a part of a name: no medium's own characters."""
+    from base64 import urlsafe_b64encode  # in a bucket alone
+
     return urlsafe_b64encode(version.encode()).decode().rstrip("=")
 
 
 def _from_name(text: str) -> str:
+    from base64 import urlsafe_b64decode  # as above
+
     return urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
 
 
@@ -174,7 +178,7 @@ class Locations:
 
     def damaged_files(self) -> list[Path]:
         """Those files."""
-        return [self.damaged / name for name in sorted(_matching(_ON_MACHINE.list(self.damaged), re.compile(r"(.+)")))]
+        return [self.damaged / name for name in sorted(_matching(_ON_MACHINE.list(self.damaged), r"(.+)"))]
 
     @property
     def keys(self) -> Path:
@@ -287,10 +291,11 @@ class Locations:
         Nothing is deleted below `flows/` in a bucket: a process that was stopped in the middle of it would delete what a later
         run has put there. An hour that loses its rows keeps a partition without rows.
         """
+        partition = re.compile(_PARTITION)
         return {
             hour: size
             for name, size in self.files.sizes(self.flows).items()
-            if size > _WITHOUT_ROWS and (match := _PARTITION.fullmatch(name)) and first <= (hour := int(match[1])) < until
+            if size > _WITHOUT_ROWS and (match := partition.fullmatch(name)) and first <= (hour := int(match[1])) < until
         }
 
     def runs_with_rejects(self) -> list[str]:
@@ -320,7 +325,7 @@ class Locations:
         """The attempts to commit a run that have not cleared their staging folder, by the run's number."""
         return sorted(self._names(self.staging, _ATTEMPT), key=lambda attempt: int(run_id_of_attempt(attempt)))
 
-    def _names(self, folder: PurePath, pattern: re.Pattern[str]) -> list[str]:
+    def _names(self, folder: PurePath, pattern: str) -> list[str]:
         """The captured part of each name in a folder that matches; none if there is no folder. Raises what `Files.list` does."""
         return _matching(self.files.list(folder), pattern)
 
@@ -329,5 +334,8 @@ class Locations:
 _ON_MACHINE = PosixFiles()
 
 
-def _matching(names: Iterable[str], pattern: re.Pattern[str]) -> list[str]:
-    return [match[1] for name in names if (match := pattern.fullmatch(name))]
+def _matching(names: Sequence[str], pattern: str) -> list[str]:
+    if not names:
+        return []
+    compiled = re.compile(pattern)
+    return [match[1] for name in names if (match := compiled.fullmatch(name))]

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.errors import StoreDamaged
 from pipeline.scalars import Content
@@ -253,8 +253,7 @@ def _found_runs(store: Locations, first: int) -> Iterator[tuple[int, RunRecord |
         window = min(2 * window, _AHEAD * store.files.threads)
 
 
-@dataclass(frozen=True)
-class ActiveSource:
+class ActiveSource(NamedTuple):
     """A source that counts: no later run took it back.
 
     Attributes:
@@ -285,7 +284,7 @@ def active_sources(runs: Iterable[RunRecord]) -> list[ActiveSource]:
             active.pop((source["path"], source["digest"]), None)
         if run.dropped:
             gone = run.hours.keys()
-            active = {key: replace(found, hours=found.hours - gone) for key, found in active.items()}
+            active = {key: found._replace(hours=found.hours - gone) for key, found in active.items()}
         for record in run.sources:
             key = (record.path, record.digest)
             active[key] = ActiveSource(record, run.interpretation, frozenset(record.hours))

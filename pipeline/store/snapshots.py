@@ -17,7 +17,7 @@ from pipeline.store.layout import Locations, run_id_of
 
 #: So many runs lie between two snapshots: their records are read in a few seconds, many at once.
 _RUNS = 1000
-_NAME = re.compile(r"([0-9]{8,})\.sqlite\.zst")
+_NAME = r"([0-9]{8,})\.sqlite\.zst"
 _TABLES = ("last", "sources")
 
 
@@ -80,7 +80,7 @@ def _without_indices(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _numbers(store: Locations) -> list[int]:
-    return sorted(int(match[1]) for name in store.files.list(store.snapshots) if (match := _NAME.fullmatch(name)))
+    return sorted(int(match[1]) for name in store.files.list(store.snapshots) if (match := re.fullmatch(_NAME, name)))
 
 
 def _place_of(store: Locations, number: int) -> PurePath:

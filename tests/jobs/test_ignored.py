@@ -55,7 +55,7 @@ def test_a_hop_is_told_that_reported_none_of_the_records(store, tmp_path):
 
 def test_other_bytes_do_not_stand_up_to_counting_again(store, tmp_path):
     def problems(**changes):
-        active = [replace(one, source=replace(one.source, **changes)) for one in active_sources(store.runs())[:1]]
+        active = [one._replace(source=replace(one.source, **changes)) for one in active_sources(store.runs())[:1]]
         with threads(Resources(workers=1)) as workers:
             return recount(active, find_again(active), active[0].hours, tmp_path, workers)[1]
 

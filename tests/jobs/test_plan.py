@@ -188,6 +188,24 @@ class TestPlanning:
         os.utime(raw / "a.csv", (soon, soon))
         assert len(plan_of(tmp_path, "a.csv", min_age_seconds=60).too_recent) == 1
 
+    def test_a_known_file_that_is_too_recent_is_left_for_the_next_run_too(self, raw, tmp_path):
+        made = plan_of(tmp_path, ".", counted=[record_of(raw / "a.csv")], min_age_seconds=60)
+        assert (len(made.too_recent), made.known, made.new) == (4, [], [])
+
+    def test_of_many_files_the_few_that_are_not_known_are_found(self, tmp_path):
+        folder = tmp_path / "many"
+        folder.mkdir()
+        for number in range(700):
+            (folder / f"{number}.csv").write_text(f"{number}\n")
+        counted = [record_of(path) for path in sorted(folder.iterdir())]
+        (folder / "7.csv").write_text("7, and more\n")
+        os.utime(folder / "650.csv", (1, 1))
+        (folder / "900.csv").write_text("900\n")
+        made = plan_of(tmp_path, str(folder), counted=counted)
+        assert names_of(made.changed) == ["7.csv"]
+        assert names_of(made.new) == ["900.csv"]
+        assert sorted(made.known) == sorted(record.path for record in counted if not record.path.endswith("/7.csv"))
+
     @pytest.mark.parametrize(("age", "recent"), [(0, 0), (3600, 4)])
     def test_files_that_are_too_recent_are_left_for_the_next_run(self, raw, tmp_path, age, recent):
         made = plan_of(tmp_path, ".", min_age_seconds=age)

@@ -111,9 +111,10 @@ def test_the_index_knows_what_was_counted_where_and_how_files_looked(store):
     commit(store, RUN)
     with open_index(store) as index:
         assert index.digests_at(["/raw/a.csv", "/raw/b.csv"]) == {("/raw/a.csv", 7, 99): "d1"}
+        looks = [("/raw/a.csv", 7, 99), ("/raw/a.csv", 7, 98), ("/raw/a.csv", 8, 99), ("/raw/b.csv", 7, 99)]
+        assert index.unknown_among(looks) == set(looks[1:])
         known = Known("/raw/a.csv", Content("d1", 10, "0a"), "d1", has_rows=True)
-        assert index.latest_at("/raw/a.csv") == known
-        assert index.latest_at("/raw/b.csv") is None
+        assert index.latest_at(["/raw/a.csv", "/raw/b.csv"]) == {"/raw/a.csv": known}
         assert index.with_digests(["d1", "d2"]) == {"d1": [known]}
         assert index.sizes_by_head([b"\x0a", b"\x0b"]) == {b"\x0a": {10}}
 
@@ -122,10 +123,12 @@ def test_an_object_looks_as_it_did_by_its_etag_whenever_it_was_written(store):
     commit(store, replace(RUN, sources=[replace(SOURCE, path="s3://raw/a.csv", etag="e1")]))
     with open_index(store) as index:
         assert index.digests_at(["s3://raw/a.csv"]) == {("s3://raw/a.csv", 7, "e1"): "d1"}
+        looks = [("s3://raw/a.csv", 7, "e1"), ("s3://raw/a.csv", 7, "e2"), ("s3://raw/a.csv", 7, 99)]
+        assert index.unknown_among(looks) == set(looks[1:])
         index.remember([Memory("s3://raw/b.csv", 5, 77, "d2", etag="e1")])
     with open_index(store) as index:
-        assert index.memory_of("s3://raw/b.csv", 5, 78, "e1").digest == "d2"
-        assert index.memory_of("s3://raw/b.csv", 5, 77, "e2") is None
+        asked = [("s3://raw/b.csv", 5, "e1"), ("s3://raw/b.csv", 5, "e2"), ("s3://raw/b.csv", 5, 77)]
+        assert [(seen, memory.digest) for seen, memory in index.memories_of(asked).items()] == [(asked[0], "d2")]
 
 
 def test_an_index_of_before_etags_were_kept_is_made_anew(store):
@@ -142,7 +145,7 @@ def test_the_latest_of_a_path_is_what_the_last_run_counted_there(store):
     commit(store, RUN)
     commit(store, replace(RUN, run_id="run-2", sources=[replace(SOURCE, digest="d2")]))
     with open_index(store) as index:
-        assert index.latest_at("/raw/a.csv").source == "d2"
+        assert index.latest_at(["/raw/a.csv"])["/raw/a.csv"].source == "d2"
 
 
 def test_the_start_of_a_source_is_known_until_the_source_is_taken_back(store):
@@ -151,7 +154,7 @@ def test_the_start_of_a_source_is_known_until_the_source_is_taken_back(store):
     with open_index(store) as index:
         (start,) = index.with_digests(["d0"])["d0"]
         assert (start.path, start.content, start.is_start) == ("/raw/a.csv", START, True)
-        assert index.starts_of(index.latest_at("/raw/a.csv")) == [START]
+        assert index.starts_of(index.latest_at(["/raw/a.csv"])["/raw/a.csv"]) == [START]
         assert index.sizes_by_head([b"\x0b"]) == {b"\x0b": {4}}
     commit(store, replace(RUN, run_id="run-2", sources=[], forgotten=[{"path": "/raw/a.csv", "digest": "d1"}]))
     assert not knows(store, "d0")
@@ -162,19 +165,20 @@ def test_the_index_answers_for_more_values_than_a_statement_takes(store):
     commit(store, replace(RUN, sources=[replace(SOURCE, digest=f"d{number}") for number in range(2500)]))
     with open_index(store) as index:
         assert len(index.with_digests(f"d{number}" for number in range(3000))) == 2500
+        assert len(index.unknown_among([("/raw/a.csv", 7, number) for number in range(3000)])) == 2999
 
 
 def test_what_was_met_is_remembered_as_it_looked_and_is_lost_with_the_index(store):
     memory = Memory("/raw/dns.log", 5, 77, reason="a Zeek dns log", reading="r")
     with open_index(store) as index:
-        assert index.memory_of("/raw/dns.log", 5, 77) is None
+        assert index.memories_of([memory.appearance]) == {}
         index.remember([memory])
     with open_index(store) as index:
-        assert index.memory_of("/raw/dns.log", 5, 77) == memory
-        assert index.memory_of("/raw/dns.log", 5, 78) is None
+        asked = [("/raw/dns.log", 5, 78), ("/raw/dns.log", 5, 77), ("/raw/dns.log", 6, 77)]
+        assert index.memories_of(asked) == {("/raw/dns.log", 5, 77): memory}
     store.index.unlink()
     with open_index(store) as index:
-        assert index.memory_of("/raw/dns.log", 5, 77) is None
+        assert index.memories_of([memory.appearance]) == {}
 
 
 def test_the_index_takes_in_runs_as_they_come(store):
