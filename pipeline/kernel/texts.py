@@ -13,7 +13,7 @@ from pipeline.kernel.library import KernelMemory, check, kernel
 
 Codes = npt.NDArray[np.int32]
 #: So many arrays of texts are remembered, with their codes, if they are of so many bytes at most: flow records have three columns of texts.
-_REMEMBERED, _REMEMBERED_BYTES = 4, 8 << 20
+_REMEMBERED, _REMEMBERED_BYTES = 4, 1 << 20
 
 
 class Texts(KernelMemory):
@@ -61,10 +61,13 @@ class Texts(KernelMemory):
         """
         for i, (before, known) in enumerate(self._known):
             if len(before) and texts[: len(before)].equals(before):
-                if len(texts) > len(before):
-                    self._known[i] = texts, np.concatenate([known, self._look_up(texts[len(before) :])])
-                return self._known[i][1]
-        codes = self._look_up(texts)
+                if len(texts) == len(before):
+                    return known
+                del self._known[i]
+                return self._remembered(texts, np.concatenate([known, self._look_up(texts[len(before) :])]))
+        return self._remembered(texts, self._look_up(texts))
+
+    def _remembered(self, texts: pa.StringArray, codes: Codes) -> Codes:
         if texts.nbytes <= _REMEMBERED_BYTES:
             self._known.append((texts, codes))
             del self._known[:-_REMEMBERED]
