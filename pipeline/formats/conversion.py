@@ -50,7 +50,7 @@ def to_flows(batch: Batch, record: Record, options: ReadOptions, apps: AppMap) -
         received = arrow_of(np.zeros(len(sent), np.int64))
     if (answer := record.answer) is not None:
         src_apps, dest_apps = exchanged(answer, src_apps, dest_apps)
-        sent, received = _choose_numbers(answer, received, sent), _choose_numbers(answer, sent, received)
+        sent, received = _exchanged_numbers(answer, sent, received)
     flows = pa.table([arrow_of(hours), src_apps, dest_apps, vpc_ids, sent, received], schema=FLOW_SCHEMA)
     if options.spread == "hours":
         batch = with_span(batch, record)
@@ -119,8 +119,11 @@ def _named(end: Endpoint) -> pa.DictionaryArray | None:
     return with_dictionary(np.where(end.named, codes_of(app), np.int32(-1)), app.dictionary)
 
 
-def _choose_numbers(mask: Mask, these: pa.Array, others: pa.Array) -> pa.Array:
-    """The cells of `these` where the mask says so, and of `others` elsewhere."""
+def _exchanged_numbers(mask: Mask, these: pa.Array, others: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Both columns, with their cells exchanged where the mask says so."""
     if these.null_count or others.null_count:
-        return pc.if_else(pa.array(mask), these, others)
-    return arrow_of(np.where(mask, these.to_numpy(), others.to_numpy()))  # six times as fast
+        chosen = pa.array(mask)
+        return pc.if_else(chosen, others, these), pc.if_else(chosen, these, others)
+    numbers, other_numbers = these.to_numpy(), others.to_numpy()
+    turned = (numbers ^ other_numbers) & -mask.astype(np.int64)  # as `exchanged` has it
+    return arrow_of(numbers ^ turned), arrow_of(other_numbers ^ turned)

@@ -50,9 +50,9 @@ def count_lines(data: bytes) -> int:
     return int(kernel.count_lines(data, len(data)))
 
 
-def has_four(data: bytes, four: bytes) -> bool:
-    """Whether four bytes stand somewhere, in this order: several times faster than `in`, where they do not."""
-    return bool(kernel.has_four(data, len(data), four))
+def find_four(data: bytes, four: bytes, start: int = 0) -> int:
+    """Where four bytes stand first, in this order, from an offset on; -1 where they do not: many times faster than `bytes.find`."""
+    return int(kernel.find_four(data, len(data), start, four))
 
 
 def lines_from(data: bytes, low: bytes, high: bytes) -> list[int]:

@@ -55,7 +55,7 @@ def _load() -> ctypes.CDLL:
         "set_hash_keys": (None, c_char_p),
         "count_lines": (c_int64, c_char_p, c_int64),
         "has_any": (c_int32, c_char_p, c_int64, c_char_p, c_int32),
-        "has_four": (c_int32, c_char_p, c_int64, c_char_p),
+        "find_four": (c_int64, c_char_p, c_int64, c_int64, c_char_p),
         "lines_from": (c_int64, c_char_p, c_int64, c_uint8, c_uint8, c_void_p, c_int64),
         "pack_bits": (c_int64, c_void_p, c_int64, c_void_p),
         "parse_delimited": (

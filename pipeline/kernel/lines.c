@@ -53,20 +53,21 @@ API int64_t pack_bits(text_t bytes, int64_t count, uint8_t *bits) {
     return count - ones;
 }
 
-/* Whether four bytes stand somewhere, in this order. */
-API int has_four(text_t data, int64_t size, text_t four) {
+/* Where four bytes stand first, in this order, from an offset on; -1 where they do not. */
+API int64_t find_four(text_t data, int64_t size, int64_t from, text_t four) {
     int64_t last = size - 4;
-    for (int64_t start = 0; start <= last; start += 4096) {
+    for (int64_t start = from; start <= last; start += 4096) {
         int64_t end = start + 4096 <= last ? start + 4096 : last + 1;
-        uint8_t any = 0; /* as in `lines_from`; first with two of the bytes, which are rarely there */
+        uint8_t any = 0; /* as in `lines_from`; with two of the bytes, which are rarely there */
         for (int64_t i = start; i < end; i++) any |= (data[i] == four[0]) & (data[i + 3] == four[3]);
         if (LIKELY(!any)) continue;
         any = 0;
         for (int64_t i = start; i < end; i++)
             any |= (data[i] == four[0]) & (data[i + 1] == four[1]) & (data[i + 2] == four[2]) & (data[i + 3] == four[3]);
-        if (any) return 1;
+        for (int64_t i = start; any && i < end; i++)
+            if (!memcmp(data + i, four, 4)) return i;
     }
-    return 0;
+    return -1;
 }
 
 /* Where the lines start whose first byte is one from `low` to `high`: `starts` receives up to `room` offsets. Returns how

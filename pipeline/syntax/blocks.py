@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import UnknownFormat, UnreadableSource
-from pipeline.kernel.columns import count_lines, has_four
+from pipeline.kernel.columns import count_lines, find_four
 from pipeline.scalars import MAX_RAW_BYTES, shortened
 from pipeline.syntax.batch import RowNumbers
 
@@ -169,13 +169,11 @@ class TextBlock:
 
     def lines_with(self, text: bytes) -> list[int]:
         """Where the lines start that have these four bytes somewhere."""
-        if not has_four(self.data, text):
-            return []
-        starts, found = [], self.data.find(text)
+        starts, found = [], find_four(self.data, text)
         while found >= 0:
             starts.append(self.data.rfind(b"\n", 0, found) + 1)
             end = self.data.find(b"\n", found)
-            found = self.data.find(text, end) if end >= 0 else -1
+            found = find_four(self.data, text, end) if end >= 0 else -1
         return starts
 
     def split_first(self) -> tuple[bytes, TextBlock] | None:

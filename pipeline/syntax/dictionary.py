@@ -111,10 +111,9 @@ def exchanged(
 ) -> tuple[pa.DictionaryArray, pa.DictionaryArray]:
     """Both columns, with their cells exchanged where the mask says so."""
     codes, other_codes, texts = _with_one_dictionary(these, others)
-    return (
-        with_dictionary(np.where(mask, other_codes, codes), texts),
-        with_dictionary(np.where(mask, codes, other_codes), texts),
-    )
+    # `numpy.where` takes twice as long, as nobody can foresee what the mask says next.
+    turned = (codes ^ other_codes) & -mask.astype(np.int32)
+    return with_dictionary(codes ^ turned, texts), with_dictionary(other_codes ^ turned, texts)
 
 
 def first_of(*columns: pa.DictionaryArray) -> pa.DictionaryArray:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.counting.spread import spread
 from pipeline.errors import SumOverflow
-from pipeline.kernel.columns import count_lines, has_four, lines_from
+from pipeline.kernel.columns import count_lines, find_four, lines_from
 from pipeline.kernel.jsonvalues import Between, cut_arrays, split_json
 from pipeline.kernel.library import kernel
 from pipeline.kernel.texts import Texts, read_times
@@ -42,7 +42,7 @@ def parse(case):
     count_lines(case.data)
     split(case.data)
     lines_from(case.data, b"a", b"z")
-    has_four(case.data, b"addr")
+    find_four(case.data, b"addr")
 
 
 @settings(
