@@ -142,7 +142,7 @@ def open_source(
         UnknownFormat: It is none that flowlog reads, or not the one that `option` names.
         SourceError: It cannot be read at all.
     """
-    stream = decompressed(raw)
+    stream = decompressed(raw, to_end=True)
     if through:
         stream = through(stream)
     head, stream = read_head(stream, name, is_named=option != "auto")

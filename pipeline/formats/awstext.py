@@ -30,7 +30,7 @@ from pipeline.formats.cloudwatch import messages_under, without_times
 from pipeline.formats.format import Parser, ReadContext
 from pipeline.formats.head import Head
 from pipeline.formats.syntaxes import FlowParser, Log
-from pipeline.kernel.columns import has_four
+from pipeline.kernel.columns import find_four
 from pipeline.scalars import MAX_RAW_BYTES
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.blocks import ScatteredLines, TextBlock
@@ -233,7 +233,7 @@ class _RecordParser:
         Raises:
             UnknownFormat: One is not in the order of AWS, and nobody names its fields.
         """
-        if not any(has_four(data, start) for start in _STARTS):
+        if all(find_four(data, start) < 0 for start in _STARTS):
             return []
         behind_newline = b"\n" + data
         typed = [found.start() for found in _TYPED.finditer(behind_newline)]

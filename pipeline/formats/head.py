@@ -28,6 +28,7 @@ _BOM, _BLANKS, PRINTABLE = b"\xef\xbb\xbf", b" \t\r\n", bytes(range(0x20, 0x7F))
 _JSON_RECORDS = 50  # how many records are looked at; the first may be unfit
 _UNFIT_RECORDS = 3  # where all are unfit, so many may be whole but for their end
 _MOST_LEVELS = 100
+_NOT_BLANK = re.compile(rb"[^ \t\r\n]")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[][{},]', re.DOTALL)
 _GAP = re.compile(r"[ \t\r\n,\ufeff]*")
 _KEY = re.compile(r'"([^"\\]+)"\s*:')
@@ -51,25 +52,27 @@ class Head:
 
     @cached_property
     def text(self) -> str:
-        return self.data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+        return _decoded(self.data)
 
     @cached_property
     def container(self) -> Container:
         """How the file is written, whatever it says."""
         if self.data.startswith(b"PAR1"):
             return Container.PARQUET
-        return Container.JSON if self.text.lstrip()[:1] in ("{", "[") else Container.TEXT
+        first = self.data[:1].decode("ascii", "replace")  # of most files it tells, and no text need be made of all
+        first = first if " " < first <= "~" else self.text.lstrip()[:1]
+        return Container.JSON if first in ("{", "[") else Container.TEXT
 
     @property
     def ends_in_returns(self) -> bool:
         """Whether its lines end in carriage returns alone, as far as can be seen; the last one may be half of a pair."""
-        return self.container is not Container.PARQUET and b"\r" in self.data[:-1] and b"\n" not in self.data
+        return b"\n" not in self.data and b"\r" in self.data[:-1] and self.container is not Container.PARQUET
 
     @cached_property
     def first_line(self) -> str:
         """The first line that is not blank."""
-        start = self.text[: self.text.find("\n") + 1]  # of most files this is it, and the others need not be split
-        return next((line for text in (start, self.text) for line in text.splitlines() if line.strip()), "")
+        start = _decoded(self.data[: self.data.find(b"\n") + 1])  # of most files this is it, and no other need be made text
+        return _first_line(start) or _first_line(self.text)
 
     def split_first_line(self, delimiter: str | None) -> list[str]:
         """The first line's cells."""
@@ -128,6 +131,15 @@ class Head:
         return self.text.split() in (["[]"], ["[", "]"])
 
 
+def _decoded(data: bytes) -> str:
+    return data.removeprefix(_BOM).decode("utf-8", "replace")
+
+
+def _first_line(text: str) -> str:
+    """The first line that is not blank; "" if there is none."""
+    return next((line for line in text.splitlines() if line.strip()), "")
+
+
 def _completed(text: str) -> dict[str, object] | None:
     """An object whose text was cut off, or is deeply nested from some place on, with what is whole before; None if that is nothing, or
     no JSON.
@@ -182,7 +194,7 @@ def _refuse_nothing(data: bytes, stream: BinaryIO) -> None:
         data: The stream's start.
         stream: The rest.
     """
-    if not data.removeprefix(_BOM).strip(_BLANKS):
+    if not _NOT_BLANK.search(data.removeprefix(_BOM)):
         if not _skip(stream, _BLANKS)[1]:
             raise EmptySource
         raise UnknownFormat(f"{HEAD_BYTES >> 10} KiB of blank lines", "if records follow them, remove the blank lines")

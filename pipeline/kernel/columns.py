@@ -70,9 +70,9 @@ def survey(data: bytes) -> Survey:
     return Survey(kernel.survey(data, len(data), seen), _SEEN[seen.value])
 
 
-def has_four(data: bytes, four: bytes) -> bool:
-    """Whether four bytes stand somewhere, in this order: several times faster than `in`, where they do not."""
-    return bool(kernel.has_four(data, len(data), four))
+def find_four(data: bytes, four: bytes, start: int = 0) -> int:
+    """Where four bytes stand first, in this order, from an offset on; -1 where they do not: many times faster than `bytes.find`."""
+    return int(kernel.find_four(data, len(data), start, four))
 
 
 def lines_from(data: bytes, low: bytes, high: bytes) -> list[int]:

@@ -78,12 +78,12 @@ API int64_t pack_bits(text_t bytes, int64_t count, uint8_t *bits) {
     return count - ones;
 }
 
-/* Where four bytes stand first, in this order, from `start` on; -1 if they do not. */
-static int64_t find_four(text_t data, int64_t size, text_t four, int64_t start) {
+/* Where four bytes stand first, in this order, from an offset on; -1 where they do not. */
+API int64_t find_four(text_t data, int64_t size, int64_t start, text_t four) {
     int64_t last = size - 4;
     for (; start <= last; start += 4096) {
         int64_t end = start + 4096 <= last ? start + 4096 : last + 1;
-        uint8_t any = 0; /* as in `lines_from`; first with two of the bytes, which are rarely there */
+        uint8_t any = 0; /* as in `lines_from`; with two of the bytes, which are rarely there */
         for (int64_t i = start; i < end; i++) any |= (data[i] == four[0]) & (data[i + 3] == four[3]);
         if (LIKELY(!any)) continue;
         any = 0;
@@ -95,13 +95,10 @@ static int64_t find_four(text_t data, int64_t size, text_t four, int64_t start) 
     return -1;
 }
 
-/* Whether four bytes stand somewhere, in this order. */
-API int has_four(text_t data, int64_t size, text_t four) { return find_four(data, size, four, 0) >= 0; }
-
 /* Where the lines start that have these four bytes: `starts` receives up to `room` offsets. Returns how many there are. */
 API int64_t lines_with(text_t data, int64_t size, text_t four, int64_t *starts, int64_t room) {
     int64_t count = 0, line = 0, found;
-    while ((found = find_four(data, size, four, line)) >= 0) {
+    while ((found = find_four(data, size, line, four)) >= 0) {
         while (found > line && data[found - 1] != '\n') found--;
         if (count++ < room) starts[count - 1] = found;
         text_t newline = memchr(data + found, '\n', (size_t)(size - found));

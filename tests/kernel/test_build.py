@@ -124,8 +124,8 @@ class TestBuild:
         assert data["pure_python"] is False  # or the wheel would be said to fit every machine
         assert data["tag"].startswith("py3-none-")
         library = ctypes.CDLL(str(tmp_path / "pipeline" / "kernel" / "_kernel.so"))
-        library.has_four.argtypes = (ctypes.c_char_p, ctypes.c_int64, ctypes.c_char_p)
-        assert library.has_four(b"an addr", 7, b"addr") == 1
+        library.find_four.argtypes = (ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_char_p)
+        assert library.find_four(b"an addr", 7, 0, b"addr") == 3
 
     def test_the_sources_have_no_warnings(self, hook, hatch_build, monkeypatch):
         monkeypatch.setattr(hatch_build, "_FLAGS", (*hatch_build._FLAGS, "-Werror"))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.kernel.columns import DelimitedLines, JsonColumn, JsonLines, has_four, lines_from, survey
+from pipeline.kernel.columns import DelimitedLines, JsonColumn, JsonLines, find_four, lines_from, survey
 from pipeline.schema import DICTIONARY_TEXT
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.blocks import TextBlock
@@ -450,8 +450,9 @@ class TestShapes:
     @example(b"addr", 4094, 0)
     def test_four_bytes_are_found_wherever_they_stand(self, data, before, behind):
         data = b"-" * before + data + b"-" * behind
-        assert has_four(data, b"addr") is (b"addr" in data)
-        assert not any(has_four(data[:length], b"addr") for length in range(4))
+        assert find_four(data, b"addr") == data.find(b"addr")
+        assert find_four(data, b"addr", before + 1) == data.find(b"addr", before + 1)
+        assert not any(find_four(data[:length], b"addr") >= 0 for length in range(4))
 
     @given(
         st.text("#a\n@Z", max_size=80).map(str.encode), st.integers(0, 2), st.sampled_from([b"##", b"az", b"AZ", b"\n\n"])

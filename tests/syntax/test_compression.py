@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import SourceError, UnknownFormat, UnreadableSource
-from pipeline.syntax.compression import decompressed, decompressed_small
+from pipeline.syntax.compression import _inflated_whole, decompressed, decompressed_small
 
 TEXT = b"".join(b"%d,foo,bar,vpc-%d\n" % (i, i * i % 97) for i in range(60))
 COMPRESS = {
@@ -207,3 +207,61 @@ def test_what_is_packed_within_is_named():
 
 def test_a_small_file_that_was_packed_twice_is_not_taken_for_text():
     assert decompressed_small(gzip.compress(gzip.compress(b"hello")), 1000) is None
+
+
+def _with_name(data):
+    packed = io.BytesIO()
+    with gzip.GzipFile("flows.csv", "wb", fileobj=packed, mtime=0) as file:
+        file.write(data)
+    return packed.getvalue()
+
+
+_MEMBER = COMPRESS["gzip"](TEXT)
+_IN_PIECES = {
+    "two that are equal": _MEMBER * 2,
+    "two of one size": _MEMBER + COMPRESS["gzip"](TEXT[::-1]),
+    "an empty one behind": _MEMBER + COMPRESS["gzip"](b""),
+    "zeros behind": _MEMBER + bytes(7),
+    "other bytes behind": _MEMBER + b"rest",
+    "the size behind": _MEMBER + _MEMBER[-4:],
+    "a wrong checksum": _MEMBER[:-8] + bytes(4) + _MEMBER[-4:],
+    "a wrong size": _MEMBER[:-4] + (len(TEXT) + 1).to_bytes(4, "little"),
+    "cut off": _MEMBER[: len(_MEMBER) // 2],
+    "a checksum of the header": b"\x1f\x8b\x08\x02" + _MEMBER[4:10] + b"??" + _MEMBER[10:],
+    "nothing": COMPRESS["gzip"](b""),
+    "its start": _MEMBER[:9],
+}
+
+
+@pytest.mark.parametrize("case", _IN_PIECES)
+def test_what_is_no_single_sound_member_is_never_unpacked_at_once(case, tmp_path):
+    path = tmp_path / "flows.gz"
+    path.write_bytes(_IN_PIECES[case])
+
+    def outcome(to_end):
+        try:
+            with path.open("rb") as file:
+                return decompressed(file, to_end).read()
+        except UnreadableSource as error:
+            return str(error)
+
+    assert _inflated_whole(_IN_PIECES[case], 1 << 20) is None
+    assert outcome(to_end=True) == outcome(to_end=False)
+
+
+@pytest.mark.parametrize("data", [_MEMBER, _with_name(TEXT)], ids=["bare", "named"])
+def test_a_single_member_is_unpacked_at_once(data, tmp_path):
+    path = tmp_path / "flows.gz"
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        stream = decompressed(file, to_end=True)
+        assert stream.seekable()
+        assert stream.read(4) + stream.read() + stream.read() == TEXT
+        assert stream.tell() == len(TEXT)
+        assert stream.seek(-3, io.SEEK_END) == len(TEXT) - 3
+        assert stream.read(10) == TEXT[-3:]
+
+
+def test_a_content_that_is_too_large_is_not_unpacked_at_once():
+    assert _inflated_whole(_MEMBER, len(TEXT)) == TEXT
+    assert _inflated_whole(_MEMBER, len(TEXT) - 1) is None
