@@ -172,7 +172,7 @@ class IngestOptions(ReadOptions):
             " are read at once.",
             "SIZE",
             parse=parse_size,
-            otherwise="what the workers use, about 670M for two and 130M for each more; at most half of the memory",
+            otherwise="what the workers use, about 700M for two and 145M for each more; at most half of the memory",
         ),
         None,
     )

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 MIB = 1 << 20
 #: The memory of a run beside its totals: the interpreter, its libraries and freed memory; and for each worker
 #: the rows that wait to be validated. Both are measured.
-_BASE, _FOR_EACH_WORKER = 288 * MIB, 64 * MIB
+_BASE, _FOR_EACH_WORKER = 288 * MIB, 80 * MIB
 #: The size of a table of totals. A larger one made no run faster. Smaller ones go to disk more often: at 4 MiB a run over many
 #: keys takes a tenth more processor time. Below the least size, fewer workers are the better choice.
 _TABLE, _LEAST_TABLE = 64 * MIB, 16 * MIB

@@ -11,6 +11,7 @@ from pipeline.errors import SourceError, StrictRunStopped
 from pipeline.kernel.totals import Added
 from pipeline.scalars import NO_CONTENT, Content
 from pipeline.syntax.batch import Batch, Reject, exact_sum
+from pipeline.syntax.blocks import MAX_LINES_AT_ONCE
 
 #: So many rejected rows are put aside in a batch of their own: a reader has whole batches in memory.
 _REJECTS_AT_ONCE = 1 << 10
@@ -88,6 +89,13 @@ class Reading:
     def reject(self, rejects: Sequence[Reject]) -> None:
         """Takes in rejected rows, in any order."""
         self._found += rejects
+
+    @property
+    def has_many_rejects(self) -> bool:
+        """Whether so many rows were rejected that they must not wait: each takes ten times the memory of a row. The source has then more
+        lines than are gathered with those of others, so that its batches come in their order.
+        """
+        return len(self._found) > MAX_LINES_AT_ONCE
 
     def settle(self, is_strict: bool) -> None:
         """Puts the rejected rows that were found aside; the next ones come behind them in the source.

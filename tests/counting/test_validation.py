@@ -71,12 +71,12 @@ def test_an_empty_batch_is_valid():
 
 
 def test_no_batches_stay_none():
-    assert validate([], flow_schema()) == []
+    assert list(validate([], flow_schema())) == []
 
 
 def test_each_batch_keeps_its_own_rows_and_rejects():
     batches = [batch_of({}, {"hour": 0}, first_row=1), batch_of(), batch_of({"src_app": ""}, {}, first_row=11)]
-    checked = validate(batches, flow_schema())
+    checked = list(validate(batches, flow_schema()))
     assert [batch.rows.tolist() for batch in checked] == [[1], [], [12]]
     assert [[reject.row for reject in batch.rejects] for batch in checked] == [[2], [], [11]]
 

@@ -210,7 +210,8 @@ def accepted_by_the_service(posted, zero_bytes):
 
 def read_by_the_job(lines, zero_bytes):
     known, stream = formats.open_source(io.BytesIO(lines), "segment", "json")
-    batches = validate(list(batches_of(known.read(stream, ReadContext(ReadOptions(), AppMap())))), flow_schema(zero_bytes))
+    found = list(batches_of(known.read(stream, ReadContext(ReadOptions(), AppMap()))))
+    batches = list(validate(found, flow_schema(zero_bytes)))
     return pa.concat_tables(batch.table for batch in batches), sum(len(batch.rejects) for batch in batches)
 
 
