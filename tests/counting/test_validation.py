@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.counting import validation
 from pipeline.counting.validation import validate
 from pipeline.schema import FLOW_SCHEMA, flow_schema
 from pipeline.syntax.batch import Batch, Fault
@@ -74,7 +75,9 @@ def test_no_batches_stay_none():
     assert list(validate([], flow_schema())) == []
 
 
-def test_each_batch_keeps_its_own_rows_and_rejects():
+@pytest.mark.parametrize("at_once", [1, 2, 3, 100])
+def test_each_batch_keeps_its_own_rows_and_rejects(monkeypatch, at_once):
+    monkeypatch.setattr(validation, "_FAULTY_AT_ONCE", at_once)
     batches = [batch_of({}, {"hour": 0}, first_row=1), batch_of(), batch_of({"src_app": ""}, {}, first_row=11)]
     checked = list(validate(batches, flow_schema()))
     assert [batch.rows.tolist() for batch in checked] == [[1], [], [12]]
