@@ -218,6 +218,11 @@ class _Whole(io.RawIOBase):
         self._position += len(data)
         return data
 
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what is packed twice is unpacked through it
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
 
 def put_back(first: bytes, stream: BinaryIO) -> BinaryIO:
     """A stream of which these first bytes were read, from its start on."""

@@ -59,12 +59,12 @@ def said_of(case):
     """What the kernel makes of a block, in each of its ways."""
     lines, _ = case.by_kernel()
     read = None if lines is None else ([[*map(repr, column.to_pylist())] for column in lines.columns], lines.odd.tolist())
-    count = columns.count_lines(case.data)
+    seen = columns.survey(case.data)
     found = [columns.find_four(case.data, b"addr"), columns.lines_from(case.data, b"a", b"z")]
     values = split_json(case.data, Between.ENTERS_ARRAYS)
     split = (values.starts.tolist(), values.ends.tolist(), values.lines, values.position, values.stop, values.error)
     cut = cut_arrays(values.lines, "t") if values.lines else None
-    return read, count, found, split, cut
+    return read, seen, found, split, cut
 
 
 def check(portable, case):
