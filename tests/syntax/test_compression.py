@@ -262,6 +262,13 @@ def test_a_single_member_is_unpacked_at_once(data, tmp_path):
         assert stream.read(10) == TEXT[-3:]
 
 
+def test_what_was_unpacked_at_once_may_be_packed_itself(tmp_path):
+    path = tmp_path / "flows.gz.gz"
+    path.write_bytes(gzip.compress(gzip.compress(TEXT)))
+    with path.open("rb") as file:
+        assert decompressed(file, to_end=True).read() == TEXT
+
+
 def test_a_content_that_is_too_large_is_not_unpacked_at_once():
     assert _inflated_whole(_MEMBER, len(TEXT)) == TEXT
     assert _inflated_whole(_MEMBER, len(TEXT) - 1) is None
