@@ -3,6 +3,7 @@ its own, on a kernel that is instrumented. With the argument `overread` it makes
 """
 
 import ctypes
+import os
 import random
 import sys
 
@@ -37,7 +38,7 @@ from tests.kernel.lines import (
 from tests.records import flows_of, totals_of
 
 #: How many generated blocks it parses.
-EXAMPLES = 200
+EXAMPLES = 2000 if "FLOWLOG_SOAK" in os.environ else 80
 
 
 def parse(case):

@@ -353,7 +353,7 @@ def read_or_refuse(text):
         return str(error)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(arrays | streams, st.integers(1, 20))
 @example("[1.5]", 3)
 @example("[1e5]", 3)
@@ -401,7 +401,7 @@ def written(draw):
     return found, text
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(written(), st.integers(1, 40))
 def test_the_records_are_those_that_python_finds_in_the_whole_text(case, block_bytes):
     found, text = case
@@ -422,7 +422,7 @@ def test_the_records_are_those_that_python_finds_in_the_whole_text(case, block_b
     assert not outcome.rejects
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(arrays | streams | written().map(lambda case: case[1]), st.integers(0, 30))
 def test_the_splitter_takes_what_python_takes(text, cut):
     """The first value of any text: where it ends, and that it is the same one."""
