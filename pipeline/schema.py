@@ -161,6 +161,20 @@ def flow_schema(zero_bytes: ZeroBytes = "accept") -> pandera.DataFrameSchema:
     )
 
 
+def keep_rules(flows: pa.Table, zero_bytes: ZeroBytes) -> bool:
+    """Whether no cell of some flow records (`FLOW_SCHEMA`) is missing, too small or too large: then pandera, which has the last word on
+    every row, will reject none.
+    """
+    for field in FIELDS:
+        column = flows.column(field.name)
+        is_text = pa.types.is_dictionary(column.type)
+        if column.null_count or (is_text and any(chunk.dictionary.null_count for chunk in column.chunks)):
+            return False
+        if not _are_within(lengths_of(column) if is_text else column, minimum_of(field, zero_bytes), field.maximum):
+            return False
+    return True
+
+
 def dictionary_encoded(table: pa.Table) -> pa.Table:
     """A table with its text dictionary-encoded, and each column in one piece: itself, if it is so."""
     if all(column.num_chunks == 1 and not pa.types.is_string(column.type) for column in table.columns):

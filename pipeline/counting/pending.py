@@ -22,7 +22,7 @@ from pipeline.counting.validation import validate
 from pipeline.errors import SourceError
 from pipeline.formats.format import Parser, Piece
 from pipeline.kernel.totals import Added
-from pipeline.schema import ZeroBytes, flow_schema
+from pipeline.schema import ZeroBytes, flow_schema, keep_rules
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.blocks import BLOCK_BYTES, MAX_LINES_AT_ONCE, TextBlock
 from pipeline.syntax.gathered import GatheredBlock, gathered
@@ -239,25 +239,31 @@ class Pending:
         return pieces
 
     def _alone(self, reading: Reading, piece: Piece) -> _Parsed:
-        batch = piece if isinstance(piece, Batch) else piece[0].parse(piece[1])
+        batch = self._without_text(piece if isinstance(piece, Batch) else piece[0].parse(piece[1]))
         if self.is_bounded:
             reading.hours.add(batch)
         return _Parsed(batch, [reading])
+
+    def _without_text(self, batch: Batch) -> Batch:
+        """The batch without its text, where no row will need it: lines of JSON are ten times as large as what is read of them, and
+        would leave room for a tenth as many rows in a call of pandera.
+        """
+        return batch.without_raw() if keep_rules(batch.table, self.zero_bytes) else batch
 
     def _gathered(self, pieces: Sequence[tuple[Reading, Piece]]) -> Iterator[_Parsed]:
         """Parses the blocks of each parser as one, but for those beside which no others may lie."""
         by_parser: dict[Parser, list[tuple[Reading, TextBlock]]] = {}
         for reading, piece in pieces:
             if isinstance(piece, Batch):
-                yield _Parsed(piece, [reading])
+                yield _Parsed(self._without_text(piece), [reading])
             elif piece[1].stands_alone:
-                yield _Parsed(piece[0].parse(piece[1]), [reading])
+                yield _Parsed(self._without_text(piece[0].parse(piece[1])), [reading])
             else:
                 by_parser.setdefault(piece[0], []).append((reading, piece[1]))
         for parser, blocks in by_parser.items():
             readings = [reading for reading, _ in blocks]
             if len(blocks) == 1:
-                yield _Parsed(parser.parse(blocks[0][1]), readings)
+                yield _Parsed(self._without_text(parser.parse(blocks[0][1])), readings)
             else:
                 block = gathered([block for _, block in blocks])
                 yield _Parsed(parser.parse(block.block), readings, block)

@@ -161,6 +161,10 @@ class Batch:
         marks = 0 if self.marks is None else self.marks.nbytes
         return self.table.nbytes + marks + self.raw_bytes + rejects
 
+    def without_raw(self) -> Batch:
+        """The same without the raw text, for a batch of which no row will be rejected any more."""
+        return replace(self, raw_of=_no_raw, raw_bytes=0)
+
     def with_table(self, table: pa.Table) -> Batch:
         """The same rows with other columns."""
         return replace(self, table=table)
@@ -268,7 +272,7 @@ def _joined(these: Mapping[str, RowNumbers], others: Mapping[str, RowNumbers]) -
 
 
 def _no_raw(row: int) -> str:
-    raise AssertionError(f"row {row} is no record")
+    raise AssertionError(f"row {row} is no record, or none that is rejected")
 
 
 def exact_sum(values: Integers) -> int:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.counting import validation
 from pipeline.counting.validation import validate
-from pipeline.schema import FLOW_SCHEMA, flow_schema
+from pipeline.schema import FLOW_SCHEMA, flow_schema, keep_rules
 from pipeline.syntax.batch import Batch, Fault
 
 GOOD = {"hour": 1, "src_app": "a", "dest_app": "b", "vpc_id": "v", "bytes_tx": 1, "bytes_rx": 2}
@@ -55,6 +55,7 @@ def test_a_row_is_rejected_for_the_first_rule_that_it_breaks(record, expected):
 
 
 def test_zero_bytes_are_refused_where_the_user_says_so():
+    assert not keep_rules(batch_of({"bytes_tx": 0}).table, "reject")
     assert verdict({"bytes_tx": 0}, "reject") == ("bytes_tx", "must be positive", "0")
     assert verdict({"bytes_tx": 1, "bytes_rx": 1}, "reject") is None
 
@@ -126,3 +127,8 @@ def test_exactly_the_rows_that_keep_all_rules_pass(lots):
         assert sorted(reject.row for reject in checked.rejects) == sorted(set(range(1, len(records) + 1)) - set(good))
         assert checked.table.to_pylist() == [records[row - 1] for row in good]
         assert checked.read == batch.read
+
+
+@given(st.lists(st.fixed_dictionaries(cells), max_size=2))
+def test_it_is_known_before_whether_a_batch_keeps_all_rules(records):
+    assert keep_rules(batch_of(*records).table, "accept") is all(map(is_valid, records))
