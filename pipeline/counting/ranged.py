@@ -6,13 +6,14 @@ read of one goes to disk, in a file without a name, and is not asked for again.
 
 from __future__ import annotations
 
-import io
 import os
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import BinaryIO, cast
+
+from pipeline.syntax.seekable import SeekableBytes
 
 _BLOCK = 1 << 22
 #: So many blocks are on their way while the one before them is read in order, and so many are in memory at the most.
@@ -27,7 +28,7 @@ def nameless_file() -> BinaryIO:
     return cast("BinaryIO", TemporaryFile(prefix="flowlog-", buffering=0))
 
 
-class RangedFile(io.RawIOBase):
+class RangedFile(SeekableBytes):
     """Bytes that are elsewhere, as a seekable file.
 
     Args:
@@ -37,26 +38,12 @@ class RangedFile(io.RawIOBase):
     """
 
     def __init__(self, first: bytes, size: int, read_range: Callable[[int, int], bytes]) -> None:
-        self._first, self._size, self._read_range = first, size, read_range
-        self._position = 0
+        super().__init__(size)
+        self._first, self._read_range = first, read_range
         self._blocks = OrderedDict[int, Future[bytes]]()  # by their numbers; the one that was used last is the last
         self._kept: BinaryIO | None = None
         self._kept_blocks: set[int] = set()
         self._threads = ThreadPoolExecutor(_AHEAD + 1, thread_name_prefix="range")  # none starts before it is needed
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        self._position = max(origin + offset, 0)
-        return self._position
 
     def read(self, size: int | None = -1) -> bytes:
         stop = self._size if size is None or size < 0 else min(self._position + size, self._size)
@@ -65,11 +52,6 @@ class RangedFile(io.RawIOBase):
             pieces.append(self._piece(self._position, stop))
             self._position += len(pieces[-1])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

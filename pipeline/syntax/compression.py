@@ -20,6 +20,7 @@ from isal import igzip, igzip_lib, isal_zlib
 
 from pipeline.errors import UnknownFormat, UnreadableSource
 from pipeline.kernel.columns import find_four
+from pipeline.syntax.seekable import SeekableBytes
 
 #: First bytes -> the name of the codec. RFC 1952 (gzip), RFC 8878 (zstd), the bzip2 file format.
 _GZIP = b"\x1f\x8b"
@@ -191,37 +192,18 @@ class _Gunzipped(io.RawIOBase):
             return self._stream.read(size)
 
 
-class _Whole(io.RawIOBase):
+class _Whole(SeekableBytes):
     """Content in memory."""
 
     def __init__(self, content: bytearray) -> None:
+        super().__init__(len(content))
         self._content = memoryview(content)
-        self._position = 0
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._content)}[whence]
-        self._position = max(origin + offset, 0)
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        start = min(self._position, len(self._content))
-        data = bytes(self._content[start:] if size < 0 else self._content[start : start + size])
+    def read(self, size: int | None = -1) -> bytes:
+        stop = self._size if size is None or size < 0 else self._position + size
+        data = bytes(self._content[self._position : stop])
         self._position += len(data)
         return data
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what is packed twice is unpacked through it
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
 
 def put_back(first: bytes, stream: BinaryIO) -> BinaryIO:

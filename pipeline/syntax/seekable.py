@@ -1,0 +1,40 @@
+"""A seekable file of bytes that are no file of this machine."""
+
+from __future__ import annotations
+
+import io
+
+
+class SeekableBytes(io.RawIOBase):
+    """Knows where it is; what is read from there is up to its subclasses.
+
+    Args:
+        size: How many bytes there are.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(origin + offset, 0)
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Reads so many bytes, or fewer at the end; all that are left if `size` is negative or None."""
+        raise NotImplementedError
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
