@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,23 +75,22 @@ def find_four(data: bytes, four: bytes, start: int = 0) -> int:
     return int(kernel.find_four(data, len(data), start, four))
 
 
-def lines_from(data: bytes, low: bytes, high: bytes) -> list[int]:
-    """Where the lines start whose first byte is one from `low` to `high`."""
-    room = 16
-    while True:
-        starts = np.empty(room, np.int64)
-        count = kernel.lines_from(data, len(data), ord(low), ord(high), starts.ctypes.data, room)
-        if count <= room:
-            return starts[:count].tolist()
-        room = count
-
-
 def lines_with(data: bytes, four: bytes) -> list[int]:
     """Where the lines start that have these four bytes somewhere."""
+    return _starts(kernel.lines_with, data, four)
+
+
+def lines_from(data: bytes, low: bytes, high: bytes) -> list[int]:
+    """Where the lines start whose first byte is one from `low` to `high`."""
+    return _starts(kernel.lines_from, data, ord(low), ord(high))
+
+
+def _starts(find: Callable[..., int], data: bytes, *wanted: bytes | int) -> list[int]:
+    """The offsets that the kernel finds, with room for as many: mostly there are few."""
     room = 16
     while True:
         starts = np.empty(room, np.int64)
-        count = kernel.lines_with(data, len(data), four, starts.ctypes.data, room)
+        count = find(data, len(data), *wanted, starts.ctypes.data, room)
         if count <= room:
             return starts[:count].tolist()
         room = count
