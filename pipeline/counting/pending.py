@@ -141,11 +141,6 @@ class Pending:
     _rows: int = 0
     _bytes: int = 0
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the rows are enough to be validated."""
-        return self._rows >= _ROWS_AT_ONCE or self._bytes >= _BYTES_AT_ONCE
-
     def put(self, reading: Reading, piece: Piece) -> None:
         """Takes in the next piece of a source, which is the only one here.
 
@@ -273,3 +268,8 @@ class Pending:
         self._rows += parsed.batch.read
         self._bytes += parsed.batch.nbytes + _BATCH_BYTES
         self.told(parsed.batch.read)
+
+
+def are_enough(*pending: Pending) -> bool:
+    """Whether the rows of some, taken together, are enough to be validated."""
+    return sum(one._rows for one in pending) >= _ROWS_AT_ONCE or sum(one._bytes for one in pending) >= _BYTES_AT_ONCE

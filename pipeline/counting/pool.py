@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.counting.content import SMALL_BYTES
 from pipeline.counting.count import GroupCount, Limits, count_group
 from pipeline.counting.elsewhere import Partial, count_elsewhere, job_of, own_build
 from pipeline.counting.rejects import RejectSpool
@@ -21,12 +20,13 @@ from pipeline.counting.totals import HourlyTotals
 from pipeline.errors import ClusterFailed, FlowlogError
 from pipeline.options import ReadOptions
 
-#: Small sources are counted together, in groups of up to so many bytes and sources.
-_GROUP_BYTES, _GROUP_SOURCES = 1 << 23, 1024
-#: Groups that travel are so many for each that is counted at once, within these bounds: what was begun last should not keep all others
-#: waiting, but most keys come again in each group, and the run merges them all alone. With 100,000 keys an
-#: hour, larger and smaller bounds took longer in a simulation (`benchmarks.scale`) of hundreds of workers.
-_ROUNDS, _LEAST_GROUP_BYTES, _MOST_GROUP_BYTES, _MOST_GROUP_SOURCES = 4, 1 << 23, 1 << 30, 4096
+#: Sources are counted together, so many groups for each that is counted at once: what was begun last should not keep all others waiting.
+_ROUNDS = 4
+#: A group here has so many bytes and sources. It takes its share of what is left: the last ones are small.
+_LEAST_BYTES, _MOST_BYTES, _MOST_SOURCES = 1 << 18, 1 << 25, 1024
+#: Groups that travel are of one size, within these bounds: most keys come again in each group, and the run merges them all alone. With
+#: 100,000 keys an hour, larger and smaller bounds took longer in a simulation (`benchmarks.scale`) of hundreds of workers.
+_LEAST_GROUP_BYTES, _MOST_GROUP_BYTES, _MOST_GROUP_SOURCES = 1 << 23, 1 << 30, 4096
 #: Workers elsewhere have so many groups more than they count at once, so that none waits for the next; and so often, in seconds, it is
 #: looked whether they are still there.
 _AHEAD, _LOOK_SECONDS = 2, 1.0
@@ -78,12 +78,12 @@ class Pool:
     progress: Progress | None = None
     watch: Watch | None = None
 
-    def count(self, sources: Iterable[Source], options: ReadOptions) -> GroupCount:
+    def count(self, sources: Sequence[Source], options: ReadOptions) -> GroupCount:
         """Counts sources as one group. Raises what `count_group` raises."""
         totals, reports = HourlyTotals(self.folder, self.limits.totals_bytes), Reports()
         waiting = list[RejectSpool]()
         counted: dict[int, GroupCount] = {}
-        groups = groups_of(sources) if self._is_here else travelling_groups_of([*sources], self._width)
+        groups = (groups_of if self._is_here else travelling_groups_of)(sources, self._width)
         for number, group in self.count_each(groups, options):
             totals.merge(group.totals)
             reports.merge(group.reports)
@@ -205,30 +205,44 @@ def _within_memory(spools: list[RejectSpool]) -> list[RejectSpool]:
     return []
 
 
-def groups_of(sources: Iterable[Source]) -> Iterator[list[Source]]:
-    """Cuts a list of sources into groups: a big one is a group of its own, small ones that lie side by side share one."""
-    return _groups(sources, _GROUP_BYTES, _GROUP_SOURCES, SMALL_BYTES)
+def groups_of(sources: Sequence[Source], width: int) -> Iterator[list[Source]]:
+    """Cuts a list of sources into groups for workers here: large ones at first, and small ones in the end, when others have no more work.
+
+    Args:
+        sources: The sources.
+        width: How many groups are counted at once.
+    """
+    return _groups(sources, lambda left: _within(left // (_ROUNDS * width), _LEAST_BYTES, _MOST_BYTES), _MOST_SOURCES)
 
 
 def travelling_groups_of(sources: Sequence[Source], width: int) -> Iterator[list[Source]]:
     """Cuts a list of sources into groups for workers elsewhere: fewer ones, and of much the same size, as far as sources let them."""
     share = sum(source.size for source in sources) // (_ROUNDS * width)
-    most = min(max(share, _LEAST_GROUP_BYTES), _MOST_GROUP_BYTES)
-    return _groups(sources, most, _MOST_GROUP_SOURCES, most)
+    most = _within(share, _LEAST_GROUP_BYTES, _MOST_GROUP_BYTES)
+    return _groups(sources, lambda _: most, _MOST_GROUP_SOURCES)
 
 
-def _groups(sources: Iterable[Source], most_bytes: int, most_sources: int, alone: int) -> Iterator[list[Source]]:
-    """Cuts a list of sources into groups of at most so many bytes and sources; those of at least `alone` bytes have their own."""
+def _within(size: int, least: int, most: int) -> int:
+    return min(max(size, least), most)
+
+
+def _groups(sources: Sequence[Source], most_of: Callable[[int], int], most_sources: int) -> Iterator[list[Source]]:
+    """Cuts a list of sources into groups.
+
+    Args:
+        sources: The sources.
+        most_of: Gives the most bytes of a group, unless it is one source, from the bytes of all that are in none yet.
+        most_sources: The most sources of a group.
+    """
+    left = sum(source.size for source in sources)
     group: list[Source] = []
     size = 0
     for source in sources:
-        if group and (source.size >= alone or size + source.size > most_bytes or len(group) == most_sources):
+        if group and (size + source.size > most_of(left) or len(group) == most_sources):
             yield group
+            left -= size
             group, size = [], 0
         group.append(source)
         size += source.size
-        if source.size >= alone:
-            yield group
-            group, size = [], 0
     if group:
         yield group

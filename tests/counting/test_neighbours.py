@@ -130,7 +130,7 @@ LIMITS = Limits(totals_bytes=1 << 20)
 
 
 def counted(sources, scratch, together, option="auto"):
-    return counted_in(groups_of(sources) if together else [[source] for source in sources], scratch, option)
+    return counted_in(groups_of(sources, 1) if together else [[source] for source in sources], scratch, option)
 
 
 def counted_in(groups, scratch, option="auto"):
@@ -329,12 +329,27 @@ def test_of_a_source_that_fails_after_some_of_it_was_summed_nothing_counts(tmp_p
     assert len(summed) >= 2  # the failing one's first rows, too
 
 
-def test_a_group_ends_where_a_big_source_or_a_full_one_comes(tmp_path):
-    sizes = [10, 20, 1 << 18, 30, 40, *[(1 << 18) - 1] * 33]
-    sources = [Source(tmp_path / f"{i}", f"{i}", size, 0) for i, size in enumerate(sizes)]
-    groups = list(groups_of(sources))
+def sized(tmp_path, *sizes):
+    return [Source(tmp_path / f"{i}", f"{i}", size, 0) for i, size in enumerate(sizes)]
+
+
+def test_groups_are_shares_of_what_is_left_so_that_the_last_ones_are_small(tmp_path):
+    sources = sized(tmp_path, *[1 << 20] * 400)
+    groups = list(groups_of(sources, 2))
     assert [source for group in groups for source in group] == sources
-    assert [len(group) for group in groups] == [2, 1, 33, 2]
+    sizes = [len(group) for group in groups]
+    assert sizes == sorted(sizes, reverse=True)
+    assert (sizes[0], sizes[-1]) == (32, 1)
+
+
+@pytest.mark.parametrize("sizes", [[10, 20, 1 << 28, 30, 40], [1 << 20] * 8])
+def test_a_few_sources_are_spread_over_all_workers(tmp_path, sizes):
+    groups = list(groups_of(sized(tmp_path, *sizes), 2))
+    assert max(sum(source.size for source in group) for group in groups) == max(sizes)
+
+
+def test_a_group_has_so_many_sources_only(tmp_path):
+    assert [len(group) for group in groups_of(sized(tmp_path, *[0] * 2500), 1)] == [1024, 1024, 452]
 
 
 def test_a_torn_object_at_a_file_s_end_takes_nothing_from_the_next(tmp_path):
