@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline import formats
 from pipeline.counting.objects import fetched_ahead
 from pipeline.counting.opened import OpenSource
-from pipeline.counting.pending import Pending, are_enough
+from pipeline.counting.pending import Pending
 from pipeline.counting.reading import load_apps
 from pipeline.counting.rejects import RejectSpool
 from pipeline.counting.reports import Reports
@@ -129,10 +129,10 @@ class _Group:
         try:
             for piece in self._pieces(source, reading):
                 own.put(reading, piece)
-                if are_enough(own):
+                if own.is_full():
                     own.end()
                     own.settle()
-                elif are_enough(own, self._together):
+                elif own.is_full(beside=self._together):
                     self._together.settle()
             own.end()
         except SourceError as error:
@@ -145,7 +145,7 @@ class _Group:
                 self._together.reports.merge(own.reports)
         else:
             self._together.take(own)
-            if are_enough(self._together):
+            if self._together.is_full():
                 self._together.settle()
 
     def _pieces(self, source: Source, reading: Reading) -> Iterator[Piece]:

@@ -13,10 +13,14 @@ from pipeline.scalars import Content
 
 
 class DigestingFile(io.RawIOBase):
-    """An open file, or the stream of what is packed in one, that takes its own digest while it is read in whatever order."""
+    """An open file, or the stream of what is packed in one, that takes its own digest while it is read in whatever order.
+
+    Attributes:
+        watched: The file or stream itself.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        self.watched = file
         self._is_seekable = file.seekable()
         self._digester = Digester()  # of all bytes before its size
 
@@ -27,18 +31,18 @@ class DigestingFile(io.RawIOBase):
         return self._is_seekable
 
     def fileno(self) -> int:
-        return self._file.fileno()
+        return self.watched.fileno()
 
     def tell(self) -> int:
-        return self._file.tell()
+        return self.watched.tell()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
+        return self.watched.seek(offset, whence)
 
     def read(self, size: int = -1) -> bytes:
         done = self._digester.size
-        start = self._file.tell() if self._is_seekable else done
-        data = self._file.read(size)
+        start = self.watched.tell() if self._is_seekable else done
+        data = self.watched.read(size)
         if start <= done < start + len(data):
             self._digester.update(memoryview(data)[done - start :])
         return data
@@ -55,7 +59,7 @@ class DigestingFile(io.RawIOBase):
             SourceError: It is packed, and cannot be unpacked to its end.
         """
         if self._is_seekable:
-            self._file.seek(self._digester.size)
+            self.watched.seek(self._digester.size)
         while self.read(BLOCK):
             pass
         return self._digester.content()

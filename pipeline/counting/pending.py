@@ -125,6 +125,8 @@ class Pending:
         told: Is told of rows that were read.
         totals: Of the rows that were validated; None as long as none were.
         reports: What these rows say of who reports them.
+        rows: How many wait to be validated.
+        nbytes: The memory that they take.
     """
 
     new_totals: Callable[[], HourlyTotals]
@@ -134,12 +136,17 @@ class Pending:
     told: Callable[[int], None]
     totals: HourlyTotals | None = None
     reports: Reports = field(default_factory=Reports)
+    rows: int = 0
+    nbytes: int = 0
     _pieces: list[tuple[Reading, Piece]] = field(default_factory=list)
     _piece_bytes: int = 0
     _piece_lines: int = 0
     _parsed: list[_Parsed] = field(default_factory=list)
-    _rows: int = 0
-    _bytes: int = 0
+
+    def is_full(self, beside: Pending | None = None) -> bool:
+        """Whether the rows, with those of another, are enough to be validated."""
+        rows, size = (beside.rows, beside.nbytes) if beside else (0, 0)
+        return self.rows + rows >= _ROWS_AT_ONCE or self.nbytes + size >= _BYTES_AT_ONCE
 
     def put(self, reading: Reading, piece: Piece) -> None:
         """Takes in the next piece of a source, which is the only one here.
@@ -198,7 +205,7 @@ class Pending:
             SumOverflow: A sum does not fit into int64.
         """
         self._parse_together()
-        parsed, self._parsed, self._rows, self._bytes = self._parsed, [], 0, 0
+        parsed, self._parsed, self.rows, self.nbytes = self._parsed, [], 0, 0
         if not parsed:
             return  # and wait for no import
         totals = self.totals = self.totals or self.new_totals()
@@ -265,11 +272,6 @@ class Pending:
 
     def _hold(self, parsed: _Parsed) -> None:
         self._parsed.append(parsed)
-        self._rows += parsed.batch.read
-        self._bytes += parsed.batch.nbytes + _BATCH_BYTES
+        self.rows += parsed.batch.read
+        self.nbytes += parsed.batch.nbytes + _BATCH_BYTES
         self.told(parsed.batch.read)
-
-
-def are_enough(*pending: Pending) -> bool:
-    """Whether the rows of some, taken together, are enough to be validated."""
-    return sum(one._rows for one in pending) >= _ROWS_AT_ONCE or sum(one._bytes for one in pending) >= _BYTES_AT_ONCE

@@ -20,6 +20,7 @@ from pipeline.errors import UnknownFormat, UnreadableSource
 from pipeline.kernel.columns import Survey, lines_with, survey
 from pipeline.scalars import MAX_RAW_BYTES, shortened
 from pipeline.syntax.batch import RowNumbers
+from pipeline.syntax.seekable import is_in_memory
 
 BLOCK_BYTES = 4 << 20
 #: The longest record: a line of text, a record of CSV with its quoted newlines, a value of a JSON document. The longest that
@@ -295,10 +296,10 @@ def text_blocks(stream: BinaryIO, kind: type[Block], block_bytes: int = BLOCK_BY
 
 
 def read_lines(stream: BinaryIO, size: int) -> bytes:
-    """Reads up to so many bytes; of a file of this machine so many that a line ends there: then no text need be copied to have whole
-    lines. A copy takes time, in which Python's lock is held.
+    """Reads up to so many bytes; where looking ahead costs nothing, so many that a line ends there: then no text need be copied to have
+    whole lines. A copy takes time, in which Python's lock is held.
     """
-    if size <= _LOOKED_AT or not _is_file(stream):
+    if size <= _LOOKED_AT or not _is_at_hand(stream):
         return stream.read(size)
     start = stream.tell()
     stream.seek(start + size - _LOOKED_AT)
@@ -307,8 +308,10 @@ def read_lines(stream: BinaryIO, size: int) -> bytes:
     return stream.read(size - _LOOKED_AT + end if end else size)
 
 
-def _is_file(stream: BinaryIO) -> bool:
-    """Whether a stream is a file of this machine, in which to look ahead costs nothing."""
+def _is_at_hand(stream: BinaryIO) -> bool:
+    """Whether a stream is in memory, or a file of this machine."""
+    if is_in_memory(stream):
+        return True
     try:
         return stream.fileno() >= 0
     except OSError:

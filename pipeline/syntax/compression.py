@@ -20,7 +20,7 @@ from isal import igzip, igzip_lib, isal_zlib
 
 from pipeline.errors import UnknownFormat, UnreadableSource
 from pipeline.kernel.columns import find_four
-from pipeline.syntax.seekable import SeekableBytes
+from pipeline.syntax.seekable import BytesInMemory
 
 #: First bytes -> the name of the codec. RFC 1952 (gzip), RFC 8878 (zstd), the bzip2 file format.
 _GZIP = b"\x1f\x8b"
@@ -72,7 +72,7 @@ def decompressed(raw: BinaryIO, to_end: bool = False) -> BinaryIO:
     return content
 
 
-def _whole(raw: BinaryIO) -> _Whole | None:
+def _whole(raw: BinaryIO) -> BytesInMemory | None:
     """The content of a file of gzip that was unpacked at once; None where it must be unpacked step by step."""
     try:
         size = os.fstat(raw.fileno()).st_size
@@ -82,7 +82,7 @@ def _whole(raw: BinaryIO) -> _Whole | None:
         return None
     content = _inflated_whole(raw.read(size), _WHOLE_BYTES)
     raw.seek(0)
-    return None if content is None else _Whole(content)
+    return None if content is None else BytesInMemory(content)
 
 
 def _inflated_whole(data: bytes, limit: int) -> bytearray | None:
@@ -190,20 +190,6 @@ class _Gunzipped(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         with _inflating("gzip"):
             return self._stream.read(size)
-
-
-class _Whole(SeekableBytes):
-    """Content in memory."""
-
-    def __init__(self, content: bytearray) -> None:
-        super().__init__(len(content))
-        self._content = memoryview(content)
-
-    def read(self, size: int | None = -1) -> bytes:
-        stop = self._size if size is None or size < 0 else self._position + size
-        data = bytes(self._content[self._position : stop])
-        self._position += len(data)
-        return data
 
 
 def put_back(first: bytes, stream: BinaryIO) -> BinaryIO:

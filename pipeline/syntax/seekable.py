@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import BinaryIO
 
 
 class SeekableBytes(io.RawIOBase):
@@ -38,3 +39,22 @@ class SeekableBytes(io.RawIOBase):
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+
+class BytesInMemory(SeekableBytes):
+    """Bytes that are in memory; `io.BytesIO` would copy them first."""
+
+    def __init__(self, content: bytearray) -> None:
+        super().__init__(len(content))
+        self._content = memoryview(content)
+
+    def read(self, size: int | None = -1) -> bytes:
+        stop = self._size if size is None or size < 0 else self._position + size
+        data = bytes(self._content[self._position : stop])
+        self._position += len(data)
+        return data
+
+
+def is_in_memory(stream: BinaryIO) -> bool:
+    """Whether a stream, or that which it watches (`watched`), is `BytesInMemory`."""
+    return isinstance(getattr(stream, "watched", stream), BytesInMemory)
