@@ -32,7 +32,7 @@ from pipeline.store.chain import check_version, is_committed
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import ActiveSource, RunRecord, active_sources, read_run
 from pipeline.store.lock import unchanged
-from pipeline.store.partitions import read_partition, summarise_partition
+from pipeline.store.partitions import examine_partition, read_partition
 from pipeline.wal import idempotency
 from pipeline.wal.inspection import inspect
 
@@ -229,8 +229,7 @@ def _hour_problems(store: Locations, hour: int, expected: Counter[str] | None, i
         yield f"{where}: is missing; runs have counted {expected[COUNT]:,} flows in this hour"
         return
     try:
-        totals = read_partition(store, hour)
-        summary = summarise_partition(store, hour)
+        totals, summary = examine_partition(store, hour)
     except (StoreDamaged, StoreUnreadable) as error:
         yield str(error)
         return

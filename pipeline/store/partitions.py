@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, islice
@@ -170,7 +171,23 @@ def fetch_partition(store: Locations, hour: int) -> tuple[bytes | None, str]:
 
 def decode_partition(store: Locations, hour: int, content: bytes | None) -> pa.Table:
     """What `read_partition` gives, from what `fetch_partition` gave."""
-    table = _decoded(store.partition_name(hour), content, encoded=True)
+    return _with_hour(_decoded(store.partition_name(hour), content, encoded=True), hour)
+
+
+def examine_partition(store: Locations, hour: int) -> tuple[pa.Table, PartitionSummary | None]:
+    """What `read_partition` and `summarise_partition` give, and raise, by one look at the file."""
+    path = store.partition_name(hour)
+    content, _ = fetch_partition(store, hour)
+    if content is None:
+        return _with_hour(_no_rows(PARTITION_SCHEMA), hour), None
+    with _damage(path):
+        reader = _opened(path, pa.BufferReader(content), encoded=True)
+        table = reader.read_all(range(len(PARTITION_SCHEMA)), use_threads=False)
+    return _with_hour(table, hour), _summary_of(path, hour, reader.metadata, len(content))
+
+
+def _with_hour(table: pa.Table, hour: int) -> pa.Table:
+    """An hour's rows as `read_partition` gives them."""
     if not table.num_rows:
         return dictionary_encoded(_no_rows(TOTALS_SCHEMA))
     totals = table.replace_schema_metadata(None)
@@ -301,13 +318,19 @@ def summarise_partition(store: Locations, hour: int) -> PartitionSummary | None:
     path = store.partition_name(hour)
     try:
         footer, size = _footer_of(store.files, path)
-        said = footer.metadata
-        sums = {name: int(said[key]) for name, key in _SUMMARY_KEYS.items()}
     except FileNotFoundError:
         return None
-    except (*_UNREADABLE, KeyError, TypeError) as error:
+    except _UNREADABLE as error:
         raise StoreDamaged(path, f"not a partition of a flowlog store: {error}") from error
-    return PartitionSummary(hour=hour, rows=footer.num_rows, file_bytes=size, **sums)
+    return _summary_of(path, hour, footer, size)
+
+
+def _summary_of(path: str, hour: int, footer: Any, file_bytes: int) -> PartitionSummary:
+    try:
+        sums = {name: int(footer.metadata[key]) for name, key in _SUMMARY_KEYS.items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreDamaged(path, f"not a partition of a flowlog store: {error}") from error
+    return PartitionSummary(hour=hour, rows=footer.num_rows, file_bytes=file_bytes, **sums)
 
 
 #: A footer stands at the end of its file, and has its length there; nearly all are far shorter than this.
@@ -409,10 +432,17 @@ def _decoded(
     """Some columns of an hour's file, with the text dictionary-encoded or not; no rows if there is no file."""
     if content is None:
         return _no_rows(PARTITION_SCHEMA)
-    try:
+    with _damage(path):
         reader = _opened(path, pa.BufferReader(content), encoded=encoded)
         places = [place for place, name in enumerate(PARTITION_SCHEMA.names) if name in columns]
         return reader.read_all(places, use_threads=False)
+
+
+@contextmanager
+def _damage(path: str) -> Iterator[None]:
+    """Says that a file is damaged where Arrow cannot read it."""
+    try:
+        yield
     except _UNREADABLE as error:
         raise StoreDamaged(path, str(error)) from error
 
