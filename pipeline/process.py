@@ -15,6 +15,9 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import IO
 
+#: Whether the main program is flowlog's command line.
+_is_own = False
+
 
 def prepare() -> None:
     """Turns what every command wants turned. It comes before all imports that take long."""
@@ -28,12 +31,11 @@ def prepare() -> None:
     keep_out({"hypothesis", "geopandas"})
 
 
-_is_own = False
-
-
-def is_own() -> bool:
-    """Whether this process is flowlog's: a process that it starts runs the main program's file again, and a user's may do anything."""
-    return _is_own
+def may_fork() -> bool:
+    """Whether there may be processes that are forked from one with all imports. Each runs the main program's file again, where a user's
+    may do anything. On macOS the system's libraries, once loaded, do not stand a fork.
+    """
+    return _is_own and sys.platform == "linux"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pipeline.errors import UsageError
 from pipeline.options import IngestOptions
-from pipeline.process import is_own
+from pipeline.process import may_fork
 
 if TYPE_CHECKING:  # a run that finds nothing new does without
     from concurrent.futures import Executor
@@ -64,7 +64,7 @@ def workers_of(
         return nullcontext(Workers(given, resources.threads, resources.totals_bytes))
     if given is None and options.on == "threads":
         in_processes = replace(resources, are_processes=True)
-        if not is_own() or not processes_pay(sources, in_processes.threads):
+        if not may_fork() or not processes_pay(sources, in_processes.threads):
             return threads(resources)
         from pipeline.counting.processes import processes  # small runs do without multiprocessing
 
