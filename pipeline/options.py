@@ -172,13 +172,15 @@ class IngestOptions(ReadOptions):
             " are read at once.",
             "SIZE",
             parse=parse_size,
-            otherwise="what the workers use, about 700M for two and 145M for each more; at most half of the memory",
+            otherwise="what the workers use, about 700M for two and 145M for each more, 185M for a process; at most half of the memory",
         ),
         None,
     )
     on: On = declared(
         Option(
-            "--on", "Where files are read: by threads of this process, or by the workers of a Dask cluster (the extra dask)."
+            "--on",
+            "Where files are read: by threads, in large runs by processes of this machine; or by the workers of a Dask cluster (the"
+            " extra dask).",
         ),
         "threads",
     )

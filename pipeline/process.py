@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import IO
+
+#: Whether the main program is flowlog's command line.
+_is_own = False
 
 
 def prepare() -> None:
     """Turns what every command wants turned. It comes before all imports that take long."""
+    global _is_own  # noqa: PLW0603 - it is the process's
+    _is_own = True
     gc.set_threshold(
         300_000
     )  # imports make 190,000 objects that stay: to look for what can be collected among them takes 30 ms
@@ -24,6 +31,30 @@ def prepare() -> None:
     # pandera imports hypothesis where it is installed, 90 ms for nothing. It asks for geopandas' types with each column that it checks:
     # where geopandas is not there, the search for it through all folders of packages is a fifth of what a call of pandera costs.
     keep_out({"hypothesis", "geopandas"})
+
+
+def may_fork() -> bool:
+    """Whether there may be processes that are forked from one with all imports. Each runs the main program's file again, where a user's
+    may do anything. On macOS the system's libraries, once loaded, do not stand a fork.
+    """
+    return _is_own and sys.platform == "linux"
+
+
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Has the processes that are started meanwhile not see Ctrl-C, which a terminal sends to each process of a command: the command
+    ends them.
+
+    A process inherits what is blocked in the thread that starts it.
+    """
+    from multiprocessing.resource_tracker import ensure_running  # few commands start processes
+
+    ensure_running()  # which would unblock it in the thread that starts the first process
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def keep_out(names: Collection[str]) -> None:

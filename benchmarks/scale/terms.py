@@ -157,7 +157,10 @@ def _flows(hours: int, keys: int, first: int = 0) -> pa.Table:
 
 def _merging(work: Path, groups: int = 16, keys: int = 20_000) -> tuple[float, float, float]:
     """The seconds to check a MiB of partial files, and to merge a key; the bytes of a key."""
-    merged, files = HourlyTotals(work, 64 * MIB), list[PartialFile]()
+    merged, files = (
+        HourlyTotals(work, 0),
+        list[PartialFile](),
+    )  # which has nothing in memory: where keys are many, little fits
     for _ in range(groups):  # which have the same keys, as groups of a service graph do
         group = HourlyTotals(work, 64 * MIB)
         group.add(_flows(1, keys))

@@ -7,12 +7,10 @@ workers are there, and which of their errors mean that they are not.
 from __future__ import annotations
 
 import logging
-import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from multiprocessing.resource_tracker import ensure_running
 from typing import Any
 
 from distributed import Client, LocalCluster
@@ -24,6 +22,7 @@ from pipeline.counting.elsewhere import own_build
 from pipeline.counting.resources import Resources
 from pipeline.counting.workers import Workers
 from pipeline.errors import ClusterFailed, OtherBuild
+from pipeline.process import deaf_children
 from pipeline.scalars import DISTRIBUTION
 
 #: So long a scheduler may take to answer, and so long a run goes on while there is no worker.
@@ -139,17 +138,10 @@ class _Watch:
 
 @contextmanager
 def _loop() -> Iterator[Any]:
-    """An event loop in a thread whose children do not see Ctrl-C, which a terminal sends to every process: the run ends them.
-
-    A process inherits what is blocked in the thread that starts it.
-    """
-    ensure_running()  # which would unblock it in the thread that starts the first process
+    """An event loop in a thread whose children do not see Ctrl-C, as a thread inherits what is blocked, too."""
     runner = LoopRunner()
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
+    with deaf_children():
         runner.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     try:
         yield runner.loop
     finally:

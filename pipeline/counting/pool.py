@@ -6,6 +6,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -112,7 +113,14 @@ class Pool:
                 yield from self._done(running)
         finally:
             told.stop.set()
+            if running and not self._is_here:
+                self._give_up()
             wait([future for future in running if not future.cancel()])
+
+    def _give_up(self) -> None:
+        """Has workers elsewhere stop, which they do once their folder is not there."""
+        with suppress(OSError):
+            self._attempt.rename(f"{self._attempt}-given-up")
 
     @property
     def _is_here(self) -> bool:

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 MIB = 1 << 20
 #: The memory of a run beside its totals: the interpreter, its libraries and freed memory; and for each worker
-#: the rows that wait to be validated. Both are measured.
-_BASE, _FOR_EACH_WORKER = 288 * MIB, 80 * MIB
+#: the rows that wait to be validated. Both are measured, and so is what a process takes beside that, and does not share.
+_BASE, _FOR_EACH_WORKER, _FOR_EACH_PROCESS = 288 * MIB, 80 * MIB, 40 * MIB
 #: The size of a table of totals. A larger one made no run faster. Smaller ones go to disk more often: at 4 MiB a run over many
 #: keys takes a tenth more processor time. Below the least size, fewer workers are the better choice.
 _TABLE, _LEAST_TABLE = 64 * MIB, 16 * MIB
@@ -28,40 +28,40 @@ class Resources:
             fewer fit into the memory; workers that are named are fewer only where the memory is named, too.
         memory_bytes: The most memory that the run should take; None for what all workers can use, and at most half of the
             memory that there is. Totals that do not fit go to disk; one hour's must fit.
+        are_processes: Whether the workers are processes of their own; the memory is that of all of them together.
 
     The machine is asked once.
     """
 
     workers: int | None = None
     memory_bytes: int | None = None
+    are_processes: bool = False
 
     @cached_property
     def threads(self) -> int:
         """How many sources are read, and hours written, at once."""
         if self.workers and not self.memory_bytes:
             return self.workers
-        fitting = (self._memory - _sum_of(0, _LEAST_TABLE)) // (_FOR_EACH_WORKER + _LEAST_TABLE)
+        fitting = (self._memory - self._sum_of(0, _LEAST_TABLE)) // (self._for_each + _LEAST_TABLE)
         return max(1, min(self.workers or processors(), fitting))
 
     @cached_property
     def totals_bytes(self) -> int:
         """The memory for one table of totals, in bytes."""
-        left = self._memory - _BASE - self.threads * _FOR_EACH_WORKER
+        left = self._memory - _BASE - self.threads * self._for_each
         return min(max(left // (self.threads + _FURTHER_TABLES), _LEAST_TABLE), _TABLE)
 
     @cached_property
     def _memory(self) -> int:
-        return self.memory_bytes or default_memory(self.workers)
+        return self.memory_bytes or min(self._sum_of(self.workers or processors(), _TABLE), available_memory() // 2)
 
+    @property
+    def _for_each(self) -> int:
+        return _FOR_EACH_WORKER + (_FOR_EACH_PROCESS if self.are_processes else 0)
 
-def _sum_of(workers: int, table: int) -> int:
-    """The memory of a run, in bytes."""
-    return _BASE + workers * _FOR_EACH_WORKER + (workers + _FURTHER_TABLES) * table
-
-
-def default_memory(workers: int | None = None) -> int:
-    """The memory that a run takes unless it is told otherwise, in bytes."""
-    return min(_sum_of(workers or processors(), _TABLE), available_memory() // 2)
+    def _sum_of(self, workers: int, table: int) -> int:
+        """The memory of a run, in bytes."""
+        return _BASE + workers * self._for_each + (workers + _FURTHER_TABLES) * table
 
 
 def processors(system: Path = Path("/")) -> int:

@@ -79,7 +79,8 @@ class HourlyTotals:
         Raises:
             SumOverflow: A sum does not fit into int64.
         """
-        self._spills += other._spills
+        for spill in other._spills:
+            self._take(spill)
         if not len(self._held):
             self._held = other._held
         elif self._is_too_much(other._held):
@@ -87,6 +88,13 @@ class HourlyTotals:
             self._spills += other._spills[-1:]
         else:
             self._held.absorb(other._held)
+
+    def _take(self, spill: _Spill) -> None:
+        """Has back in memory what surely fits there: a worker elsewhere writes all to disk, and most of its keys are here already."""
+        if self._is_too_much(spill):
+            self._spills.append(spill)
+        else:
+            self.add(spill.read_all())
 
     def hours(self) -> list[int]:
         """The hours for which there are totals, in order."""
@@ -124,7 +132,7 @@ class HourlyTotals:
         if self._is_too_much():
             self._spill()
 
-    def _is_too_much(self, *others: Totals) -> bool:
+    def _is_too_much(self, *others: Totals | _Spill) -> bool:
         held = [self._held, *others]
         return (
             sum(totals.nbytes for totals in held) > self.budget_bytes
@@ -132,7 +140,7 @@ class HourlyTotals:
         )
 
     def _spill(self) -> None:
-        self._spills.append(_Spill(self.spill_folder, TotalsByHour(self._held)))
+        self._spills.append(_Spill(self.spill_folder, self._held))
         self._held = Totals()
 
 
@@ -168,13 +176,21 @@ def _check_names(merged: Totals) -> None:
 
 
 class _Spill:
-    """Totals on disk: an Arrow file with one batch for each hour, and the texts once."""
+    """Totals on disk: an Arrow file with one batch for each hour, and the texts once.
 
-    def __init__(self, folder: Path, totals: TotalsByHour) -> None:
+    Attributes:
+        path: The file.
+        nbytes: The memory that the totals took.
+        names_nbytes: The bytes of all their distinct names.
+    """
+
+    def __init__(self, folder: Path, totals: Totals) -> None:
         descriptor, self.path = tempfile.mkstemp(".arrow", "totals-", folder)
         os.close(descriptor)
-        self._batch_of = {hour: index for index, hour in enumerate(totals.hours)}
-        _write(self.path, totals)
+        self.nbytes, self.names_nbytes = totals.nbytes, totals.names_nbytes
+        by_hour = TotalsByHour(totals)
+        self._batch_of = {hour: index for index, hour in enumerate(by_hour.hours)}
+        _write(self.path, by_hour)
 
     def __contains__(self, hour: int) -> bool:
         return hour in self._batch_of
@@ -187,6 +203,11 @@ class _Spill:
             batch = pa.ipc.open_file(file).get_batch(self._batch_of[hour])
             texts = [_with_few_texts(column) if pa.types.is_dictionary(column.type) else column for column in batch.columns]
         return pa.table(texts, schema=_SPILL_SCHEMA)
+
+    def read_all(self) -> pa.Table:
+        """The totals of all hours."""
+        with pa.memory_map(self.path) as file:
+            return pa.ipc.open_file(file).read_all().combine_chunks()
 
 
 def _write(sink: str | pa.NativeFile, totals: TotalsByHour) -> None:

@@ -237,7 +237,7 @@ def _count(
     from pipeline.jobs.replace import replace_changed
 
     started, scratch = now(), store.scratch
-    with workers_of(options, executor) as workers:
+    with workers_of(options, (*plan.new, *plan.replacing), executor) as workers:
         counted = count_plan(plan, reading, scratch, workers, progress, strict=options.strict, bounded=bounded)
         _stop_if_strict(options, failures_of(counted.results, plan))
         replacement = replace_changed(store, plan, counted, scratch, workers)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pipeline.errors import UsageError
 from pipeline.options import IngestOptions
+from pipeline.process import may_fork
 
 if TYPE_CHECKING:  # a run that finds nothing new does without
     from concurrent.futures import Executor
 
+    from pipeline.counting.sources import Source
     from pipeline.counting.workers import Workers
 
 #: An executor, or a `distributed.Client`, which cannot be named where the extra dask is not installed.
@@ -37,11 +41,14 @@ def check_cluster(options: IngestOptions) -> None:
         raise UsageError(f"--scheduler: {options.scheduler!r} is no address; write it like tcp://10.0.0.7:8786")
 
 
-def workers_of(options: IngestOptions, given: Given | None = None) -> AbstractContextManager[Workers]:
+def workers_of(
+    options: IngestOptions, sources: Sequence[Source], given: Given | None = None
+) -> AbstractContextManager[Workers]:
     """The workers that a run is to have, as a context.
 
     Args:
         options: What the run's options say.
+        sources: What is to be counted.
         given: An executor or a client that is used instead; it is not closed.
 
     Raises:
@@ -50,13 +57,18 @@ def workers_of(options: IngestOptions, given: Given | None = None) -> AbstractCo
     from concurrent.futures import Executor  # as above
 
     from pipeline.counting.resources import Resources
-    from pipeline.counting.workers import Workers, threads
+    from pipeline.counting.workers import Workers, processes_pay, threads
 
     resources = Resources(options.workers, options.memory_bytes)
     if isinstance(given, Executor):
         return nullcontext(Workers(given, resources.threads, resources.totals_bytes))
     if given is None and options.on == "threads":
-        return threads(resources)
+        in_processes = replace(resources, are_processes=True)
+        if not may_fork() or not processes_pay(sources, in_processes.threads):
+            return threads(resources)
+        from pipeline.counting.processes import processes  # small runs do without multiprocessing
+
+        return processes(in_processes)
     from pipeline.counting import cluster  # imports distributed, which an extra installs
 
     return cluster.made(options.scheduler, resources) if given is None else cluster.of_client(given, resources)

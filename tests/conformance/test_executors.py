@@ -6,6 +6,7 @@ from multiprocessing import get_context
 
 import pytest
 
+from pipeline.counting.processes import ProcessExecutor
 from pipeline.counting.resources import Resources
 from tests.conformance.executors import ExecutorClaims, Inline
 
@@ -21,7 +22,8 @@ def dask():
 EXECUTORS = {
     "inline": Inline,
     "threads": lambda: ThreadPoolExecutor(2),
-    "processes": lambda: ProcessPoolExecutor(2, get_context("spawn")),
+    "processes": lambda: ProcessExecutor(2),
+    "somebody's processes": lambda: ProcessPoolExecutor(2, get_context("spawn")),
     "dask": dask,
 }
 

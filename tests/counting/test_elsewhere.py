@@ -4,6 +4,7 @@ import os
 import pickle
 import shutil
 import socket
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import pytest
 from pipeline.counting import elsewhere
 from pipeline.counting.count import Limits, count_group
 from pipeline.counting.elsewhere import count_elsewhere, job_of, own_build
-from pipeline.counting.pool import travelling_groups_of
+from pipeline.counting.pool import Pool, travelling_groups_of
 from pipeline.counting.sources import Source
 from pipeline.errors import ClusterFailed, FolderNotShared, OtherBuild, SourceChanged, UnreadableSource, UsageError
 from pipeline.jobs.plan import look_at
 from pipeline.options import ReadOptions
+from tests.conformance.executors import Inline
 
 HOST = socket.gethostname()
 CSV = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n1,a,b,v,5,6\n0,a,b,v,1,1\n"
@@ -143,6 +145,22 @@ class TestPartialFiles:
         path.unlink()
         with pytest.raises(ClusterFailed, match=f"cannot be read here: {path}: No such file"):
             partial.taken()
+
+    def test_the_folder_of_workers_is_gone_once_they_are_given_up(self, source, folder):
+        folders = []
+
+        class First(Inline):
+            """Does what it is given first, and nothing more."""
+
+            def submit(self, function, /, build, job):
+                folders.append(Path(pickle.loads(job)[3]))
+                return super().submit(function, build, job) if len(folders) == 1 else Future()
+
+        groups = Pool(First(), 1, LIMITS, folder).count_each([[source]] * 5, ReadOptions())
+        next(groups)
+        assert all(one.is_dir() for one in folders)
+        groups.close()
+        assert not any(one.exists() for one in folders)
 
     def test_who_is_not_waited_for_any_more_stops(self, folder, monkeypatch):
         monkeypatch.setattr(elsewhere, "_LOOK_SECONDS", 0)

@@ -25,14 +25,16 @@ def machine(monkeypatch):
 
 def memory_of(taken):
     """The memory of a run, as `resources` reckons: the program, its workers, and all tables of totals."""
-    return 288 * MIB + taken.threads * 80 * MIB + (taken.threads + 2) * taken.totals_bytes
+    worker = (120 if taken.are_processes else 80) * MIB
+    return 288 * MIB + taken.threads * worker + (taken.threads + 2) * taken.totals_bytes
 
 
 @pytest.mark.parametrize("cores", [1, 2, 4, 8, 16, 32, 64])
 @pytest.mark.parametrize("memory", [1, 2, 4, 16, 64, 256])
-def test_a_run_stays_within_half_of_any_machine(machine, cores, memory):
+@pytest.mark.parametrize("are_processes", [False, True])
+def test_a_run_stays_within_half_of_any_machine(machine, cores, memory, are_processes):
     machine(cores, memory * GIB)
-    taken = Resources()
+    taken = Resources(are_processes=are_processes)
     assert memory_of(taken) <= memory * GIB / 2
     assert 1 <= taken.threads <= cores
 
@@ -59,6 +61,8 @@ def test_machines_as_they_are_get_all_processors_and_a_table_of_full_size(machin
 def test_memory_that_is_named_is_the_sum(machine, memory):
     machine(16, 64 * GIB)
     assert memory_of(Resources(memory_bytes=memory)) <= memory
+    in_processes = Resources(memory_bytes=memory, are_processes=True)
+    assert memory_of(in_processes) <= memory or in_processes.threads == 1  # of which nobody makes processes
 
 
 def test_workers_that_are_named_are_fewer_where_the_named_memory_is_too_little_for_them(machine):

@@ -97,12 +97,14 @@ def test_rows_sort_by_the_utf8_bytes_of_the_key():
 
 
 class TestHourlyTotals:
-    @given(st.lists(records, max_size=5), st.sampled_from([0, 200, 1 << 20]), st.booleans())
-    def test_totals_that_went_to_disk_are_those_that_did_not(self, tmp_path_factory, parts, budget, at_once):
+    @given(st.lists(records, max_size=5), st.sampled_from([0, 200, 1 << 20]), st.booleans(), st.booleans())
+    def test_totals_that_went_to_disk_are_those_that_did_not(self, tmp_path_factory, parts, budget, at_once, sent):
         gathered = HourlyTotals(tmp_path_factory.mktemp("spill"), budget_bytes=budget)
         for rows in parts:
             source = gathered if at_once else HourlyTotals(gathered.spill_folder, budget_bytes=budget)
             source.add(flows_of(rows))
+            if sent:
+                source.to_disk()
             if source is not gathered:
                 gathered.merge(source)
         everything = judged(flows_of([row for rows in parts for row in rows]))
@@ -122,6 +124,18 @@ class TestHourlyTotals:
             gathered.add(flows)
         assert len(within.hours()) == len(beyond.hours()) == 99
         assert len(list(tmp_path.iterdir())) == 1
+
+    def test_what_was_written_though_there_was_room_is_merged_in_memory_as_long_as_there_is(self, tmp_path):
+        gathered, parts = HourlyTotals(tmp_path, 1 << 18), []
+        for _ in range(40):
+            part = HourlyTotals(tmp_path, 1 << 18)
+            part.add(flows_of([(hour, "a", "b", "v", 1, hour) for hour in range(1, 100)]))
+            part.to_disk()
+            parts += part.paths
+            gathered.merge(part)
+        assert gathered.paths == []
+        assert len(parts) == 40
+        assert rows_of(together(gathered))[9:11] == [(10, "a", "b", "v", 40, 400, 40), (11, "a", "b", "v", 40, 440, 40)]
 
     @pytest.mark.parametrize("budget", [0, 1 << 20])
     def test_several_threads_may_read_its_hours(self, tmp_path, budget):

@@ -1,0 +1,40 @@
+"""Who counts a run: threads, or processes where these pay."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.counting.objects import ObjectSource
+from pipeline.counting.sources import Source
+from pipeline.counting.workers import processes_pay
+
+GIB = 1 << 30
+
+
+def files(count, size, name="flows.csv"):
+    return [Source(Path(f"{number}-{name}"), f"{number}-{name}", size, 0) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("sources", "workers", "pay"),
+    [
+        (files(8, GIB), 2, True),
+        (files(7, GIB), 2, False),
+        (files(32, GIB // 32), 16, True),
+        (files(31, GIB // 32), 16, False),
+        (files(64, GIB), 1, False),
+        (files(1, 64 * GIB), 16, False),  # a file is not cut
+        (files(2, 2 * GIB), 16, False),  # two files keep two workers busy
+        (files(1 << 17, 1 << 18), 16, False),  # small files
+        (files(128, 1 << 20, "flows.log.gz"), 16, True),
+        (files(127, 1 << 20, "flows.log.gz"), 16, False),
+        ([], 16, False),
+    ],
+)
+def test_processes_pay_where_there_is_enough_to_do_for_as_many(sources, workers, pay):
+    assert processes_pay(sources, workers) is pay
+
+
+def test_objects_are_read_by_threads_whose_connections_are_open():
+    sources = [*files(64, GIB), ObjectSource(Path("a"), "s3://b/a", GIB, 0, etag="e")]
+    assert not processes_pay(sources, 16)
