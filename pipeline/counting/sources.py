@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import BinaryIO, NamedTuple
@@ -59,13 +58,11 @@ class Text(NamedTuple):
     Attributes:
         data: All its bytes.
         content: What identifies it.
-        heads: The digests of its first 0, 64, 128, … bytes.
         packed_digest: That of the file, as it lies on the disk: XXH3-128, in hexadecimal.
     """
 
     data: bytes
     content: Content
-    heads: Sequence[bytes]
     packed_digest: str
 
 
