@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from pipeline.counting.content import Look, look_at
-from pipeline.counting.sources import Failure, Source, name_of, path_of, status_of
+from pipeline.counting.sources import Failure, Source, name_of, status_of
 from pipeline.errors import SourceError
 from pipeline.jobs.compare import Looked, MapAll, compare, or_error
 from pipeline.jobs.found import Found
@@ -202,7 +202,7 @@ def _sift(found: Found, index: Index, min_age_seconds: float, draft: _Draft) -> 
     is_recent = partial(_is_recent, time.time(), min_age_seconds) if min_age_seconds else None
     files = _not_known(_looked_up(found.files, draft), index, is_recent, draft)
     objects = _not_known(((one.appearance, one.mtime_ns, one) for one in found.objects), index, is_recent, draft)
-    others = chain((Source.seen(path_of(name), status) for name, status in files), (one for _, one in objects))
+    others = chain((Source.seen(name, status) for name, status in files), (one for _, one in objects))
     while some := list(islice(others, _ASKED_AT_ONCE)):
         memories = index.memories_of(source.appearance for source in some)
         counted = index.with_digests(memory.digest for memory in memories.values() if memory.digest)

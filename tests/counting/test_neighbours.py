@@ -331,7 +331,7 @@ def test_of_a_source_that_fails_after_some_of_it_was_summed_nothing_counts(tmp_p
 
 def test_a_group_ends_where_a_big_source_or_a_full_one_comes(tmp_path):
     sizes = [10, 20, 1 << 18, 30, 40, *[(1 << 18) - 1] * 33]
-    sources = [Source(tmp_path / f"{i}", f"{i}", size, 0) for i, size in enumerate(sizes)]
+    sources = [Source(f"{tmp_path / str(i)}", size, 0) for i, size in enumerate(sizes)]
     groups = list(groups_of(sources))
     assert [source for group in groups for source in group] == sources
     assert [len(group) for group in groups] == [2, 1, 33, 2]
