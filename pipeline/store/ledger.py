@@ -159,7 +159,8 @@ class RunRecord:
         """The sums over the run's sources by reason, of `ignored` or of `ignored_bytes`."""
         total = Counter[str]()
         for source in self.sources:
-            total.update(getattr(source, name) or {})
+            if found := getattr(source, name):  # mostly there is nothing
+                total.update(found)
         return total
 
 
