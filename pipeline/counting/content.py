@@ -9,6 +9,7 @@ which contents it must be compared, and mostly there are none.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
@@ -91,7 +92,7 @@ def text_of(data: bytes, packed: bytes | None = None) -> Text:
     """
     digest = scalars.digest_of_bytes(data)
     packed_digest = digest if packed is None or packed is data else scalars.digest_of_bytes(packed)
-    head_size = next(size for size in reversed(_HEAD_SIZES) if size <= len(data))
+    head_size = _HEAD_SIZES[bisect(_HEAD_SIZES, len(data)) - 1]
     head = xxhash.xxh3_64_hexdigest(memoryview(data)[:head_size])
     return Text(data, Content(digest, len(data), head), packed_digest)
 
