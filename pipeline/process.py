@@ -23,9 +23,8 @@ def prepare() -> None:
     """Turns what every command wants turned. It comes before all imports that take long."""
     global _is_own  # noqa: PLW0603 - it is the process's
     _is_own = True
-    gc.set_threshold(
-        300_000
-    )  # imports make 190,000 objects that stay: to look for what can be collected among them takes 30 ms
+    # Imports make 190,000 objects that stay: to look for what can be collected among them takes 30 ms.
+    gc.set_threshold(300_000)
     # numpy's linear algebra, of which there is none here, would start threads that wait for work by spinning.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # pandera imports hypothesis where it is installed, 90 ms for nothing. It asks for geopandas' types with each column that it checks:

@@ -9,6 +9,7 @@ which contents it must be compared, and mostly there are none.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
@@ -89,11 +90,17 @@ def text_of(data: bytes, packed: bytes | None = None) -> Text:
         data: All its bytes.
         packed: Those of the file, where they are others.
     """
-    view = memoryview(data)
-    heads = [xxhash.xxh3_64_digest(view[:size]) for size in _HEAD_SIZES if size <= len(data)]
     digest = scalars.digest_of_bytes(data)
     packed_digest = digest if packed is None or packed is data else scalars.digest_of_bytes(packed)
-    return Text(data, Content(digest, len(data), heads[-1].hex()), heads, packed_digest)
+    head_size = _HEAD_SIZES[bisect(_HEAD_SIZES, len(data)) - 1]
+    head = xxhash.xxh3_64_hexdigest(memoryview(data)[:head_size])
+    return Text(data, Content(digest, len(data), head), packed_digest)
+
+
+def heads_of(data: bytes) -> list[bytes]:
+    """The digests of the first 0, 64, 128, … bytes of a content in memory."""
+    view = memoryview(data)
+    return [xxhash.xxh3_64_digest(view[:size]) for size in _HEAD_SIZES if size <= len(data)]
 
 
 class Look(NamedTuple):
@@ -122,7 +129,7 @@ def look_at(source: Source) -> Look:
         SourceError: It cannot be read or unpacked so far.
     """
     if text := small_text(source):
-        return Look(text.heads, text.content, text)
+        return Look(heads_of(text.data), text.content, text)
     digester = Digester()
     with unpacked(source) as stream:
         while digester.size <= _HEAD_MOST and (block := stream.read(_HEAD_MOST + 1 - digester.size)):

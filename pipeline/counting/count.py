@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pipeline import formats
@@ -105,20 +106,11 @@ class _Group:
         self._folder = folder
         self._told = told
         self._counted: list[tuple[Source, Reading]] = []
+        # What waits must not know the group, or all that was known of its sources would wait for Python's collector.
+        new_totals, told_rows = partial(HourlyTotals, folder, limits.totals_bytes), partial(told, 0)
+        self._new_pending = partial(Pending, new_totals, options.zero_bytes, limits.strict, limits.bounded, told_rows)
         self._together = self._new_pending()
-        self._totals = self._together.totals = self._new_totals()
-
-    def _new_totals(self) -> HourlyTotals:
-        return HourlyTotals(self._folder, self._limits.totals_bytes)
-
-    def _new_pending(self) -> Pending:
-        return Pending(
-            self._new_totals,
-            self._options.zero_bytes,
-            self._limits.strict,
-            self._limits.bounded,
-            lambda rows: self._told(0, rows),
-        )
+        self._totals = self._together.totals = new_totals()
 
     def count(self, source: Source) -> None:
         """Reads a source to its end. As it counts whole or not at all, its rows wait for that with others, or, where they are

@@ -101,7 +101,11 @@ class ObjectSource(Source):
         name = f"{url}/{described.key}"
         modified = int(described.modified.timestamp()) * 10**9
         etag = described.etag.strip('"')  # Azure's listings have it without
-        return cls(ObjectPath(name), name, described.size, modified, etag=etag, kept=kept or Kept())
+        return cls(name, described.size, modified, etag=etag, kept=kept or Kept())
+
+    @property
+    def path(self) -> ObjectPath:
+        return ObjectPath(self.name)
 
     @property
     def identity(self) -> object:
@@ -155,7 +159,7 @@ class ObjectSource(Source):
         return data
 
     def _range(self, start: int, stop: int) -> bytes:
-        path = cast("ObjectPath", self.path)
+        path = self.path
         try:
             return bucket_of(path).read_range(path.key, start, stop, f'"{self.etag}"')
         except (ObjectChanged, EOFError):  # another object is there, or none

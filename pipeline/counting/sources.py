@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import BinaryIO, NamedTuple
@@ -33,9 +32,11 @@ def name_of(path: str | os.PathLike[str]) -> str:
 
 def path_of(name: str) -> Path:
     """The path that `name_of` has written."""
-    if "\\" not in name:
-        return Path(name)
-    return Path(re.sub(_ESCAPED, lambda found: os.fsdecode(bytes([int(found[1], 16)])), name))
+    return Path(_unescaped(name))
+
+
+def _unescaped(name: str) -> str:
+    return re.sub(_ESCAPED, lambda found: os.fsdecode(bytes([int(found[1], 16)])), name) if "\\" in name else name
 
 
 def status_of(path: str | os.PathLike[str]) -> os.stat_result:
@@ -59,13 +60,11 @@ class Text(NamedTuple):
     Attributes:
         data: All its bytes.
         content: What identifies it.
-        heads: The digests of its first 0, 64, 128, … bytes.
         packed_digest: That of the file, as it lies on the disk: XXH3-128, in hexadecimal.
     """
 
     data: bytes
     content: Content
-    heads: Sequence[bytes]
     packed_digest: str
 
 
@@ -74,8 +73,7 @@ class Source:
     """A raw file, as it was when it was looked at. Objects of buckets are `objects.ObjectSource`.
 
     Attributes:
-        path: Where it is, absolute; of an object, its `objectpath.ObjectPath`.
-        name: The path as text, as the ledger and the messages have it.
+        name: Its path, absolute, as the ledger and the messages have it (`name_of`); of an object, its URL.
         size: In bytes, as it lies there.
         mtime_ns: Its time of modification, in nanoseconds since the epoch.
         inode: What tells it from every other file: device and number; and the time at which either was last changed.
@@ -84,7 +82,6 @@ class Source:
         etag: What its bucket calls its content; "" for a file.
     """
 
-    path: PurePath
     name: str
     size: int
     mtime_ns: int
@@ -100,12 +97,17 @@ class Source:
         Raises:
             UnreadableSource: There is none.
         """
-        return cls.seen(path, status_of(path))
+        return cls.seen(name_of(path), status_of(path))
 
     @classmethod
-    def seen(cls, path: Path, status: os.stat_result) -> Source:
-        """The file at a path that looks so."""
-        return cls(path, name_of(path), status.st_size, status.st_mtime_ns, _inode(status))
+    def seen(cls, name: str, status: os.stat_result) -> Source:
+        """The file of a name that looks so."""
+        return cls(name, status.st_size, status.st_mtime_ns, _inode(status))
+
+    @property
+    def path(self) -> PurePath:
+        """Where it is; of an object, its `objectpath.ObjectPath`."""
+        return path_of(self.name)
 
     @property
     def appearance(self) -> Appearance:
@@ -122,7 +124,7 @@ class Source:
         Raises:
             OSError: It cannot be opened; SourceError alike.
         """
-        return Path(self.path).open("rb")
+        return path_of(self.name).open("rb")
 
     def is_unchanged(self, file: BinaryIO) -> bool:
         """Whether what was opened is the file that was looked at, and still as it was."""
@@ -143,7 +145,7 @@ class Source:
             UnreadableSource: There is none.
             SourceChanged: It is not as it was.
         """
-        here = Source.at(Path(self.path))
+        here = Source.at(path_of(self.name))
         if (here.size, here.mtime_ns) != (self.size, self.mtime_ns):
             raise SourceChanged
         return replace(self, inode=here.inode)
@@ -155,7 +157,7 @@ class Source:
     def small_content(self) -> bytes:
         """The bytes of a small file; none where it must be read in another way, if only to say what is wrong with it."""
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(_unescaped(self.name), os.O_RDONLY | os.O_CLOEXEC)
             try:
                 data = os.read(descriptor, self.size + 1)
                 return data if len(data) == self.size and self._looks_like(os.fstat(descriptor)) else b""

@@ -2,7 +2,8 @@
 
 Most of it is decided without reading: a file that looks as it did when it was counted is known. Of each other file the first
 bytes are read; these tell with which contents, counted before or met in this run, the file must be compared (`compare`). Mostly
-there are none: then the file is new, and its digest is taken while it is counted.
+there are none: then the file is new, and its digest is taken while it is counted. Where files with the same content count each, and
+nothing was counted from any of their paths, no content decides anything, and none is read before it is counted.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from pipeline.counting.content import Look, look_at
-from pipeline.counting.sources import Failure, Source, name_of, path_of, status_of
+from pipeline.counting.sources import Failure, Source, name_of, status_of
 from pipeline.errors import SourceError
 from pipeline.jobs.compare import Looked, MapAll, compare, or_error
 from pipeline.jobs.found import Found
@@ -148,12 +149,15 @@ def make_plan(
     """
     draft = _Draft(found, reading)
     unread = list(_sift(found, index, min_age_seconds, draft))
-    for source, look in zip(unread, map_all(or_error(look_at), _fetched(unread, found)), strict=True):
-        _take_look(source, look, draft)
-    # Where files with the same content count each, it only matters whether a path still has what was counted from there.
-    latest = index.latest_at(item.source.name for item in draft.looked)
+    latest = index.latest_at(source.name for source in (*unread, *(item.source for item in draft.looked)))
+    # Where files with the same content count each, it only matters whether a path still has what was counted from there. A file
+    # without content is then found to be empty when it is counted.
     if same_content == "skip" or latest:
+        for source, look in zip(unread, map_all(or_error(look_at), _fetched(unread, found)), strict=True):
+            _take_look(source, look, draft)
         compare(draft.looked, index, map_all)
+    else:
+        draft.looked += map(Looked, unread)
     # Counting an unreadable file tells what is wrong with it.
     draft.new += [replace(item.source, digest=UNREADABLE) for item in draft.looked if not item.is_readable]
     draft.looked = [item for item in draft.looked if item.is_readable]
@@ -198,7 +202,7 @@ def _sift(found: Found, index: Index, min_age_seconds: float, draft: _Draft) -> 
     is_recent = partial(_is_recent, time.time(), min_age_seconds) if min_age_seconds else None
     files = _not_known(_looked_up(found.files, draft), index, is_recent, draft)
     objects = _not_known(((one.appearance, one.mtime_ns, one) for one in found.objects), index, is_recent, draft)
-    others = chain((Source.seen(path_of(name), status) for name, status in files), (one for _, one in objects))
+    others = chain((Source.seen(name, status) for name, status in files), (one for _, one in objects))
     while some := list(islice(others, _ASKED_AT_ONCE)):
         memories = index.memories_of(source.appearance for source in some)
         counted = index.with_digests(memory.digest for memory in memories.values() if memory.digest)

@@ -21,6 +21,7 @@ from pipeline.scalars import Content
 from pipeline.store.chain import STORE_VERSION, LastRun, read_sealed, seal
 from pipeline.store.layout import Locations, run_id_of
 
+_AS_JSON = json.JSONEncoder(default=vars)
 #: What is wrong with a record whose `previous` is not the checksum of the record before it.
 NOT_FOLLOWING = "does not follow the record before it; one of the two is not the one that was committed"
 
@@ -111,7 +112,7 @@ class RunRecord:
         values = {"version": self.version} | vars(self)
         fields = {name: json.dumps(value) for name, value in values.items() if name not in ("sources", "checksum")}
         fields["sources"] = (
-            "[" + ",".join(f"\n  {json.dumps(vars(source), default=vars)}" for source in self.sources) + "\n ]"
+            "[" + ",".join(f"\n  {_AS_JSON.encode(vars(source))}" for source in self.sources) + "\n ]"
         )
         return seal(("{" + ",".join(f"\n {json.dumps(name)}: {text}" for name, text in fields.items())).encode())
 
@@ -159,7 +160,8 @@ class RunRecord:
         """The sums over the run's sources by reason, of `ignored` or of `ignored_bytes`."""
         total = Counter[str]()
         for source in self.sources:
-            total.update(getattr(source, name) or {})
+            if found := getattr(source, name):  # mostly there is nothing
+                total.update(found)
         return total
 
 

@@ -192,13 +192,16 @@ class TextBlock:
         """Where the lines start that have these four bytes somewhere."""
         return lines_with(self.data, text)
 
-    def split_first(self) -> tuple[bytes, TextBlock] | None:
+    def split_first(self) -> tuple[bytes, Self] | None:
         """The first line that is not blank, without its newline, and the lines behind it; None if all are blank."""
         first = _NOT_BLANK.search(self.data)
         if first is None:
             return None
-        number = self.first_line + self.data.count(b"\n", 0, first.start())
-        return first[0].rstrip(b"\r"), TextBlock(self.data[first.end() + 1 :], number + 1)
+        before = self.data.count(b"\n", 0, first.start()) + 1
+        rest = type(self)(self.data[first.end() + 1 :], self.first_line + before)
+        if not self.survey.seen:  # what is nowhere in the block is nowhere in the rest, which need not be looked at
+            vars(rest)["survey"] = Survey(self.line_count - before, b"")
+        return first[0].rstrip(b"\r"), rest
 
     def raw_of(self, number: int) -> str:
         """The line of that number as text to be shown."""

@@ -276,7 +276,7 @@ def _split_header(block: CsvBlock) -> tuple[bytes, CsvBlock] | None:
         return None
     line, rest = found
     if line.count(b'"') % 2 == 0:
-        return line, CsvBlock(rest.data, rest.first_line)
+        return line, rest
     row = int(block.rows()[0])  # it goes on on the next line
     return block.line(row), block.behind(row)
 

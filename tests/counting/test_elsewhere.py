@@ -102,7 +102,7 @@ class TestRefused:
 
 class TestSources:
     def test_a_file_that_the_machine_does_not_see_fails_and_says_where(self, source, folder):
-        missing = replace(source, path=folder / "none.csv")
+        missing = replace(source, name=str(folder / "none.csv"))
         results = counted([source, missing, source], folder).results
         assert str(results[1]) == f"cannot be read: No such file or directory, on the machine {HOST}"
         assert results[0] == results[2]

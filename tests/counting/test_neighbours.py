@@ -330,7 +330,7 @@ def test_of_a_source_that_fails_after_some_of_it_was_summed_nothing_counts(tmp_p
 
 
 def sized(tmp_path, *sizes):
-    return [Source(tmp_path / f"{i}", f"{i}", size, 0) for i, size in enumerate(sizes)]
+    return [Source(f"{tmp_path / str(i)}", size, 0) for i, size in enumerate(sizes)]
 
 
 def test_groups_are_shares_of_what_is_left_so_that_the_last_ones_are_small(tmp_path):

@@ -1,7 +1,5 @@
 """What a run says of itself: the plan, what counting added to it, and the run's record."""
 
-from pathlib import Path
-
 import pytest
 
 from pipeline.counting.reports import BothEnds
@@ -15,7 +13,7 @@ from pipeline.store.ledger import RunRecord, SourceRecord
 
 
 def source(name):
-    return Source(Path(name), name, 1, 1)
+    return Source(name, 1, 1)
 
 
 def record(name, **numbers):
