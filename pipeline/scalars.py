@@ -113,7 +113,7 @@ def _of_text(text: str, latest: Callable[[], int], now: datetime, largest: int) 
     except ValueError as error:
         raise UsageError(f"the hour {text!r} is not on the calendar: {error}") from None
     raise UsageError(
-        f"the hour {text[:40]!r} is neither an integer (498752) nor a UTC time (2026-11-24T08), a day (2026-11-24),"
+        f"the hour {text[:40]!r} is neither an integer (498752) nor a UTC time on the hour (2026-11-24T08), a day (2026-11-24),"
         " latest, today, yesterday, or a span up to now (-24h, -7d)"
     )
 
@@ -285,6 +285,11 @@ def parse_size(text: str) -> int:
 
 
 _DECIMAL_UNITS = "kMGTPEZ"
+
+
+def count_to_text(number: int, noun: str) -> str:
+    """Some things as people say them: `1 hour`, `1,200 hours`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def bytes_to_text(number: int) -> str:

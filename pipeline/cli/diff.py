@@ -11,7 +11,7 @@ from pipeline.cli.arguments import JsonOption, StoreOption, open_store
 from pipeline.cli.output import PAGE_ROWS, say, write_object_with_rows
 from pipeline.cli.pages import digits, label, size_writer, write_table
 from pipeline.cli.table import Column, Foot, name_columns
-from pipeline.scalars import DEFAULT_STORE, parse_bytes
+from pipeline.scalars import DEFAULT_STORE, count_to_text, parse_bytes
 
 if TYPE_CHECKING:
     from pipeline.query.diff import Difference, Figures, Span
@@ -79,7 +79,7 @@ def _signed(size: str) -> str:
 def _lines(difference: Difference) -> Iterator[str]:
     """What stands beside the table."""
     for name, span in (("before", difference.before), ("after", difference.after)):
-        yield f"{name:8} {span}: {digits(span.hours)} hour{'s' * (span.hours != 1)} with totals"
+        yield f"{name:8} {span}: {count_to_text(span.hours, 'hour')} with totals"
     kinds = ", ".join(f"{digits(difference.count(kind))} {kind}" for kind in ("new", "vanished", "stepped"))
     yield f"pairs    {kinds}, of {digits(difference.pairs)}"
     if difference.per_hour:

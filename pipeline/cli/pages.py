@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.cli.output import say, write_text
 from pipeline.cli.table import Column, Foot, aligned, left_out, name_columns
-from pipeline.scalars import bytes_to_text
+from pipeline.scalars import bytes_to_text, count_to_text
 
 if TYPE_CHECKING:
     from pipeline.query.page import Page, Total
@@ -62,7 +62,7 @@ def digits(number: int) -> str:
 
 def label(name: str, count: int, noun: str = "row") -> str:
     """What stands before the sums of some rows."""
-    return f"{name} ({count:,} {noun}{'s' * (count != 1)})"
+    return f"{name} ({count_to_text(count, noun)})"
 
 
 def _columns(page: Page, size: Callable[[int], str]) -> list[Column]:

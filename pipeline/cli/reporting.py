@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import FlowlogError
+from pipeline.errors import FlowlogError, StoreError
 from pipeline.objectpath import is_url
-from pipeline.scalars import HourRange, bytes_to_text, command_line, hour_to_text
+from pipeline.scalars import HourRange, bytes_to_text, command_line, count_to_text, hour_to_text
 
 if TYPE_CHECKING:
     from pipeline.flowstore import FlowStore
@@ -119,10 +119,13 @@ def verify_lines(result: Verification) -> Iterator[str]:
     yield from verify_problems(result)
     if result.proof:
         yield from (f"missing raw file: {path}" for path in result.proof.missing)
-        proved = f"{result.proof.hours:,} hours counted again from all their raw files"
-        yield f"{proved}, {len(result.proof.unproved):,} not, since a raw file of theirs is missing"
-    counted = f"{result.runs:,} runs, {result.sources:,} sources, {result.hours:,} hours, {result.flows:,} flows"
-    state = f"{len(result.problems):,} problems" if result.problems else "sound: every total is what was counted"
+        unproved = len(result.proof.unproved)
+        proved = f"{count_to_text(result.proof.hours, 'hour')} counted again from all their raw files"
+        yield proved + (f", {unproved:,} not, since a raw file of theirs is missing" if unproved else "")
+    numbers = {"run": result.runs, "source": result.sources, "hour": result.hours, "flow": result.flows}
+    counted = ", ".join(count_to_text(number, noun) for noun, number in numbers.items())
+    problems = len(result.problems)
+    state = count_to_text(problems, "problem") if problems else "sound: every total is what was counted"
     yield f"{state} ({counted}, {result.bytes_tx:,} bytes sent, {result.bytes_rx:,} received)"
     if result.waiting:
         yield f"{result.waiting:,} acknowledged records wait in the service's log to be moved into flows"
@@ -130,23 +133,31 @@ def verify_lines(result: Verification) -> Iterator[str]:
 
 def forget_lines(summary: UndoSummary) -> Iterator[str]:
     """What was taken back."""
-    yield f"forgot {len(summary.sources):,} sources, made {len(summary.hours):,} hours anew (run {summary.run_id})"
+    sources, hours = count_to_text(len(summary.sources), "source"), count_to_text(len(summary.hours), "hour")
+    yield f"forgot {sources}, made {hours} anew (run {summary.run_id})"
 
 
 def dry_drop_lines(hours: Sequence[PartitionSummary]) -> Iterator[str]:
     """What would be dropped."""
     rows, flows, size = (sum(getattr(hour, name) for hour in hours) for name in ("rows", "flows", "file_bytes"))
-    yield f"would drop {len(hours):,} hours with {rows:,} rows, the sums of {flows:,} flows, in {size:,} bytes on disk"
+    found = (
+        f"{count_to_text(len(hours), 'hour')} with {count_to_text(rows, 'row')}, the sums of {count_to_text(flows, 'flow')}"
+    )
+    yield f"would drop {found}, in {size:,} bytes on disk"
     yield "nothing was changed"
 
 
 def drop_lines(summary: UndoSummary, store: FlowStore) -> Iterator[str]:
     """What was dropped, and how it could come back."""
-    yield f"dropped {len(summary.hours):,} hours" + (f" (run {summary.run_id})" if summary.run_id else "")
+    yield f"dropped {count_to_text(len(summary.hours), 'hour')}" + (f" (run {summary.run_id})" if summary.run_id else "")
     if not summary.hours:
         return
     root = store.locations.root
-    files = store.sources_of(summary.hours, _MOST_NAMED)
+    try:
+        files = store.sources_of(summary.hours, _MOST_NAMED)
+    except StoreError as error:  # of an old record; the hours are dropped all the same
+        yield f"note     which files had counted there is not known: {error}"
+        return
     if files is None:
         listed = command_line("runs", "--sources", store=root)
         yield f"note     the hours come back if their files, which {listed} lists, are forgotten and counted again:"
@@ -168,7 +179,7 @@ def nothing_found(store: FlowStore, asked: HourRange, filters: Mapping[str, Sequ
     elif not any(asked.first <= hour < asked.until for hour in hours):
         first, last = hour_to_text(hours[0]), hour_to_text(hours[-1])
         yield (
-            f"no rows: the store has none for {asked}, but for {len(hours):,} hours from {first} to {last}"
+            f"no rows: the store has none for {asked}, but for {count_to_text(len(hours), 'hour')} from {first} to {last}"
             f" ({command_line('hours', store=store.locations.root)} lists them)"
         )
     else:

@@ -42,6 +42,7 @@ _LOOKED_AT = 50  # so many lines of a file's start may be a record in the order 
 _LINE_END = re.compile(rb"\r?\n")
 _ADDR = b"addr"  # is in every header: without addresses a log cannot be counted
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_AROUND_NAMES = "\"'#,;${}"  # what stands around the names of fields that others than AWS have written
 _DEFAULT_LINE = re.compile(r"\d+ .* (ACCEPT|REJECT|-) (OK|NODATA|SKIPDATA)")
 _STATUSES, _GATEWAY_STATUS = ("OK", "NODATA", "SKIPDATA"), DEFAULT_GATEWAY_FIELDS.index("log-status")
 #: The lines that are a Transit Gateway's records in the order of AWS, whatever is around them: the second field is their type.
@@ -70,6 +71,12 @@ def fields_of(line: str) -> list[str] | None:
     """The names of the fields that a line lists; None if the line is no header."""
     names = names_in(line)
     return names if all(map(_FIELD_NAME.fullmatch, names)) and is_header(names) else None
+
+
+def _names_fields(line: str) -> bool:
+    """Whether a line has names of fields for words, in whatever spelling: no record has three of them for values."""
+    names = {hyphened(word.strip(_AROUND_NAMES)) for word in line.casefold().split()}
+    return len(ALL_FIELDS.intersection(names)) > 2
 
 
 def is_default_line(line: str) -> bool:
@@ -137,7 +144,7 @@ class TextReader:
 
         Raises:
             UnknownFormat: Some of them are a Transit Gateway's, and these cannot be read.
-            UnreadableSource: A header is glued to a record.
+            UnreadableSource: A header is glued to a record, or is not written as AWS writes it.
         """
         for block in blocks:
             for piece in block.cut_at(_headers(block)):
@@ -158,6 +165,8 @@ class TextReader:
             return found[1]
         if self._parser is not None:
             return piece
+        if _names_fields(line):
+            raise _misspelt(piece.first_line)
         header = line if messages_under(line) else None
         self._parser = self._parser_of(self._layout_without_header(header))
         return found[1] if header else piece
@@ -252,8 +261,18 @@ def _headers(block: TextBlock) -> Iterator[int]:
         line = _LINE_END.split(block.data[start : start + MAX_RAW_BYTES], 1)[0].decode("utf-8", "replace")
         if fields_of(line):
             yield start
-        elif sum(hyphened(cell) in ALL_FIELDS for cell in line.split()) > 2:
+        elif _names_fields(line):
             number = block.first_line + block.data.count(b"\n", 0, start)
+            if not block.data[:start].strip() and block.first_line == 1:
+                raise _misspelt(number)
             raise UnreadableSource(
                 f"line {number}: a header is glued to a record; ingest the files that were joined here one by one"
             )
+
+
+def _misspelt(number: int) -> UnreadableSource:
+    """What is wrong with a first line that names fields and is no header: what lies behind it may be in any order."""
+    return UnreadableSource(
+        f"line {number}: a header that is not written as AWS writes it; write it in small letters, split by spaces, as"
+        f" {' '.join(DEFAULT_FIELDS[:4])}, or remove it and name the fields with --aws-fields"
+    )

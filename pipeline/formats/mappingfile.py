@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,9 @@ from pipeline.errors import UsageError
 from pipeline.formats.networks import Network, network_of
 from pipeline.scalars import LAST_HOUR, SECONDS_PER_HOUR, hours_of
 
+_COLUMNS = ("cidr", "app", "vpc_id", "from", "until", "logged")
+#: So much of a header that is none is shown.
+_SHOWN = 60
 _LOGGED = {"": None, "yes": True, "no": False}
 
 Row = dict[str, str | None]
@@ -102,16 +106,29 @@ def _read(path: Path) -> _Read:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
-            if not {"cidr", "app"} <= set(reader.fieldnames or ()):
-                raise UsageError(f"{path}: the first line must be the header cidr,app or cidr,app,vpc_id")
+            reader.fieldnames = _columns(path, reader.fieldnames or ())
             for row in reader:
                 try:
                     read.add(_rule(row), _logged(row), reader.line_num)
                 except UsageError as error:
                     raise UsageError(f"{path}: line {reader.line_num}: {error}") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"the mapping file {path} cannot be read: {error}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"the mapping file {path} cannot be read: it is not UTF-8 text") from None
+    except (OSError, csv.Error) as error:
+        problem = "a quote is opened that is never closed" if "unexpected end" in str(error) else error
+        raise UsageError(f"the mapping file {path} cannot be read: {problem}") from None
     return read
+
+
+def _columns(path: Path, header: Sequence[str]) -> list[str]:
+    """The names of a mapping file's columns."""
+    names = [name.strip() for name in header]
+    if not {"cidr", "app"} <= set(names):
+        found = f", not {','.join(header)[:_SHOWN]!r}" if header else ""
+        raise UsageError(f"{path}: the first line must be the header cidr,app or cidr,app,vpc_id{found}")
+    if twice := [name for name in _COLUMNS if names.count(name) > 1]:
+        raise UsageError(f"{path}: the header names the column {twice[0]} {names.count(twice[0])} times")
+    return names
 
 
 def _rule(row: Row) -> Rule:

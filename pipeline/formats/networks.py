@@ -39,7 +39,14 @@ def network_of(text: str) -> Network:
     Raises:
         ValueError: The text is no network.
     """
-    network = ipaddress.ip_network(text)
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        if not _is_meant_as_network(text):
+            raise
+        interface = ipaddress.ip_interface(text)
+        meant = f"write {interface.network} for the network, or {interface.ip} for the address alone"
+        raise ValueError(f"{text} has host bits set: {meant}") from None
     packed, length = network.network_address.packed, network.prefixlen - 8 * len(_MAPPED)
     if len(packed) <= len(_MAPPED) or not packed.startswith(_MAPPED) or length < 0:
         return network

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore
@@ -33,7 +33,9 @@ class Change:
         sources: The sources that it counted, as its record has them.
         interpretation: How their rows were understood.
         added: What is added to the hours.
-        anew: The hours of which nothing that is there is kept.
+        anew: The hours of which nothing that is there is kept, each with what all runs have added to it. The record says the
+            difference to that, whatever the hour's partition has, so that an hour that was damaged is sound again. None where
+            the partition may be relied on.
         rejects: The rejected rows of the sources.
         forgotten: The sources of earlier runs that are taken back, by path and digest.
         dropped: Whether the hours of `anew` are dropped, so that they are no part of what earlier sources counted.
@@ -42,7 +44,7 @@ class Change:
     sources: Sequence[SourceRecord] = ()
     interpretation: Mapping[str, Any] = field(default_factory=dict)
     added: Sequence[HourlyTotals] = ()
-    anew: Collection[int] = ()
+    anew: Mapping[int, Mapping[str, int] | None] = field(default_factory=dict)
     rejects: RejectSpool | None = None
     forgotten: Sequence[Mapping[str, str]] = ()
     dropped: bool = False
@@ -107,8 +109,7 @@ def _stage_hours(
     Yields:
         An hour, and what is added to its `flows`, `bytes_tx` and `bytes_rx`; less than 0 where it is taken away.
     """
-    anew = frozenset(change.anew)
-    added: dict[int, list[Callable[[], pa.Table]]] = {hour: [] for hour in anew}
+    added: dict[int, list[Callable[[], pa.Table]]] = {hour: [] for hour in change.anew}
     for totals in change.added:
         for hour, read in totals.by_hour():
             added.setdefault(hour, []).append(read)
@@ -121,7 +122,8 @@ def _stage_hours(
 
     def stage(hour: int) -> tuple[int, dict[str, int]]:
         fetched, version = (None, "") if is_empty else fetch_partition(store, hour)
-        return hour, _stage_hour(store, transaction, hour, added[hour], merging, fetched, version, keeps=hour not in anew)
+        keeps, known = hour not in change.anew, change.anew.get(hour)
+        return hour, _stage_hour(store, transaction, hour, added[hour], merging, fetched, version, keeps, known)
 
     with files.writing(store.scratch), ThreadPoolExecutor(max(waiting, resources.threads)) as pool:
         yield from pool.map(stage, sorted(added))
@@ -145,20 +147,20 @@ def _stage_hour(
     merging: BoundedSemaphore,
     fetched: bytes | None,
     version: str,
-    *,
     keeps: bool,
+    known: Mapping[str, int] | None,
 ) -> dict[str, int]:
     """Stages an hour's new partition, over the one that is there; gives what the change comes to. Where nothing is left, the
     partition is removed; in a bucket, where it could be a later run's by then, a partition without rows takes its place.
     """
     keeps_place = store.files.has_versions
     with merging:
-        present = decode_partition(store, hour, fetched)
+        present = decode_partition(store, hour, fetched if known is None else None)
         filled = [table for table in [*([present] if keeps else []), *(read() for read in added)] if table.num_rows]
         # The usual case, that there is only one, costs nothing: this one is in the store's order.
         new = filled[0] if len(filled) == 1 else merge_sorted(filled)
-        before, after = sums_of(present), sums_of(new)
-        is_there = bool(new.num_rows or (keeps_place and present.num_rows))
+        before, after = sums_of(present) if known is None else known, sums_of(new)
+        is_there = bool(new.num_rows or (keeps_place and (present.num_rows if known is None else fetched)))
         content = encode_partition(new, after, transaction.run_id if keeps_place else "") if is_there else None
     if content is not None:
         transaction.stage(store.partition(hour), content, version)

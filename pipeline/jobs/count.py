@@ -221,7 +221,7 @@ def change_of(plan: Plan, counted: PlanCount, rebuilt: Rebuilt | None, reading: 
         sources=[_with_starts(one, [*plan.grown_from.get(one.path, ()), *met.get(one.digest, ())]) for one in records],
         interpretation=reading.to_json(),
         added=[*(group.totals for group in groups), *([rebuilt.totals] if rebuilt else [])],
-        anew=rebuilt.hours if rebuilt else (),
+        anew=rebuilt.hours if rebuilt else {},
         rejects=rejects,
         forgotten=rebuilt.forgotten if rebuilt else (),
     )

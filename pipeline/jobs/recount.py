@@ -94,12 +94,12 @@ class Rebuilt:
     """Hours without some of their sources.
 
     Attributes:
-        hours: The hours in which the unwanted sources counted.
+        hours: The hours in which the unwanted sources counted, each with what all runs have added to it.
         totals: What the other sources add to these hours.
         forgotten: The unwanted, as a run's record has them.
     """
 
-    hours: frozenset[int]
+    hours: Mapping[int, Mapping[str, int]]
     totals: HourlyTotals
     forgotten: list[dict[str, str]]
 
@@ -107,6 +107,7 @@ class Rebuilt:
 def rebuild_without(
     unwanted: Collection[ActiveSource],
     active: Sequence[ActiveSource],
+    sums: Mapping[int, Mapping[str, int]],
     scratch: Path,
     workers: Workers,
     progress: Progress | None = None,
@@ -116,6 +117,7 @@ def rebuild_without(
     Args:
         unwanted: The sources that are to count no more.
         active: All sources that count.
+        sums: What all runs have added to each hour.
         scratch: A folder for what does not fit into memory.
         workers: Who counts.
         progress: Is told how far this has come.
@@ -135,7 +137,8 @@ def rebuild_without(
             f"{len(hours):,} hours must be made anew from the other sources that count there, "
             f"but that cannot be done: {'; '.join(problems)}"
         )
-    return Rebuilt(hours, totals, [{"path": s.source.path, "digest": s.source.digest} for s in unwanted])
+    forgotten = [{"path": s.source.path, "digest": s.source.digest} for s in unwanted]
+    return Rebuilt({hour: sums[hour] for hour in hours}, totals, forgotten)
 
 
 def _why_not_found(path: str) -> str:

@@ -13,7 +13,7 @@ from pipeline.jobs.count import PlanCount
 from pipeline.jobs.plan import Plan
 from pipeline.jobs.recount import Rebuilt, rebuild_without
 from pipeline.store.layout import Locations
-from pipeline.store.ledger import active_sources, read_runs
+from pipeline.store.ledger import active_sources, read_runs, sums_by_hour
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,12 @@ def replace_changed(store: Locations, plan: Plan, counted: PlanCount, scratch: P
     names = _names_to_replace(plan, counted)
     if not names:
         return Replacement()  # and the ledger, which grows with the store's age, need not be read
-    active = active_sources(read_runs(store))
+    runs = list(read_runs(store))
+    active = active_sources(runs)
     superseded = {(known.path, known.source) for name in names for known in plan.superseded[name]}
     unwanted = [source for source in active if source.key in superseded]
     try:
-        return Replacement(names, rebuild_without(unwanted, active, scratch, workers))
+        return Replacement(names, rebuild_without(unwanted, active, sums_by_hour(runs), scratch, workers))
     except UsageError as error:
         return Replacement(names, problem=str(error))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pipeline.counting.pool import Progress
 from pipeline.counting.resources import Resources
 from pipeline.counting.sources import name_of
 from pipeline.counting.workers import threads
-from pipeline.errors import UsageError
+from pipeline.errors import StoreDamaged, UsageError
 from pipeline.jobs.commit import Change, commit
 from pipeline.jobs.recount import rebuild_without
 from pipeline.jobs.turns import in_turn
@@ -19,7 +19,7 @@ from pipeline.scalars import command_line, hour_to_text, real_path
 from pipeline.store.chain import LastRun
 from pipeline.store.index import open_index
 from pipeline.store.layout import Locations, is_segment
-from pipeline.store.ledger import ActiveSource, active_sources, now, read_runs
+from pipeline.store.ledger import ActiveSource, RunRecord, active_sources, now, read_runs, sums_by_hour
 from pipeline.store.lock import locked
 from pipeline.store.transaction import Transaction, put_aside, recover
 
@@ -80,12 +80,20 @@ def drop(store: Locations, before: int, wait_seconds: float = 0, *, every: bool 
         gone = droppable(store, before, every=every)
         if not gone:
             return UndoSummary(None, [], [])
-        with Transaction(store, last) as transaction:
-            record = commit(store, transaction, Change(anew=gone, dropped=True), started)
+        try:
+            record = _dropped(store, last, dict.fromkeys(gone), started)
+        except StoreDamaged:  # a partition is; to read the ledger for what it had takes long where there are many runs
+            sums = sums_by_hour(read_runs(store))
+            record = _dropped(store, last, {hour: sums[hour] for hour in gone}, started)
         return UndoSummary(record.run_id, [], gone)
 
     with locked(store, wait_seconds), put_aside(store):
         return in_turn(store, run)
+
+
+def _dropped(store: Locations, last: LastRun, gone: Mapping[int, Mapping[str, int] | None], started: str) -> RunRecord:
+    with Transaction(store, last) as transaction:
+        return commit(store, transaction, Change(anew=gone, dropped=True), started)
 
 
 def sources_of(store: Locations, hours: Iterable[int], most: int) -> list[str] | None:
@@ -136,11 +144,12 @@ def forget(
 
     def run() -> UndoSummary:
         last = _recovered(store)
-        active = active_sources(read_runs(store))
+        runs = list(read_runs(store))
+        active = active_sources(runs)
         unwanted = _choose(store, active, names)
         with Transaction(store, last) as transaction:
             with threads(resources) as workers:
-                rebuilt = rebuild_without(unwanted, active, store.scratch, workers, progress)
+                rebuilt = rebuild_without(unwanted, active, sums_by_hour(runs), store.scratch, workers, progress)
             change = Change(added=[rebuilt.totals], anew=rebuilt.hours, forgotten=rebuilt.forgotten)
             record = commit(store, transaction, change, started, resources)
         return UndoSummary(record.run_id, [source["path"] for source in record.forgotten], sorted(rebuilt.hours))

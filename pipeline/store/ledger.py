@@ -8,7 +8,7 @@ reading years of records.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -291,3 +291,12 @@ def active_sources(runs: Iterable[RunRecord]) -> list[ActiveSource]:
             key = (record.path, record.digest)
             active[key] = ActiveSource(record, run.interpretation, frozenset(record.hours))
     return list(active.values())
+
+
+def sums_by_hour(runs: Iterable[RunRecord]) -> defaultdict[int, Counter[str]]:
+    """What some runs together have added to each hour, as `flows`, `bytes_tx` and `bytes_rx`; nothing to an hour that none has."""
+    sums = defaultdict[int, Counter[str]](Counter)
+    for run in runs:
+        for hour, added in run.hours.items():
+            sums[hour].update(added)
+    return sums

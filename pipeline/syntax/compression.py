@@ -106,15 +106,24 @@ def _inflated_whole(data: bytes, limit: int) -> bytearray | None:
 def _codec_of(magic: bytes) -> str | None:
     """The codec of a stream that starts so; None if it is not compressed.
 
+    What starts with a skippable frame within another packing, where `_magic` cannot look behind the frame, is zstd's.
+
     Raises:
         UnknownFormat: It is compressed or packed in a way that flowlog does not read.
     """
-    if not magic.startswith((*_CODECS, *_UNSUPPORTED)):
+    if not _is_packed(magic):
         return None
+    if _SKIPPABLE.match(magic):
+        return "zstd"
     for signature, name in _UNSUPPORTED.items():
         if magic.startswith(signature):
             raise UnknownFormat(f"a {name} file", "unpack it, or pack it with gzip, zstd or bzip2")
     return next((codec for signature, codec in _CODECS.items() if magic.startswith(signature)), None)
+
+
+def _is_packed(data: bytes) -> bool:
+    """Whether a stream that starts so is compressed, in whatever way."""
+    return data.startswith((*_CODECS, *_UNSUPPORTED)) or _SKIPPABLE.match(data) is not None
 
 
 def _buffered(raw: io.RawIOBase) -> io.BufferedReader:
@@ -150,10 +159,9 @@ def decompressed_small(data: bytes, limit: int) -> bytes | None:
         again.
     """
     if not data.startswith(_GZIP):
-        is_packed = data.startswith((*_CODECS, *_UNSUPPORTED)) or _SKIPPABLE.match(data) or len(data) > limit
-        return None if is_packed else data
+        return None if _is_packed(data) or len(data) > limit else data
     content = _inflated_small(data, limit)
-    return None if content is None or content.startswith((*_CODECS, *_UNSUPPORTED)) else content
+    return None if content is None or _is_packed(content) else content
 
 
 def _inflated_small(data: bytes, limit: int) -> bytes | None:

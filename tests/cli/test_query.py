@@ -244,7 +244,7 @@ class TestFilters:
             (["1", "--app", "DB"], "no rows: --app DB is not there; did you mean db, "),
             (["1", "--vpc-id", "nothing-like-it"], "no rows: --vpc-id nothing-like-it is not there\n"),
             (["1", "--src-app", "web", "--vpc-id", "w"], "no rows: no row passes all the filters together"),
-            (["7"], "no rows: the store has none for 1970-01-01T07, but for 1 hours from 1970-01-01T01 to 1970-01-01T01"),
+            (["7"], "no rows: the store has none for 1970-01-01T07, but for 1 hour from 1970-01-01T01 to 1970-01-01T01"),
             (["2026-11-24"], "no rows: the store has none for 2026-11-24T00 to 2026-11-24T23, but for"),
         ],
     )

@@ -112,6 +112,15 @@ class TestDropping:
         (folder / "data" / "raw" / "flows.csv").unlink()
         assert "the hours cannot come back" in flowlog("drop", "--before", "9").err
 
+    def test_what_is_dropped_is_told_as_such_though_an_old_record_is_damaged(self, store, flowlog):
+        assert flowlog("ingest").code == 0  # which has the index read the newest record
+        store.locations.record_of("00000001").write_bytes(b"")
+        done = flowlog("drop", "--before", "2")
+        assert (done.code, store.locations.hours()) == (0, [2, 9])
+        assert done.err.startswith(
+            "dropped 1 hour (run 00000003)\nnote     which files had counted there is not known: the store"
+        )
+
     def test_many_files_are_not_all_named(self, ingested, flowlog, tmp_path):
         for hour in range(1, 11):
             ingested(f"a,b,v,1,1,{hour}")

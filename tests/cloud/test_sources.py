@@ -49,7 +49,7 @@ def test_objects_are_proved_and_taken_back_by_name(cloud, tmp_path, flowlog):
     fill(cloud.url, "a", "b", "c")
     store = tmp_path / "store"
     flowlog("ingest", f"{cloud.url}/", "--store", store)
-    assert "1 hours counted again" in flowlog("verify", "--deep", "--store", store).err
+    assert "1 hour counted again" in flowlog("verify", "--deep", "--store", store).err
     assert flowlog("forget", f"{cloud.url}/b", "--store", store).code == 0
     assert bytes_tx(store) == 101
 

@@ -221,6 +221,9 @@ class TestMappingFile:
         apps = load("cidr,app,vpc_id\n10.0.0.0/8,all,\n10.0.0.0/8,one,vpc-1\n10.0.0.0/8,two,vpc-2\n")
         assert [app_of(apps, "10.0.0.1", vpc_id) for vpc_id in ("vpc-1", "vpc-2", None)] == ["one", "two", "all"]
 
+    def test_blanks_around_the_columns_names_do_not_matter(self, load):
+        assert app_of(load("cidr, app , vpc_id\n10.0.0.0/8, web, vpc-1\n"), "10.0.0.1", "vpc-1") == "web"
+
     def test_an_app_may_have_a_comma_and_any_script(self, load):
         assert app_of(load('cidr,app\n10.0.0.0/8,"web, вход"\n'), "10.0.0.1") == "web, вход"
 
@@ -229,17 +232,22 @@ class TestMappingFile:
         [
             ("", "the first line must be the header cidr,app"),
             ("10.0.0.0/8,web\n", "the first line must be the header cidr,app"),
-            ("cidr;app\n10.0.0.0/8;web\n", "the first line must be the header cidr,app"),
+            ("cidr;app\n10.0.0.0/8;web\n", "the first line must be the header cidr,app or cidr,app,vpc_id, not 'cidr;app'"),
+            ("cidr,app,app\n10.0.0.0/8,web,cart\n", "the header names the column app 2 times"),
+            ("cidr,app,from, from\n10.0.0.0/8,web,,\n", "the header names the column from 2 times"),
             ("cidr,app\n10.0.0.0/8,\n", "line 2: app must not be empty"),
             ("cidr,app\n10.0.0.0/8,  \n", "line 2: app must not be empty"),
             ("cidr,app\n10.0.0.0/8\n", "line 2: app must not be empty"),
             ("cidr,app\n10.0.0.0/8,a\n,web\n", "line 3: cidr: "),
             ("cidr,app\nten,web\n", "line 2: cidr: 'ten' does not appear to be an IPv4 or IPv6 network"),
-            ("cidr,app\n10.0.0.1/8,web\n", "line 2: cidr: 10.0.0.1/8 has host bits set"),
+            (
+                "cidr,app\n10.0.0.1/8,web\n",
+                "line 2: cidr: 10.0.0.1/8 has host bits set: write 10.0.0.0/8 for the network, or 10.0.0.1 for the",
+            ),
             ("cidr,app\n10.0.0.0/33,web\n", "line 2: cidr: '10.0.0.0/33' does not appear"),
             ("cidr,app\n10.0.0.0/8,a\n10.0.0.0/8,b\n", "line 3: 10.0.0.0/8 is 'a' on line 2 already, not 'b'"),
             ("cidr,app,vpc_id\n::/0,a,v\n::/0,b,v\n", "line 3: ::/0 is 'a' on line 2 already, not 'b'"),
-            ('cidr,app\n"10.0.0.0/8,web\n', "cannot be read"),
+            ('cidr,app\n"10.0.0.0/8,web\n', "cannot be read: a quote is opened that is never closed"),
             ("cidr,app,from\n::/0,a,5x\n", "line 2: from must be a UTC time (2026-11-24T08:30:00Z), a day (2026-11-24) or"),
             ("cidr,app,from\n::/0,a,today\n", "line 2: from must be a UTC time"),
             ("cidr,app,until\n::/0,a,1795507200\n", "line 2: until: the hour 1795507200 "),
@@ -248,7 +256,7 @@ class TestMappingFile:
             ("cidr,app,from\n::/0,a,\n::/0,b,19\n", "line 3: ::/0 is 'a' on line 2 already, not 'b', in some hours"),
             ("cidr,app,logged\n::/0,a,true\n", "line 2: logged must be yes, no or empty, not 'true'"),
             ("cidr,app,vpc_id,logged\n::/0,a,v,yes\n::/0,a,w,no\n", "line 3: ::/0 is logged on line 2 already"),
-            (b"cidr,app\n10.0.0.0/8,\xff\n", "cannot be read"),
+            (b"cidr,app\n10.0.0.0/8,\xff\n", "cannot be read: it is not UTF-8 text"),
         ],
     )
     def test_what_is_no_rule_is_named_with_its_line(self, load, text, message):

@@ -144,6 +144,17 @@ class TestHeadersInTheMiddle:
         with pytest.raises(UnreadableSource, match="line 2: a header is glued to a record; ingest the files"):
             read(self.TWO[0].rstrip("\n") + mark + self.TWO[1])
 
+    @pytest.mark.parametrize(
+        "spell",
+        [str.upper, str.title, '"{}"'.format, "${{{}}}".format, "{},".format, lambda name: "#" * (name == "version") + name],
+    )
+    def test_a_first_one_in_another_spelling_is_refused_and_no_order_is_guessed(self, spell):
+        swapped = [{"bytes": "packets", "packets": "bytes"}.get(name, name) for name in V2]
+        text = f"{' '.join(map(spell, swapped))}\n{line(swapped)}\n"
+        for before in ("", "\n", "\ufeff"):
+            with pytest.raises(UnreadableSource, match=r"a header that is not written as AWS writes it; write it in small"):
+                read(before + text)
+
     def test_a_header_that_lacks_a_column_is_refused_wherever_it_stands(self):
         with pytest.raises(MissingColumns, match="missing columns start, bytes"):
             read(log(line()) + "version srcaddr dstaddr\n")

@@ -58,14 +58,14 @@ def test_records_are_added_to_what_the_hour_has_and_the_record_says_how_much(sto
 
 def test_an_hour_anew_keeps_nothing_and_the_record_says_the_difference(store):
     committed(store, (1, "a", "b", "v", 5, 6), (1, "c", "d", "v", 1, 1))
-    run = committed(store, (1, "a", "b", "v", 2, 2), anew=[1])
+    run = committed(store, (1, "a", "b", "v", 2, 2), anew={1: None})
     assert hour(store, 1) == [(1, "a", "b", "v", 2, 2, 1)]
     assert run.hours == {1: {"bytes_tx": -4, "bytes_rx": -5, "flows": -1}}
 
 
 def test_an_hour_of_which_nothing_is_left_goes_with_its_file(store):
     committed(store, (1, "a", "b", "v", 5, 6), (2, "a", "b", "v", 5, 6))
-    run = committed(store, anew=[1], dropped=True)
+    run = committed(store, anew={1: None}, dropped=True)
     assert store.hours() == [2]
     assert (run.dropped, run.hours) == (True, {1: {"bytes_tx": -5, "bytes_rx": -6, "flows": -1}})
 

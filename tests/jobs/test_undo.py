@@ -250,6 +250,46 @@ class TestDropping:
         assert len(store.run_ids()) == 1
 
 
+class TestDamagedHours:
+    """An hour that is made anew, or dropped, is sound again: the ledger says what it had."""
+
+    @pytest.fixture(params=["missing", "empty", "of earlier", "of another hour"])
+    def damaged(self, request, store, raw):
+        """Two hours of two sources, of which the partition of hour 1 is not what it should be."""
+        ingest([write(raw, "a.csv", "1,foo,bar,v,1,2", "2,foo,bar,v,5,6")], store)
+        earlier = store.partition(1).read_bytes()
+        ingest([write(raw, "b.csv", "1,foo,bar,v,10,20")], store)
+        if request.param == "missing":
+            store.partition(1).unlink()
+        else:
+            other = {"empty": b"", "of earlier": earlier, "of another hour": store.partition(2).read_bytes()}
+            store.partition(1).write_bytes(other[request.param])
+        assert verify(store).problems != []
+        return store
+
+    def test_to_forget_a_source_and_count_it_again_mends_its_hours(self, damaged, raw):
+        forget(damaged, [str(raw / "b.csv")])
+        assert verify(damaged, deep=DeepOptions()).problems == []
+        ingest([str(raw / "b.csv")], damaged)
+        assert verify(damaged, deep=DeepOptions()).problems == []
+        assert (verify(damaged).bytes_tx, verify(damaged).bytes_rx) == (16, 28)
+
+    def test_so_does_to_forget_all_of_them(self, damaged, raw):
+        forget(damaged, [str(raw / "a.csv"), str(raw / "b.csv")])
+        assert verify(damaged).problems == []
+        assert damaged.hours() == []
+
+    def test_so_does_to_replace_a_changed_source(self, damaged, raw):
+        ingest([write(raw, "b.csv", "1,foo,bar,v,30,40")], damaged, IngestOptions(replace_changed=True))
+        assert verify(damaged, deep=DeepOptions()).problems == []
+
+    def test_an_hour_that_cannot_be_read_can_be_dropped(self, store, raw):
+        ingest([write(raw, "a.csv", "1,foo,bar,v,1,2", "2,foo,bar,v,5,6")], store)
+        store.partition(1).write_bytes(b"")
+        assert drop(store, before=2).hours == [1]
+        assert verify(store).problems == []
+
+
 class TestProvingDeep:
     def test_a_sound_store_is_what_its_raw_files_add_up_to(self, store, raw):
         write(raw, "a.csv", "1,foo,bar,v,1,1", "x,y,z,v,1,1")

@@ -404,7 +404,7 @@ class TestCommand:
         assert done.err.splitlines() == [
             f"wrong: {store.locations.partition(1)}: its rows are not sorted by their key",
             f"wrong: {store.locations.partition(2)}: is missing; runs have counted 1 flows in this hour",
-            "2 problems (2 runs, 2 sources, 1 hours, 4 flows, 315 bytes sent, 926 received)",
+            "2 problems (2 runs, 2 sources, 1 hour, 4 flows, 315 bytes sent, 926 received)",
         ]
 
     @pytest.mark.parametrize(("damage", "code"), [(False, 0), (True, 5)])

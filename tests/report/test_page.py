@@ -1,6 +1,8 @@
 """The page: one small file that asks nobody for anything, in which names are data whatever they are."""
 
 import re
+from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from urllib.parse import parse_qs
 
@@ -91,6 +93,12 @@ def test_names_are_data(pages, place):
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
     assert "<script>" in page.text  # as it stands in the names
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e]", page.text)  # whatever would move or reorder what is shown
+
+
+def test_formats_whose_names_have_commas_are_told_apart(worst):
+    span = HourRange(FIRST, FIRST + 1)
+    told = replace(provenance_of(worst, span), formats=Counter({"Argus, CSV": 2, "CSV": 1}))
+    assert "3: 2 Argus, CSV; 1 CSV." in Page(render("s", figures_of(worst, span), told)).text
 
 
 @pytest.mark.parametrize("place", [0, 1])

@@ -205,8 +205,15 @@ def test_what_is_packed_within_is_named():
         content(gzip.compress(b"\xfd7zXZ\x00rest"))
 
 
-def test_a_small_file_that_was_packed_twice_is_not_taken_for_text():
-    assert decompressed_small(gzip.compress(gzip.compress(b"hello")), 1000) is None
+@codecs
+def test_frames_to_be_skipped_may_stand_within_another_packing(codec):
+    assert content(COMPRESS[codec](skippable() + ZSTD)) == TEXT
+    assert content(COMPRESS[codec](skippable(bytes(300_000)) + ZSTD + skippable())) == TEXT
+
+
+@pytest.mark.parametrize("inner", [gzip.compress(b"hello"), skippable() + ZSTD])
+def test_a_small_file_that_was_packed_twice_is_not_taken_for_text(inner):
+    assert decompressed_small(gzip.compress(inner), 1000) is None
 
 
 def _with_name(data):
