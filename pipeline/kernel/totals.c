@@ -4,8 +4,10 @@
  * where it would not hold that of all hours; and the rows of an hour need not be gathered before they are written.
  *
  * Rows are added a few at a time: first all their slots are fetched from memory, then all the rows that these point
- * to, then they are summed. The waits for memory, which is where a big table's time goes, so overlap. Which row a slot points
- * to is told without a branch: whether the first slot that is looked at is the right one, a processor would guess wrong each third time. */
+ * to, then they are summed. The waits for memory, which is where a big table's time goes, so overlap.
+ *
+ * A hash names a bucket of slots, which are looked at all at once: whether the first slot is the right one is nothing that a processor
+ * could foresee, and to guess wrong costs it as much as a row. A row has a slot in the bucket or, if that is full, in the next with room. */
 #include "texts.h"
 
 #include <stdlib.h>
@@ -23,7 +25,7 @@ typedef struct {
 typedef struct {
     int64_t hour;
     total *rows;
-    uint32_t *slots; /* a row's number plus 1 in the bits of the mask, its hash's other bits above; 0 is free */
+    uint32_t *slots; /* a row's number plus 1 in the bits of the mask, and above them its hash's bits; 0 is free */
     uint32_t count, capacity, mask;
 } table;
 
@@ -34,13 +36,10 @@ typedef struct {
     uint32_t count, capacity, mask;
 } totals;
 
-/* A table's slots lie in buckets: its rows with one hash are in a bucket that this names or, where that is full, in the next ones.
- * At most three quarters of the slots are in use. */
-enum { BUCKET = 4, FIRST_SLOTS = 8, FIRST_TABLES = 32, AT_ONCE = 32 };
-
 /* There may be many hours of few rows. From so many rows on, the system gives memory as it is written to. */
-enum { MANY_ROWS = 4096 };
+enum { BUCKET = 4, FIRST_SLOTS = 2 * BUCKET, FIRST_TABLES = 32, AT_ONCE = 32, MANY_ROWS = 4096 };
 
+/* How many rows a table has room for: beyond that, too many buckets would be full. */
 static inline uint32_t rows_for(uint32_t slots) { return slots / 4 * 3; }
 
 API void totals_free(totals *self);
@@ -166,7 +165,7 @@ static table *table_of(totals *self, int64_t hour) {
     return NULL;
 }
 
-/* Of the slots of a bucket those, as bits, whose rows may have a hash. */
+/* Which slots of a bucket have rows that may have a hash, as bits; with 0 for both, which are free. */
 static inline uint32_t matches(const uint32_t *bucket, uint32_t hash, uint32_t mask) {
 #ifdef __SSE2__
     __m128i above = _mm_and_si128(_mm_loadu_si128((const __m128i *)bucket), _mm_set1_epi32((int32_t)~mask));
@@ -250,13 +249,13 @@ static inline void look_ahead(const table *self, const total *row) {
 /* Adds a few rows, each to its table. They have their hashes, and it was looked ahead. Returns what `add_row` does, with the hour
  * in `failed[2]`. */
 static int add_few(table *const *tables, const total *few, unsigned count, int64_t failed[3]) {
-    uint32_t places[AT_ONCE]; /* the row that probably has the key, plus 1; or 0 */
+    uint32_t places[AT_ONCE]; /* the number plus 1 of the row that probably has the key; 0 where there is none */
     for (unsigned i = 0; i < count; i++) {
         const table *one = tables[i];
         const uint32_t *bucket = &one->slots[bucket_of(one, few[i].hash)];
-        uint32_t last = 1U << (BUCKET - 1); /* is taken where none matches: its row is another one */
+        uint32_t last = 1U << (BUCKET - 1); /* is taken where none matches, and is free then or has another key's row */
         places[i] = bucket[__builtin_ctz(matches(bucket, few[i].hash, one->mask) | last)] & one->mask;
-        __builtin_prefetch(&one->rows[places[i]], 1);
+        __builtin_prefetch(&one->rows[places[i] - (places[i] > 0)], 1);
     }
     for (unsigned i = 0; i < count; i++) {
         table *one = tables[i];
@@ -329,24 +328,38 @@ static int add_table(table *into, table *from, const int32_t *renamed, int64_t f
     return 0;
 }
 
-/* Takes over all that another has gathered, which is empty then; `renamed` is the code here of each code there. Returns what
- * `totals_add` does. */
-API int totals_absorb(totals *self, totals *other, const int32_t *renamed, int64_t failed[3]) {
+/* Takes over a table whose hour has none here. Returns 0 or OUT_OF_MEMORY. */
+static int take_table(totals *self, table *from, const int32_t *renamed) {
+    for (uint32_t i = 0; i < from->count; i++) rename_row(&from->rows[i], renamed);
+    memset(from->slots, 0, ((size_t)from->mask + 1) * sizeof *from->slots);
+    fill_slots(from);
+    return put_table(self, from) ? 0 : OUT_OF_MEMORY;
+}
+
+/* Keeps the first tables alone. */
+static void keep_tables(totals *self, uint32_t count) {
+    self->count = count;
+    memset(self->slots, 0, ((size_t)self->mask + 1) * sizeof *self->slots);
+    for (uint32_t i = 0; i < count; i++) self->slots[slot_of_hour(self, self->tables[i]->hour)] = i + 1;
+}
+
+/* Takes over what another has gathered, of all hours or of those alone that are here already; the other keeps the rest. `renamed` is
+ * the code here of each code there. Returns what `totals_add` does; where that is not 0, both are of no use any more. */
+API int totals_absorb(totals *self, totals *other, const int32_t *renamed, int known_hours_alone, int64_t failed[3]) {
+    uint32_t kept = 0;
     int state = 0;
-    for (; other->count && !state; other->count--) {
-        table *from = other->tables[other->count - 1], *into = table_at(self, from->hour);
-        if (into) {
+    for (uint32_t i = 0; i < other->count; i++) {
+        table *from = other->tables[i], *into = table_at(self, from->hour);
+        if (state || (known_hours_alone && !into)) {
+            other->tables[kept++] = from;
+        } else if (into) {
             state = add_table(into, from, renamed, failed);
-        } else {
-            for (uint32_t i = 0; i < from->count; i++) rename_row(&from->rows[i], renamed);
-            memset(from->slots, 0, ((size_t)from->mask + 1) * sizeof *from->slots);
-            fill_slots(from);
-            if (put_table(self, from)) continue;
-            state = OUT_OF_MEMORY;
+            table_free(from);
+        } else if ((state = take_table(self, from, renamed))) {
+            table_free(from);
         }
-        table_free(from);
     }
-    memset(other->slots, 0, ((size_t)other->mask + 1) * sizeof *other->slots);
+    keep_tables(other, kept);
     return state;
 }
 
