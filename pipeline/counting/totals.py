@@ -81,13 +81,15 @@ class HourlyTotals:
         """
         for spill in other._spills:
             self._take(spill)
+        other._spills = []
         if not len(self._held):
-            self._held = other._held
-        elif self._is_too_much(other._held):
-            other._spill()  # at once, and not on the way through a table that has no room for it
-            self._spills += other._spills[-1:]
-        else:
-            self._held.absorb(other._held)
+            self._held, other._held = other._held, self._held
+        elif self._holds_names_for(other._held):
+            # Where both may be too much, an hour that is here already mostly has the same keys and takes no more; others go to disk.
+            self._held.absorb(other._held, known_hours_alone=self._is_too_much(other._held))
+        other.to_disk()
+        self._spills += other._spills
+        self._spill_beyond_budget()
 
     def _take(self, spill: _Spill) -> None:
         """Has back in memory what surely fits there: a worker elsewhere writes all to disk, and most of its keys are here already."""
@@ -133,11 +135,12 @@ class HourlyTotals:
             self._spill()
 
     def _is_too_much(self, *others: Totals | _Spill) -> bool:
-        held = [self._held, *others]
         return (
-            sum(totals.nbytes for totals in held) > self.budget_bytes
-            or sum(totals.names_nbytes for totals in held) > _HELD_NAMES
+            not self._holds_names_for(*others) or sum(totals.nbytes for totals in (self._held, *others)) > self.budget_bytes
         )
+
+    def _holds_names_for(self, *others: Totals | _Spill) -> bool:
+        return sum(totals.names_nbytes for totals in (self._held, *others)) <= _HELD_NAMES
 
     def _spill(self) -> None:
         self._spills.append(_Spill(self.spill_folder, self._held))
@@ -220,6 +223,8 @@ def _write(sink: str | pa.NativeFile, totals: TotalsByHour) -> None:
 def _with_few_texts(column: pa.DictionaryArray) -> pa.DictionaryArray:
     """A column of dictionary-encoded text without the texts that none of its rows has."""
     codes, texts = column.indices.to_numpy(), column.dictionary
+    if texts.nbytes <= len(codes):  # they may stay: to look for them would take longer than they do
+        return column
     if len(texts) > len(codes):  # an hour of many: its codes are sorted, and the texts are not looked at
         used, new_codes = np.unique(codes, return_inverse=True)
         return pa.DictionaryArray.from_arrays(new_codes.astype(np.int32), texts.take(pa.array(used)))

@@ -90,7 +90,7 @@ def _load() -> ctypes.CDLL:
         "totals_detours": (c_int64, c_void_p),
         "totals_names": (c_void_p, c_void_p),
         "totals_add": (c_int32, c_void_p, c_int64, *[c_void_p] * 12),
-        "totals_absorb": (c_int32, *[c_void_p] * 4),
+        "totals_absorb": (c_int32, *[c_void_p] * 3, c_int32, c_void_p),
         "totals_hour_count": (c_int64, c_void_p),
         "totals_hours": (None, *[c_void_p] * 3),
         "totals_sorted": (c_int32, c_void_p, c_int64, c_void_p, c_int64, *[POINTER(c_void_p)] * 2, c_void_p, POINTER(c_void_p)),

@@ -4,10 +4,16 @@
  * where it would not hold that of all hours; and the rows of an hour need not be gathered before they are written.
  *
  * Rows are added a few at a time: first all their slots are fetched from memory, then all the rows that these point
- * to, then they are summed. The waits for memory, which is where a big table's time goes, so overlap. */
+ * to, then they are summed. The waits for memory, which is where a big table's time goes, so overlap.
+ *
+ * A hash names a bucket of slots, which are looked at all at once: whether the first slot is the right one is nothing that a processor
+ * could foresee, and to guess wrong costs it as much as a row. A row has a slot in the bucket or, if that is full, in the next with room. */
 #include "texts.h"
 
 #include <stdlib.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 typedef struct {
     int32_t key[3]; /* src_app, dest_app, vpc_id: codes of `texts` */
@@ -19,7 +25,7 @@ typedef struct {
 typedef struct {
     int64_t hour;
     total *rows;
-    uint32_t *slots; /* a row's number plus 1; 0 is free */
+    uint32_t *slots; /* a row's number plus 1 in the bits of the mask, and above them its hash's bits; 0 is free */
     uint32_t count, capacity, mask;
 } table;
 
@@ -31,7 +37,10 @@ typedef struct {
 } totals;
 
 /* There may be many hours of few rows. From so many rows on, the system gives memory as it is written to. */
-enum { FIRST_ROWS = 8, FIRST_TABLES = 32, AT_ONCE = 32, MANY_ROWS = 4096 };
+enum { BUCKET = 4, FIRST_SLOTS = 2 * BUCKET, FIRST_TABLES = 32, AT_ONCE = 32, MANY_ROWS = 4096 };
+
+/* How many rows a table has room for: beyond that, too many buckets would be full. */
+static inline uint32_t rows_for(uint32_t slots) { return slots / 4 * 3; }
 
 API void totals_free(totals *self);
 
@@ -86,13 +95,19 @@ API int64_t totals_memory(const totals *self) {
     return (int64_t)memory + texts_memory(self->texts);
 }
 
-/* How many slots beyond the first must be looked at to find each row once. */
+/* The row to which a slot in use points. */
+static inline uint32_t row_at(const table *self, uint32_t slot) { return (self->slots[slot] & self->mask) - 1; }
+
+/* Where the bucket that a hash names starts. */
+static inline uint32_t bucket_of(const table *self, uint32_t hash) { return hash & self->mask & -(uint32_t)BUCKET; }
+
+/* How many buckets beyond the first must be looked at to find each row once. */
 API int64_t totals_detours(const totals *self) {
     int64_t total = 0;
     for (uint32_t i = 0; i < self->count; i++) {
         const table *one = self->tables[i];
         for (uint32_t slot = 0; slot <= one->mask; slot++)
-            if (one->slots[slot]) total += (slot - one->rows[one->slots[slot] - 1].hash) & one->mask;
+            if (one->slots[slot]) total += ((slot - bucket_of(one, one->rows[row_at(one, slot)].hash)) & one->mask) / BUCKET;
     }
     return total;
 }
@@ -141,8 +156,8 @@ static table *table_of(totals *self, int64_t hour) {
     table *one = table_at(self, hour);
     if (LIKELY(one != NULL) || !(one = calloc(1, sizeof *one))) return one;
     one->hour = hour;
-    one->capacity = FIRST_ROWS;
-    one->mask = 2 * FIRST_ROWS - 1;
+    one->capacity = rows_for(FIRST_SLOTS);
+    one->mask = FIRST_SLOTS - 1;
     one->rows = malloc(one->capacity * sizeof *one->rows);
     one->slots = calloc((size_t)one->mask + 1, sizeof *one->slots);
     if (one->rows && one->slots && put_table(self, one)) return one;
@@ -150,19 +165,34 @@ static table *table_of(totals *self, int64_t hour) {
     return NULL;
 }
 
+/* Which slots of a bucket have rows that may have a hash, as bits; with 0 for both, which are free. */
+static inline uint32_t matches(const uint32_t *bucket, uint32_t hash, uint32_t mask) {
+#ifdef __SSE2__
+    __m128i above = _mm_and_si128(_mm_loadu_si128((const __m128i *)bucket), _mm_set1_epi32((int32_t)~mask));
+    return (uint32_t)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(above, _mm_set1_epi32((int32_t)(hash & ~mask)))));
+#else
+    uint32_t found = 0;
+    for (int i = 0; i < BUCKET; i++) found |= (uint32_t)(((bucket[i] ^ hash) & ~mask) == 0) << i;
+    return found;
+#endif
+}
+
+/* Gives a row the first free slot from its hash's bucket on. */
+static inline void give_slot(table *self, uint32_t row) {
+    uint32_t hash = self->rows[row].hash, start = bucket_of(self, hash), free_ones;
+    while (!(free_ones = matches(&self->slots[start], 0, 0))) start = (start + BUCKET) & self->mask;
+    self->slots[start + (uint32_t)__builtin_ctz(free_ones)] = (hash & ~self->mask) | (row + 1);
+}
+
 /* Gives each row its slot; all slots are free. */
 static void fill_slots(table *self) {
-    for (uint32_t i = 0; i < self->count; i++) {
-        uint32_t slot = self->rows[i].hash & self->mask;
-        while (self->slots[slot]) slot = (slot + 1) & self->mask;
-        self->slots[slot] = i + 1;
-    }
+    for (uint32_t i = 0; i < self->count; i++) give_slot(self, i);
 }
 
 /* Makes room for as many rows again. Returns 0 if there is no memory. */
 static int grow(table *self) {
-    uint32_t capacity = 2 * self->capacity, mask = 2 * capacity - 1;
-    total *rows = capacity > INT32_MAX / 2 ? NULL : realloc(self->rows, capacity * sizeof *rows);
+    uint32_t mask = 2 * self->mask + 1, capacity = rows_for(mask + 1);
+    total *rows = mask > INT32_MAX / 2 ? NULL : realloc(self->rows, capacity * sizeof *rows);
     if (!rows) return 0;
     self->rows = rows;
     uint32_t *slots = calloc((size_t)mask + 1, sizeof *slots);
@@ -175,50 +205,65 @@ static int grow(table *self) {
     return 1;
 }
 
+/* Its highest bit is set, so that a free slot matches none. */
 static inline uint32_t hash_of(const int32_t key[3]) {
     uint64_t apps = (uint64_t)(uint32_t)key[0] << 32 | (uint32_t)key[1];
     uint64_t hash = fold(apps ^ hash_keys[1], (uint32_t)key[2] ^ hash_keys[0]);
-    return (uint32_t)(hash ^ hash >> 32);
+    return (uint32_t)(hash ^ hash >> 32) | 1U << 31;
 }
 
-static inline int is_same(const total *a, const total *b) {
-    return a->hash == b->hash && a->key[0] == b->key[0] && a->key[1] == b->key[1] && a->key[2] == b->key[2];
-}
+static inline int is_same(const int32_t a[3], const int32_t b[3]) { return a[0] == b[0] && a[1] == b[1] && a[2] == b[2]; }
 
-/* Adds a row. Returns 0, OUT_OF_MEMORY, or OVERFLOW with the number of the row that has its key, and of the sum, in `failed`. */
-static inline int add_row(table *self, const total *row, int64_t failed[2]) {
-    uint32_t slot = row->hash & self->mask;
-    while (self->slots[slot] && !is_same(&self->rows[self->slots[slot] - 1], row)) slot = (slot + 1) & self->mask;
-    if (UNLIKELY(!self->slots[slot])) {
-        if (UNLIKELY(self->count == self->capacity)) {
-            if (!grow(self)) return OUT_OF_MEMORY;
-            for (slot = row->hash & self->mask; self->slots[slot];) slot = (slot + 1) & self->mask;
-        }
-        self->rows[self->count] = *row;
-        self->slots[slot] = ++self->count;
-        return 0;
-    }
-    total *found = &self->rows[self->slots[slot] - 1];
+/* Adds to the sums of a row. Returns 0, or OVERFLOW with the number of the row and of the sum in `failed`. */
+static inline int add_sums(table *self, uint32_t row, const int64_t more[3], int64_t failed[2]) {
+    int64_t *sums = self->rows[row].sums;
     for (int j = 0; j < 3; j++) {
-        if (LIKELY(!__builtin_add_overflow(found->sums[j], row->sums[j], &found->sums[j]))) continue;
-        failed[0] = self->slots[slot] - 1;
+        if (LIKELY(!__builtin_add_overflow(sums[j], more[j], &sums[j]))) continue;
+        failed[0] = row;
         failed[1] = j;
         return OVERFLOW;
     }
     return 0;
 }
 
-/* Adds a few rows, each to its table. They have their hashes. Returns what `add_row` does, with the hour in `failed[2]`. */
+/* Adds a row, wherever the one with its key is. Returns what `add_sums` does, or OUT_OF_MEMORY. */
+static int add_row(table *self, const total *row, int64_t failed[2]) {
+    for (uint32_t start = bucket_of(self, row->hash);; start = (start + BUCKET) & self->mask) {
+        for (uint32_t found = matches(&self->slots[start], row->hash, self->mask); found; found &= found - 1) {
+            uint32_t place = row_at(self, start + (uint32_t)__builtin_ctz(found));
+            if (is_same(self->rows[place].key, row->key)) return add_sums(self, place, row->sums, failed);
+        }
+        if (LIKELY(!self->slots[start + BUCKET - 1])) break;
+    }
+    if (UNLIKELY(self->count == self->capacity) && !grow(self)) return OUT_OF_MEMORY;
+    self->rows[self->count] = *row;
+    give_slot(self, self->count++);
+    return 0;
+}
+
+/* Fetches the slots of a row that will be added soon. */
+static inline void look_ahead(const table *self, const total *row) {
+    __builtin_prefetch(&self->slots[bucket_of(self, row->hash)]);
+}
+
+/* Adds a few rows, each to its table. They have their hashes, and it was looked ahead. Returns what `add_row` does, with the hour
+ * in `failed[2]`. */
 static int add_few(table *const *tables, const total *few, unsigned count, int64_t failed[3]) {
-    for (unsigned i = 0; i < count; i++) __builtin_prefetch(&tables[i]->slots[few[i].hash & tables[i]->mask]);
+    uint32_t places[AT_ONCE]; /* the number plus 1 of the row that probably has the key; 0 where there is none */
     for (unsigned i = 0; i < count; i++) {
-        uint32_t place = tables[i]->slots[few[i].hash & tables[i]->mask];
-        if (place) __builtin_prefetch(&tables[i]->rows[place - 1], 1);
+        const table *one = tables[i];
+        const uint32_t *bucket = &one->slots[bucket_of(one, few[i].hash)];
+        uint32_t last = 1U << (BUCKET - 1); /* is taken where none matches, and is free then or has another key's row */
+        places[i] = bucket[__builtin_ctz(matches(bucket, few[i].hash, one->mask) | last)] & one->mask;
+        __builtin_prefetch(&one->rows[places[i] - (places[i] > 0)], 1);
     }
     for (unsigned i = 0; i < count; i++) {
-        int state = add_row(tables[i], &few[i], failed);
+        table *one = tables[i];
+        uint32_t place = places[i];
+        int state = LIKELY(place && is_same(one->rows[place - 1].key, few[i].key)) ? add_sums(one, place - 1, few[i].sums, failed)
+                                                                                  : add_row(one, &few[i], failed);
         if (LIKELY(!state)) continue;
-        failed[2] = tables[i]->hour;
+        failed[2] = one->hour;
         return state;
     }
     return 0;
@@ -250,6 +295,7 @@ API int totals_add(totals *self, int64_t count, const int64_t *hours, const int3
                              0,
                              {tx[row], rx[row], flows ? flows[row] : 1}};
             few[i].hash = hash_of(few[i].key);
+            look_ahead(last, &few[i]);
             halves[0] += tx[row] >> 32, halves[1] += tx[row] & 0xFFFFFFFF;
             halves[2] += rx[row] >> 32, halves[3] += rx[row] & 0xFFFFFFFF;
         }
@@ -259,40 +305,61 @@ API int totals_add(totals *self, int64_t count, const int64_t *hours, const int3
     return 0;
 }
 
+/* Gives a row the codes that its names have here. */
+static inline void rename_row(total *row, const int32_t *renamed) {
+    for (int j = 0; j < 3; j++) row->key[j] = renamed[row->key[j]];
+    row->hash = hash_of(row->key);
+}
+
 /* Adds a table's rows to that of the same hour. Returns what `totals_add` does. */
-static int add_table(table *into, const table *from, int64_t failed[3]) {
+static int add_table(table *into, table *from, const int32_t *renamed, int64_t failed[3]) {
     table *tables[AT_ONCE];
     for (unsigned i = 0; i < AT_ONCE; i++) tables[i] = into;
     for (uint32_t start = 0; start < from->count; start += AT_ONCE) {
+        total *few = &from->rows[start];
         unsigned size = from->count - start < AT_ONCE ? from->count - start : AT_ONCE;
-        int state = add_few(tables, &from->rows[start], size, failed);
+        for (unsigned i = 0; i < size; i++) {
+            rename_row(&few[i], renamed);
+            look_ahead(into, &few[i]);
+        }
+        int state = add_few(tables, few, size, failed);
         if (UNLIKELY(state)) return state;
     }
     return 0;
 }
 
-/* Takes over all that another has gathered, which is empty then; `renamed` is the code here of each code there. Returns what
- * `totals_add` does. */
-API int totals_absorb(totals *self, totals *other, const int32_t *renamed, int64_t failed[3]) {
+/* Takes over a table whose hour has none here. Returns 0 or OUT_OF_MEMORY. */
+static int take_table(totals *self, table *from, const int32_t *renamed) {
+    for (uint32_t i = 0; i < from->count; i++) rename_row(&from->rows[i], renamed);
+    memset(from->slots, 0, ((size_t)from->mask + 1) * sizeof *from->slots);
+    fill_slots(from);
+    return put_table(self, from) ? 0 : OUT_OF_MEMORY;
+}
+
+/* Keeps the first tables alone. */
+static void keep_tables(totals *self, uint32_t count) {
+    self->count = count;
+    memset(self->slots, 0, ((size_t)self->mask + 1) * sizeof *self->slots);
+    for (uint32_t i = 0; i < count; i++) self->slots[slot_of_hour(self, self->tables[i]->hour)] = i + 1;
+}
+
+/* Takes over what another has gathered, of all hours or of those alone that are here already; the other keeps the rest. `renamed` is
+ * the code here of each code there. Returns what `totals_add` does; where that is not 0, both are of no use any more. */
+API int totals_absorb(totals *self, totals *other, const int32_t *renamed, int known_hours_alone, int64_t failed[3]) {
+    uint32_t kept = 0;
     int state = 0;
-    for (; other->count && !state; other->count--) {
-        table *from = other->tables[other->count - 1], *into = table_at(self, from->hour);
-        for (uint32_t i = 0; i < from->count; i++) {
-            total *row = &from->rows[i];
-            for (int j = 0; j < 3; j++) row->key[j] = renamed[row->key[j]];
-            row->hash = hash_of(row->key);
+    for (uint32_t i = 0; i < other->count; i++) {
+        table *from = other->tables[i], *into = table_at(self, from->hour);
+        if (state || (known_hours_alone && !into)) {
+            other->tables[kept++] = from;
+        } else if (into) {
+            state = add_table(into, from, renamed, failed);
+            table_free(from);
+        } else if ((state = take_table(self, from, renamed))) {
+            table_free(from);
         }
-        if (into) {
-            state = add_table(into, from, failed);
-        } else {
-            memset(from->slots, 0, ((size_t)from->mask + 1) * sizeof *from->slots);
-            fill_slots(from);
-            if (put_table(self, from)) continue;
-            state = OUT_OF_MEMORY;
-        }
-        table_free(from);
     }
-    memset(other->slots, 0, ((size_t)other->mask + 1) * sizeof *other->slots);
+    keep_tables(other, kept);
     return state;
 }
 

@@ -87,14 +87,14 @@ class Totals(KernelMemory):
             rx += (halves[2] << 32) + halves[3]
         return Added(tx, rx)
 
-    def absorb(self, other: Totals) -> None:
-        """Takes over all that another has gathered, which is empty then.
+    def absorb(self, other: Totals, *, known_hours_alone: bool = False) -> None:
+        """Takes over what another has gathered: all, so that the other is empty then, or that of the hours alone which are here already.
 
         Raises:
-            SumOverflow: A sum does not fit into int64. The table is of no use any more.
+            SumOverflow: A sum does not fit into int64. Neither table is of use any more.
         """
         codes, failed = self._names.codes_of(other._names.texts()), (c_int64 * 3)()
-        state = kernel.totals_absorb(self._handle, other._handle, codes.ctypes.data, failed)
+        state = kernel.totals_absorb(self._handle, other._handle, codes.ctypes.data, known_hours_alone, failed)
         self._check(state, failed)
 
     def hours(self) -> list[int]:

@@ -137,6 +137,23 @@ class TestHourlyTotals:
         assert len(parts) == 40
         assert rows_of(together(gathered))[9:11] == [(10, "a", "b", "v", 40, 400, 40), (11, "a", "b", "v", 40, 440, 40)]
 
+    def test_where_there_may_be_no_room_for_all_that_is_merged_new_hours_alone_go_to_disk(self, tmp_path):
+        def of_hours(*hours):
+            totals = HourlyTotals(tmp_path, budget_bytes=150_000)
+            totals.add(flows_of([(hour, f"app-{app}", "b", "v", 1, 1) for hour in hours for app in range(400)]))
+            return totals
+
+        summed = of_hours(1, 2)
+        assert not summed.paths
+        for _ in range(10):
+            summed.merge(of_hours(1, 2))
+        assert not summed.paths
+        summed.merge(of_hours(2, 3))
+        assert len(summed.paths) == 1
+        assert [(hour, read()["flows"].to_pylist()) for hour, read in summed.by_hour()] == [
+            (hour, [flows] * 400) for hour, flows in ((1, 11), (2, 12), (3, 1))
+        ]
+
     @pytest.mark.parametrize("budget", [0, 1 << 20])
     def test_several_threads_may_read_its_hours(self, tmp_path, budget):
         rows = [(hour, f"app-{app}", "b", "v", hour, app) for hour in range(1, 50) for app in range(20)]

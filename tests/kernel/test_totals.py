@@ -102,6 +102,17 @@ class TestSums:
         assert rows_in(other).equals(judged(flows_of(later)))
         assert rows_in(whole).equals(judged(flows_of(rows)))
 
+    @given(records, records, records)
+    def test_one_may_take_over_the_hours_alone_that_it_has(self, rows, others, later):
+        whole, other = totals_from(flows_of(rows)), totals_from(flows_of(others))
+        whole.absorb(other, known_hours_alone=True)
+        known = {row[0] for row in rows}
+        assert rows_in(whole).equals(judged(flows_of([*rows, *(row for row in others if row[0] in known)])))
+        left = [row for row in others if row[0] not in known]
+        assert rows_in(other).equals(judged(flows_of(left)))
+        other.add(flows_of(later))
+        assert rows_in(other).equals(judged(flows_of([*left, *later])))
+
     @given(records)
     def test_totals_can_be_added_again_with_their_counts(self, rows):
         flows = flows_of(rows)
