@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import duckdb
 import pyarrow as pa
@@ -289,6 +291,26 @@ SHAPES = {
     "an hour without its sums": lambda record: record["hours"].update({"1": {"flows": 2}}),
     "an hour's sum that is a text": lambda record: record["hours"]["1"].update(bytes_tx="110"),
 }
+
+
+#: The command line, where each store is large enough, and no thread may look at an hour. `-c` has no file that a process would run again.
+BY_PROCESSES = """
+from pipeline.jobs import verify
+verify._WORTH_HOURS, verify.processors, verify.ThreadPoolExecutor = 0, lambda: 2, None
+from pipeline.__main__ import main
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+def test_processes_find_in_a_large_store_what_threads_find_in_a_small_one(store):
+    store.locations.partition(1).write_bytes(b"torn")
+    store.locations.partition(2).unlink()
+    command = [sys.executable, "-c", BY_PROCESSES, "verify", "--json", "--store", str(store.locations.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 5
+    assert json.loads(done.stdout)["problems"] == store.verify().problems
+    assert len(store.verify().problems) == 2
 
 
 class TestLedger:
