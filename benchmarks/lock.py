@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-_HZ = 1000  # the system's clock may tick less often
+#: The processor time between two samples; the system's clock may tick less often.
+NANOSECONDS = 10**6
 _SOURCE = r"""
 #define _GNU_SOURCE
 #include <signal.h>
@@ -46,7 +47,10 @@ void end(timer_t timer) { timer_delete(timer); }
 """
 
 
-def _sampler(folder: str) -> ctypes.PyDLL:
+def made_sampler(folder: str) -> ctypes.PyDLL:
+    """A library that samples threads: `prepare` takes what tells whether the calling thread has the lock, and gives the counts of samples
+    without it and with it; `begin` starts a timer for the calling thread, and `end` stops that.
+    """
     library = Path(folder, "sampler.so")
     command = ["cc", "-xc", "-", "-O2", "-shared", "-fPIC", "-o", str(library), "-lrt"]
     subprocess.run(command, input=_SOURCE.encode(), check=True)
@@ -67,12 +71,12 @@ def main() -> None:
     pool: Any = imported
 
     with tempfile.TemporaryDirectory() as folder:
-        sampler = _sampler(folder)
+        sampler = made_sampler(folder)
         samples, count_group = sampler.prepare(ctypes.pythonapi.PyGILState_Check), pool.count_group
         spent: list[float] = []
 
         def sampled(*arguments: Any) -> Any:
-            timer, begun = sampler.begin(10**9 // _HZ), time.thread_time()
+            timer, begun = sampler.begin(NANOSECONDS), time.thread_time()
             try:
                 return count_group(*arguments)
             finally:

@@ -1,9 +1,9 @@
-"""What processes take in place of threads: the processor time of a whole run, of all processes and of the run's own, in turns.
+"""What processes take in place of threads, and how much of it holds Python's lock: whole runs, in turns.
 
     python -m benchmarks.width RAW --workers 2 --same-content count    # and whatever else `flowlog ingest` takes
 
-What the run's own process takes is shared among as many processors as Python's lock lets it; what others take, among all. Where four
-copies of the files are given as well, the difference is what further rows cost.
+More processors do all of the work in less time but for what holds the lock of the run's own process, where one thread at a time has it.
+The difference between the files and four copies of them is what further rows take.
 """
 
 from __future__ import annotations
@@ -14,34 +14,68 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
+from typing import Any
+
+from benchmarks.lock import NANOSECONDS, made_sampler
 
 _TURNS = 5
 _BECOME_REAPER = 36  # PR_SET_CHILD_SUBREAPER: whoever loses the parent becomes a child of this process, and its time is told
-_COMMAND = (
-    "from pipeline.counting import workers; workers._WORTH_BYTES = {worth}; from pipeline.__main__ import main; main()"
-)
+_COMMAND = "from benchmarks.width import run_sampled; run_sampled({worth})"
+#: From so many bytes on there are processes.
 _WORTH = {"threads": 1 << 62, "processes": 0}
 
 
+def run_sampled(worth: int) -> None:
+    """Runs the job in this process, and prints for how many seconds of processor time a thread had the lock."""
+    from pipeline import process
+
+    process.prepare()
+    from pipeline.cli import main as run
+    from pipeline.counting import workers
+
+    imported: Any = workers
+    imported._WORTH_BYTES = worth  # noqa: SLF001 - which no user sets
+    with tempfile.TemporaryDirectory() as folder:
+        sampler = made_sampler(folder)
+    samples, run_thread = sampler.prepare(ctypes.pythonapi.PyGILState_Check), threading.Thread.run
+
+    def run_sampled_thread(thread: threading.Thread) -> None:
+        timer = sampler.begin(NANOSECONDS)
+        try:
+            run_thread(thread)
+        finally:
+            sampler.end(timer)
+
+    thread_class: Any = threading.Thread
+    thread_class.run = run_sampled_thread
+    sampler.begin(NANOSECONDS)
+    with suppress(SystemExit):
+        run()
+    free, held = samples[0], samples[1]
+    print(time.process_time() * held / max(1, held + free))
+
+
 def _spent(worth: int, arguments: list[str]) -> tuple[float, float]:
-    """The processor time of a run, in seconds: of all processes, and of its own."""
+    """The processor time of a run, in seconds: of all processes, and of its own with the lock."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", _COMMAND.format(worth=worth), "ingest", *arguments]
-        before = _seconds(resource.getrusage(resource.RUSAGE_CHILDREN))
-        run = subprocess.Popen([*command, "--store", str(Path(folder, "store")), "--quiet"])
-        _, state, own = os.wait4(run.pid, 0)
-        if state:
-            sys.exit("the run failed")
+        before = _of_children()
+        done = subprocess.run(
+            [*command, "--store", str(Path(folder, "store")), "--quiet"], stdout=subprocess.PIPE, check=True
+        )
         with suppress(ChildProcessError):
             while True:
                 os.wait()
-        return _seconds(resource.getrusage(resource.RUSAGE_CHILDREN)) - before, _seconds(own)
+        return _of_children() - before, float(done.stdout)
 
 
-def _seconds(usage: resource.struct_rusage) -> float:
+def _of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
@@ -53,8 +87,8 @@ def main() -> None:
         for name, worth in _WORTH.items():
             spent[name].append(_spent(worth, sys.argv[1:]))
     for name, times in spent.items():
-        every, own = (median(column) for column in zip(*times, strict=True))
-        print(f"{name}: {every:.2f} s, {own:.2f} s of them in the run's own process")
+        every, held = (median(column) for column in zip(*times, strict=True))
+        print(f"{name}: {every:.2f} s, {held:.2f} s of them with the lock of the run's own process")
 
 
 if __name__ == "__main__":

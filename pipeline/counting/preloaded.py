@@ -1,4 +1,4 @@
-"""What a process that counts has imported before it is forked: a module whose import does all that.
+"""What a process that counts has imported before it is forked: a module whose import does all that. The fork server alone imports it.
 
 The processes share the memory of it, and the second of processor time that it takes is paid once. The only other thread that is there
 by then is that of Arrow's jemalloc, which knows of forks.

@@ -16,12 +16,12 @@ from pipeline.counting.sources import Source
 
 #: From so many raw bytes on, times the processors that share them, a run counts in processes: 8 GiB on 2 processors, 1 GiB on 16.
 #:
-#: A further row takes about as much processor time there as in a thread (`benchmarks.width`), and none of them waits for Python's lock.
-#: Threads hold the lock for a fifth of their time in CSV and for two fifths in AWS text (`benchmarks.lock`), so that 16 do the work of
-#: 4, or of 2. In return a run takes up to a second of processor time more, and the workers begin half a second later: the process from
-#: which they are forked imports everything first. A byte of CSV is the work of 2 ns. So 1 GiB of it takes 16 processors much the same
-#: time either way, and more of it, or AWS text, is done sooner. On 2 processors threads lose less; there, half a second is little beside
-#: the 8 s that each is busy with 8 GiB.
+#: A further row takes about as much processor time there as in a thread, and less than a twentieth of it has the lock of the run's
+#: Python (`benchmarks.width`). Threads have the lock for a fifth of their time in CSV and for two fifths in AWS text (`benchmarks.lock`),
+#: so that 16 do the work of 4, or of 2. In return a run takes up to a second of processor time more, and the workers begin half a second
+#: later: the process from which they are forked imports everything first. A byte of CSV is the work of 2 ns. So 1 GiB of it takes 16
+#: processors much the same time either way, and more of it, or AWS text, is done sooner. On 2 processors threads lose less; there,
+#: half a second is little beside the 8 s that each is busy with 8 GiB.
 _WORTH_BYTES = 16 << 30
 #: The files that are packed, by their names: a byte of them is unpacked to so many, and takes ten times as long as a byte of text.
 _PACKED, _PACKED_WEIGHT = (".gz", ".zst", ".bz2"), 8
