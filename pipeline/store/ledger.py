@@ -111,9 +111,7 @@ class RunRecord:
         """The record's text: a field a line, and a source a line; the version first, and the checksum last."""
         values = {"version": self.version} | vars(self)
         fields = {name: json.dumps(value) for name, value in values.items() if name not in ("sources", "checksum")}
-        fields["sources"] = (
-            "[" + ",".join(f"\n  {_AS_JSON.encode(vars(source))}" for source in self.sources) + "\n ]"
-        )
+        fields["sources"] = "[" + ",".join(f"\n  {_AS_JSON.encode(vars(source))}" for source in self.sources) + "\n ]"
         return seal(("{" + ",".join(f"\n {json.dumps(name)}: {text}" for name, text in fields.items())).encode())
 
     @classmethod
