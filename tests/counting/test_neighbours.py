@@ -1,5 +1,6 @@
 """Sources that are counted together: what came of each is what comes of it alone, whatever lies beside it."""
 
+import gc
 import gzip
 import json
 from collections import Counter
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pipeline.counting import pending
 from pipeline.counting.count import Limits, count_group
 from pipeline.counting.pool import groups_of
+from pipeline.counting.sourcecount import Reading
 from pipeline.counting.sources import Source
 from pipeline.counting.totals import HourlyTotals
 from pipeline.counting.validation import validate
@@ -327,6 +329,12 @@ def test_of_a_source_that_fails_after_some_of_it_was_summed_nothing_counts(tmp_p
     assert "#path is glued to the end of a line" in list(results.values())[1]
     assert [(hour, row["bytes_tx"]) for hour, rows in totals.items() for row in rows] == [(400_001, 1)]
     assert len(summed) >= 2  # the failing one's first rows, too
+
+
+def test_what_was_known_of_a_group_s_sources_goes_with_the_group(tmp_path):
+    gc.collect()
+    counted(small_files(tmp_path, CSV + b"1,a,b,v,1,2\n"), tmp_path, together=True)
+    assert not [known for known in gc.get_objects() if isinstance(known, Reading)]
 
 
 def sized(tmp_path, *sizes):

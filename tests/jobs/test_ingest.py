@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from pipeline import formats
 from pipeline.counting import resources
+from pipeline.counting.sources import Source
 from pipeline.errors import StoreDamaged, StoreLocked, StrictRunStopped, SumOverflow, TooManyRejects, UsageError
 from pipeline.jobs.ingest import IngestOptions, ingest
 from pipeline.jobs.verify import DeepOptions, verify
@@ -87,6 +88,14 @@ class TestOnceIsOnce:
         ingest([str(raw)], store, IngestOptions(same_content="count"))
         assert totals(store, 1) == [("foo", "bar", "v", 200, 600, 2)]
         assert ingest([str(raw)], store, IngestOptions(same_content="count")).run_id is None
+
+    @pytest.mark.parametrize("same_content", ["skip", "count"])
+    def test_a_file_in_which_nothing_is_packed_is_empty_and_is_not_read_again(self, store, raw, monkeypatch, same_content):
+        (raw / "new.gz").write_bytes(gzip.compress(b""))
+        options = IngestOptions(same_content=same_content)
+        assert [source.path.name for source in ingest([str(raw)], store, options).empty] == ["new.gz"]
+        monkeypatch.setattr(Source, "small_content", None)
+        assert len(ingest([str(raw)], store, options).empty) == 1
 
     def test_a_file_that_changed_after_it_was_counted_is_reported_and_not_counted(self, store, raw):
         write(raw, "a.csv", "1,foo,bar,v,100,300")

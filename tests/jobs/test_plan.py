@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.counting.content import identify
 from pipeline.counting.sources import Source
-from pipeline.jobs import compare
+from pipeline.jobs import compare, plan
 from pipeline.jobs.find import find
 from pipeline.jobs.plan import make_plan
 from pipeline.store.index import open_index
@@ -156,10 +156,11 @@ class TestPlanning:
         assert [source.path.name for source in made.new] == ["copy.csv"]
         assert [PurePath(name).name for name in made.known] == ["a.csv"]  # but no path counts twice
 
-    def test_and_are_not_compared_where_nothing_was_counted_from_their_paths(self, raw, tmp_path, monkeypatch):
+    def test_and_are_not_read_where_nothing_was_counted_from_their_paths(self, raw, tmp_path, monkeypatch):
         for name in ("large.csv", "copy.csv"):
             (raw / name).write_text("a row\n" * 100_000)
         monkeypatch.setattr(compare, "identify", None)
+        monkeypatch.setattr(plan, "look_at", None)
         made = plan_of(tmp_path, "copy.csv", "large.csv", same_content="count")
         assert names_of(made.new) == ["copy.csv", "large.csv"]
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UnknownFormat, UnreadableSource
+from pipeline.kernel.columns import survey
 from pipeline.scalars import MAX_RAW_BYTES
 from pipeline.syntax import blocks
 from pipeline.syntax.blocks import TextBlock, raw_text, text_blocks
@@ -163,6 +164,11 @@ class TestLines:
         assert (first, rest.data, rest.first_line) == (b"a", b"\nb\nc\n", 10)
         assert TextBlock(b"a", 1).split_first()[1].rows().tolist() == []
         assert TextBlock(b"\n\r\n", 1).split_first() is None
+
+    @given(st.text('ab \n\r"').map(str.encode))
+    def test_and_are_what_a_look_at_them_alone_tells(self, data):
+        found = TextBlock(data, 7).split_first()
+        assert found is None or found[1].survey == survey(found[1].data)
 
     @pytest.mark.parametrize(
         ("data", "plain"),
