@@ -52,7 +52,8 @@ def object_path(url: str) -> ObjectPath:
         raise UsageError(f"{url} is no bucket that flowlog reads: write s3://BUCKET/…, gs://BUCKET/… or az://CONTAINER/…")
     name, _, key = rest.partition("/")
     if not _BUCKET.fullmatch(name):
-        raise UsageError(f"{url} has no name of a bucket behind {scheme}://: write {scheme}://BUCKET/…")
+        found = f", as {name!r} is none" if name else ""
+        raise UsageError(f"{url} has no name of a bucket behind {scheme}://{found}: write {scheme}://BUCKET/…")
     if fault := fault_of(key.removesuffix("/")):
         raise UsageError(f"{url!r} cannot be asked for: {fault}")
     return ObjectPath(url)

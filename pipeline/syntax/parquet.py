@@ -30,8 +30,10 @@ _MAX_GROUP_BYTES = 512 << 20
 #: The longest footer; a hundred bytes a column and row group. And how many bytes end a file: the footer's length, and "PAR1".
 _MAX_FOOTER_BYTES, _FOOTER_END = 16 << 20, 8
 _SPOOL_BYTES = 64 << 20
-#: Where a file ends and another begins, behind the size of the first one's footer. So many bytes are looked through at once.
-_JOINT, _SIZE_BYTES, _LOOK_BYTES = b"PAR1PAR1", 4, 1 << 20
+#: What a file begins with, and what it ends with, behind the size of its footer. So many bytes are looked through at once.
+_MAGIC, _SIZE_BYTES, _LOOK_BYTES = b"PAR1", 4, 1 << 20
+#: What joins files may put between them: a newline, a byte order mark.
+_BETWEEN = 4
 #: What a footer starts with: the header of its first field, an integer, in Thrift's compact protocol.
 _FOOTER_START = b"\x15"
 #: What a text breaks that is too long, and how much of it is kept, so that this and a note of its length can be shown.
@@ -157,15 +159,17 @@ def _possible_joints(stream: BinaryIO) -> list[tuple[int, int]]:
     found, end, data = [], 0, b""
     stream.seek(0)
     while chunk := stream.read(_LOOK_BYTES):
-        data = data[1 - _SIZE_BYTES - len(_JOINT) :] + chunk  # all but the last byte of a joint may be in the chunk before
+        # All but the last byte of a joint may be in the chunk before.
+        data = data[1 - _SIZE_BYTES - 2 * len(_MAGIC) - _BETWEEN :] + chunk
         end += len(chunk)
-        at = data.find(_JOINT)
+        at = data.find(_MAGIC)
         while at >= 0:
             position = end - len(data) + at - _SIZE_BYTES
             size = int.from_bytes(data[max(0, at - _SIZE_BYTES) : at], "little")
-            if 0 < size < position:
+            behind = at + len(_MAGIC)
+            if 0 < size < position and _MAGIC in data[behind : behind + _BETWEEN + len(_MAGIC)]:
                 found.append((position, size))
-            at = data.find(_JOINT, at + 1)
+            at = data.find(_MAGIC, at + 1)
     return found
 
 

@@ -50,7 +50,7 @@ def test_without_a_list_it_shows_what_has_no_name(flowlog, store):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nosuch.json"], "nosuch.json cannot be read as JSON"),
+        (["nosuch.json"], "nosuch.json cannot be read: No such file or directory"),
         (["a.json", "--hour", "1"], "--hour and --until are of the store"),
         (["--until", "5"], "--until ends a range that has no start"),
     ],

@@ -45,7 +45,7 @@ class TestPaths:
             ("s3a://bucket/a", "write s3://BUCKET"),
             ("s3://", "has no name of a bucket"),
             ("s3:///a", "has no name of a bucket"),
-            ("s3://a b/c", "has no name of a bucket"),
+            ("s3://a b/c", "has no name of a bucket behind s3://, as 'a b' is none"),
             ("s3://bucket/a//b", "a part of the key is empty"),
             ("s3://bucket/../b", "two dots"),
             ("s3://bucket/a\nb", "control character"),

@@ -90,11 +90,12 @@ class TestJoined:
         with pytest.raises(UnreadableSource, match="two or more Parquet files lie one behind the other in it; ingest them"):
             read(b"".join(self.PARTS[i] for i in order))
 
-    def test_they_are_found_wherever_one_ends(self, monkeypatch):
+    @pytest.mark.parametrize("between", [b"", b"\n", b"\r\n", b"\xef\xbb\xbf"])
+    def test_they_are_found_wherever_one_ends_and_whatever_joins_them(self, monkeypatch, between):
         for size in range(12, 40):
             monkeypatch.setattr(parquet, "_LOOK_BYTES", size)
             with pytest.raises(UnreadableSource, match="one behind the other"):
-                read(self.PARTS[0] + self.PARTS[1])
+                read(self.PARTS[0] + between + self.PARTS[1])
 
     @pytest.mark.parametrize("text", ["PAR1PAR1", "\1\0\0\0PAR1PAR1", "PAR1" * 100])
     def test_a_text_that_looks_like_their_joint_is_a_text(self, text):
