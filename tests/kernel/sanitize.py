@@ -143,7 +143,8 @@ def sum_up():
     totals, other = Totals(), Totals()
     totals.add(flows_of(rows))
     other.add(flows_of([(hour, "a", "b", "v", hour, 1) for hour in range(1, 3000)]))
-    totals.absorb(other)
+    for known_hours_alone in (True, False):
+        totals.absorb(other, known_hours_alone=known_hours_alone)
     by_hour = SortedTotals(totals)
     for table in map(by_hour.table, by_hour.hours):
         table.validate(full=True)

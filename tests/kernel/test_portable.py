@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.kernel import columns, jsonvalues, library, texts
+from pipeline.kernel import columns, jsonvalues, library, texts, totals
 from pipeline.kernel.jsonvalues import Between, cut_arrays, split_json
 from pipeline.schema import DICTIONARY_TEXT
 from tests.kernel.lines import (
@@ -26,9 +26,11 @@ from tests.kernel.lines import (
     plain_cases,
     repeated_objects,
 )
+from tests.kernel.test_totals import many, rows_in, totals_from
+from tests.records import flows_of, records
 
 SOURCES = Path(library.__file__).parent
-_USERS = (columns, jsonvalues, texts)
+_USERS = (columns, jsonvalues, texts, totals)
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +115,25 @@ def test_names_keep_their_codes(portable):
         (column,) = columns.DelimitedLines([DICTIONARY_TEXT], b" ", quoted=False, null=None).parse(data).columns
     assert column.to_pylist() == [name.decode() for name in [*NAMES, *NAMES]]
     assert len(column.dictionary) == len(NAMES)
+
+
+@given(st.lists(records, min_size=2, max_size=2))
+def test_sums_are_the_same(portable, parts):
+    one, two = map(flows_of, parts)
+    with portable():
+        ours = sums_of(one, two)
+    assert ours == sums_of(one, two)
+
+
+def test_so_are_those_of_many_keys(portable):
+    flows = many(100_000)
+    with portable():
+        ours = sums_of(flows, flows.slice(30_000))
+    assert ours == sums_of(flows, flows.slice(30_000))
+
+
+def sums_of(one, two):
+    """The rows of two tables together."""
+    whole = totals_from(one)
+    whole.absorb(totals_from(two))
+    return rows_in(whole)
