@@ -209,7 +209,8 @@ static int grow(table *self) {
 static inline uint32_t hash_of(const int32_t key[3]) {
     uint64_t apps = (uint64_t)(uint32_t)key[0] << 32 | (uint32_t)key[1];
     uint64_t hash = fold(apps ^ hash_keys[1], (uint32_t)key[2] ^ hash_keys[0]);
-    return (uint32_t)(hash ^ hash >> 32) | 1U << 31;
+    /* Folded once, codes that follow each other would crowd together under one in a hundred choices of the keys. */
+    return (uint32_t)fold(hash ^ hash_keys[2], hash_keys[3]) | 1U << 31;
 }
 
 static inline int is_same(const int32_t a[3], const int32_t b[3]) { return a[0] == b[0] && a[1] == b[1] && a[2] == b[2]; }

@@ -76,6 +76,21 @@ def test_keys_that_are_made_to_collide_are_as_quickly_found_as_others():
     assert kernel.totals_detours(totals._handle) < rows  # where all collide, more than 200,000
 
 
+def test_keys_of_which_each_app_meets_each_other_spread_under_any_keys_of_the_hashes():
+    script = (
+        "import random; from pipeline.kernel.library import kernel; from pipeline.kernel.totals import Totals;"
+        "from tests.records import flows_of;"
+        "flows = flows_of([(1, f'a{i % 150}', f'a{i // 150}', 'v', 1, 1) for i in range(150 * 150)]); detours = [];"
+        "generator = random.Random(1)\n"
+        "for _ in range(200):\n"
+        "    kernel.set_hash_keys(generator.randbytes(32)); totals = Totals(); totals.add(flows)\n"
+        "    detours.append(kernel.totals_detours(totals._handle))\n"
+        "print(max(detours))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, cwd=ROOT)
+    assert int(run.stdout) < 150 * 150 // 4
+
+
 def test_the_store_does_not_depend_on_the_keys_of_the_hashes(tmp_path):
     rows = [
         f"{1 + i % 7},{a},{b},vpc,{i},1\n" for i, (a, b) in enumerate(zip(colliding_names(500), "abcde" * 100, strict=True))
