@@ -211,7 +211,7 @@ def test_frames_to_be_skipped_may_stand_within_another_packing(codec):
     assert content(COMPRESS[codec](skippable(bytes(300_000)) + ZSTD + skippable())) == TEXT
 
 
-@pytest.mark.parametrize("inner", [gzip.compress(b"hello"), skippable() + ZSTD])
+@pytest.mark.parametrize("inner", [gzip.compress(b"hello"), skippable() + ZSTD], ids=["gzip", "zstd"])
 def test_a_small_file_that_was_packed_twice_is_not_taken_for_text(inner):
     assert decompressed_small(gzip.compress(inner), 1000) is None
 
