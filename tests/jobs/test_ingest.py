@@ -201,7 +201,7 @@ class TestWholeOrNotAtAll:
             os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
             other.replace(path)
             with path.open("rb") as new:
-                os.dup2(new.fileno(), file._file.fileno())
+                os.dup2(new.fileno(), file.watched.fileno())
             return real(file, *args, **options)
 
         monkeypatch.setattr(formats, "open_source", replace_and_open)
