@@ -45,8 +45,12 @@ def w4(inputs: Inputs) -> list[Race]:
 
 def w5(inputs: Inputs) -> list[Race]:
     files = inputs.scaled(10_000)
-    raw = inputs.flows("W5", "csv", gzip=True, files=files, hours=192, **graph(500 * files))
-    return [whole_job("W5", f"CSV, .csv.gz: {files:,} files of 500 rows", inputs, raw, 500 * files, marginal(1.5))]
+    raw, more = (
+        inputs.flows(f"W5{size.strip()}", "csv", gzip=True, files=times * files, hours=192, **graph(500 * times * files))
+        for size, times in (("", 1), (FOURFOLD, TIMES))
+    )
+    title = f"CSV, .csv.gz: {files:,} files of 500 rows"
+    return [whole_job("W5", title, inputs, raw, 500 * files, marginal(1.5), fourfold=more)]
 
 
 def w6(inputs: Inputs) -> list[Race]:
@@ -105,11 +109,13 @@ def whole_job(
     *targets: Target,
     names: tuple[str, ...] = PEERS,
     named_apps: bool = False,
+    fourfold: Path | None = None,
 ) -> Race:
-    """A job with its files, and with four copies of each."""
+    """A job with its files, and with four times as many: those of `fourfold`, or four copies of each, which flowlog counts if it is told to."""
     contestants = []
-    for size, folder in (("", raw), (FOURFOLD, inputs.copies(raw, TIMES))):
-        options = [*(("--same-content", "count") if size else ()), *(("--apps", str(apps_of(folder))) if named_apps else ())]
+    for size, folder in (("", raw), (FOURFOLD, fourfold or inputs.copies(raw, TIMES))):
+        options = [] if fourfold else ["--same-content", "count"]
+        options += ["--apps", str(apps_of(folder))] if named_apps else []
         contestants.append(Contestant(OURS + size, partial(flowlog, folder, options=options)))
         contestants += [Contestant(name + size, partial(peer, name, key, folder)) for name in names]
     return Race(key, title, contestants, check_totals, list(targets), rows)
