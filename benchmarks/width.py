@@ -9,9 +9,6 @@ The difference between the files and four copies of them is what further rows ta
 from __future__ import annotations
 
 import ctypes
-import os
-import resource
-import subprocess
 import sys
 import tempfile
 import threading
@@ -22,9 +19,9 @@ from statistics import median
 from typing import Any
 
 from benchmarks.lock import NANOSECONDS, made_sampler
+from benchmarks.measure import run
 
 _TURNS = 5
-_BECOME_REAPER = 36  # PR_SET_CHILD_SUBREAPER: whoever loses the parent becomes a child of this process, and its time is told
 _COMMAND = "from benchmarks.width import run_sampled; run_sampled({worth})"
 #: From so many bytes on there are processes.
 _WORTH = {"threads": 1 << 62, "processes": 0}
@@ -35,7 +32,7 @@ def run_sampled(worth: int) -> None:
     from pipeline import process
 
     process.prepare()
-    from pipeline.cli import main as run
+    from pipeline.cli import main as ingest
     from pipeline.counting import workers
 
     imported: Any = workers
@@ -55,7 +52,7 @@ def run_sampled(worth: int) -> None:
     thread_class.run = run_sampled_thread
     sampler.begin(NANOSECONDS)
     with suppress(SystemExit):
-        run()
+        ingest()
     free, held = samples[0], samples[1]
     print(time.process_time() * held / max(1, held + free))
 
@@ -64,24 +61,12 @@ def _spent(worth: int, arguments: list[str]) -> tuple[float, float]:
     """The processor time of a run, in seconds: of all processes, and of its own with the lock."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", _COMMAND.format(worth=worth), "ingest", *arguments]
-        before = _of_children()
-        done = subprocess.run(
-            [*command, "--store", str(Path(folder, "store")), "--quiet"], stdout=subprocess.PIPE, check=True
-        )
-        with suppress(ChildProcessError):
-            while True:
-                os.wait()
-        return _of_children() - before, float(done.stdout)
-
-
-def _of_children() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+        cost = run([*command, "--store", str(Path(folder, "store")), "--quiet"], Path(folder))
+        return cost.cpu, float(Path(folder, "stdout").read_text())
 
 
 def main() -> None:
     """Prints the medians."""
-    ctypes.CDLL(None).prctl(_BECOME_REAPER, 1, 0, 0, 0)
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in _WORTH}
     for _ in range(_TURNS):
         for name, worth in _WORTH.items():
