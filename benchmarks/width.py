@@ -23,7 +23,7 @@ from benchmarks.measure import run
 
 _TURNS = 5
 _COMMAND = "from benchmarks.width import run_sampled; run_sampled({worth})"
-#: From so many bytes on there are processes.
+#: From so many bytes, or small files, on there are processes.
 _WORTH = {"threads": 1 << 62, "processes": 0}
 
 
@@ -33,10 +33,10 @@ def run_sampled(worth: int) -> None:
 
     process.prepare()
     from pipeline.cli import main as ingest
-    from pipeline.counting import workers
+    from pipeline.jobs import where
 
-    imported: Any = workers
-    imported._WORTH_BYTES = worth  # noqa: SLF001 - which no user sets
+    imported: Any = where
+    imported._WORTH_BYTES = imported._WORTH_FILES = worth  # noqa: SLF001 - which no user sets
     with tempfile.TemporaryDirectory() as folder:
         sampler = made_sampler(folder)
     samples, run_thread = sampler.prepare(ctypes.pythonapi.PyGILState_Check), threading.Thread.run

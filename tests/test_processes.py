@@ -1,5 +1,7 @@
 """Large runs count in processes: a whole command, and whatever ends it or them. None of them stays, and none says a word of its own."""
 
+import gzip
+import json
 import os
 import signal
 import subprocess
@@ -18,13 +20,15 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 
 #: The command line, where each run is large enough. `-c` has no file that a process would run again.
 COMMAND = """
-from pipeline.counting import workers
-workers._WORTH_BYTES = 0
+from pipeline.jobs import where
+where._WORTH_BYTES = where._WORTH_FILES = 0
 from pipeline.__main__ import main
 main()
 """
 HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
 MARK = "FLOWLOG_TEST_MARK"
+#: What two runs of the same files tell differently.
+NOT_ALIKE = dict.fromkeys(("seconds", "store", "started", "ended"))
 
 
 @pytest.fixture
@@ -49,7 +53,9 @@ def started(raw, store, tmp_path):
     def start(*options):
         command = [sys.executable, "-c", COMMAND, "ingest", str(raw), "--store", str(store.root), "--workers", "2", *options]
         environment = {**os.environ, MARK: str(tmp_path)}
-        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, process_group=0)
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, process_group=0
+        )
 
     return start
 
@@ -111,6 +117,29 @@ def test_the_store_is_that_of_threads(raw, store, started, others, tmp_path):
     wait_until(lambda: not others(run))
 
 
+def test_many_small_files_are_looked_at_there_and_come_to_what_threads_make_of_them(store, started, others, tmp_path):
+    """Among them is what the looks must tell: files of one content, files that others start with, and files that are none."""
+    raw = tmp_path / "raw"
+    for number in range(600):
+        rows = "".join(f"{hour % 3 + 1},a{hour},b{number % 7},v,{hour},1\n" for hour in range(number % 50))
+        (raw / f"{number}.csv").write_text(HEADER + rows)
+    for number in range(0, 600, 10):
+        content = (raw / f"{number}.csv").read_bytes()
+        (raw / f"{number}.copy.csv.gz").write_bytes(gzip.compress(content))
+        (raw / f"{number}.longer.csv").write_bytes(content + b"9,later,b,v,1,1\n")
+    (raw / "empty.csv").touch()
+    (raw / "cut.csv.gz").write_bytes(gzip.compress(b"%d," * 5000)[:-9])
+    (raw / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(5000))
+    run = started("--json")
+    assert len(counting(run)) == 2
+    alone = Locations(tmp_path / "alone")
+    summary = ingest([str(raw)], alone, IngestOptions(workers=1))
+    told = run.communicate()[0]
+    assert state(store) == state(alone)
+    assert json.loads(told) | NOT_ALIKE == summary.to_json() | NOT_ALIKE
+    wait_until(lambda: not others(run))
+
+
 @pytest.mark.parametrize("is_early", [True, False], ids=["while its server imports", "while they count"])
 def test_ctrl_c_which_all_of_them_get_is_one_sentence(store, started, others, is_early):
     run = started("--quiet")
@@ -157,9 +186,9 @@ def test_the_first_rejected_row_stops_all_where_none_may_be(store, started, othe
 def test_a_script_of_a_user_is_not_run_again(raw, store, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from pipeline.counting import workers\n"
+        "from pipeline.jobs import where\n"
         "from pipeline.flowstore import FlowStore\n"
-        "workers._WORTH_BYTES = 0\n"
+        "where._WORTH_BYTES = 0\n"
         f"print(FlowStore({str(store.root)!r}, create=True).ingest([{str(raw)!r}]).read)\n"
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)

@@ -25,6 +25,8 @@ from pipeline.options import ReadOptions
 _ROUNDS = 4
 #: A group here has so many bytes and sources. It takes its share of what is left: the last ones are small.
 _LEAST_BYTES, _MOST_BYTES, _MOST_SOURCES = 1 << 18, 1 << 25, 1024
+#: To open a file elsewhere, to know what it is and to tell of it, takes as long as to count so many bytes.
+_FILE_BYTES = 1 << 17
 #: Groups that travel are of one size, within these bounds: most keys come again in each group, and the run merges them all alone. With
 #: 100,000 keys an hour, larger and smaller bounds took longer in a simulation (`benchmarks.scale`) of hundreds of workers.
 _LEAST_GROUP_BYTES, _MOST_GROUP_BYTES, _MOST_GROUP_SOURCES = 1 << 23, 1 << 30, 4096
@@ -220,37 +222,50 @@ def groups_of(sources: Sequence[Source], width: int) -> Iterator[list[Source]]:
         sources: The sources.
         width: How many groups are counted at once.
     """
-    return _groups(sources, lambda left: _within(left // (_ROUNDS * width), _LEAST_BYTES, _MOST_BYTES), _MOST_SOURCES)
+    return _groups(
+        sources,
+        lambda source: source.size,
+        lambda left: _within(left // (_ROUNDS * width), _LEAST_BYTES, _MOST_BYTES),
+        _MOST_SOURCES,
+    )
 
 
 def travelling_groups_of(sources: Sequence[Source], width: int) -> Iterator[list[Source]]:
     """Cuts a list of sources into groups for workers elsewhere: fewer ones, and of much the same size, as far as sources let them."""
-    share = sum(source.size for source in sources) // (_ROUNDS * width)
+    share = sum(map(_work_elsewhere, sources)) // (_ROUNDS * width)
     most = _within(share, _LEAST_GROUP_BYTES, _MOST_GROUP_BYTES)
-    return _groups(sources, lambda _: most, _MOST_GROUP_SOURCES)
+    return _groups(sources, _work_elsewhere, lambda _: most, _MOST_GROUP_SOURCES)
+
+
+def _work_elsewhere(source: Source) -> int:
+    return source.size + _FILE_BYTES
 
 
 def _within(size: int, least: int, most: int) -> int:
     return min(max(size, least), most)
 
 
-def _groups(sources: Sequence[Source], most_of: Callable[[int], int], most_sources: int) -> Iterator[list[Source]]:
+def _groups(
+    sources: Sequence[Source], size_of: Callable[[Source], int], most_of: Callable[[int], int], most_sources: int
+) -> Iterator[list[Source]]:
     """Cuts a list of sources into groups.
 
     Args:
         sources: The sources.
+        size_of: Gives what a source adds to its group, in bytes.
         most_of: Gives the most bytes of a group, unless it is one source, from the bytes of all that are in none yet.
         most_sources: The most sources of a group.
     """
-    left = sum(source.size for source in sources)
+    left = sum(map(size_of, sources))
     group: list[Source] = []
-    size = 0
+    group_size = 0
     for source in sources:
-        if group and (size + source.size > most_of(left) or len(group) == most_sources):
+        size = size_of(source)
+        if group and (group_size + size > most_of(left) or len(group) == most_sources):
             yield group
-            left -= size
-            group, size = [], 0
+            left -= group_size
+            group, group_size = [], 0
         group.append(source)
-        size += source.size
+        group_size += size
     if group:
         yield group

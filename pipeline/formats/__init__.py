@@ -50,6 +50,7 @@ To add a format: write a module of declarations like `canonical.py`, and add its
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from importlib import import_module
 from typing import BinaryIO, cast
 
@@ -89,7 +90,12 @@ class _Formats(Iterable[Format]):
 
     def __iter__(self) -> Iterator[Format]:
         for name in _MODULES:
-            yield from import_module(f"{__name__}.{name}").FORMATS
+            yield from _formats_of(name)
+
+
+@cache
+def _formats_of(module: str) -> tuple[Format, ...]:
+    return tuple(import_module(f"{__name__}.{module}").FORMATS)
 
 
 FORMATS: Iterable[Format] = _Formats()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from pipeline.counting.content import Digester, identify
@@ -120,12 +121,12 @@ def _identify(asked: tuple[Looked, set[int]]) -> Digester:
 
 
 def or_error(function: Callable[[Asked], Answer]) -> Callable[[Asked], Answer | SourceError]:
-    """The same function, which gives the error of a source rather than raise it."""
+    """The same function, which gives the error of a source rather than raise it; for another process, too."""
+    return partial(_answer_or_error, function)
 
-    def work(asked: Asked) -> Answer | SourceError:
-        try:
-            return function(asked)
-        except SourceError as error:
-            return error
 
-    return work
+def _answer_or_error(function: Callable[[Asked], Answer], asked: Asked) -> Answer | SourceError:
+    try:
+        return function(asked)
+    except SourceError as error:
+        return error

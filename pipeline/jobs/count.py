@@ -160,6 +160,8 @@ def _count_rivals(
     other.
     """
     changed, new = count([]), count([])
+    if not plan.rivals:
+        return PlanCount(changed, new)
     duplicates, starts, known_starts = list[Skipped](), list[Skipped](), dict[object, Rival]()
     paths = _paths_of(first.results)
     for rival in plan.rivals:

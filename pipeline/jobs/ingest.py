@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import cache, partial
-from itertools import islice
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.bucket import all_traffic
 from pipeline.counting.reading import fingerprint, load_apps, resolved
@@ -20,6 +16,7 @@ from pipeline.counting.sources import Failure, name_of
 from pipeline.errors import StrictRunStopped, TooManyRejects
 from pipeline.jobs.find import find
 from pipeline.jobs.found import Found
+from pipeline.jobs.look import look_at_all, map_all, start_imports
 from pipeline.jobs.outcome import Outcome, failures_of, outcome_of
 from pipeline.jobs.plan import Plan, make_plan
 from pipeline.jobs.summary import IngestSummary, summary_of
@@ -38,12 +35,6 @@ if TYPE_CHECKING:
     from pipeline.counting.resources import Resources
     from pipeline.jobs.commit import Change
     from pipeline.store.ledger import RunRecord
-
-T = TypeVar("T")
-#: So many sources at a time are given to a thread: to hand over a small one costs more than to read it.
-_CHUNK = 32
-#: So many of these wait for each thread: what was read is in memory.
-_CHUNKS_AHEAD = 2
 
 
 def ingest(
@@ -167,31 +158,9 @@ def _plan(found: Found, index: Index, options: IngestOptions, reading: ReadOptio
         options.replace_changed,
         options.min_age_seconds,
         cache(partial(fingerprint, reading)),
-        partial(_map_all, options),
+        partial(look_at_all, options),
+        partial(map_all, options),
     )
-
-
-def _map_all(options: IngestOptions, function: Callable[[Any], T], values: Iterable[Any]) -> Iterator[T]:
-    """Applies a function to many values, some at once; the results in their order."""
-    rest = iter(values)
-    chunk = list(islice(rest, _CHUNK))
-    if not chunk:
-        return
-    from concurrent.futures import Future, ThreadPoolExecutor  # a run that finds nothing new does without
-
-    _start_imports()  # there may be rows to validate
-    waiting, threads = deque[Future[list[T]]](), _resources(options).threads
-    with ThreadPoolExecutor(threads) as pool:
-        while chunk or waiting:
-            if chunk:
-                waiting.append(pool.submit(_to_each, function, chunk))
-                chunk = list(islice(rest, _CHUNK))
-            if not chunk or len(waiting) > _CHUNKS_AHEAD * threads:
-                yield from waiting.popleft().result()
-
-
-def _to_each(function: Callable[[Any], T], values: Iterable[Any]) -> list[T]:
-    return list(map(function, values))
 
 
 class _Counted(NamedTuple):
@@ -231,7 +200,7 @@ def _count(
     bounded: bool,
 ) -> _Counted:
     """Counts what is to be counted, and takes back what changed sources counted before."""
-    _start_imports()
+    start_imports()
     # These import Arrow, which is of no use where nothing is new.
     from pipeline.jobs.count import change_of, count_plan
     from pipeline.jobs.replace import replace_changed
@@ -263,21 +232,3 @@ def _check_reject_ratio(change: Change, limit: float | None) -> None:
     read = sum(source.read for source in change.sources)
     if limit is not None and change.rejects is not None and change.rejects.count > limit * read:
         raise TooManyRejects(change.rejects.count, read, limit, change.rejects.first)
-
-
-@cache
-def _start_imports() -> None:
-    """Has a thread import what takes long, first what is needed first, while others read files."""
-
-    def work() -> None:
-        from pipeline.counting import validation
-        from pipeline.jobs import replace  # noqa: F401 - and with it all that counts
-
-        validation.prepare()
-        import pyarrow.parquet  # noqa: F401 - the hours are written last
-
-    # A daemon, so that a command that is done need not wait for it. But where Python itself ends the process, it would cut
-    # the thread off, and Arrow's threads with it, for which it may be waiting: the process would hang.
-    thread = Thread(target=work, daemon=True)
-    atexit.register(thread.join)
-    thread.start()

@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import cache, partial
 from itertools import chain, islice
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from pipeline.counting.content import Look, look_at
 from pipeline.counting.sources import Failure, Source, name_of, status_of
@@ -36,6 +36,9 @@ _KEPT_BYTES = 32 << 20
 _ASKED_AT_ONCE = 300
 
 T = TypeVar("T")
+#: Looks at many files, perhaps at several at once; what each look tells, or why none was to be had, in their order.
+LookAtAll: TypeAlias = Callable[[Sequence[Source]], Iterable[Look | SourceError]]
+_LOOK_AT_EACH: LookAtAll = partial(map, or_error(look_at))
 
 
 class Plan(NamedTuple):
@@ -134,6 +137,7 @@ def make_plan(
     replace_changed: bool = False,
     min_age_seconds: float = 0,
     reading: Callable[[], str] = str,
+    look_at_all: LookAtAll = _LOOK_AT_EACH,
     map_all: MapAll = map,
 ) -> Plan:
     """Decides what to do with each source.
@@ -145,6 +149,7 @@ def make_plan(
         replace_changed: Whether what changed sources counted before is taken back by this run.
         min_age_seconds: Files that were modified less than so long ago are left alone.
         reading: Tells how files are read now (`reading.fingerprint`): what is left alone depends on it.
+        look_at_all: How to look at the starts of many files.
         map_all: How to read many files.
     """
     draft = _Draft(found, reading)
@@ -153,7 +158,7 @@ def make_plan(
     # Where files with the same content count each, it only matters whether a path still has what was counted from there. A file
     # without content is then found to be empty when it is counted.
     if same_content == "skip" or latest:
-        for source, look in zip(unread, map_all(or_error(look_at), _fetched(unread, found)), strict=True):
+        for source, look in zip(unread, look_at_all(unread), strict=True):
             _take_look(source, look, draft)
         compare(draft.looked, index, map_all)
     else:
@@ -182,15 +187,6 @@ def make_plan(
         met=draft.met,
         named=found.named,
     )
-
-
-def _fetched(sources: Iterable[Source], found: Found) -> Iterable[Source]:
-    """The sources; objects with their first bytes."""
-    if not found.objects:
-        return sources
-    from pipeline.counting.objects import fetched_ahead  # few runs read buckets
-
-    return fetched_ahead(sources)
 
 
 def _by_path(sources: Iterable[Source]) -> list[Source]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pipeline.counting.content import SMALL_BYTES
+from pipeline.counting.resources import Resources
 from pipeline.errors import UsageError
 from pipeline.options import IngestOptions
 from pipeline.process import may_fork
@@ -22,6 +23,21 @@ if TYPE_CHECKING:  # a run that finds nothing new does without
 #: An executor, or a `distributed.Client`, which cannot be named where the extra dask is not installed.
 Given: TypeAlias = "Executor | Any"
 _ADDRESS = r"[a-z]+://\S+:\d+"
+
+#: From so many raw bytes on, times the processors that share them, a run counts in processes: 8 GiB on 2 processors, 1 GiB on 16.
+#:
+#: A further row takes about as much processor time there as in a thread, and less than a twentieth of it has the lock of the run's
+#: Python (`benchmarks.width`). Threads have the lock for a fifth of their time in CSV and for two fifths in AWS text (`benchmarks.lock`),
+#: so that 16 do the work of 4, or of 2. In return a run takes up to a second of processor time more, and the workers begin half a second
+#: later: the process from which they are forked imports everything first. A byte of CSV is the work of 2 ns. So 1 GiB of it takes 16
+#: processors much the same time either way, and more of it, or AWS text, is done sooner. On 2 processors threads lose less; there,
+#: half a second is little beside the 8 s that each is busy with 8 GiB.
+_WORTH_BYTES = 16 << 30
+#: The files that are packed, by their names: a byte of them is unpacked to so many, and takes ten times as long as a byte of text.
+_PACKED, _PACKED_WEIGHT = (".gz", ".zst", ".bz2"), 8
+#: From so many small files on, a run counts in processes, however many processors there are: what a small file takes is mostly Python,
+#: so that threads, however many, do little more than one.
+_WORTH_FILES = 8_000
 
 
 def check_cluster(options: IngestOptions) -> None:
@@ -56,15 +72,14 @@ def workers_of(
     """
     from concurrent.futures import Executor  # as above
 
-    from pipeline.counting.resources import Resources
-    from pipeline.counting.workers import Workers, processes_pay, threads
+    from pipeline.counting.workers import Workers, threads
 
     resources = Resources(options.workers, options.memory_bytes)
     if isinstance(given, Executor):
         return nullcontext(Workers(given, resources.threads, resources.totals_bytes))
     if given is None and options.on == "threads":
-        in_processes = replace(resources, are_processes=True)
-        if not may_fork() or not processes_pay(sources, in_processes.threads):
+        in_processes = processes_for(options, sources)
+        if in_processes is None:
             return threads(resources)
         from pipeline.counting.processes import processes  # small runs do without multiprocessing
 
@@ -72,3 +87,27 @@ def workers_of(
     from pipeline.counting import cluster  # imports distributed, which an extra installs
 
     return cluster.made(options.scheduler, resources) if given is None else cluster.of_client(given, resources)
+
+
+def processes_for(options: IngestOptions, sources: Sequence[Source]) -> Resources | None:
+    """What processes may take that read some sources in a run with such options; None where threads of the run's process read them."""
+    if options.on != "threads" or not may_fork():
+        return None
+    resources = Resources(options.workers, options.memory_bytes, are_processes=True)
+    return resources if processes_pay(sources, resources.threads) else None
+
+
+def processes_pay(sources: Sequence[Source], workers: int) -> bool:
+    """Whether so many processes read some sources sooner than as many threads.
+
+    Objects are read by threads alone, which share their connections and the first bytes that were asked for.
+    """
+    if workers == 1 or any(source.etag for source in sources):
+        return False
+    large = [source for source in sources if source.size > SMALL_BYTES]
+    if len(sources) - len(large) >= _WORTH_FILES:
+        return True
+    sizes = [source.size * (_PACKED_WEIGHT if source.name.endswith(_PACKED) else 1) for source in large]
+    total = sum(sizes)
+    width = min(workers, total // max(sizes, default=1))  # a file is not cut
+    return width > 1 and width * total >= _WORTH_BYTES

@@ -32,6 +32,8 @@ _MOST_TIMES = 4
 #: What a skippable frame starts with, but for four bits: zstd and lz4 have the same (RFC 8878, section 3.1.2). It is
 #: followed by four bytes of length; pzstd writes one before each frame.
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
+#: What a compressed file may start with: most text does not, and need not be held against each signature.
+_FIRST_BYTES = frozenset({*range(0x50, 0x60), *(signature[0] for signature in (*_CODECS, *_UNSUPPORTED))})
 _BUFFER_BYTES = 1 << 18
 _GZIP_WINDOW = 16 + 15  # as zlib has it: the largest window, with gzip's header and trailer
 #: The largest file of gzip that is unpacked in one piece, and its content.
@@ -123,6 +125,8 @@ def _codec_of(magic: bytes) -> str | None:
 
 def _is_packed(data: bytes) -> bool:
     """Whether a stream that starts so is compressed, in whatever way."""
+    if not data or data[0] not in _FIRST_BYTES:
+        return False
     return data.startswith((*_CODECS, *_UNSUPPORTED)) or _SKIPPABLE.match(data) is not None
 
 

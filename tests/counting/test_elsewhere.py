@@ -68,13 +68,18 @@ class TestWhatTravels:
         assert list(group.rejects.batches()) == list(alone.rejects.batches())
 
     def test_groups_are_of_one_size_however_many_files_these_are(self, source):
-        small, big = replace(source, size=1 << 16), replace(source, size=1 << 30)
-        groups = list(travelling_groups_of([small] * 10_000 + [big] * 2, width=4))
+        medium, big = replace(source, size=1 << 24), replace(source, size=1 << 30)
+        groups = list(travelling_groups_of([medium] * 200 + [big] * 2, width=4))
         assert [len(group) for group in groups[-2:]] == [1, 1]
-        assert sum(map(len, groups)) == 10_002
+        assert sum(map(len, groups)) == 202
         (size,) = {sum(one.size for one in group) for group in groups[:-3]}
-        total = 10_000 * small.size + 2 * big.size
-        assert size <= total / 4 / 4 < size + small.size
+        total = 200 * medium.size + 2 * big.size
+        assert size <= total / 4 / 4 < size + medium.size
+
+    def test_small_files_are_work_for_all_workers(self, source):
+        groups = list(travelling_groups_of([replace(source, size=4_000)] * 10_000, width=16))
+        assert len(groups) >= 2 * 16
+        assert max(map(len, groups)) < 2 * min(map(len, groups[:-1]))
 
 
 class TestRefused:

@@ -1,10 +1,10 @@
-"""Who counts a run: threads, or processes where these pay."""
+"""Where a run's files are read: in threads, or in processes where these pay."""
 
 import pytest
 
 from pipeline.counting.objects import ObjectSource
 from pipeline.counting.sources import Source
-from pipeline.counting.workers import processes_pay
+from pipeline.jobs.where import processes_pay
 
 GIB = 1 << 30
 
@@ -23,7 +23,10 @@ def files(count, size, name="flows.csv"):
         (files(64, GIB), 1, False),
         (files(1, 64 * GIB), 16, False),  # a file is not cut
         (files(2, 2 * GIB), 16, False),  # two files keep two workers busy
-        (files(1 << 17, 1 << 18), 16, False),  # small files
+        (files(8_000, 1 << 12), 2, True),  # small files
+        (files(8_000, 1 << 12), 16, True),
+        (files(7_999, 1 << 12), 16, False),
+        (files(8_000, 1 << 12), 1, False),
         (files(128, 1 << 20, "flows.log.gz"), 16, True),
         (files(127, 1 << 20, "flows.log.gz"), 16, False),
         ([], 16, False),

@@ -1,0 +1,103 @@
+"""Reading many raw files at once for the plan: in threads, or in processes where these pay. Meanwhile imports begin."""
+
+from __future__ import annotations
+
+import atexit
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from itertools import islice
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pipeline.counting.content import Look, look_at
+from pipeline.counting.resources import Resources
+from pipeline.counting.sources import Source
+from pipeline.errors import SourceError
+from pipeline.jobs.compare import or_error
+from pipeline.jobs.where import processes_for
+from pipeline.options import IngestOptions
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
+T = TypeVar("T")
+#: So many sources at a time are given to a thread, or to a process: to hand over a small one costs more than to read it.
+_CHUNK, _CHUNK_OF_PROCESS = 32, 256
+#: So many of these wait for each worker: what was read is in memory.
+_CHUNKS_AHEAD = 2
+
+
+def look_at_all(options: IngestOptions, sources: Sequence[Source]) -> Iterator[Look | SourceError]:
+    """Looks at the starts of sources, at some at once; in their order what each look tells, or why none was to be had."""
+    if not sources:
+        return
+    resources = processes_for(options, sources)
+    if resources is None:
+        yield from map_all(options, or_error(look_at), _fetched(sources))
+        return
+    from pipeline.counting.processes import executor_of  # small runs do without multiprocessing
+
+    start_imports()
+    with executor_of(resources.threads, "pipeline.counting.preloaded") as executor:
+        yield from _in_chunks(executor, resources.threads, _CHUNK_OF_PROCESS, or_error(_look_from_afar), sources)
+
+
+def _look_from_afar(source: Source) -> Look:
+    """What a look tells, without the content: to hand that over costs more than to read it again."""
+    return look_at(source)._replace(text=None)
+
+
+def _fetched(sources: Sequence[Source]) -> Iterable[Source]:
+    """The sources; objects with their first bytes."""
+    if not any(source.etag for source in sources):
+        return sources
+    from pipeline.counting.objects import fetched_ahead  # few runs read buckets
+
+    return fetched_ahead(sources)
+
+
+def map_all(options: IngestOptions, function: Callable[[Any], T], values: Iterable[Any]) -> Iterator[T]:
+    """Applies a function to many values, in threads, to some at once; the results in their order."""
+    if not values:
+        return
+    from concurrent.futures import ThreadPoolExecutor  # a run that finds nothing new does without
+
+    start_imports()  # there may be rows to validate
+    threads = Resources(options.workers, options.memory_bytes).threads
+    with ThreadPoolExecutor(threads) as pool:
+        yield from _in_chunks(pool, threads, _CHUNK, function, values)
+
+
+def _in_chunks(
+    executor: Executor, width: int, size: int, function: Callable[[Any], T], values: Iterable[Any]
+) -> Iterator[T]:
+    rest = iter(values)
+    waiting: deque[Future[list[T]]] = deque()
+    while (chunk := list(islice(rest, size))) or waiting:
+        if chunk:
+            waiting.append(executor.submit(_to_each, function, chunk))
+        if not chunk or len(waiting) > _CHUNKS_AHEAD * width:
+            yield from waiting.popleft().result()
+
+
+def _to_each(function: Callable[[Any], T], values: Iterable[Any]) -> list[T]:
+    return list(map(function, values))
+
+
+@cache
+def start_imports() -> None:
+    """Has a thread import what takes long, first what is needed first, while others read files."""
+
+    def work() -> None:
+        from pipeline.counting import validation
+        from pipeline.jobs import replace  # noqa: F401 - and with it all that counts
+
+        validation.prepare()
+        import pyarrow.parquet  # noqa: F401 - the hours are written last
+
+    # A daemon, so that a command that is done need not wait for it. But where Python itself ends the process, it would cut
+    # the thread off, and Arrow's threads with it, for which it may be waiting: the process would hang.
+    thread = Thread(target=work, daemon=True)
+    atexit.register(thread.join)
+    thread.start()
