@@ -6,10 +6,10 @@
         leftalone     what a folder has that is positively not meant
         found         what `find` gives
       plan          which of them are new, known, duplicates, or have grown
-        look        at the starts of many files at once, while imports begin
+        look          the starts of many files at once, while imports begin
       compare       the digests that tell; `rivals` are sources that count only if others do not
       count         the plan's sources, counted
-        where       by which threads, processes, executor or cluster
+        where         by which threads, processes, executor or cluster
       replace       what changed sources counted before, taken back
       outcome       what only counting could tell; `summary` is what the caller gets
       turns         a run that another machine overtook, done again behind it
