@@ -35,7 +35,13 @@ class Workers:
 
 
 @contextmanager
-def threads(resources: Resources) -> Iterator[Workers]:
-    """Threads of this process."""
-    with ThreadPoolExecutor(resources.threads, thread_name_prefix="source") as executor:
-        yield Workers(executor, resources.threads, resources.totals_bytes)
+def threads(resources: Resources, width: int | None = None) -> Iterator[Workers]:
+    """Threads of this process.
+
+    Args:
+        resources: What they may take.
+        width: How many there are; None for as many as may be.
+    """
+    width = width or resources.threads
+    with ThreadPoolExecutor(width, thread_name_prefix="source") as executor:
+        yield Workers(executor, width, resources.totals_bytes)

@@ -21,7 +21,7 @@ from pipeline.store.index import Index, Known
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 #: Applies a function to many values, perhaps in parallel; the results in their order.
-MapAll: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+MapAll: TypeAlias = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
 
 @dataclass(slots=True)

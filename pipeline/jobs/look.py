@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 from threading import Thread
@@ -15,7 +15,7 @@ from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Source
 from pipeline.errors import SourceError
 from pipeline.jobs.compare import or_error
-from pipeline.jobs.where import processes_for
+from pipeline.jobs.where import processes_for, threads_for
 from pipeline.options import IngestOptions
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def look_at_all(options: IngestOptions, sources: Sequence[Source]) -> Iterator[L
         return
     resources = processes_for(options, sources)
     if resources is None:
-        yield from map_all(options, or_error(look_at), _fetched(sources))
+        threads = threads_for(sources, Resources(options.workers, options.memory_bytes))
+        yield from _in_threads(threads, or_error(look_at), _fetched(sources))
         return
     from pipeline.counting.processes import executor_of  # small runs do without multiprocessing
 
@@ -57,14 +58,16 @@ def _fetched(sources: Sequence[Source]) -> Iterable[Source]:
     return fetched_ahead(sources)
 
 
-def map_all(options: IngestOptions, function: Callable[[Any], T], values: Iterable[Any]) -> Iterator[T]:
+def map_all(options: IngestOptions, function: Callable[[Any], T], values: Collection[Any]) -> Iterator[T]:
     """Applies a function to many values, in threads, to some at once; the results in their order."""
-    if not values:
-        return
+    if values:
+        yield from _in_threads(Resources(options.workers, options.memory_bytes).threads, function, values)
+
+
+def _in_threads(threads: int, function: Callable[[Any], T], values: Iterable[Any]) -> Iterator[T]:
     from concurrent.futures import ThreadPoolExecutor  # a run that finds nothing new does without
 
     start_imports()  # there may be rows to validate
-    threads = Resources(options.workers, options.memory_bytes).threads
     with ThreadPoolExecutor(threads) as pool:
         yield from _in_chunks(pool, threads, _CHUNK, function, values)
 

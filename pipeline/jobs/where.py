@@ -35,9 +35,13 @@ _ADDRESS = r"[a-z]+://\S+:\d+"
 _WORTH_BYTES = 16 << 30
 #: The files that are packed, by their names: a byte of them is unpacked to so many, and takes ten times as long as a byte of text.
 _PACKED, _PACKED_WEIGHT = (".gz", ".zst", ".bz2"), 8
-#: From so many small files on, a run counts in processes, however many processors there are: what a small file takes is mostly Python,
-#: so that threads, however many, do little more than one.
-_WORTH_FILES = 8_000
+#: From so many small files on, a run counts in processes, whatever their bytes are: what a small file takes is mostly Python, so that
+#: many threads do no more than one. On two processors 4,000 files of 500 rows took both as long, and 8,000 a tenth longer in a thread.
+_WORTH_FILES = 5_000
+#: Where files have so few bytes on average, packed ones as above, one thread reads them: threads would hand Python's lock to each
+#: other some ten times a file. On two processors, whole runs in two threads took 1.3 times as long as in one for files of 6 kB, 1.3
+#: times for packed ones of 6 kB (30 kB of text), 1.0 to 1.2 times for those of 19 kB, and 0.85 times for those of 73 kB.
+_ALONE_BYTES = 1 << 17
 
 
 def check_cluster(options: IngestOptions) -> None:
@@ -80,7 +84,7 @@ def workers_of(
     if given is None and options.on == "threads":
         in_processes = processes_for(options, sources)
         if in_processes is None:
-            return threads(resources)
+            return threads(resources, threads_for(sources, resources))
         from pipeline.counting.processes import processes  # small runs do without multiprocessing
 
         return processes(in_processes)
@@ -107,7 +111,19 @@ def processes_pay(sources: Sequence[Source], workers: int) -> bool:
     large = [source for source in sources if source.size > SMALL_BYTES]
     if len(sources) - len(large) >= _WORTH_FILES:
         return True
-    sizes = [source.size * (_PACKED_WEIGHT if source.name.endswith(_PACKED) else 1) for source in large]
+    sizes = [_work_of(source) for source in large]
     total = sum(sizes)
     width = min(workers, total // max(sizes, default=1))  # a file is not cut
     return width > 1 and width * total >= _WORTH_BYTES
+
+
+def threads_for(sources: Sequence[Source], resources: Resources) -> int:
+    """How many threads read some sources soonest. An object's bytes are waited for, so that many are."""
+    is_waiting = any(source.etag for source in sources)
+    are_tiny = not is_waiting and sum(map(_work_of, sources)) < len(sources) * _ALONE_BYTES
+    return 1 if are_tiny else resources.threads
+
+
+def _work_of(source: Source) -> int:
+    """What reading a source takes, in bytes of plain text."""
+    return source.size * (_PACKED_WEIGHT if source.name.endswith(_PACKED) else 1)
