@@ -145,10 +145,11 @@ class Source:
             UnreadableSource: There is none.
             SourceChanged: It is not as it was.
         """
-        here = Source.at(path_of(self.name))
-        if (here.size, here.mtime_ns) != (self.size, self.mtime_ns):
+        here = status_of(_unescaped(self.name))
+        if (here.st_size, here.st_mtime_ns) != (self.size, self.mtime_ns):
             raise SourceChanged
-        return replace(self, inode=here.inode)
+        inode = _inode(here)
+        return self if inode == self.inode else replace(self, inode=inode)
 
     def is_readable(self) -> bool:
         """Whether this process may read the file."""
