@@ -22,7 +22,7 @@ from pipeline.store import files
 from pipeline.store.chain import LastRun, is_committed
 from pipeline.store.index import add_to_index, has_all_columns, last_indexed, make_tables
 from pipeline.store.layout import Locations, run_id_of, run_id_of_attempt
-from pipeline.store.ledger import NOT_FOLLOWING, RunRecord, read_run
+from pipeline.store.ledger import NOT_FOLLOWING, RunRecord, add_hours, read_run, sums_by_hour
 from pipeline.store.partitions import count_rejects
 
 _NO_FILE = "is no file of the store; tools that read the folder may take it for data"
@@ -45,6 +45,7 @@ class Audit:
         self.runs = 0
         self.sources = 0
         self.expected: dict[int, Counter[str]] = {}
+        self._added = sums_by_hour(())
         self._partitions: dict[str, str] = {}  # path -> digest, as the last run left it that put it in place
         self._rejects: set[str] = set()  # the paths of those that were looked at
 
@@ -73,7 +74,7 @@ class Audit:
                 yield from (f"{self._store.record_of(run.run_id)}: {problem}" for problem in problems)
                 yield from self._rejects_problems(run)
             yield from known.problems(before)
-        self.expected = {hour: sums for hour, sums in self.expected.items() if any(sums.values())}
+        self.expected = {hour: sums for hour, sums in self._added.items() if any(sums.values())}
         yield from self._strange_records()
         yield from self._cut_off()
 
@@ -90,8 +91,7 @@ class Audit:
     def _sum_problems(self, run: RunRecord) -> Iterator[str]:
         self.runs += 1
         self.sources += len(run.sources)
-        for hour, added in run.hours.items():
-            self.expected.setdefault(hour, Counter()).update(added)
+        add_hours(self._added, run)
         for source in run.sources:
             if source.read != source.valid + source.rejected + sum(source.ignored.values()):
                 yield f"{source.path}: {source.read} rows read are not valid + rejected + ignored"
