@@ -117,7 +117,7 @@ def rebuild_without(
         unwanted: The sources that are to count no more.
         ledger: What all runs have counted.
         scratch: A folder for what does not fit into memory.
-        workers: Who counts.
+        workers: What counts the sources.
         progress: Is told how far this has come.
 
     Raises:
@@ -160,7 +160,7 @@ def recount(
         files: What `find_again` gives.
         hours: Only what they add to these hours, and still count for.
         scratch: A folder for what does not fit into memory.
-        workers: Who counts.
+        workers: What counts the sources.
         progress: Is told how far this has come.
 
     Returns:

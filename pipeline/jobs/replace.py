@@ -46,7 +46,7 @@ def replace_changed(store: Locations, plan: Plan, counted: PlanCount, scratch: P
         plan: The plan.
         counted: What counting its sources has given.
         scratch: A folder for what does not fit into memory.
-        workers: Who counts.
+        workers: What counts the sources.
     """
     names = _names_to_replace(plan, counted)
     if not names:
