@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from operator import index
@@ -241,6 +241,12 @@ def is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def column_named_twice(names: Sequence[str], wanted: Iterable[str]) -> str:
+    """What is wrong with a list of columns that has a wanted one more than once, so that its cells are ambiguous; "" where none is."""
+    twice = (name for name in wanted if names.count(name) > 1)
+    return next((f"names the column {name} {names.count(name)} times" for name in twice), "")
 
 
 #: The store of commands that name none.

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
-from pipeline.scalars import LAST_HOUR, HourRange, bytes_to_text, end_of, hour_to_text, hours_of, parse_bytes
+from pipeline.scalars import (
+    LAST_HOUR,
+    HourRange,
+    bytes_to_text,
+    column_named_twice,
+    end_of,
+    hour_to_text,
+    hours_of,
+    parse_bytes,
+)
 
 LAST_OF_THE_CALENDAR = 70389527  # 9999-12-31T23
 NOW = datetime(2026, 11, 24, 8, 30, tzinfo=UTC)
@@ -281,3 +290,9 @@ class TestBytes:
     def test_what_is_no_number_of_bytes_is_refused(self, text):
         with pytest.raises(UsageError, match=r"no number of bytes; write it like 1500, 20kB or 1\.5GB"):
             parse_bytes(text)
+
+
+def test_a_wanted_column_that_is_named_twice_is_said_with_its_name_and_how_often():
+    names = ["a", "b", "c", "b", "c", "c"]
+    assert column_named_twice(names, ["c", "a"]) == "names the column c 3 times"
+    assert column_named_twice(names, ["a", "d"]) == ""

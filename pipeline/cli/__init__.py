@@ -17,8 +17,8 @@ from typer.core import TyperGroup
 
 from pipeline.cli.arguments import Command
 from pipeline.cli.completion import completed
+from pipeline.cli.endings import ending_of
 from pipeline.cli.output import say, standard_output, write_text
-from pipeline.errors import FlowlogError, RunStopped
 
 _INTERRUPTED = 130
 _SETTINGS: Any = {
@@ -120,16 +120,15 @@ def _all(
 
 
 def main() -> None:
-    """Runs the command line. Errors that are the user's become a sentence and an exit code; others are bugs."""
+    """Runs the command line. Errors that are no bugs become a sentence and an exit code."""
     try:
         app()
-    except FlowlogError as error:
-        say([f"flowlog: {error}"])
-        sys.exit(error.exit_code)
-    except MemoryError:  # Arrow's is one, too
-        advice = "a smaller --memory or fewer workers need less"
-        say([f"flowlog: the memory does not suffice; a run is there whole, or not at all, and {advice}"])
-        sys.exit(RunStopped.exit_code)
+    except Exception as error:
+        ending = ending_of(error)
+        if ending is None:
+            raise
+        say([f"flowlog: {ending.sentence}"])
+        sys.exit(ending.exit_code)
     except SystemExit as exit_:
         if exit_.code == _INTERRUPTED:
             say(["flowlog: interrupted; a run is there whole, or not at all"])

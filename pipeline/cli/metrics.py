@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
+from pipeline.cli.endings import ending_of
 from pipeline.cli.output import say
-from pipeline.errors import FlowlogError, RunStopped, UsageError
+from pipeline.errors import FlowlogError, UsageError
 from pipeline.flowstore import FlowStore
 from pipeline.scalars import SECONDS_PER_HOUR, real_path
 from pipeline.store.layout import Locations
@@ -61,8 +62,8 @@ def watched(file: Path | None, store: PurePath) -> Iterator[Callable[[IngestSumm
     try:
         yield lambda summary, exit_code: _write_or_say(file, store, summary, exit_code)
     except Exception as error:
-        bug_or_memory = RunStopped.exit_code if isinstance(error, MemoryError) else 1
-        _write_or_say(file, store, None, error.exit_code if isinstance(error, FlowlogError) else bug_or_memory)
+        ending = ending_of(error)
+        _write_or_say(file, store, None, ending.exit_code if ending else 1)
         raise
 
 

@@ -102,7 +102,6 @@ class _Group:
     def __init__(self, options: ReadOptions, limits: Limits, folder: Path, told: Told) -> None:
         self._options = options
         self._context = ReadContext(options, load_apps(options) or AppMap())
-        self._limits = limits
         self._folder = folder
         self._told = told
         self._counted: list[tuple[Source, Reading]] = []

@@ -94,8 +94,7 @@ class _Parsed:
                 self.readings[part].count.leave_out(reason, 1, size)
         for note, noted in batch.noted.items():
             for part, count in zip(*np.unique(block.place(noted)[0], return_counts=True), strict=True):
-                notes = self.readings[part].count.notes
-                notes[note] = notes.get(note, 0) + int(count)
+                self.readings[part].count.note(note, int(count))
 
 
 def _sums_between(values: npt.NDArray[np.int64], offsets: npt.NDArray[np.intp]) -> list[int]:

@@ -30,8 +30,8 @@ _FILE_BYTES = 1 << 17
 #: Groups that travel are of one size, within these bounds: most keys come again in each group, and the run merges them all alone. With
 #: 100,000 keys an hour, larger and smaller bounds took longer in a simulation (`benchmarks.scale`) of hundreds of workers.
 _LEAST_GROUP_BYTES, _MOST_GROUP_BYTES, _MOST_GROUP_SOURCES = 1 << 23, 1 << 30, 4096
-#: Workers elsewhere have so many groups more than they count at once, so that none waits for the next; and so often, in seconds, it is
-#: looked whether they are still there.
+#: Workers elsewhere have so many groups more than they count at once, so that none waits for the next; and so often, in seconds, the run
+#: looks whether they are still there.
 _AHEAD, _LOOK_SECONDS = 2, 1.0
 #: The bytes of rejects that wait in memory until all groups are counted.
 _REJECTS_IN_MEMORY = 16 << 20

@@ -62,7 +62,7 @@ def _ends_of(options: ReadOptions) -> dict[str, tuple[str, ...]]:
 
 
 def _names_logged(options: ReadOptions) -> bool:
-    """Whether the mapping file has a column that says which networks are logged, and anybody asks."""
+    """Whether the mapping file has a column that says which networks are logged, and a flow is to count once."""
     if options.apps is None or options.both_ends == "count":
         return False
     with options.apps.open("rb") as file:

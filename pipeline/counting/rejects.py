@@ -12,7 +12,10 @@ import pyarrow as pa
 from pipeline.schema import REJECT_SCHEMA
 from pipeline.syntax.batch import Reject
 
+#: What takes more memory than this goes to disk.
 _SPOOL_BYTES = 4 << 20
+#: The most rows of a batch: a reader has whole batches in memory.
+_BATCH_ROWS = 1 << 10
 
 
 class RejectSpool:
@@ -38,15 +41,17 @@ class RejectSpool:
         self.first = ""
 
     def add(self, source: str, rejects: Sequence[Reject]) -> None:
-        """Takes in some rejects of a source; the source's next ones come behind them."""
+        """Takes in some rejects of a source, in any order; the source's next ones come behind them."""
         if not rejects:
             return
         ordered = sorted(rejects, key=lambda reject: reject.row)
         self.first = self.first or f"{source}: {ordered[0]}"
         self.count += len(ordered)
-        columns = zip(*((source, r.row, r.field, r.rule, r.value, r.raw) for r in ordered), strict=True)
-        batch = pa.record_batch([pa.array(list(column)) for column in columns], schema=REJECT_SCHEMA)
-        self._hold([batch], batch.nbytes)
+        for start in range(0, len(ordered), _BATCH_ROWS):
+            some = ordered[start : start + _BATCH_ROWS]
+            columns = zip(*((source, r.row, r.field, r.rule, r.value, r.raw) for r in some), strict=True)
+            batch = pa.record_batch([pa.array(list(column)) for column in columns], schema=REJECT_SCHEMA)
+            self._hold([batch], batch.nbytes)
 
     def merge(self, other: RejectSpool) -> None:
         """Takes in all that another has gathered, behind its own; the other must not be used any more."""

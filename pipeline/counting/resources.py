@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 MIB = 1 << 20
-#: The memory of a run beside its totals: the interpreter, its libraries and freed memory; and for each worker
-#: the rows that wait to be validated. Both are measured, and so is what a process takes beside that, and does not share.
+#: The memory of a run beside its totals: the interpreter, its libraries and freed memory; for each worker the rows that wait to
+#: be validated; and for each process what it does not share with the others. All three were measured.
 _BASE, _FOR_EACH_WORKER, _FOR_EACH_PROCESS = 288 * MIB, 80 * MIB, 40 * MIB
 #: The size of a table of totals. A larger one made no run faster. Smaller ones go to disk more often: at 4 MiB a run over many
 #: keys takes a tenth more processor time. Below the least size, fewer workers are the better choice.

@@ -13,9 +13,6 @@ from pipeline.scalars import NO_CONTENT, Content
 from pipeline.syntax.batch import Batch, Reject, exact_sum
 from pipeline.syntax.blocks import MAX_LINES_AT_ONCE
 
-#: So many rejected rows are put aside in a batch of their own: a reader has whole batches in memory.
-_REJECTS_AT_ONCE = 1 << 10
-
 
 @dataclass
 class SourceCount:
@@ -44,6 +41,10 @@ class SourceCount:
     bytes_rx: int = 0
     hours: set[int] = field(default_factory=set)
     ignored_bytes: dict[str, int] = field(default_factory=dict)
+
+    def note(self, what: str, records: int) -> None:
+        """Takes note of valid records of which a user should know something."""
+        self.notes[what] = self.notes.get(what, 0) + records
 
     def leave_out(self, reason: str, records: int, size: int) -> None:
         """Takes note of records that were left out, and of their bytes."""
@@ -76,7 +77,7 @@ class Reading:
         """Takes note of a batch of its own that was added to the totals."""
         count = self.count
         for note, rows in batch.noted.items():
-            count.notes[note] = count.notes.get(note, 0) + len(rows)
+            count.note(note, len(rows))
         count.read += batch.table.num_rows + len(batch.rejects)
         for reason, left in batch.left_out.items():
             count.leave_out(reason, len(left), exact_sum(left.sizes))
@@ -107,7 +108,5 @@ class Reading:
             if is_strict:
                 raise StrictRunStopped(self.name, str(min(self._found, key=lambda reject: reject.row)))
             self.count.rejected += len(self._found)
-            self._found.sort(key=lambda reject: reject.row)
-            for start in range(0, len(self._found), _REJECTS_AT_ONCE):
-                self.rejects.add(self.name, self._found[start : start + _REJECTS_AT_ONCE])
+            self.rejects.add(self.name, self._found)
             self._found = []

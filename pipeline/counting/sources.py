@@ -49,7 +49,7 @@ def status_of(path: str | os.PathLike[str]) -> os.stat_result:
         status = os.stat(path)  # noqa: PTH116 - a text need not become a path
     except OSError as error:
         raise UnreadableSource(f"cannot be read: {error.strerror}") from None
-    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for who writes to it
+    if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for what writes to it
         raise UnreadableSource("not a regular file")
     return status
 

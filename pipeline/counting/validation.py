@@ -16,7 +16,7 @@ from pipeline.syntax.batch import MISSING, Batch, Fault, Mask
 if TYPE_CHECKING:
     import pandera.pandas as pandera
 
-#: The faults of so many rows are told at once, or of a batch: pandera keeps each failing cell, in ten times the memory of a row.
+#: The faults of so many rows, or of one batch, are told at once: pandera keeps each failing cell, in ten times the memory of a row.
 _FAULTY_AT_ONCE = 1 << 18
 
 

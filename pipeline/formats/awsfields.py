@@ -13,6 +13,7 @@ from collections.abc import Set as AbstractSet
 
 from pipeline.errors import UsageError
 from pipeline.formats.format import Setting
+from pipeline.scalars import column_named_twice
 
 _BY_VERSION = {
     2: "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status",
@@ -87,8 +88,8 @@ def _checked(fields: tuple[str, ...], known: AbstractSet[str], required: Sequenc
             near = difflib.get_close_matches(field, known, 1)
             meant = f"; is {near[0]} meant?" if near else ""
             raise UsageError(f"--aws-fields: {field!r} is not a field of AWS {log} flow logs{meant}")
-        if fields.count(field) > 1:
-            raise UsageError(f"--aws-fields: {field} is there {fields.count(field)} times")
+    if problem := column_named_twice(fields, fields):
+        raise UsageError(f"--aws-fields {problem}")
     if missing := [field for field in required if field not in fields]:
         raise UsageError(f"--aws-fields: {' and '.join(missing)} must be there, too")
     return fields

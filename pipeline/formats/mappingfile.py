@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pipeline.errors import UsageError
 from pipeline.formats.networks import Network, network_of
-from pipeline.scalars import LAST_HOUR, SECONDS_PER_HOUR, hours_of
+from pipeline.scalars import LAST_HOUR, SECONDS_PER_HOUR, column_named_twice, hours_of
 
 _COLUMNS = ("cidr", "app", "vpc_id", "from", "until", "logged")
 #: So much of a header that is none is shown.
@@ -126,8 +126,8 @@ def _columns(path: Path, header: Sequence[str]) -> list[str]:
     if not {"cidr", "app"} <= set(names):
         found = f", not {','.join(header)[:_SHOWN]!r}" if header else ""
         raise UsageError(f"{path}: the first line must be the header cidr,app or cidr,app,vpc_id{found}")
-    if twice := [name for name in _COLUMNS if names.count(name) > 1]:
-        raise UsageError(f"{path}: the header names the column {twice[0]} {names.count(twice[0])} times")
+    if problem := column_named_twice(names, _COLUMNS):
+        raise UsageError(f"{path}: the header {problem}")
     return names
 
 

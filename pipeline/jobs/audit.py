@@ -22,7 +22,7 @@ from pipeline.store import files
 from pipeline.store.chain import LastRun, is_committed
 from pipeline.store.index import add_to_index, has_all_columns, last_indexed, make_tables
 from pipeline.store.layout import Locations, run_id_of, run_id_of_attempt
-from pipeline.store.ledger import NOT_FOLLOWING, RunRecord, read_run
+from pipeline.store.ledger import NOT_FOLLOWING, RunRecord, add_hours, read_run, sums_by_hour
 from pipeline.store.partitions import count_rejects
 
 _NO_FILE = "is no file of the store; tools that read the folder may take it for data"
@@ -45,6 +45,7 @@ class Audit:
         self.runs = 0
         self.sources = 0
         self.expected: dict[int, Counter[str]] = {}
+        self._added = sums_by_hour(())
         self._partitions: dict[str, str] = {}  # path -> digest, as the last run left it that put it in place
         self._rejects: set[str] = set()  # the paths of those that were looked at
 
@@ -63,17 +64,18 @@ class Audit:
                     yield str(run)
                     last = None
                     continue
+                self._take(run)
                 problems = []
                 if last is None:
                     known.has_gaps = True
                 elif run.previous != last.checksum:
                     problems.append(NOT_FOLLOWING)
                 last = LastRun(number, run.checksum)
-                problems += [*self._sum_problems(run), *known.add(run, last)]
+                problems += [*_sum_problems(run), *known.add(run, last)]
                 yield from (f"{self._store.record_of(run.run_id)}: {problem}" for problem in problems)
                 yield from self._rejects_problems(run)
             yield from known.problems(before)
-        self.expected = {hour: sums for hour, sums in self.expected.items() if any(sums.values())}
+        self.expected = {hour: sums for hour, sums in self._added.items() if any(sums.values())}
         yield from self._strange_records()
         yield from self._cut_off()
 
@@ -87,25 +89,13 @@ class Audit:
         path = self._store.record_of(run_id_of(first))
         return f"{path}: is" if first == last else f"{path} and all up to {run_id_of(last)}: are"
 
-    def _sum_problems(self, run: RunRecord) -> Iterator[str]:
+    def _take(self, run: RunRecord) -> None:
         self.runs += 1
         self.sources += len(run.sources)
-        for hour, added in run.hours.items():
-            self.expected.setdefault(hour, Counter()).update(added)
-        for source in run.sources:
-            if source.read != source.valid + source.rejected + sum(source.ignored.values()):
-                yield f"{source.path}: {source.read} rows read are not valid + rejected + ignored"
-            for reason, size in (source.ignored_bytes or {}).items():
-                if size < 0 or not source.ignored.get(reason):
-                    yield f"{source.path}: {size:,} bytes ignored as {reason!r} are not those of its records"
-        if not run.forgotten and not run.dropped:
-            for name, column in ((COUNT, "valid"), ("bytes_tx", "bytes_tx"), ("bytes_rx", "bytes_rx")):
-                total, added_to_all = run.total(column), sum(sums[name] for sums in run.hours.values())
-                if added_to_all != total:
-                    yield f"its sources have {name} {total:,}, but {added_to_all:,} were added to its hours"
+        self._partitions |= run.files
+        add_hours(self._added, run)
 
     def _rejects_problems(self, run: RunRecord) -> Iterator[str]:
-        self._partitions |= run.files
         rejected = run.total("rejected")
         if not rejected and len(run.files) <= len(run.hours):  # as nearly always: it has put hours in place, and no more
             return
@@ -198,6 +188,20 @@ class Audit:
                         path,
                         kind and f"is {kind}, and no file of the store; tools that read the folder may follow it",
                     )
+
+
+def _sum_problems(run: RunRecord) -> Iterator[str]:
+    for source in run.sources:
+        if source.read != source.valid + source.rejected + sum(source.ignored.values()):
+            yield f"{source.path}: {source.read} rows read are not valid + rejected + ignored"
+        for reason, size in (source.ignored_bytes or {}).items():
+            if size < 0 or not source.ignored.get(reason):
+                yield f"{source.path}: {size:,} bytes ignored as {reason!r} are not those of its records"
+    if not run.forgotten and not run.dropped:
+        for name, column in ((COUNT, "valid"), ("bytes_tx", "bytes_tx"), ("bytes_rx", "bytes_rx")):
+            total, added_to_all = run.total(column), sum(sums[name] for sums in run.hours.values())
+            if added_to_all != total:
+                yield f"its sources have {name} {total:,}, but {added_to_all:,} were added to its hours"
 
 
 class _Known:

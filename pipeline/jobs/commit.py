@@ -33,8 +33,8 @@ class Change:
         sources: The sources that it counted, as its record has them.
         interpretation: How their rows were understood.
         added: What is added to the hours.
-        anew: The hours of which nothing that is there is kept, each with what all runs have added to it. The record says the
-            difference to that, whatever the hour's partition has, so that an hour that was damaged is sound again. None where
+        anew: The hours of which nothing that is there is kept, each with what all runs have added to it. The record has the
+            difference to these sums and not to those of the hour's partition, so that a damaged hour is sound again. None where
             the partition may be relied on.
         rejects: The rejected rows of the sources.
         forgotten: The sources of earlier runs that are taken back, by path and digest.
@@ -117,16 +117,10 @@ def _stage_hours(
     # Where files wait for answers, many hours do so at once, and only as many as elsewhere are merged meanwhile.
     merging = BoundedSemaphore(resources.threads)
     waiting = min(store.files.threads or 1, resources.totals_bytes // _PACKED_BYTES)
-
-    is_empty = _is_empty(store, transaction, len(added))
-
-    def stage(hour: int) -> tuple[int, dict[str, int]]:
-        fetched, version = (None, "") if is_empty else fetch_partition(store, hour)
-        keeps, known = hour not in change.anew, change.anew.get(hour)
-        return hour, _stage_hour(store, transaction, hour, added[hour], merging, fetched, version, keeps, known)
-
+    staging = _Staging(store, transaction, added, change.anew, _is_empty(store, transaction, len(added)), merging)
     with files.writing(store.scratch), ThreadPoolExecutor(max(waiting, resources.threads)) as pool:
-        yield from pool.map(stage, sorted(added))
+        hours = sorted(added)
+        yield from zip(hours, pool.map(staging.stage, hours), strict=True)
 
 
 def _is_empty(store: Locations, transaction: Transaction, hours: int) -> bool:
@@ -139,31 +133,44 @@ def _is_empty(store: Locations, transaction: Transaction, hours: int) -> bool:
     return is_first and store.is_listed and hours > _FEW_HOURS and not store.files.exists(f"{store.flows}/")
 
 
-def _stage_hour(
-    store: Locations,
-    transaction: Transaction,
-    hour: int,
-    added: Sequence[Callable[[], pa.Table]],
-    merging: BoundedSemaphore,
-    fetched: bytes | None,
-    version: str,
-    keeps: bool,
-    known: Mapping[str, int] | None,
-) -> dict[str, int]:
-    """Stages an hour's new partition, over the one that is there; gives what the change comes to. Where nothing is left, the
-    partition is removed; in a bucket, where it could be a later run's by then, a partition without rows takes its place.
+@dataclass(frozen=True)
+class _Staging:
+    """Stages the partitions of a run's hours, of which several may be staged at once.
+
+    Attributes:
+        store: The store.
+        transaction: The run.
+        added: Reads what is added to each hour.
+        anew: As `Change` has it.
+        is_empty: Whether no hour is there yet.
+        merging: Is held while an hour is merged, which takes memory.
     """
-    keeps_place = store.files.has_versions
-    with merging:
-        present = decode_partition(store, hour, fetched if known is None else None)
-        filled = [table for table in [*([present] if keeps else []), *(read() for read in added)] if table.num_rows]
-        # The usual case, that there is only one, costs nothing: this one is in the store's order.
-        new = filled[0] if len(filled) == 1 else merge_sorted(filled)
-        before, after = sums_of(present) if known is None else known, sums_of(new)
-        is_there = bool(new.num_rows or (keeps_place and (present.num_rows if known is None else fetched)))
-        content = encode_partition(new, after, transaction.run_id if keeps_place else "") if is_there else None
-    if content is not None:
-        transaction.stage(store.partition(hour), content, version)
-    elif not keeps_place and store.files.exists(store.partition_name(hour)):
-        transaction.remove(store.partition(hour))
-    return {name: after[name] - before[name] for name in after}
+
+    store: Locations
+    transaction: Transaction
+    added: Mapping[int, Sequence[Callable[[], pa.Table]]]
+    anew: Mapping[int, Mapping[str, int] | None]
+    is_empty: bool
+    merging: BoundedSemaphore
+
+    def stage(self, hour: int) -> dict[str, int]:
+        """Stages an hour's new partition, over the one that is there; gives what the change comes to. Where nothing is left, the
+        partition is removed; in a bucket, where it could be a later run's by then, a partition without rows takes its place.
+        """
+        store, known = self.store, self.anew.get(hour)
+        fetched, version = (None, "") if self.is_empty else fetch_partition(store, hour)
+        keeps_place = store.files.has_versions
+        with self.merging:
+            present = decode_partition(store, hour, fetched if known is None else None)
+            kept = [] if hour in self.anew else [present]
+            filled = [table for table in [*kept, *(read() for read in self.added[hour])] if table.num_rows]
+            # The usual case, that there is only one, costs nothing: this one is in the store's order.
+            new = filled[0] if len(filled) == 1 else merge_sorted(filled)
+            before, after = sums_of(present) if known is None else known, sums_of(new)
+            is_there = bool(new.num_rows or (keeps_place and (present.num_rows if known is None else fetched)))
+            content = encode_partition(new, after, self.transaction.run_id if keeps_place else "") if is_there else None
+        if content is not None:
+            self.transaction.stage(store.partition(hour), content, version)
+        elif not keeps_place and store.files.exists(store.partition_name(hour)):
+            self.transaction.remove(store.partition(hour))
+        return {name: after[name] - before[name] for name in after}

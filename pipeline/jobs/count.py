@@ -119,7 +119,7 @@ def count_plan(
         plan: The plan.
         reading: How the rows of its sources are understood.
         scratch: A folder for what does not fit into memory.
-        workers: Who counts.
+        workers: What counts the sources.
         progress: Is told how far it has come.
         strict: Whether the first rejected row ends it all.
         bounded: Whether a source may have rows of so many hours only.

@@ -86,7 +86,7 @@ def _kind_of(path: str) -> tuple[bool, bool]:
     """Whether something is a link, and whether it is a folder, or a link to one."""
     try:
         mode = os.lstat(path).st_mode
-    except OSError:  # as whoever opens it will say
+    except OSError:  # opening it will say so
         return False, False
     is_link = stat.S_ISLNK(mode)
     return is_link, os.path.isdir(path) if is_link else stat.S_ISDIR(mode)
@@ -119,7 +119,7 @@ def _modified_since(since: int, files: Iterable[str], found: Found) -> Iterator[
     for path in files:
         try:
             is_old = os.stat(path).st_mtime < since * SECONDS_PER_HOUR
-        except OSError:  # as whoever opens it will say
+        except OSError:  # opening it will say so
             is_old = False
         if is_old:
             found.left_alone[name_of(path)] = MODIFIED_BEFORE

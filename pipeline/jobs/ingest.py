@@ -111,43 +111,75 @@ def _ingest(
     load_apps(reading)
     check_cluster(options)
     found = find_files()
-    recovered: list[str] = []
-    kept: list[_Counted] = []
 
-    def run() -> tuple[Plan, Outcome, RunRecord | None]:
-        with open_index(store) as index:
-            recovered.extend(recover(store, index.last.number))
-            plan = _plan(found, index, options, reading)
-            _stop_if_strict(options, plan.failed)
-            outcome, record = Outcome(), None
-            if plan.has_work:
-                with Transaction(store, index.last) as transaction:
-                    counted = next((one for one in kept if one.is_of(plan)), None)
-                    counted = counted or _count(plan, store, options, reading, progress, executor, bounded)
-                    kept[:] = [counted]
-                    outcome = counted.outcome
-                    if counted.changes_store:
-                        from pipeline.jobs.commit import commit  # as `_count` has it
+    def count(plan: Plan) -> _Counted:
+        return _count(plan, store, options, reading, progress, executor, bounded)
 
-                        record = commit(
-                            store, transaction, counted.change, counted.started, _resources(options), before_commit
-                        )
-            index.remember([*plan.met, *outcome.met])
-        return plan, outcome, record
-
+    run = _Run(store, options, partial(_plan, found, options=options, reading=reading), count, before_commit)
     with closing(found), locked(store, options.wait_seconds), put_aside(store):
-        plan, outcome, record = in_turn(store, run)
+        plan, outcome, record = in_turn(store, run.attempt)
     return summary_of(
         plan,
         outcome,
         record,
-        recovered=recovered,
+        recovered=run.recovered,
         seconds=time.monotonic() - began,
         store=store.name,
         started=started,
         ended=now(),
         traffic=all_traffic().since(asked),
     )
+
+
+class _Run:
+    """A run, which may be attempted several times: behind a run of another machine that has come first, it is done again.
+
+    Args:
+        store: The store.
+        options: How.
+        plan: Decides what to do with each source, by the index.
+        count: Counts what a plan has to be counted.
+        before_commit: As `commit` has it.
+
+    Attributes:
+        recovered: Runs that an earlier crash had cut off, and that were finished first.
+    """
+
+    def __init__(
+        self,
+        store: Locations,
+        options: IngestOptions,
+        plan: Callable[[Index], Plan],
+        count: Callable[[Plan], _Counted],
+        before_commit: Callable[[RunRecord], None] | None,
+    ) -> None:
+        self._store, self._options, self._before_commit = store, options, before_commit
+        self._plan, self._count = plan, count
+        self._counted: _Counted | None = None  # by the last attempt
+        self.recovered: list[str] = []
+
+    def attempt(self) -> tuple[Plan, Outcome, RunRecord | None]:
+        """Plans, counts, and commits behind the last run that the index knows."""
+        with open_index(self._store) as index:
+            self.recovered += recover(self._store, index.last.number)
+            plan = self._plan(index)
+            _stop_if_strict(self._options, plan.failed)
+            outcome, record = Outcome(), None
+            if plan.has_work:
+                with Transaction(self._store, index.last) as transaction:
+                    if not (self._counted and self._counted.is_of(plan)):
+                        self._counted = self._count(plan)
+                    outcome, record = self._counted.outcome, self._commit(transaction, self._counted)
+            index.remember([*plan.met, *outcome.met])
+        return plan, outcome, record
+
+    def _commit(self, transaction: Transaction, counted: _Counted) -> RunRecord | None:
+        if not counted.changes_store:
+            return None
+        from pipeline.jobs.commit import commit  # imports Arrow, of no use where nothing is new
+
+        resources = _resources(self._options)
+        return commit(self._store, transaction, counted.change, counted.started, resources, self._before_commit)
 
 
 def _plan(found: Found, index: Index, options: IngestOptions, reading: ReadOptions) -> Plan:

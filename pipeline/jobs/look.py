@@ -102,5 +102,5 @@ def start_imports() -> None:
     # A daemon, so that a command that is done need not wait for it. But where Python itself ends the process, it would cut
     # the thread off, and Arrow's threads with it, for which it may be waiting: the process would hang.
     thread = Thread(target=work, daemon=True)
-    atexit.register(thread.join)
     thread.start()
+    atexit.register(thread.join)

@@ -7,7 +7,7 @@ an hour, it is made anew from all of them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -27,7 +27,7 @@ from pipeline.objectpath import is_url
 from pipeline.options import ReadOptions
 from pipeline.store.files import writing
 from pipeline.store.layout import is_segment
-from pipeline.store.ledger import ActiveSource, SourceRecord
+from pipeline.store.ledger import ActiveSource, Counted, SourceRecord
 
 
 def find_again(sources: Collection[ActiveSource], candidates: Found | None = None) -> dict[str, Source]:
@@ -106,8 +106,7 @@ class Rebuilt:
 
 def rebuild_without(
     unwanted: Collection[ActiveSource],
-    active: Sequence[ActiveSource],
-    sums: Mapping[int, Mapping[str, int]],
+    ledger: Counted,
     scratch: Path,
     workers: Workers,
     progress: Progress | None = None,
@@ -116,10 +115,9 @@ def rebuild_without(
 
     Args:
         unwanted: The sources that are to count no more.
-        active: All sources that count.
-        sums: What all runs have added to each hour.
+        ledger: What all runs have counted.
         scratch: A folder for what does not fit into memory.
-        workers: Who counts.
+        workers: What counts the sources.
         progress: Is told how far this has come.
 
     Raises:
@@ -127,7 +125,7 @@ def rebuild_without(
     """
     hours = frozenset[int]().union(*(s.hours for s in unwanted))
     keys = {s.key for s in unwanted}
-    others = [s for s in active if s.key not in keys and s.hours & hours]
+    others = [s for s in ledger.sources if s.key not in keys and s.hours & hours]
     found = find_again(others)
     problems = [_why_not_found(s.source.path) for s in others if s.source.digest not in found]
     if not problems:
@@ -138,7 +136,7 @@ def rebuild_without(
             f"but that cannot be done: {'; '.join(problems)}"
         )
     forgotten = [{"path": s.source.path, "digest": s.source.digest} for s in unwanted]
-    return Rebuilt({hour: sums[hour] for hour in hours}, totals, forgotten)
+    return Rebuilt({hour: ledger.sums[hour] for hour in hours}, totals, forgotten)
 
 
 def _why_not_found(path: str) -> str:
@@ -162,7 +160,7 @@ def recount(
         files: What `find_again` gives.
         hours: Only what they add to these hours, and still count for.
         scratch: A folder for what does not fit into memory.
-        workers: Who counts.
+        workers: What counts the sources.
         progress: Is told how far this has come.
 
     Returns:

@@ -13,7 +13,7 @@ from pipeline.jobs.count import PlanCount
 from pipeline.jobs.plan import Plan
 from pipeline.jobs.recount import Rebuilt, rebuild_without
 from pipeline.store.layout import Locations
-from pipeline.store.ledger import active_sources, read_runs, sums_by_hour
+from pipeline.store.ledger import counted_by, read_runs
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,16 @@ def replace_changed(store: Locations, plan: Plan, counted: PlanCount, scratch: P
         plan: The plan.
         counted: What counting its sources has given.
         scratch: A folder for what does not fit into memory.
-        workers: Who counts.
+        workers: What counts the sources.
     """
     names = _names_to_replace(plan, counted)
     if not names:
         return Replacement()  # and the ledger, which grows with the store's age, need not be read
-    runs = list(read_runs(store))
-    active = active_sources(runs)
+    ledger = counted_by(read_runs(store))
     superseded = {(known.path, known.source) for name in names for known in plan.superseded[name]}
-    unwanted = [source for source in active if source.key in superseded]
+    unwanted = [source for source in ledger.sources if source.key in superseded]
     try:
-        return Replacement(names, rebuild_without(unwanted, active, sums_by_hour(runs), scratch, workers))
+        return Replacement(names, rebuild_without(unwanted, ledger, scratch, workers))
     except UsageError as error:
         return Replacement(names, problem=str(error))
 

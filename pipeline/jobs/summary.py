@@ -30,7 +30,7 @@ class IngestSummary(NamedTuple):
         duplicates: Skipped: sources with the same content as another that is counted, and the path of the other.
         starts: Skipped: sources that are the start of another that is counted, and the path of the other.
         empty: Skipped: sources without content.
-        too_recent: Skipped: sources that were modified less than so long ago.
+        too_recent: Skipped: sources that were modified too short a time ago.
         left_alone: What else was met and not taken for raw files: its name, and why.
         changed: Sources that have changed since they were counted, and are not counted again.
         why_changed: How each of these has changed, by its name, as a part of a sentence.

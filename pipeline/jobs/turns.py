@@ -10,9 +10,9 @@ from pipeline.errors import StoreBusy, StoreOvertaken
 from pipeline.store.layout import Locations
 
 T = TypeVar("T")
-#: So often a run is tried. Whoever overtakes it has committed, so that together they come on; only one may be unlucky.
+#: So often a run is tried. A run that overtakes it has committed: together they get on, and only one of them may be unlucky.
 _TURNS = 30
-#: The longest pause before the first repetition, and before any, in seconds. Who all wait equally long meet again.
+#: The longest pause before the first repetition, and before any, in seconds. Runs that wait equally long would meet again.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 

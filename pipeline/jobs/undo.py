@@ -19,7 +19,7 @@ from pipeline.scalars import command_line, hour_to_text, real_path
 from pipeline.store.chain import LastRun
 from pipeline.store.index import open_index
 from pipeline.store.layout import Locations, is_segment
-from pipeline.store.ledger import ActiveSource, RunRecord, active_sources, now, read_runs, sums_by_hour
+from pipeline.store.ledger import ActiveSource, RunRecord, counted_by, now, read_runs, sums_by_hour
 from pipeline.store.lock import locked
 from pipeline.store.transaction import Transaction, put_aside, recover
 
@@ -144,12 +144,11 @@ def forget(
 
     def run() -> UndoSummary:
         last = _recovered(store)
-        runs = list(read_runs(store))
-        active = active_sources(runs)
-        unwanted = _choose(store, active, names)
+        ledger = counted_by(read_runs(store))
+        unwanted = _choose(store, ledger.sources, names)
         with Transaction(store, last) as transaction:
             with threads(resources) as workers:
-                rebuilt = rebuild_without(unwanted, active, sums_by_hour(runs), store.scratch, workers, progress)
+                rebuilt = rebuild_without(unwanted, ledger, store.scratch, workers, progress)
             change = Change(added=[rebuilt.totals], anew=rebuilt.hours, forgotten=rebuilt.forgotten)
             record = commit(store, transaction, change, started, resources)
         return UndoSummary(record.run_id, [source["path"] for source in record.forgotten], sorted(rebuilt.hours))

@@ -13,7 +13,7 @@ from pyarrow._compute import CastOptions, call_function
 from pipeline.errors import UsageError
 from pipeline.query.query import Query, sum_by
 from pipeline.query.sums import bytes_of, decoded, merge, sort_rows, total_of
-from pipeline.scalars import HourRange
+from pipeline.scalars import INT64_MAX, HourRange
 from pipeline.schema import KEY
 from pipeline.store.layout import Locations
 from pipeline.store.partitions import hours_with_totals
@@ -150,7 +150,7 @@ def _changes(both: pa.Table, min_bytes: int, factor: float) -> pa.Table:
     kind = call_function("if_else", [is_gone, pa.scalar(VANISHED), pa.scalar(STEPPED)])
     kind = call_function("if_else", [is_new, pa.scalar(NEW), kind])
     is_change = _any([is_new, is_gone, _has_stepped(before, after, factor)])
-    is_large = call_function("greater_equal", [size, _integer(min(min_bytes, 2**63 - 1))])
+    is_large = call_function("greater_equal", [size, _integer(min(min_bytes, INT64_MAX))])
     table = both.drop_columns("seen").add_column(0, "kind", kind).append_column("change", change).append_column("size", size)
     found = call_function("filter", [table, call_function("and", [is_change, is_large])])
     order = [("size", "descending"), *((name, "ascending") for name in PAIR)]

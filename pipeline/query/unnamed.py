@@ -53,17 +53,12 @@ def find_unnamed(totals: pa.Table, top: int) -> Unnamed:
         end = pa.table([totals.column(name), totals.column("vpc_id"), sizes], names=["address", "vpc_id", "bytes"])
         ends.append(end.filter(mask))
     found = pa.concat_tables(ends).group_by(["address", "vpc_id"], use_threads=False).aggregate([("bytes", "sum")])
-    rows = sorted(
-        (
-            (address, vpc_id, int(size))
-            for address, vpc_id, size in zip(
-                *(found.column(name).to_pylist() for name in ("address", "vpc_id", "bytes_sum")), strict=True
-            )
-        ),
-        key=lambda row: (-row[2], row),
-    )
+    rows = [
+        {"address": row["address"], "vpc_id": row["vpc_id"], "bytes": int(row["bytes_sum"])} for row in found.to_pylist()
+    ]
+    rows.sort(key=lambda row: (-row["bytes"], row["address"], row["vpc_id"]))
     return Unnamed(
-        [dict(zip(("address", "vpc_id", "bytes"), row, strict=True)) for row in rows[:top]],
+        rows[:top],
         count=len(rows),
         total=int(pc.sum(sizes).as_py() or 0),
         named=size_of(pc.invert(pc.or_(src, dest))),

@@ -1,7 +1,8 @@
 """The store as tables of SQL: DuckDB's views `flows`, `rejects`, `runs` and `sources`, and Athena's table.
 
-The views are plain statements over the store's files, so that a DuckDB shell takes them as `flowlog sql` does. They hold no
-record of the ledger against its checksum: that is what `flowlog verify` does.
+The views are plain statements over the store's files, so that a DuckDB shell takes them as `flowlog sql` does. They hold
+neither the records of the ledger nor the pages of Parquet files against their checksums, for which `read_parquet` has no option:
+that is what `flowlog verify` does.
 """
 
 from __future__ import annotations

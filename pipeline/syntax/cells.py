@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import MissingColumns, UnreadableSource
-from pipeline.scalars import is_utf8
+from pipeline.scalars import column_named_twice, is_utf8
 from pipeline.schema import DICTIONARY_TEXT
 from pipeline.syntax.batch import Batch, Fault, Mask
 from pipeline.syntax.decimals import EXACT_BELOW, float_of, floats_of, may_be_beyond
@@ -130,9 +130,8 @@ def present_columns(columns: Sequence[Column], header: Sequence[str]) -> list[Co
         raise UnreadableSource(f"the header names {len(header):,} columns; at most {MAX_COLUMNS:,} are read")
     if missing := [column.name for column in columns if column.required and column.name not in header]:
         raise MissingColumns(missing, list(header))
-    for column in columns:
-        if header.count(column.name) > 1:
-            raise UnreadableSource(f"the header names the column {column.name} {header.count(column.name)} times")
+    if problem := column_named_twice(header, [column.name for column in columns]):
+        raise UnreadableSource(f"the header {problem}")
     return [column for column in columns if column.name in header]
 
 

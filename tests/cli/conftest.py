@@ -1,5 +1,7 @@
 """Folders with the example, and stores that have counted it."""
 
+import threading
+
 import pytest
 
 from pipeline.flowstore import FlowStore
@@ -33,3 +35,11 @@ def reading(filled, monkeypatch):
     """The current folder, with the same store in data/store, for commands that change nothing."""
     monkeypatch.chdir(filled)
     return filled
+
+
+@pytest.fixture
+def no_threads():
+    """The system refuses each thread, as it does where a limit of processes is reached: there is no room for such a stack."""
+    before = threading.stack_size(1 << 46)
+    yield
+    threading.stack_size(before)

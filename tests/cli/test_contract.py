@@ -187,6 +187,20 @@ class TestExitCodes:
         assert (done.code, done.out) == (130, "")
         assert "interrupted" in done.err
 
+    def test_4_where_the_system_refuses_threads(self, folder, flowlog, no_threads):
+        done = flowlog("ingest")
+        assert (done.code, done.out) == (4, "")
+        assert done.err == (
+            "flowlog: the system starts no further thread; a run is there whole, or not at all,"
+            " and a higher limit (`ulimit -u`, or a container's of pids) or fewer --workers mend that\n"
+        )
+
+    def test_4_where_the_memory_does_not_suffice(self, folder, flowlog, monkeypatch):
+        monkeypatch.setattr(FlowStore, "ingest", lambda *_: bytes(1 << 62))
+        done = flowlog("ingest")
+        assert (done.code, done.out) == (4, "")
+        assert done.err.startswith("flowlog: the memory does not suffice; a run is there whole, or not at all, and ")
+
     def test_a_bug_is_no_sentence_but_a_traceback(self, store, flowlog, monkeypatch):
         monkeypatch.setattr(FlowStore, "page", lambda *_args, **_options: 1 / 0)
         with pytest.raises(ZeroDivisionError):

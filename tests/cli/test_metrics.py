@@ -91,6 +91,11 @@ def test_a_first_run_that_fails_has_no_success(folder, flowlog, metrics, options
     assert "flowlog_last_success_timestamp_seconds" not in metrics()
 
 
+def test_a_run_for_which_there_are_no_threads_has_the_exit_code_of_its_command(folder, flowlog, metrics, no_threads):
+    assert ingest(flowlog) == 4
+    assert metrics()["flowlog_last_exit_code"] == 4
+
+
 def test_a_bug_is_a_failed_run(folder, flowlog, metrics, monkeypatch):
     monkeypatch.setattr(command.FlowStore, "ingest", lambda *_: 1 // 0)
     with pytest.raises(ZeroDivisionError):

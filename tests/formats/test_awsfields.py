@@ -32,7 +32,7 @@ def test_those_of_every_version_are_known():
         ("log_statuss", r"'log-statuss' is not a field of AWS VPC flow logs; is log-status meant\?"),
         ("SRCADDR", "'SRCADDR' is not a field"),
         ("zzz", "'zzz' is not a field of AWS VPC flow logs$"),
-        ("bytes", "bytes is there 2 times"),
+        ("bytes", "--aws-fields names the column bytes 2 times"),
         ("tgw-id", r"aws-vpc\.fields names fields of a Transit Gateway flow log: set aws-tgw\.fields"),
         ("transit_gateway_id", "names fields of a Transit Gateway flow log"),
     ],

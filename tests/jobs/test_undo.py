@@ -1,6 +1,7 @@
 """Taking sources back, dropping hours, and counting again."""
 
 import shutil
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from pipeline.jobs.ingest import IngestOptions, ingest
 from pipeline.jobs.undo import drop, forget
 from pipeline.jobs.verify import DeepOptions, verify
 from pipeline.store.layout import Locations
-from pipeline.store.ledger import read_runs
+from pipeline.store.ledger import RunRecord, counted_by, read_runs
 
 HEADER = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n"
 
@@ -337,3 +338,42 @@ def test_a_damaged_record_stops_an_undoing(store, raw):
     store.record_of(store.run_ids()[0]).write_text("{")
     with pytest.raises(StoreDamaged):
         forget(store, [a])
+
+
+class TestALedgerOfYears:
+    @pytest.fixture
+    def alive(self, monkeypatch):
+        """How many records there were at once, whenever one was read."""
+        records, alive = [], []
+        from_json = RunRecord.from_json
+
+        def noted(text):
+            record = from_json(text)
+            records.append(weakref.ref(record))
+            alive.append(sum(reference() is not None for reference in records))
+            return record
+
+        monkeypatch.setattr(RunRecord, "from_json", noted)
+        return alive
+
+    @pytest.fixture
+    def counted(self, store, raw):
+        for hour in range(1, 9):
+            ingest([write(raw, f"{hour}.csv", f"{hour},foo,bar,v,1,1")], store)
+        return store
+
+    def test_is_read_once_and_record_by_record_to_forget_a_source(self, counted, raw, alive):
+        assert forget(counted, [str(raw / "8.csv")]).hours == [8]
+        assert len(alive) < 2 * 8  # its own record too
+        assert max(alive) <= 2
+
+    def test_is_read_once_and_record_by_record_to_replace_a_source(self, counted, raw, alive):
+        changed = write(raw, "8.csv", "8,foo,bar,v,1,1", "8,foo,bar,v,1,1")
+        assert ingest([changed], counted, IngestOptions(replace_changed=True)).ingested == 1
+        assert len(alive) < 2 * 8  # its own record too
+        assert max(alive) <= 2
+
+    def test_has_one_copy_of_what_all_records_say_of_how_rows_were_understood(self, counted):
+        found = counted_by(read_runs(counted))
+        assert len(found.sources) == 8
+        assert len({id(source.interpretation) for source in found.sources}) == 1
