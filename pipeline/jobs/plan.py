@@ -124,10 +124,44 @@ class _Draft:
         self.grown_from: dict[str, list[Content]] = {}
         self.failed = list(found.failed)
         self.met: list[Memory] = []
+        self._named = found.named
 
     def remember(self, item: Looked) -> None:
         """Has a file that is skipped remembered; what was remembered already has no heads."""
         self.met += [memory_of(item.source, item.digest)] if item.heads else []
+
+    def set_unreadable_aside(self) -> None:
+        """Has the files that could not be compared counted, which tells what is wrong with them."""
+        self.new += [replace(item.source, digest=UNREADABLE) for item in self.looked if not item.is_readable]
+        self.looked = [item for item in self.looked if item.is_readable]
+
+    def plan(self, candidates: Iterable[Looked], rivals: Sequence[Rival], *, replaces_changed: bool) -> Plan:
+        """The plan, once all is decided.
+
+        Args:
+            candidates: The files that are to be counted, unless they are rivals.
+            rivals: Those that are to be counted if others are not.
+            replaces_changed: Whether what changed sources counted before is taken back.
+        """
+        later = {rival.source for rival in rivals}
+        new = [*self.new, *(item.source for item in candidates if item.source.name not in self.superseded)]
+        return Plan(
+            new=_by_path(source for source in new if source not in later),
+            rivals=rivals,
+            known=[name for name, _, _ in self.known],
+            duplicates=self.duplicates,
+            starts=self.starts,
+            empty=self.empty,
+            too_recent=self.too_recent,
+            left_alone=self.left_alone,
+            changed=_by_path(source for source in self.changed if source not in later),
+            superseded=self.superseded,
+            replaces_changed=replaces_changed,
+            grown_from=self.grown_from,
+            failed=self.failed,
+            met=self.met,
+            named=self._named,
+        )
 
 
 def make_plan(
@@ -163,30 +197,10 @@ def make_plan(
         compare(draft.looked, index, map_all)
     else:
         draft.looked += map(Looked, unread)
-    # Counting an unreadable file tells what is wrong with it.
-    draft.new += [replace(item.source, digest=UNREADABLE) for item in draft.looked if not item.is_readable]
-    draft.looked = [item for item in draft.looked if item.is_readable]
+    draft.set_unreadable_aside()
     candidates = _decide(draft, index, latest, same_content, replace_changed)
     rivals = rivals_among(candidates, equal_count=same_content == "count")
-    later = {rival.source for rival in rivals}
-    new = [*draft.new, *(item.source for item in candidates if item.source.name not in draft.superseded)]
-    return Plan(
-        new=_by_path(source for source in new if source not in later),
-        rivals=rivals,
-        known=[name for name, _, _ in draft.known],
-        duplicates=draft.duplicates,
-        starts=draft.starts,
-        empty=draft.empty,
-        too_recent=draft.too_recent,
-        left_alone=draft.left_alone,
-        changed=_by_path(source for source in draft.changed if source not in later),
-        superseded=draft.superseded,
-        replaces_changed=replace_changed,
-        grown_from=draft.grown_from,
-        failed=draft.failed,
-        met=draft.met,
-        named=found.named,
-    )
+    return draft.plan(candidates, rivals, replaces_changed=replace_changed)
 
 
 def _by_path(sources: Iterable[Source]) -> list[Source]:
