@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline import formats
 from pipeline.counting.objects import fetched_ahead
-from pipeline.counting.opened import OpenSource
+from pipeline.counting.opened import opened
 from pipeline.counting.pending import Pending
 from pipeline.counting.reading import load_apps
 from pipeline.counting.rejects import RejectSpool
@@ -147,16 +147,16 @@ class _Group:
         """
         count = reading.count
         try:
-            with OpenSource(source) as opened:
+            with opened(source) as file:
                 known, stream = formats.open_source(
-                    opened.raw, source.name, self._options.format, self._options.settings, opened.unpacked
+                    file.raw, source.name, self._options.format, self._options.settings, file.unpacked
                 )
                 count.format = known.name
                 for piece in known.read(stream, self._context):
                     yield piece
-                    self._told(opened.advance(), 0)
-                count.content, count.packed_digest = opened.identify()
-            self._told(opened.advance(), 0)
+                    self._told(file.advance(), 0)
+                count.content, count.packed_digest = file.identify()
+            self._told(file.advance(), 0)
         except OSError as error:
             raise UnreadableSource(f"cannot be read: {error.strerror or error}") from None
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+from abc import ABC, abstractmethod
 from typing import BinaryIO, Self, cast
 
 from pipeline.counting.content import BLOCK, Digester, small_text
-from pipeline.counting.sources import Source
+from pipeline.counting.sources import Source, Text
 from pipeline.errors import SourceChanged
 from pipeline.scalars import Content
 
@@ -65,74 +66,28 @@ class DigestingFile(io.RawIOBase):
         return self._digester.content()
 
 
-class Watch:
-    """Takes the digests of a file while it is read, and of what is packed in it.
-
-    Args:
-        file: The file, open at its start.
-
-    Attributes:
-        packed: The file, to be read instead.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._packed = self._unpacked = DigestingFile(file)
-        self.packed = cast("BinaryIO", self._packed)
-
-    def unpacked(self, stream: BinaryIO) -> BinaryIO:
-        """What is to be read instead of the file's content, which is the file itself where nothing is packed."""
-        if stream is not self.packed:
-            self._unpacked = DigestingFile(stream)
-        return cast("BinaryIO", self._unpacked)
-
-    def content(self) -> Content:
-        """The whole content; reads what was not read.
-
-        Raises:
-            SourceError: It cannot be unpacked to its end.
-        """
-        return self._unpacked.content()
-
-    def packed_digest(self) -> str:
-        """The digest of the file's bytes as they lie."""
-        return self._packed.content().digest
-
-
-class OpenSource:
+class OpenSource(ABC):
     """A source that is read once, from its start to its end: its content, and what identifies it.
-
-    Args:
-        source: The source.
 
     Attributes:
         raw: What is to be read; it may be packed.
-
-    Raises:
-        OSError: It cannot be opened; SourceError alike.
     """
+
+    raw: BinaryIO
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._text = source.text or small_text(source)
-        self._file = io.BytesIO(self._text.data) if self._text else source.opened()
-        self._watch = None if self._text else Watch(self._file)
         self._told = 0
-        self.raw = self._watch.packed if self._watch else self._file
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
-
-    def unpacked(self, stream: BinaryIO) -> BinaryIO:
-        """What is to be read instead of what is packed in the source."""
-        return self._watch.unpacked(stream) if self._watch else stream
+        self.raw.close()
 
     def advance(self) -> int:
         """How many bytes of the file were read since this was last asked."""
-        reached = self._source.size if self._text or self._file.closed else self._file.tell()
-        told, self._told = self._told, max(self._told, reached)  # a Parquet reader jumps about
+        told, self._told = self._told, max(self._told, self._reached())  # a Parquet reader jumps about
         return self._told - told
 
     def identify(self) -> tuple[Content, str]:
@@ -141,12 +96,74 @@ class OpenSource:
         Raises:
             SourceError: It cannot be unpacked to its end, or is not what it was.
         """
-        source, text = self._source, self._text
-        if text:
-            content, packed_digest = text.content, text.packed_digest
-        else:
-            content, packed_digest = self._watch.content(), self._watch.packed_digest()  # type: ignore[union-attr]
-        is_unchanged = text or source.is_unchanged(self._file)
-        if not is_unchanged or source.digest not in ("", content.digest):
+        content, packed_digest = self._identity()
+        if self._source.digest not in ("", content.digest):
+            raise SourceChanged
+        return content, packed_digest
+
+    @abstractmethod
+    def unpacked(self, stream: BinaryIO) -> BinaryIO:
+        """What is to be read instead of what is packed in the source."""
+
+    @abstractmethod
+    def _reached(self) -> int:
+        """Up to where the file was read."""
+
+    @abstractmethod
+    def _identity(self) -> tuple[Content, str]:
+        """What `identify` gives, of a source that is what it was when it was opened."""
+
+
+def opened(source: Source) -> OpenSource:
+    """Opens a source.
+
+    Raises:
+        OSError: It cannot be opened; SourceError alike.
+    """
+    text = source.text or small_text(source)
+    return _InMemory(source, text) if text else _Watched(source)
+
+
+class _InMemory(OpenSource):
+    """The content was read in one go."""
+
+    def __init__(self, source: Source, text: Text) -> None:
+        super().__init__(source)
+        self._text = text
+        self.raw = io.BytesIO(text.data)
+
+    def unpacked(self, stream: BinaryIO) -> BinaryIO:
+        return stream
+
+    def _reached(self) -> int:
+        return self._source.size
+
+    def _identity(self) -> tuple[Content, str]:
+        return self._text.content, self._text.packed_digest
+
+
+class _Watched(OpenSource):
+    """The digests of the file, and of what is packed in it, are taken while they are read."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self._file = source.opened()
+        self._packed = self._unpacked = DigestingFile(self._file)
+        self.raw = cast("BinaryIO", self._packed)
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def unpacked(self, stream: BinaryIO) -> BinaryIO:
+        if stream is not self.raw:
+            self._unpacked = DigestingFile(stream)
+        return cast("BinaryIO", self._unpacked)
+
+    def _reached(self) -> int:
+        return self._source.size if self._file.closed else self._file.tell()
+
+    def _identity(self) -> tuple[Content, str]:
+        content, packed_digest = self._unpacked.content(), self._packed.content().digest
+        if not self._source.is_unchanged(self._file):
             raise SourceChanged
         return content, packed_digest
