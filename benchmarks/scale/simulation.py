@@ -114,10 +114,10 @@ def _file_sizes(load: Load, rng: np.random.Generator) -> Floats:
 
 def _group_sizes(files: Floats, workers: int, most: int) -> Floats:
     """The sizes of the groups, as `pool.travelling_groups_of` makes them: of files side by side up to a share, or of one file."""
-    share = files.sum() // (pool._ROUNDS * workers)  # noqa: SLF001 - as above
-    share = min(max(share, pool._LEAST_GROUP_BYTES), most)  # noqa: SLF001
-    large, small = files[files >= share], files[files < share]
-    per_group = min(pool._MOST_GROUP_SOURCES, max(1, int(share / small.mean()))) if len(small) else 1  # noqa: SLF001
+    work = files + pool._FILE_BYTES  # noqa: SLF001 - as above
+    share = min(max(work.sum() // (pool._ROUNDS * workers), pool._LEAST_GROUP_BYTES), most)  # noqa: SLF001
+    large, small = files[work >= share], files[work < share]
+    per_group = min(pool._MOST_GROUP_SOURCES, max(1, int(share / work[work < share].mean()))) if len(small) else 1  # noqa: SLF001
     starts = np.arange(0, len(small), per_group)
     grouped = np.add.reduceat(small, starts) if len(small) else small
     return np.random.default_rng(0).permutation(
