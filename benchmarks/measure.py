@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import signal
 import threading
 import time
 from contextlib import suppress
@@ -50,24 +51,32 @@ def run(command: list[str], folder: Path) -> Cost:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     ctypes.CDLL(None).prctl(_BECOME_REAPER, 1, 0, 0, 0)
     started = time.monotonic()
-    process = os.posix_spawn(command[0], command, environment, file_actions=streams)
-    with _Children(process) as children:
-        # A process's peak starts from that of the one that started it: nothing heavy may be imported here.
-        _, status, usage = os.wait4(process, 0)
-        wall = time.monotonic() - started
-    others = _of_orphans()
+    process = os.posix_spawn(command[0], command, environment, file_actions=streams, setpgroup=0)
+    try:
+        with _Children(process) as children:
+            # A process's peak starts from that of the one that started it: nothing heavy may be imported here.
+            _, status, usage = os.wait4(process, 0)
+            wall = time.monotonic() - started
+        others = _of_orphans(process)
+    except KeyboardInterrupt:  # which a terminal does not send to another group
+        os.killpg(process, signal.SIGKILL)
+        raise
     if status:
         said = (folder / "stderr").read_text(errors="replace").strip()
         raise RunFailed(f"{' '.join(command)}\nended with {os.waitstatus_to_exitcode(status)}:\n{said[-2000:]}")
     return Cost(wall, usage.ru_utime + usage.ru_stime + others, max(usage.ru_maxrss * 1024, children.peak))
 
 
-def _of_orphans() -> float:
-    """The seconds of processor time of the processes for which the program did not wait; they end soon after it."""
+def _of_orphans(group: int) -> float:
+    """The seconds of processor time of the processes for which a program did not wait; they end soon after it.
+
+    Args:
+        group: The group of processes that the program began. This process may have other children, which are not waited for.
+    """
     spent = 0.0
     with suppress(ChildProcessError):  # there is none, or none any more
         while True:
-            _, _, usage = os.wait4(-1, 0)
+            _, _, usage = os.wait4(-group, 0)
             spent += usage.ru_utime + usage.ru_stime
     return spent
 

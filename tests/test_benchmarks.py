@@ -94,6 +94,16 @@ class TestMeasure:
         parent = f"import subprocess, sys; b = bytearray(200 << 20); subprocess.run([sys.executable, '-c', {child!r}])"
         assert run(self.command(parent), tmp_path).peak > 400 * MEGABYTE
 
+    def test_what_a_program_leaves_running_is_waited_for_and_nothing_else(self, tmp_path: Path) -> None:
+        left = "import time; time.sleep(2); sum(range(20_000_000))"
+        parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {left!r}])"
+        with subprocess.Popen(["sleep", "600"]) as other:
+            cost = run(self.command(parent), tmp_path)
+            assert other.poll() is None
+            other.kill()
+        assert cost.wall < 2
+        assert cost.cpu > 0.15
+
     def test_a_program_that_fails_says_why(self, tmp_path: Path) -> None:
         with pytest.raises(RunFailed, match=r"ended with 3:\s+no such luck"):
             run(self.command("import sys; print('no such luck', file=sys.stderr); sys.exit(3)"), tmp_path)
