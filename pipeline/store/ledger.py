@@ -278,17 +278,19 @@ def active_sources(runs: Iterable[RunRecord]) -> list[ActiveSource]:
     Args:
         runs: All committed runs, oldest first.
     """
-    active: dict[tuple[str, str], ActiveSource] = {}
-    for run in runs:
+    active: dict[tuple[str, str], tuple[SourceRecord, dict[str, Any], int]] = {}
+    dropped: dict[int, int] = {}  # which run dropped an hour last: to look at all sources at each drop would take minutes
+    for number, run in enumerate(runs):
         for source in run.forgotten:
             active.pop((source["path"], source["digest"]), None)
         if run.dropped:
-            gone = run.hours.keys()
-            active = {key: found._replace(hours=found.hours - gone) for key, found in active.items()}
+            dropped |= dict.fromkeys(run.hours, number)
         for record in run.sources:
-            key = (record.path, record.digest)
-            active[key] = ActiveSource(record, run.interpretation, frozenset(record.hours))
-    return list(active.values())
+            active[record.path, record.digest] = record, run.interpretation, number
+    return [
+        ActiveSource(record, interpretation, frozenset(hour for hour in record.hours if dropped.get(hour, -1) <= number))
+        for record, interpretation, number in active.values()
+    ]
 
 
 def sums_by_hour(runs: Iterable[RunRecord]) -> defaultdict[int, Counter[str]]:
