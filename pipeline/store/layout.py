@@ -120,8 +120,15 @@ class Locations:
     def _on_machine(self, variable: str, otherwise: str) -> Path:
         if isinstance(self.root, Path):
             return self.root
-        user = Path(os.environ.get(variable) or Path.home() / otherwise) / "flowlog"
-        return (self.machine or user) / f"{self.root.name}-{digest_of_bytes(self.name.encode())[:16]}"
+        folder = self.machine or Path(os.environ.get(variable) or self._in_home(otherwise, variable)) / "flowlog"
+        return folder / f"{self.root.name}-{digest_of_bytes(self.name.encode())[:16]}"
+
+    def _in_home(self, folder: str, variable: str) -> Path:
+        try:
+            return Path.home() / folder
+        except RuntimeError:  # as in a container, whose system may not know the user
+            problem = f"this user has no home folder for what this machine keeps of the store {self.name}"
+            raise UsageError(f"{problem}: set HOME, or {variable}") from None
 
     @property
     def flows(self) -> PurePath:
