@@ -42,7 +42,7 @@ _ROW_GROUP_TEXT = 16 << 20
 _REJECT_ROWS, _REJECT_BYTES = 65_536, 8 << 20
 #: The key of the Parquet metadata that holds a partition's sums, so that listing the hours reads footers alone.
 _SUMMARY_KEYS = {name: f"flowlog.{name}".encode() for name in (*SUMS, COUNT)}
-#: `pre_buffer` would start a thread, as `merging.sort_rows` tells.
+#: `pre_buffer` would start a thread, as `query.sums.sort_rows` tells.
 _READ_OPTIONS: dict[str, Any] = {"page_checksum_verification": True, "pre_buffer": False}
 #: What reading a damaged file may raise; UnicodeDecodeError is a ValueError.
 _UNREADABLE = (pa.ArrowException, OSError, ValueError)
@@ -96,7 +96,7 @@ def encode_partition(totals: pa.Table, sums: Mapping[str, int], run: str = "") -
     Args:
         totals: `schema.TOTALS_SCHEMA` or `schema.PARTITION_SCHEMA`, in the store's order; its text may be encoded, if each
             column's texts are in the order in which they come.
-        sums: Of its `bytes_tx`, `bytes_rx` and `flows`, as `aggregation.sums_of` gives them.
+        sums: Of its `bytes_tx`, `bytes_rx` and `flows`, as `counting.totals.sums_of` gives them.
         run: The run whose content this is; "" if contents may come back.
     """
     import pyarrow.parquet as pq
