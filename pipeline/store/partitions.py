@@ -299,13 +299,10 @@ def extent_of_partition(store: Locations, hour: int) -> tuple[int, int]:
     Raises:
         StoreDamaged: The file is not Parquet.
     """
-    path = store.partition_name(hour)
-    try:
-        footer, _size = _footer_of(store.files, path)
-    except FileNotFoundError:
+    found = _footer_of(store.files, store.partition_name(hour))
+    if found is None:
         return 0, 0
-    except _UNREADABLE as error:
-        raise StoreDamaged(path, f"not a partition of a flowlog store: {error}") from error
+    footer, _ = found
     return footer.num_rows, sum(footer.row_group(place).total_byte_size for place in range(footer.num_row_groups))
 
 
@@ -316,13 +313,8 @@ def summarise_partition(store: Locations, hour: int) -> PartitionSummary | None:
         StoreDamaged: The file is no partition of a flowlog store.
     """
     path = store.partition_name(hour)
-    try:
-        footer, size = _footer_of(store.files, path)
-    except FileNotFoundError:
-        return None
-    except _UNREADABLE as error:
-        raise StoreDamaged(path, f"not a partition of a flowlog store: {error}") from error
-    return _summary_of(path, hour, footer, size)
+    found = _footer_of(store.files, path)
+    return None if found is None else _summary_of(path, hour, *found)
 
 
 def _summary_of(path: str, hour: int, footer: Any, file_bytes: int) -> PartitionSummary:
@@ -337,9 +329,26 @@ def _summary_of(path: str, hour: int, footer: Any, file_bytes: int) -> Partition
 _FOOTER_BYTES, _FOOTER_END = 1 << 14, 8
 
 
-def _footer_of(files: Files, path: str) -> tuple[Any, int]:
-    """What a Parquet file's footer says, and the file's size. A year of hours is listed so: of each file only the end is read,
-    in one go.
+def _footer_of(files: Files, path: str) -> tuple[Any, int] | None:
+    """What a Parquet file's footer says, and the file's size; None if there is no file.
+
+    Raises:
+        StoreDamaged: The file is not Parquet.
+    """
+    reader = ParquetReader()
+    try:
+        end, size = _end_of(files, path)
+        reader.open(pa.BufferReader(end), **_READ_OPTIONS)
+    except FileNotFoundError:
+        return None
+    except _UNREADABLE as error:
+        raise StoreDamaged(path, f"not a partition of a flowlog store: {error}") from error
+    return reader.metadata, size
+
+
+def _end_of(files: Files, path: str) -> tuple[bytes, int]:
+    """The end of a Parquet file, with the whole footer, and the file's size. A year of hours is listed so: of each file only the
+    end is read, in one go.
     """
     with files.opened(path) as file:
         size = file.seek(0, os.SEEK_END)
@@ -350,11 +359,7 @@ def _footer_of(files: Files, path: str) -> tuple[Any, int]:
 
         content = end(_FOOTER_BYTES)
         length = int.from_bytes(content[-_FOOTER_END:-4], "little") + _FOOTER_END
-        if length > len(content):
-            content = end(length)
-    reader = ParquetReader()
-    reader.open(pa.BufferReader(content), **_READ_OPTIONS)
-    return reader.metadata, size
+        return (content if length <= len(content) else end(length)), size
 
 
 def write_rejects(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
