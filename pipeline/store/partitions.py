@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, islice
@@ -256,19 +256,14 @@ _READ_BYTES = 1 << 18
 
 
 def _pieces(files: Files, path: str, rows: int) -> Iterator[pa.RecordBatch]:
-    try:
-        with files.opened(path) as file:
-            is_small = file.seek(0, os.SEEK_END) <= _READ_BYTES
-            file.seek(0)
-            content = pa.BufferReader(file.readall()) if is_small else pa.PythonFile(file, mode="r")
-            reader = ParquetReader()
-            reader.open(content, buffer_size=0 if is_small else _READ_BYTES, **_READ_OPTIONS)
-            _check_columns(path, reader.schema_arrow, PARTITION_SCHEMA)
-            yield from reader.iter_batches(rows, range(reader.num_row_groups), use_threads=False)
-    except FileNotFoundError:
-        return
-    except _UNREADABLE as error:
-        raise StoreDamaged(path, str(error)) from error
+    with suppress(FileNotFoundError), _damage(path), files.opened(path) as file:
+        is_small = file.seek(0, os.SEEK_END) <= _READ_BYTES
+        file.seek(0)
+        content = pa.BufferReader(file.readall()) if is_small else pa.PythonFile(file, mode="r")
+        reader = ParquetReader()
+        reader.open(content, buffer_size=0 if is_small else _READ_BYTES, **_READ_OPTIONS)
+        _check_columns(path, reader.schema_arrow, PARTITION_SCHEMA)
+        yield from reader.iter_batches(rows, range(reader.num_row_groups), use_threads=False)
 
 
 def partition_bytes(store: Locations, hour: int) -> int:
@@ -335,15 +330,12 @@ def _footer_of(files: Files, path: str) -> tuple[Any, int] | None:
     Raises:
         StoreDamaged: The file is not Parquet.
     """
-    reader = ParquetReader()
-    try:
+    with suppress(FileNotFoundError), _damage(path, "not a partition of a flowlog store: "):
         end, size = _end_of(files, path)
+        reader = ParquetReader()
         reader.open(pa.BufferReader(end), **_READ_OPTIONS)
-    except FileNotFoundError:
-        return None
-    except _UNREADABLE as error:
-        raise StoreDamaged(path, f"not a partition of a flowlog store: {error}") from error
-    return reader.metadata, size
+        return reader.metadata, size
+    return None
 
 
 def _end_of(files: Files, path: str) -> tuple[bytes, int]:
@@ -397,18 +389,13 @@ def read_rejects(store: Locations, run_id: str) -> Iterator[pa.Table]:
         StoreDamaged: The file cannot be read.
     """
     path = store.rejects_of(run_id)
-    try:
-        with store.files.opened(path) as file:
-            reader = ParquetReader()
-            reader.open(pa.PythonFile(file, mode="r"), **_READ_OPTIONS)
-            for group in range(reader.num_row_groups):
-                table = reader.read_row_group(group, use_threads=False)
-                _check_columns(path, table.schema, REJECT_SCHEMA)
-                yield table
-    except FileNotFoundError:
-        return
-    except _UNREADABLE as error:
-        raise StoreDamaged(str(path), str(error)) from error
+    with suppress(FileNotFoundError), _damage(path), store.files.opened(path) as file:
+        reader = ParquetReader()
+        reader.open(pa.PythonFile(file, mode="r"), **_READ_OPTIONS)
+        for group in range(reader.num_row_groups):
+            table = reader.read_row_group(group, use_threads=False)
+            _check_columns(path, table.schema, REJECT_SCHEMA)
+            yield table
 
 
 def count_rejects(store: Locations, run_id: str) -> int:
@@ -420,15 +407,11 @@ def count_rejects(store: Locations, run_id: str) -> int:
     import pyarrow.parquet as pq
 
     path = store.rejects_of(run_id)
-    try:
-        with store.files.opened(path) as file:
-            footer = pq.read_metadata(file)
+    with suppress(FileNotFoundError), _damage(path), store.files.opened(path) as file:
+        footer = pq.read_metadata(file)
         _check_columns(path, footer.schema.to_arrow_schema(), REJECT_SCHEMA)
-    except FileNotFoundError:
-        return 0
-    except _UNREADABLE as error:
-        raise StoreDamaged(str(path), str(error)) from error
-    return int(footer.num_rows)
+        return int(footer.num_rows)
+    return 0
 
 
 def _decoded(
@@ -444,12 +427,19 @@ def _decoded(
 
 
 @contextmanager
-def _damage(path: str) -> Iterator[None]:
-    """Says that a file is damaged where Arrow cannot read it."""
+def _damage(path: str | PurePath, problem: str = "") -> Iterator[None]:
+    """Says that a file is damaged where Arrow cannot read it; not where there is none.
+
+    Args:
+        path: The file.
+        problem: What is said before Arrow's own words, which may be several lines.
+    """
     try:
         yield
+    except FileNotFoundError:
+        raise
     except _UNREADABLE as error:
-        raise StoreDamaged(path, str(error)) from error
+        raise StoreDamaged(str(path), problem + " ".join(str(error).split())) from error
 
 
 def _opened(path: str, content: pa.BufferReader, *, encoded: bool) -> ParquetReader:
