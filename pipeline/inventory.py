@@ -121,14 +121,14 @@ def _reader_of(item: Item) -> Callable[[Item], Iterable[Named]] | None:
     return by_key or {"Pod": _pod, "Service": _service}.get(str(item.get("kind")))
 
 
-def _tag(tags: Iterable[Item] | None, key: str) -> str:
-    return next((str(tag["Value"]) for tag in tags or () if tag["Key"] == key), "")
+def _name_among(tags: Iterable[Item] | None) -> str:
+    return next((str(tag["Value"]) for tag in tags or () if tag["Key"] == "Name"), "")
 
 
 def _aws_interface(item: Item) -> Iterator[Named]:
     attached = item.get("Attachment") or {}
     app = (
-        _tag(item.get("TagSet"), "Name")
+        _name_among(item.get("TagSet"))
         or item.get("Description")
         or attached.get("InstanceId")
         or item["NetworkInterfaceId"]
@@ -144,7 +144,7 @@ def _aws_interface(item: Item) -> Iterator[Named]:
 
 
 def _aws_subnet(item: Item) -> Iterator[Named]:
-    app, vpc_id = _tag(item.get("Tags"), "Name") or item["SubnetId"], item.get("VpcId", "")
+    app, vpc_id = _name_among(item.get("Tags")) or item["SubnetId"], item.get("VpcId", "")
     yield Named(item["CidrBlock"], app, vpc_id)
     for block in item.get("Ipv6CidrBlockAssociationSet") or ():
         yield Named(block["Ipv6CidrBlock"], app, vpc_id)
