@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 from pipeline.service.problem import problem
 
 if TYPE_CHECKING:
-    from pipeline.service.request import (
-        Request,
-    )  # needs the extra `serve`, and the command line's help reads names without it
+    # The request needs the extra `serve`, without which the command line's help reads names here.
+    from pipeline.service.request import Request
 
 #: The option that allows every name.
 ANY = "*"
