@@ -149,7 +149,7 @@ def _profile(name: str) -> Mapping[str, str]:
         ("AWS_CONFIG_FILE", "~/.aws/config", name if name == "default" else f"profile {name}"),
         ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials", name),
     ):
-        path = Path(os.environ.get(variable, usual)).expanduser()
+        path = Path(os.path.expanduser(os.environ.get(variable, usual)))  # noqa: PTH111 - a user without a home has no such file
         parser = ConfigParser(interpolation=None, strict=False)
         try:
             parser.read(path, encoding="utf-8")

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.errors import UsageError
+from pipeline.scalars import is_utf8
 
 _KNOWN = (
     "describe-network-interfaces, describe-subnets and ip-ranges.json of AWS, gcloud's instances and subnets, az's nic and vnet,"
@@ -64,10 +65,15 @@ def read_inventory(path: Path) -> list[Named]:
 
 def _checked(row: Named) -> Named:
     """The row, with its network as the mapping file has it."""
+    if not isinstance(row.cidr, str):  # a number would be taken for an address
+        raise TypeError(f"{row.cidr!r} is no address")
     network = ipaddress.ip_network(row.cidr, strict=False)
     if not isinstance(row.app, str) or not row.app.strip():
         raise ValueError(f"{network} has no name")
-    return row._replace(cidr=str(network))
+    vpc_id = row.vpc_id or ""
+    if not isinstance(vpc_id, str) or not is_utf8(row.app + vpc_id):
+        raise ValueError(f"{network} is {row.app!r} in {vpc_id!r}, which is no text")
+    return row._replace(cidr=str(network), vpc_id=vpc_id)
 
 
 def merged(rows: Iterable[Named]) -> tuple[list[Named], int]:
@@ -115,14 +121,14 @@ def _reader_of(item: Item) -> Callable[[Item], Iterable[Named]] | None:
     return by_key or {"Pod": _pod, "Service": _service}.get(str(item.get("kind")))
 
 
-def _tag(tags: Iterable[Item] | None, key: str) -> str:
-    return next((str(tag["Value"]) for tag in tags or () if tag["Key"] == key), "")
+def _name_among(tags: Iterable[Item] | None) -> str:
+    return next((str(tag["Value"]) for tag in tags or () if tag["Key"] == "Name"), "")
 
 
 def _aws_interface(item: Item) -> Iterator[Named]:
     attached = item.get("Attachment") or {}
     app = (
-        _tag(item.get("TagSet"), "Name")
+        _name_among(item.get("TagSet"))
         or item.get("Description")
         or attached.get("InstanceId")
         or item["NetworkInterfaceId"]
@@ -138,7 +144,7 @@ def _aws_interface(item: Item) -> Iterator[Named]:
 
 
 def _aws_subnet(item: Item) -> Iterator[Named]:
-    app, vpc_id = _tag(item.get("Tags"), "Name") or item["SubnetId"], item.get("VpcId", "")
+    app, vpc_id = _name_among(item.get("Tags")) or item["SubnetId"], item.get("VpcId", "")
     yield Named(item["CidrBlock"], app, vpc_id)
     for block in item.get("Ipv6CidrBlockAssociationSet") or ():
         yield Named(block["Ipv6CidrBlock"], app, vpc_id)

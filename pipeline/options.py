@@ -141,6 +141,7 @@ class ReadOptions:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ReadOptions:
+        """Reads what `to_json` gave, in this version or an earlier one."""
         return ReadOptions(
             **{
                 **values,

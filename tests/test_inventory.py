@@ -174,6 +174,9 @@ class TestKubernetes:
         ([{"name": "x", "ipCidrRange": "ten"}], "is not whole, or not as its command prints it"),
         ({"Subnets": [{"SubnetId": "s", "CidrBlock": 5.5}]}, "is not whole"),
         ([{"addressSpace": {}}], "is not whole"),
+        ({"Subnets": [{"SubnetId": "s", "CidrBlock": 5}]}, "5 is no address"),
+        ({"Subnets": [{"SubnetId": "s", "CidrBlock": "10.0.0.0/8", "VpcId": ["v"]}]}, "which is no text"),
+        ({"Subnets": [{"SubnetId": "\ud800", "CidrBlock": "10.0.0.0/8"}]}, "which is no text"),
         ([5], "is no"),
     ],
 )
@@ -185,6 +188,11 @@ def test_what_is_no_list_is_a_sentence(read, listed, message):
 @pytest.mark.parametrize("listed", [[], {"items": []}, {"NetworkInterfaces": []}, {"Subnets": []}])
 def test_an_empty_list_has_nothing(read, listed):
     assert read(listed) == []
+
+
+def test_a_network_that_is_in_null_is_in_none(read):
+    subnet = {"SubnetId": "s", "CidrBlock": "10.0.0.0/8", "VpcId": None}
+    assert read({"Subnets": [subnet]}) == [("10.0.0.0/8", "s", "")]
 
 
 def test_a_network_has_the_name_that_came_first_and_the_mapping_file_takes_it(tmp_path):

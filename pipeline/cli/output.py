@@ -243,6 +243,7 @@ def write_text(text: str, target: Path | None = None) -> None:
 
 
 def print_rows(rows: list[dict[str, object]], as_json: bool = False) -> None:
+    """Writes rows to standard output, aligned or as a JSON array; all have the same columns."""
     if as_json:
         write_object(rows)
     elif rows:

@@ -23,6 +23,8 @@ _MOST_NAMED = 8
 _MOST_KNOWN = 100_000
 #: So many are compared with it letter by letter, and of each so many letters are looked at before.
 _MOST_COMPARED, _MOST_LETTERS = 200, 64
+#: So many are told.
+_MOST_NEAR = 3
 #: A smaller part would be shown as 0 %.
 _LEAST_SHARE = 0.01
 #: Kinds of logs that have the same traffic, and how the names of their formats begin.
@@ -209,7 +211,7 @@ def _unknown_names(store: FlowStore, asked: HourRange, filters: dict[str, Sequen
     return lines
 
 
-def nearest(text: str, names: Iterable[str], most: int = 3) -> list[str]:
+def nearest(text: str, names: Iterable[str]) -> list[str]:
     """The names that are most like a text, whatever their letters' case; none if all are far from it."""
     from difflib import get_close_matches  # only where nothing was found
     from heapq import nlargest
@@ -218,7 +220,7 @@ def nearest(text: str, names: Iterable[str], most: int = 3) -> list[str]:
     lower = {name.lower(): name for name in names}
     # difflib takes a tenth of a millisecond for a name: it sees those that have the most pairs of letters in common.
     alike = nlargest(_MOST_COMPARED, lower, key=lambda name: len(wanted & _pairs_of_letters(name)))
-    return [lower[name] for name in get_close_matches(text.lower(), alike, most)]
+    return [lower[name] for name in get_close_matches(text.lower(), alike, _MOST_NEAR)]
 
 
 def _pairs_of_letters(text: str) -> set[str]:

@@ -64,8 +64,10 @@ def sql(
         raise not_installed("sql", "sql", error) from None
     if how == "table":
         say(_write_page(rows, output))
-    else:
-        write_all([rows if how == "parquet" else _plain(rows, for_json=how != "csv")], how, output)
+        return
+    if how == "parquet":
+        _refuse_unfit_for_parquet(rows)
+    write_all([rows if how == "parquet" else _plain(rows, for_json=how != "csv")], how, output)
 
 
 def _athena_table(store: FlowStore, folder: str) -> str:
@@ -113,16 +115,45 @@ def _plain(rows: pa.Table, *, for_json: bool) -> pa.Table:
             return column
         if pa.types.is_decimal(kind) and kind.scale:
             return plain(column.cast(pa.float64()))
-        return pa.array([_text_of(cell) for cell in column.to_pylist()], pa.string())
+        text_of = _text_of_interval if pa.types.is_interval(kind) else _text_of
+        return pa.array([None if cell is None else text_of(cell) for cell in column.to_pylist()], pa.string())
 
     return pa.table([plain(column) for column in rows.columns], names=rows.column_names)
 
 
-def _text_of(cell: object) -> str | None:
-    return (
-        None
-        if cell is None
-        else json.dumps(cell, default=str, ensure_ascii=False)
-        if isinstance(cell, list | dict)
-        else str(cell)
-    )
+def _text_of(cell: object) -> str:
+    if isinstance(cell, list | dict):
+        return json.dumps(cell, default=_text_of, ensure_ascii=False)
+    return cell.decode("utf-8", "backslashreplace") if isinstance(cell, bytes) else str(cell)
+
+
+def _text_of_interval(interval: tuple[int, int, int]) -> str:
+    """An interval of months, days and nanoseconds as DuckDB writes it: `1 year 2 months -1 day 03:00:00.5`."""
+    months, days, nanoseconds = interval
+    years = int(months / 12)  # towards 0, as all parts may be below 0
+    named = ((years, "year"), (months - 12 * years, "month"), (days, "day"))
+    parts = [f"{number} {noun}{'s' * (abs(number) != 1)}" for number, noun in named if number]
+    if nanoseconds or not parts:
+        seconds, rest = divmod(abs(nanoseconds), 10**9)
+        fraction = f".{rest:09}".rstrip("0") if rest else ""
+        sign = "-" if nanoseconds < 0 else ""
+        parts.append(f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{fraction}")
+    return " ".join(parts)
+
+
+def _refuse_unfit_for_parquet(rows: pa.Table) -> None:
+    """Refuses columns of types that Parquet has not.
+
+    Raises:
+        UsageError: There is one, as an interval.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for field in rows.schema:
+        try:
+            pq.ParquetWriter(pa.BufferOutputStream(), pa.schema([field])).close()
+        except pa.ArrowNotImplementedError:
+            raise UsageError(
+                f"Parquet has no type for the column {field.name} ({field.type}); cast it to VARCHAR, or choose another format"
+            ) from None

@@ -51,8 +51,8 @@ class AppMap:
     """Looks up apps by address.
 
     Args:
-        given: The rules: each is a `Rule`, or the first three parts of one. No two of them give one network in one VPC and hour to different
-            apps.
+        given: The rules: each is a `Rule`, or the first three parts of one. No two of them name different apps for one network in
+            one VPC and hour.
     """
 
     def __init__(self, given: Iterable[Rule | tuple[Network, str, str | None]] = ()) -> None:

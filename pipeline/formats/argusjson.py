@@ -1,4 +1,4 @@
-"""Objects of Argus's ra in JSON: in an array within an object, as ra writes them; in an array of such; or as a tool took them out of it."""
+"""Objects of Argus's ra in JSON: in an array within an object, as ra writes them, in an array of such, or taken out of it by a tool."""
 
 from __future__ import annotations
 

@@ -26,7 +26,9 @@ _MOST_HELD_BYTES = 64 << 20
 
 
 def answers(stream: BinaryIO, fields: Collection[str]) -> Iterator[TextBlock]:
-    """The records of one answer, or of several that follow one another or are in an array, each on a line, which has its number among the records.
+    """The records of one answer, or of several that follow one another or are in an array, each on a line.
+
+    A line's number is that of its record among all records, from 1.
 
     Args:
         stream: Decompressed text.

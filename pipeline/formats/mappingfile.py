@@ -95,9 +95,10 @@ def logged_networks(path: Path) -> tuple[str, ...]:
         if logged[network][0]:
             found.add(network)
             continue
-        for other in [other for other in found if other.version == network.version and network.subnet_of(other)]:  # type: ignore[arg-type]
-            found.remove(other)
-            found.update(other.address_exclude(network))  # type: ignore[arg-type]
+        for length in range(network.prefixlen + 1):  # what holds it is one of these; to look at all found would take minutes
+            if (around := network.supernet(new_prefix=length)) in found:
+                found.remove(around)
+                found.update(around.address_exclude(network))  # type: ignore[arg-type]
     return tuple(map(str, sorted(found, key=ipaddress.get_mixed_type_key)))
 
 

@@ -3,8 +3,9 @@
 Facts from the OCSF schema ("Network Activity", "Network Traffic Object") and from its examples of AWS's mappings: the product
 "Amazon VPC" is AWS VPC Flow Logs, whose record becomes an event, so that `traffic.bytes` are those of one direction, from
 `src_endpoint` to `dst_endpoint`. Only the endpoint of the reporting interface has its VPC and its interface. `direction_id` is 1
-where that is the receiver, 2 where it is the sender; `status_code` is the `log-status`. Whether packets were dropped is said by `action` and
-`disposition`; producers disagree about `activity_id`. Times are milliseconds in Security Lake; seconds and ISO 8601 have been seen.
+where that is the receiver, 2 where it is the sender; `status_code` is the `log-status`. `action` and `disposition` say whether
+packets were dropped; producers disagree about `activity_id`. Times are milliseconds in Security Lake; seconds and ISO 8601 have
+been seen.
 
 What the counters of other products mean differs: a mapping of Zeek's has the originator's bytes in `bytes_in`. These are refused by
 name.

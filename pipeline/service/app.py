@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pipeline.errors import RunStopped, StoreError
+from pipeline.errors import FlowlogError
 from pipeline.schema import ZeroBytes
 from pipeline.service import openapi
 from pipeline.service.answers import Answers
@@ -140,7 +140,7 @@ class App:
         """
         try:
             await self._routes[request.path].answer(request, answers)
-        except (StoreError, RunStopped) as error:
+        except FlowlogError as error:  # also a UsageError, as of links in a circle
             raise problem(503, f"The store cannot be used: {error}", RETRY) from error
 
     async def _flows(self, request: Request, answers: Answers) -> None:

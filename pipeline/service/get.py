@@ -176,8 +176,8 @@ class Get:
         if query.until is None:
             return [query.hour]
         pending = {hour for segment in self._pending.segments for hour in segment.bytes_by_hour}
-        published = await asyncio.to_thread(self._store.hours)
-        return sorted(hour for hour in pending.union(published) if query.hour <= hour < query.until)
+        published = await asyncio.to_thread(self._store.hours, query.hour, query.until)
+        return sorted({hour for hour in pending if query.hour <= hour < query.until}.union(published))
 
 
 def _count_rows(published: int, added: Additions) -> int:

@@ -13,7 +13,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from pipeline.service.problem import problem
+
 if TYPE_CHECKING:
+    # The request needs the extra `serve`, without which the command line's help reads names here.
     from pipeline.service.request import Request
 
 #: The option that allows every name.
@@ -54,10 +57,6 @@ class Hosts:
         Raises:
             Problem: The request is refused.
         """
-        from pipeline.service.problem import (
-            problem,  # needs the extra `serve`; the command line's help, which reads names, does not
-        )
-
         named = [request.host, request.headers.get(b"host")]  # a host in the target counts rather than the header
         for authority in named:
             if authority is not None and not self.allows(authority):

@@ -52,6 +52,7 @@ def document(zero_bytes: ZeroBytes, *, needs_token: bool) -> dict[str, Any]:
 
 
 def to_json(document: dict[str, Any]) -> bytes:
+    """A document for programs."""
     return json.dumps(document).encode()
 
 

@@ -245,6 +245,7 @@ def _length_of(headers: dict[bytes, bytes]) -> int | None:
 
 
 def too_long(max_body: int) -> Problem:
+    """The problem of a body that is longer than so many bytes."""
     return problem(413, f"The request data must have at most {max_body} bytes")
 
 

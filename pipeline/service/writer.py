@@ -145,9 +145,9 @@ class LogWriter:
     def _cut(self) -> None:
         if self._uncut is not None:
             self._uncut.cut()
-            self._uncut.close()
             if self._uncut.size == 0:
                 remove(self._store, self._uncut.name)
+            self._uncut.close()  # last, since all is done again where the removal fails
             self._uncut = None
 
     def _count(self, group: list[NewEntry], writer: SegmentWriter) -> None:

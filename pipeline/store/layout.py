@@ -120,8 +120,15 @@ class Locations:
     def _on_machine(self, variable: str, otherwise: str) -> Path:
         if isinstance(self.root, Path):
             return self.root
-        user = Path(os.environ.get(variable) or Path.home() / otherwise) / "flowlog"
-        return (self.machine or user) / f"{self.root.name}-{digest_of_bytes(self.name.encode())[:16]}"
+        folder = self.machine or Path(os.environ.get(variable) or self._in_home(otherwise, variable)) / "flowlog"
+        return folder / f"{self.root.name}-{digest_of_bytes(self.name.encode())[:16]}"
+
+    def _in_home(self, folder: str, variable: str) -> Path:
+        try:
+            return Path.home() / folder
+        except RuntimeError:  # as in a container, whose system may not know the user
+            problem = f"this user has no home folder for what this machine keeps of the store {self.name}"
+            raise UsageError(f"{problem}: set HOME, or {variable}") from None
 
     @property
     def flows(self) -> PurePath:
@@ -243,10 +250,11 @@ class Locations:
         """The path of a file from the store on, as the ledger has it."""
         return final.relative_to(self.root).as_posix()
 
-    def hours(self) -> list[int]:
-        """The hours that have a partition, in a bucket one with rows, in order."""
-        within = self.hours_within(1, INT64_MAX + 1)
-        return [hour for hour in within if self.is_listed or self.files.exists(self.partition_name(hour))]
+    def hours(self, first: int = 1, until: int = INT64_MAX + 1) -> list[int]:
+        """The hours from `first` on and before `until` that have a partition, in a bucket one with rows, in order."""
+        if self.is_listed:
+            return sorted(self.listed_within(first, until))
+        return [hour for hour in self.hours_within(first, until) if self.files.exists(self.partition_name(hour))]
 
     def sizes(self) -> Mapping[int, int]:
         """The sizes in bytes of the partitions of the same hours, in order."""

@@ -278,19 +278,21 @@ def active_sources(runs: Iterable[RunRecord]) -> list[ActiveSource]:
     Args:
         runs: All committed runs, oldest first.
     """
-    active: dict[tuple[str, str], ActiveSource] = {}
+    active: dict[tuple[str, str], tuple[SourceRecord, dict[str, Any], int]] = {}
+    dropped: dict[int, int] = {}  # which run dropped an hour last: to look at all sources at each drop would take minutes
     interpretations: dict[str, dict[str, Any]] = {}  # each record has its own, which are nearly all alike
-    for run in runs:
+    for number, run in enumerate(runs):
         interpretation = interpretations.setdefault(str(run.interpretation), run.interpretation)
         for source in run.forgotten:
             active.pop((source["path"], source["digest"]), None)
         if run.dropped:
-            gone = run.hours.keys()
-            active = {key: found._replace(hours=found.hours - gone) for key, found in active.items()}
+            dropped |= dict.fromkeys(run.hours, number)
         for record in run.sources:
-            key = (record.path, record.digest)
-            active[key] = ActiveSource(record, interpretation, frozenset(record.hours))
-    return list(active.values())
+            active[record.path, record.digest] = record, interpretation, number
+    return [
+        ActiveSource(record, interpretation, frozenset(hour for hour in record.hours if dropped.get(hour, -1) <= number))
+        for record, interpretation, number in active.values()
+    ]
 
 
 class Counted(NamedTuple):

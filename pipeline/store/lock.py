@@ -31,11 +31,11 @@ def locked(store: Locations, wait_seconds: float = 0) -> Iterator[None]:
 
     Raises:
         StoreLocked: Another run has held it all that time.
-        StoreUnwritable: The lock file cannot be made.
+        StoreUnwritable: The lock file cannot be made, or its file system has no locks.
     """
     with _opened(store.lock) as descriptor:
-        _wait_for(store, descriptor, fcntl.LOCK_EX, wait_seconds)
         with files.writing(store.lock):
+            _wait_for(store, descriptor, fcntl.LOCK_EX, wait_seconds)
             _sign(descriptor)
         try:
             yield
@@ -101,12 +101,12 @@ def served(store: Locations) -> Iterator[None]:
 
     Raises:
         StoreServed: Another service has it.
-        StoreUnwritable: The lock file cannot be made.
+        StoreUnwritable: As `locked`.
     """
     with _opened(store.service_lock) as descriptor:
-        if not _try_lock(descriptor):
-            raise StoreServed(str(store.root), _holder(descriptor))
         with files.writing(store.service_lock):
+            if not _try_lock(descriptor):
+                raise StoreServed(str(store.root), _holder(descriptor))
             _sign(descriptor)
         yield
 

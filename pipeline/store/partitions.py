@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, islice
@@ -42,7 +42,7 @@ _ROW_GROUP_TEXT = 16 << 20
 _REJECT_ROWS, _REJECT_BYTES = 65_536, 8 << 20
 #: The key of the Parquet metadata that holds a partition's sums, so that listing the hours reads footers alone.
 _SUMMARY_KEYS = {name: f"flowlog.{name}".encode() for name in (*SUMS, COUNT)}
-#: `pre_buffer` would start a thread, as `merging.sort_rows` tells.
+#: `pre_buffer` would start a thread, as `query.sums.sort_rows` tells.
 _READ_OPTIONS: dict[str, Any] = {"page_checksum_verification": True, "pre_buffer": False}
 #: What reading a damaged file may raise; UnicodeDecodeError is a ValueError.
 _UNREADABLE = (pa.ArrowException, OSError, ValueError)
@@ -96,7 +96,7 @@ def encode_partition(totals: pa.Table, sums: Mapping[str, int], run: str = "") -
     Args:
         totals: `schema.TOTALS_SCHEMA` or `schema.PARTITION_SCHEMA`, in the store's order; its text may be encoded, if each
             column's texts are in the order in which they come.
-        sums: Of its `bytes_tx`, `bytes_rx` and `flows`, as `aggregation.sums_of` gives them.
+        sums: Of its `bytes_tx`, `bytes_rx` and `flows`, as `counting.totals.sums_of` gives them.
         run: The run whose content this is; "" if contents may come back.
     """
     import pyarrow.parquet as pq
@@ -256,19 +256,14 @@ _READ_BYTES = 1 << 18
 
 
 def _pieces(files: Files, path: str, rows: int) -> Iterator[pa.RecordBatch]:
-    try:
-        with files.opened(path) as file:
-            is_small = file.seek(0, os.SEEK_END) <= _READ_BYTES
-            file.seek(0)
-            content = pa.BufferReader(file.readall()) if is_small else pa.PythonFile(file, mode="r")
-            reader = ParquetReader()
-            reader.open(content, buffer_size=0 if is_small else _READ_BYTES, **_READ_OPTIONS)
-            _check_columns(path, reader.schema_arrow, PARTITION_SCHEMA)
-            yield from reader.iter_batches(rows, range(reader.num_row_groups), use_threads=False)
-    except FileNotFoundError:
-        return
-    except _UNREADABLE as error:
-        raise StoreDamaged(path, str(error)) from error
+    with suppress(FileNotFoundError), _damage(path), files.opened(path) as file:
+        is_small = file.seek(0, os.SEEK_END) <= _READ_BYTES
+        file.seek(0)
+        content = pa.BufferReader(file.readall()) if is_small else pa.PythonFile(file, mode="r")
+        reader = ParquetReader()
+        reader.open(content, buffer_size=0 if is_small else _READ_BYTES, **_READ_OPTIONS)
+        _check_columns(path, reader.schema_arrow, PARTITION_SCHEMA)
+        yield from reader.iter_batches(rows, range(reader.num_row_groups), use_threads=False)
 
 
 def partition_bytes(store: Locations, hour: int) -> int:
@@ -299,13 +294,10 @@ def extent_of_partition(store: Locations, hour: int) -> tuple[int, int]:
     Raises:
         StoreDamaged: The file is not Parquet.
     """
-    path = store.partition_name(hour)
-    try:
-        footer, _size = _footer_of(store.files, path)
-    except FileNotFoundError:
+    found = _footer_of(store.files, store.partition_name(hour))
+    if found is None:
         return 0, 0
-    except _UNREADABLE as error:
-        raise StoreDamaged(path, f"not a partition of a flowlog store: {error}") from error
+    footer, _ = found
     return footer.num_rows, sum(footer.row_group(place).total_byte_size for place in range(footer.num_row_groups))
 
 
@@ -316,13 +308,8 @@ def summarise_partition(store: Locations, hour: int) -> PartitionSummary | None:
         StoreDamaged: The file is no partition of a flowlog store.
     """
     path = store.partition_name(hour)
-    try:
-        footer, size = _footer_of(store.files, path)
-    except FileNotFoundError:
-        return None
-    except _UNREADABLE as error:
-        raise StoreDamaged(path, f"not a partition of a flowlog store: {error}") from error
-    return _summary_of(path, hour, footer, size)
+    found = _footer_of(store.files, path)
+    return None if found is None else _summary_of(path, hour, *found)
 
 
 def _summary_of(path: str, hour: int, footer: Any, file_bytes: int) -> PartitionSummary:
@@ -337,9 +324,23 @@ def _summary_of(path: str, hour: int, footer: Any, file_bytes: int) -> Partition
 _FOOTER_BYTES, _FOOTER_END = 1 << 14, 8
 
 
-def _footer_of(files: Files, path: str) -> tuple[Any, int]:
-    """What a Parquet file's footer says, and the file's size. A year of hours is listed so: of each file only the end is read,
-    in one go.
+def _footer_of(files: Files, path: str) -> tuple[Any, int] | None:
+    """What a Parquet file's footer says, and the file's size; None if there is no file.
+
+    Raises:
+        StoreDamaged: The file is not Parquet.
+    """
+    with suppress(FileNotFoundError), _damage(path, "not a partition of a flowlog store: "):
+        end, size = _end_of(files, path)
+        reader = ParquetReader()
+        reader.open(pa.BufferReader(end), **_READ_OPTIONS)
+        return reader.metadata, size
+    return None
+
+
+def _end_of(files: Files, path: str) -> tuple[bytes, int]:
+    """The end of a Parquet file, with the whole footer, and the file's size. A year of hours is listed so: of each file only the
+    end is read, in one go.
     """
     with files.opened(path) as file:
         size = file.seek(0, os.SEEK_END)
@@ -350,11 +351,7 @@ def _footer_of(files: Files, path: str) -> tuple[Any, int]:
 
         content = end(_FOOTER_BYTES)
         length = int.from_bytes(content[-_FOOTER_END:-4], "little") + _FOOTER_END
-        if length > len(content):
-            content = end(length)
-    reader = ParquetReader()
-    reader.open(pa.BufferReader(content), **_READ_OPTIONS)
-    return reader.metadata, size
+        return (content if length <= len(content) else end(length)), size
 
 
 def write_rejects(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
@@ -392,18 +389,13 @@ def read_rejects(store: Locations, run_id: str) -> Iterator[pa.Table]:
         StoreDamaged: The file cannot be read.
     """
     path = store.rejects_of(run_id)
-    try:
-        with store.files.opened(path) as file:
-            reader = ParquetReader()
-            reader.open(pa.PythonFile(file, mode="r"), **_READ_OPTIONS)
-            for group in range(reader.num_row_groups):
-                table = reader.read_row_group(group, use_threads=False)
-                _check_columns(path, table.schema, REJECT_SCHEMA)
-                yield table
-    except FileNotFoundError:
-        return
-    except _UNREADABLE as error:
-        raise StoreDamaged(str(path), str(error)) from error
+    with suppress(FileNotFoundError), _damage(path), store.files.opened(path) as file:
+        reader = ParquetReader()
+        reader.open(pa.PythonFile(file, mode="r"), **_READ_OPTIONS)
+        for group in range(reader.num_row_groups):
+            table = reader.read_row_group(group, use_threads=False)
+            _check_columns(path, table.schema, REJECT_SCHEMA)
+            yield table
 
 
 def count_rejects(store: Locations, run_id: str) -> int:
@@ -415,15 +407,11 @@ def count_rejects(store: Locations, run_id: str) -> int:
     import pyarrow.parquet as pq
 
     path = store.rejects_of(run_id)
-    try:
-        with store.files.opened(path) as file:
-            footer = pq.read_metadata(file)
+    with suppress(FileNotFoundError), _damage(path), store.files.opened(path) as file:
+        footer = pq.read_metadata(file)
         _check_columns(path, footer.schema.to_arrow_schema(), REJECT_SCHEMA)
-    except FileNotFoundError:
-        return 0
-    except _UNREADABLE as error:
-        raise StoreDamaged(str(path), str(error)) from error
-    return int(footer.num_rows)
+        return int(footer.num_rows)
+    return 0
 
 
 def _decoded(
@@ -439,12 +427,19 @@ def _decoded(
 
 
 @contextmanager
-def _damage(path: str) -> Iterator[None]:
-    """Says that a file is damaged where Arrow cannot read it."""
+def _damage(path: str | PurePath, problem: str = "") -> Iterator[None]:
+    """Says that a file is damaged where Arrow cannot read it; not where there is none.
+
+    Args:
+        path: The file.
+        problem: What is said before Arrow's own words, which may be several lines.
+    """
     try:
         yield
+    except FileNotFoundError:
+        raise
     except _UNREADABLE as error:
-        raise StoreDamaged(path, str(error)) from error
+        raise StoreDamaged(str(path), problem + " ".join(str(error).split())) from error
 
 
 def _opened(path: str, content: pa.BufferReader, *, encoded: bool) -> ParquetReader:

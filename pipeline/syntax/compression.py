@@ -1,8 +1,8 @@
 """Compressed raw files: found by their first bytes, never by their names.
 
-libdeflate reads a member of gzip that fits into memory, half again as fast as Intel's ISA-L, which reads gzip with any number
-of members, more than twice as fast as zlib; Arrow's streams read zstd with any number of frames and bzip2. All check the checksums that these formats carry, and fail on a stream that stops short,
-which is what "a source counts whole or not at all" rests on.
+Intel's ISA-L reads gzip, with any number of members, more than twice as fast as zlib. libdeflate is half again as fast as
+ISA-L, and reads a single member that fits into memory. Arrow's streams read zstd, with any number of frames, and bzip2. All of them check
+the checksums that these formats carry, and fail on a stream that stops short: "a source counts whole or not at all" rests on that.
 """
 
 from __future__ import annotations

@@ -153,12 +153,18 @@ class JsonText:
 
     def next_lines(self, count: int) -> tuple[bytes, bool]:
         """What was not yet given out: so many lines of it, and whether the stream ends with them."""
-        while (
-            self._data.count(b"\n", self._at) < count and not self.is_last and len(self._data) - self._at <= MAX_LINE_BYTES
-        ):
+        while (end := self._end_of_lines(count)) < 0 and not self.is_last and len(self._data) - self._at <= MAX_LINE_BYTES:
             self.read()
-        lines = self.rest.split(b"\n", count)
-        return b"\n".join(lines[:count]), self.is_last and not lines[count:]
+        return (self.rest, self.is_last) if end < 0 else (self._data[self._at : end], False)
+
+    def _end_of_lines(self, count: int) -> int:
+        """Where the last of the next lines ends, before its newline; -1 if so many were not read yet."""
+        end = self._at - 1
+        for _ in range(count):
+            end = self._data.find(b"\n", end + 1)
+            if end < 0:
+                break
+        return end
 
     def first_byte(self) -> bytes:
         """The next byte that is not blank; b"" at the end. Blank lines are passed over."""
@@ -233,7 +239,7 @@ class JsonText:
         others = [other for other in behind if other.strip()]
         if not (any(map(_is_object, others[:1] if is_first else others)) or (is_all and not others and not is_first)):
             return None
-        self._pass(self._at + min(len(first) + 1, len(self.rest)))
+        self._pass(min(self._at + len(first) + 1, len(self._data)))
         line = first.rstrip().replace(b"\r", b" ")
         return ValueBlock(line + b"\n", number, line, np.array([0]), np.array([len(line)]))
 

@@ -292,8 +292,11 @@ def _first_of(values: pa.Array, others: pa.Array, kind: Kind) -> pa.Array:
 
 
 def _as_bytes(cells: pa.Array) -> tuple[pa.Array, Mask]:
-    """A column as it stands in the file: text as bytes, as Parquet's readers do not check that it is UTF-8, each distinct text once; and which rows have one that is
-    too long, of which the start is kept to be shown.
+    """A column as it stands in the file.
+
+    Returns:
+        Text as bytes, as Parquet's readers do not check that it is UTF-8, and each distinct text once; all else as it is. And which
+        rows have a text that is too long, of which the start alone is kept, to be shown.
     """
     if pa.types.is_floating(cells.type):  # pandas writes NaN for null
         cells = pc.if_else(pc.is_nan(cells), None, cells)

@@ -33,13 +33,13 @@ def read_notes(store: Locations) -> Notes:
     """Reads the notes.
 
     Raises:
-        StoreUnwritable: They cannot be read.
+        StoreUnreadable: The operating system refuses to read them.
+        StoreDamaged: Something else than a file has their name.
     """
-    with files.writing(store.moves):
-        try:
-            content = store.moves.read_bytes()
-        except FileNotFoundError:
-            return Notes({}, False)
+    try:
+        content = files.PosixFiles().read(store.moves)
+    except FileNotFoundError:
+        return Notes({}, False)
     notes = [(json.loads(content[start:told] + b"}"), end - start) for start, told, end in proven(content)]
     attempts = {note["segment"]: note["attempt"] for note, _ in notes}
     return Notes(attempts, sum(length for _, length in notes) < len(content))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import StoreUnwritable
+from pipeline.store import files
 from pipeline.store.chain import is_committed
 from pipeline.store.layout import Locations
 from pipeline.wal.flushes import read_notes
@@ -30,7 +30,8 @@ def inspect(store: Locations) -> Inspection:
     """Looks at the log and changes nothing. A service may be writing the log meanwhile.
 
     Raises:
-        StoreUnwritable: The log cannot be read.
+        StoreUnreadable: The operating system refuses to read a file of the log.
+        StoreDamaged: Something else than a file has the name of one.
     """
     waiting, problems = 0, put_aside_problems(store)
     notes = read_notes(store)
@@ -39,11 +40,9 @@ def inspect(store: Locations) -> Inspection:
     for name in store.segments():
         path = store.segment(name)
         try:
-            found = read(path.read_bytes())
+            found = read(files.PosixFiles().read(path))
         except FileNotFoundError:  # it was flushed meanwhile
             continue
-        except OSError as error:
-            raise StoreUnwritable(str(path), error.strerror or str(error)) from error
         problems += [f"{path}: {_damage(*damage)}" for damage in found.damaged]
         attempt = notes.attempts.get(name)
         if attempt is None or not is_committed(store, attempt):

@@ -53,6 +53,25 @@ class TestAnswers:
         ]
         assert flowlog("sql", statement, "--format", "csv").out.splitlines()[1] == f'"{time}",1.5,nan,"[""{time}""]",'
 
+    @pytest.mark.parametrize(
+        "interval",
+        [
+            "14 months 1 day 3 hours",
+            "-14 months -2 days -3.5 seconds",
+            "0 days",
+            "100 hours 0.000001 seconds",
+            "1 year -1 day",
+        ],
+    )
+    def test_an_interval_is_written_as_duckdb_writes_it(self, flowlog, interval):
+        statement = f"SELECT INTERVAL '{interval}' AS it, INTERVAL '{interval}'::VARCHAR AS said"
+        (row,) = json.loads(flowlog("sql", statement, "--json").out)
+        assert row["it"] == row["said"]
+
+    def test_bytes_are_text_with_what_is_not_utf_8_escaped(self, flowlog):
+        statement = r"SELECT 'a\xFFb'::BLOB AS one, ['\xFF'::BLOB] AS some"
+        assert json.loads(flowlog("sql", statement, "--json").out) == [{"one": r"a\xffb", "some": r'["\\xff"]'}]
+
     @pytest.mark.parametrize("name", output._ENDINGS)
     def test_a_file_s_name_gives_the_format(self, flowlog, tmp_path, name):
         done = flowlog("sql", SUMS, "--output", tmp_path / f"x{name}")
@@ -91,6 +110,14 @@ class TestErrors:
         done = flowlog("sql", "SELECT * FORM flows")
         assert (done.code, done.out) == (2, "")
         assert done.err == 'flowlog: SQL: syntax error at or near "flows" (line 1, column 15)\n'
+
+    def test_what_parquet_has_no_type_for_is_told_and_leaves_no_file(self, flowlog, tmp_path):
+        done = flowlog("sql", "SELECT 1 AS n, INTERVAL '1 day' AS age", "--output", tmp_path / "x.parquet")
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith(
+            "flowlog: Parquet has no type for the column age (month_day_nano_interval); cast it to VARCHAR"
+        )
+        assert not (tmp_path / "x.parquet").exists()
 
     def test_contradictions(self, flowlog):
         assert flowlog("sql", "FROM flows", "--athena", "s3://b").code == 2

@@ -1,6 +1,8 @@
 """Which app has an address."""
 
 import ipaddress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
@@ -317,6 +319,17 @@ class TestLogged:
     def test_the_longest_prefix_has_the_last_word(self, tmp_path):
         found = self.logged(tmp_path, "10.0.0.0/30,a,yes", "10.0.0.0/31,b,no", "10.0.0.1,c,yes")
         assert found == ("10.0.0.1/32", "10.0.0.2/31")
+
+    @settings(deadline=None, max_examples=60)
+    @given(st.dictionaries(st.tuples(st.integers(28, 32), st.integers(0, 15)), st.booleans(), max_size=8))
+    def test_each_address_is_logged_as_the_longest_prefix_that_holds_it_says(self, given):
+        said = {ipaddress.ip_network((f"10.0.0.{last}", length), strict=False): it for (length, last), it in given.items()}
+        with TemporaryDirectory() as folder:
+            found = self.logged(Path(folder), *(f"{network},a,{'yes' if it else 'no'}" for network, it in said.items()))
+        for address in ipaddress.ip_network("10.0.0.0/28"):
+            held = [network for network in said if address in network]
+            expected = bool(held) and said[max(held, key=lambda network: network.prefixlen)]
+            assert any(address in ipaddress.ip_network(network) for network in found) is expected
 
     def test_a_run_takes_them_as_if_they_were_given_as_an_option(self, tmp_path):
         apps = tmp_path / "apps.csv"

@@ -134,6 +134,17 @@ def test_a_damaged_partition_is_503(service):
     assert service.post([record(2)]).status == 200
 
 
+def test_links_in_a_circle_are_no_bug_of_the_service(service):
+    service.post([record(1)])
+    service.flush()
+    flows = service.store.locations.flows
+    flows.rename(flows.with_name("moved"))
+    flows.symlink_to(flows.name)
+    answer = service.ask("GET", "/flows?hour=1")
+    assert answer.status == 503
+    assert answer.text.startswith("The store cannot be used: cannot look at ")
+
+
 class TestLongNames:
     """What an answer takes of the service's memory does not depend on the length of the names."""
 

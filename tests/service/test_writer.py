@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from pipeline.service import writer
 from pipeline.wal import segments
 from tests.service.conftest import EXAMPLE, record, running, wait_until
 
@@ -65,6 +66,10 @@ def disk(monkeypatch):
 
 
 NO_SPACE = OSError(28, "No space left on device")
+
+
+def refuse(*_):
+    raise OSError(5, "Input/output error")
 
 
 class TestDurability:
@@ -135,6 +140,17 @@ class TestABrokenDisk:
         assert service.ask("GET", "/healthz").status == 200
         assert service.get(hour=1) == [record()]
         assert segment_paths(service) == []
+
+    def test_a_segment_that_cannot_be_removed_is_cut_off_again_through_its_own_descriptor(self, service, disk, monkeypatch):
+        disk.error = NO_SPACE
+        assert service.post([record(src_app="lost")]).status == 503  # and is the first of a segment, which is removed
+        disk.error = None
+        with monkeypatch.context() as patch:
+            patch.setattr(writer, "remove", refuse)
+            assert service.post([record(src_app="lost")]).status == 503
+        assert service.post([record()]).status == 200
+        assert service.get(hour=1) == [record()]
+        assert len(segment_paths(service)) == 1
 
     def test_a_key_whose_records_were_not_written_is_not_used_up(self, service, disk):
         disk.error = NO_SPACE

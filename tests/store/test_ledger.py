@@ -17,7 +17,7 @@ from pipeline.scalars import Content
 from pipeline.store import index
 from pipeline.store.index import Known, Memory, open_index
 from pipeline.store.layout import Locations, run_id_of
-from pipeline.store.ledger import RunRecord, SourceRecord, read_run, read_runs
+from pipeline.store.ledger import RunRecord, SourceRecord, active_sources, read_run, read_runs
 from tests.records import write_record
 
 SOURCE = SourceRecord(
@@ -81,6 +81,19 @@ def test_ignored_bytes_are_integers(store, found):
     commit(store, replace(RUN, sources=[replace(SOURCE, ignored_bytes={"denied": found})]))
     with pytest.raises(StoreDamaged, match="is no integer"):
         read_run(store, FIRST)
+
+
+def test_a_source_counts_in_its_hours_but_for_those_that_were_dropped_since():
+    def counted(digest, *hours):
+        return replace(RUN, sources=[replace(SOURCE, digest=digest, hours=list(hours))])
+
+    def dropped(*hours):
+        return replace(RUN, sources=[], hours=dict.fromkeys(hours, RUN.hours[7]), dropped=True)
+
+    forgotten = replace(RUN, sources=[], forgotten=[{"path": SOURCE.path, "digest": "d3"}])
+    runs = [counted("d1", 7, 8), counted("d2", 8), dropped(8), counted("d3", 7), counted("d1", 8), dropped(7), forgotten]
+    hours = {active.source.digest: active.hours for active in active_sources(runs)}
+    assert hours == {"d1": {8}, "d2": set()}
 
 
 def test_totals_run_over_the_sources():

@@ -1,5 +1,7 @@
 """One run writes at a time, and the others know who."""
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -10,7 +12,7 @@ import pytest
 
 from pipeline.errors import StoreLocked, StoreUnwritable
 from pipeline.store.layout import Locations
-from pipeline.store.lock import locked
+from pipeline.store.lock import locked, served, unchanged
 
 HOLD = """
 import sys, time
@@ -73,3 +75,24 @@ def test_a_store_that_cannot_be_made_is_an_error_with_its_path(tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(StoreUnwritable, match="file"), locked(Locations(tmp_path / "file" / "store")):
         pass
+
+
+@pytest.fixture
+def no_locks(monkeypatch):
+    """As on a network file system whose server keeps none."""
+
+    def refuse(descriptor, kind):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+@pytest.mark.parametrize("hold", [locked, served])
+def test_a_file_system_without_locks_is_an_error_with_the_path(store, no_locks, hold):
+    with pytest.raises(StoreUnwritable, match=r"lock: No locks available"), hold(store):
+        pass
+
+
+def test_a_proof_does_without_a_lock_where_there_is_none(store, no_locks):
+    with unchanged(store) as is_held:
+        assert not is_held

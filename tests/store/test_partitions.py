@@ -106,6 +106,18 @@ def test_a_flipped_bit_in_a_page_is_found_by_its_checksum(store):
         read_partition(store, 5)
 
 
+def test_what_arrow_says_of_damage_in_several_lines_is_one(store):
+    path = store.partition(5)
+    write_totals(path, totals_of({}))
+    content = bytearray(path.read_bytes())
+    content[4:40] = bytes(36)  # the header of the first page
+    path.write_bytes(content)
+    with pytest.raises(StoreDamaged) as raised:
+        read_partition(store, 5)
+    assert "\n" in str(raised.value.__cause__)
+    assert str(raised.value).isprintable()
+
+
 def test_a_file_of_another_kind_is_damage_and_not_data(store):
     pq.write_table(pa.table({"src_app": ["a"], "bytes_tx": [1]}), store.partition(5))
     with pytest.raises(StoreDamaged, match="src_app: string, bytes_tx: int64"):

@@ -1,5 +1,11 @@
 """What `verify` sees of the log: how much waits, and what is damaged."""
 
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import StoreDamaged, StoreUnreadable
 from pipeline.wal import flushes
 from pipeline.wal.inspection import Inspection, inspect
 from tests.records import write_record
@@ -29,3 +35,25 @@ def test_what_is_in_flows_already_does_not_wait(store):
 def test_a_write_that_is_under_way_is_no_problem(store):
     write(store, request(1), request(2)[:50])
     assert inspect(store) == Inspection(1, [])
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+@pytest.mark.parametrize("name", ["moves.jsonl", "20261124-0123abcd.accept.jsonl"])
+def test_what_is_no_file_is_damage_and_keeps_nobody_waiting(store, name, make):
+    make(store.wal / name)
+    with pytest.raises(StoreDamaged, match=rf"{name}: is a (folder|pipe), and must be a file"):
+        inspect(store)
+
+
+def test_what_may_not_be_read_is_said_to_be_unreadable_rather_than_unwritable(store, monkeypatch):
+    write(store, request(1))
+    open_file = os.open
+
+    def refused(path, *arguments):
+        if str(path).endswith(".jsonl"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return open_file(path, *arguments)
+
+    monkeypatch.setattr(os, "open", refused)
+    with pytest.raises(StoreUnreadable, match=r"cannot read the store: .*Permission denied"):
+        inspect(store)
