@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -164,9 +164,20 @@ def _opened(target: Path | None) -> Iterator[IO[bytes]]:
         return
     try:
         with target.open("wb") as file:
-            yield file
+            try:
+                yield file
+            except BaseException:
+                _empty(file)
+                raise
     except OSError as error:
         raise UsageError(f"cannot write {target}: {error.strerror}") from None
+
+
+def _empty(file: io.BufferedWriter) -> None:
+    """Leaves nothing of what was written: half of an answer would look like a whole one."""
+    with suppress(OSError):  # a pipe keeps what it has got
+        file.raw.truncate(0)  # where the disk is full, this makes room for what still waits to be written
+        file.truncate(0)
 
 
 @contextmanager

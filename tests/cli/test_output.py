@@ -112,6 +112,16 @@ class TestFormats:
             write_rows(torn(), "csv", tmp_path / "out")
         assert not (tmp_path / "out").exists()
 
+    @pytest.mark.parametrize("output_format", EXACT_FORMATS)
+    def test_one_that_fails_later_leaves_nothing_in_it(self, tmp_path, output_format):
+        def torn():
+            yield totals(*((f"a{number}", number) for number in range(10_000)))
+            raise UsageError
+
+        with pytest.raises(UsageError):
+            write_rows(torn(), output_format, tmp_path / "out")
+        assert (tmp_path / "out").read_bytes() == b""
+
     @settings(max_examples=40)
     @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), min_size=1, max_size=5))
     @example(["a\nb", "a\r\nb", "\r", "\n", '"', '""', ",", "'", "\t", " a ", "\0", "\x1b[31m", "\u2028", "\ufeff", "NULL"])
