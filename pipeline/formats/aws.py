@@ -52,7 +52,6 @@ _COLUMNS = [
     # The service of the ECS task behind the interface: the sender's of an egress record, the receiver's of an ingress.
     Column("ecs-service-name", Kind.TEXT, required=False),
     Column("flow-direction", Kind.TEXT, required=False),
-    Column("interface-id", Kind.TEXT, required=False),
 ]
 
 
@@ -127,7 +126,14 @@ def _answers(batch: Batch) -> Mask:
 
 
 #: What the fields say, in text, in Parquet and in the messages of CloudWatch's events.
-LOG = Log(_COLUMNS, _record, _ignored, ends=(Column("end", Kind.INTEGER, required=False),), prepared=_with_notes)
+LOG = Log(
+    _COLUMNS,
+    _record,
+    _ignored,
+    ends=(Column("end", Kind.INTEGER, required=False),),
+    interfaces=(Column("interface-id", Kind.TEXT, required=False),),
+    prepared=_with_notes,
+)
 
 
 def _is_text(head: Head) -> bool:
