@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from pipeline.formats.awsfields import OWN_FIELDS, hyphened, is_header, names_gateway
 from pipeline.formats.awsgateway import taken_for_a_vpc_s
-from pipeline.formats.awstext import NULL, TextReader, is_gateway_text
+from pipeline.formats.awstext import NULL, TextReader, is_gateway_text, lines_of
 from pipeline.formats.cloudwatch import messages_under
 from pipeline.formats.format import Format, Piece, ReadContext
 from pipeline.formats.head import Container, Head
@@ -26,7 +26,6 @@ from pipeline.formats.record import Endpoint, Record, Reporter, column_of, integ
 from pipeline.formats.syntaxes import Log, parquet
 from pipeline.options import ReadOptions
 from pipeline.syntax.batch import DENIED, LOST, NO_TRAFFIC, Batch, Mask
-from pipeline.syntax.blocks import TextBlock, text_blocks
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.dictionary import codes_of, is_text, rows_where
 
@@ -53,7 +52,6 @@ _COLUMNS = [
     # The service of the ECS task behind the interface: the sender's of an egress record, the receiver's of an ingress.
     Column("ecs-service-name", Kind.TEXT, required=False),
     Column("flow-direction", Kind.TEXT, required=False),
-    Column("interface-id", Kind.TEXT, required=False),
 ]
 
 
@@ -128,7 +126,14 @@ def _answers(batch: Batch) -> Mask:
 
 
 #: What the fields say, in text, in Parquet and in the messages of CloudWatch's events.
-LOG = Log(_COLUMNS, _record, _ignored, ends=(Column("end", Kind.INTEGER, required=False),), prepared=_with_notes)
+LOG = Log(
+    _COLUMNS,
+    _record,
+    _ignored,
+    ends=(Column("end", Kind.INTEGER, required=False),),
+    interfaces=(Column("interface-id", Kind.TEXT, required=False),),
+    prepared=_with_notes,
+)
 
 
 def _is_text(head: Head) -> bool:
@@ -139,7 +144,7 @@ def _is_text(head: Head) -> bool:
 
 
 def _read_text(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
-    return TextReader(LOG, context).read(text_blocks(stream, TextBlock))
+    return TextReader(LOG, context).read(lines_of(stream))
 
 
 def _is_parquet(head: Head) -> bool:

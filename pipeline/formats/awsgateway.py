@@ -37,7 +37,6 @@ _COLUMNS = [
     Column("log-status", Kind.TEXT, required=False),
     Column("account-id", Kind.TEXT, required=False),
     Column("tgw-id", Kind.TEXT, required=False),
-    Column("tgw-attachment-id", Kind.TEXT, required=False),
     Column("tgw-src-vpc-id", Kind.TEXT, required=False),
     Column("tgw-dst-vpc-id", Kind.TEXT, required=False),
 ]
@@ -86,7 +85,14 @@ def _vpc(batch: Batch, answer: Mask) -> pa.DictionaryArray:
 
 
 #: What the fields say, in text, in Parquet and in the messages of CloudWatch's events.
-LOG = Log(_COLUMNS, _record, _ignored, ends=(Column("end", Kind.INTEGER, required=False),), prepared=_with_direction)
+LOG = Log(
+    _COLUMNS,
+    _record,
+    _ignored,
+    ends=(Column("end", Kind.INTEGER, required=False),),
+    interfaces=(Column("tgw-attachment-id", Kind.TEXT, required=False),),
+    prepared=_with_direction,
+)
 
 
 def is_of_gateway(line: str) -> bool:

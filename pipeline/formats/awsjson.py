@@ -47,14 +47,14 @@ def _ignored(batch: Batch) -> Mapping[str, Mask]:
 
 
 _LOG = Log(
-    [_in_json(column) for column in (*aws.LOG.columns, _GATEWAY_ID)],
+    [_in_json(column) for column in (*aws.LOG.columns, *aws.LOG.interfaces, _GATEWAY_ID)],
     aws.LOG.record,
     _ignored,
     ends=list(map(_in_json, aws.LOG.ends)),
     prepared=aws.LOG.prepared,
 )
 _GATEWAY_LOG = Log(
-    list(map(_in_json, awsgateway.LOG.columns)),
+    [_in_json(column) for column in (*awsgateway.LOG.columns, *awsgateway.LOG.interfaces)],
     awsgateway.LOG.record,
     awsgateway.LOG.ignored,
     ends=list(map(_in_json, awsgateway.LOG.ends)),

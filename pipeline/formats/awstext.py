@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import BinaryIO
 
 import numpy as np
 
@@ -33,7 +34,7 @@ from pipeline.formats.syntaxes import FlowParser, Log
 from pipeline.kernel.columns import find_four
 from pipeline.scalars import MAX_RAW_BYTES
 from pipeline.syntax.batch import Batch
-from pipeline.syntax.blocks import ScatteredLines, TextBlock
+from pipeline.syntax.blocks import ScatteredLines, TextBlock, text_blocks
 from pipeline.syntax.delimited import DelimitedParser, Dialect
 
 #: What stands for "no value".
@@ -108,6 +109,11 @@ def is_gateway_text(head: Head) -> bool | None:
         if is_default_line(line):
             return False
     return None
+
+
+def lines_of(stream: BinaryIO) -> Iterator[TextBlock]:
+    """The lines of a stream of text, in blocks."""
+    return text_blocks(stream, TextBlock, is_header=lambda line: fields_of(line.decode("utf-8", "replace")) is not None)
 
 
 @dataclass(frozen=True)

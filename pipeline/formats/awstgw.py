@@ -7,11 +7,10 @@ from typing import BinaryIO
 
 from pipeline.formats import aws, awsgateway
 from pipeline.formats.awsfields import OWN_GATEWAY_FIELDS, hyphened, is_header, names_gateway
-from pipeline.formats.awstext import TextReader, fields_of, is_gateway_text
+from pipeline.formats.awstext import TextReader, fields_of, is_gateway_text, lines_of
 from pipeline.formats.format import Format, Piece, ReadContext
 from pipeline.formats.head import Container, Head
 from pipeline.formats.syntaxes import parquet
-from pipeline.syntax.blocks import TextBlock, text_blocks
 
 
 def _is_text(head: Head) -> bool:
@@ -23,7 +22,7 @@ def _is_text(head: Head) -> bool:
 
 
 def _read_text(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
-    return TextReader(aws.LOG, context).read(text_blocks(stream, TextBlock))
+    return TextReader(aws.LOG, context).read(lines_of(stream))
 
 
 def _is_parquet(head: Head) -> bool:

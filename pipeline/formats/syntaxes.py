@@ -39,6 +39,7 @@ class Log:
         local: The columns of text that have times without an offset, first that of the start; they become seconds since 1970.
         ends: The columns that say when a flow ended. They are wanted only where bytes are spread over hours, so that else they
             cost nothing, and may hold anything.
+        interfaces: The columns that name the reporting interface. They are wanted only where the user names some (`--hop`), likewise.
         prepared: Makes of the columns what only this log needs: computes further ones, rejects what stands for no value, notes what
             a user should know of the records; None where there is nothing to do.
     """
@@ -48,10 +49,12 @@ class Log:
     ignored: Callable[[Batch], Mapping[str, Mask]] | None = None
     local: Sequence[str] = ()
     ends: Sequence[Column] = ()
+    interfaces: Sequence[Column] = ()
 
     def wanted(self, options: ReadOptions) -> Sequence[Column]:
         """The columns that are wanted of a file under these options."""
-        return [*self.columns, *self.ends] if options.spread == "hours" else self.columns
+        ends = self.ends if options.spread == "hours" else ()
+        return [*self.columns, *ends, *(self.interfaces if options.hop else ())]
 
     prepared: Callable[[Batch, ReadOptions], Batch] | None = None
 

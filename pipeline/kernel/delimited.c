@@ -7,6 +7,7 @@
 #include <emmintrin.h>
 #endif
 
+/* Passed by value: else each byte that is stored could change it, as far as a compiler knows. */
 typedef struct {
     uint8_t delimiter;
     uint8_t is_trimmed; /* blanks around a text are no part of it */
@@ -49,10 +50,10 @@ static inline uint64_t find_ends(text_t window, uint8_t delimiter) {
 }
 #endif
 
-static inline text_t next_end(cursor *at, const dialect *d) {
+static inline text_t next_end(cursor *at, dialect d) {
     while (UNLIKELY(!at->ends)) {
         at->window += 64;
-        at->ends = find_ends(at->window, d->delimiter);
+        at->ends = find_ends(at->window, d.delimiter);
     }
     text_t end = at->window + __builtin_ctzll(at->ends);
     at->ends &= at->ends - 1;
@@ -61,48 +62,55 @@ static inline text_t next_end(cursor *at, const dialect *d) {
 
 static inline int is_blank(uint8_t byte) { return byte == ' ' || byte == '\t'; }
 
-static inline int is_null(text_t p, uint32_t length, const dialect *d) { return length == d->null_length && !memcmp(p, d->null, length); }
+static inline int is_null(text_t p, uint32_t length, dialect d) { return length == d.null_length && !memcmp(p, d.null, length); }
 
-/* Reads a cell into a row of its column. Returns 0 if it is not plain, or the memory is used up. */
-static inline __attribute__((always_inline)) int read_cell(text_t p, text_t end, column *into, int64_t row, const dialect *d, int *failed) {
-    uint32_t length = (uint32_t)(end - p);
-    int is_valid = 1;
-    if (into->kind == TEXT) {
-        int32_t code = 0;
-        if (into->is_valid && is_null(p, length, d))
-            is_valid = 0;
-        else
-            code = texts_find(into->texts, p, length);
-        if (UNLIKELY(code < 0)) {
-            /* A text that is there has no blanks around it. */
-            if (d->is_trimmed && length && (is_blank(*p) || is_blank(end[-1]))) return 0;
-            code = texts_add(into->texts, p, length);
-            *failed = code == OUT_OF_MEMORY;
-            if (code < 0) return 0;
-        }
-        ((int32_t *)into->values)[row] = code;
-    } else if (!(into->kind == INTEGER && LIKELY(read_short_integer(p, length, (int64_t *)into->values + row))) &&
-               !(into->kind == SECONDS && LIKELY(read_plain_seconds(p, length, (double *)into->values + row))) &&
-               UNLIKELY((into->kind == INTEGER ? read_integer(p, (int64_t *)into->values + row)
-                                               : read_decimal(p, (double *)into->values + row)) != end)) {
-        if (!into->is_valid || !is_null(p, length, d)) return 0;
-        ((int64_t *)into->values)[row] = 0;
-        is_valid = 0;
-    }
-    if (into->is_valid) into->is_valid[row] = (uint8_t)is_valid;
+/* Adds a text that is new. Returns its code; less than 0 if it is not plain, or the memory is used up. */
+static __attribute__((noinline)) int32_t add_text(text_t p, text_t end, texts *into, dialect d, int *failed) {
+    /* A text that is there has no blanks around it. */
+    if (d.is_trimmed && p < end && (is_blank(*p) || is_blank(end[-1]))) return NOT_UTF8;
+    int32_t code = texts_add(into, p, (uint32_t)(end - p));
+    *failed = code == OUT_OF_MEMORY;
+    return code;
+}
+
+/* Reads a number that is not written as most are, or a null. Returns 0 if it is neither. */
+static __attribute__((noinline)) int read_rare_number(text_t p, text_t end, const column *into, int64_t row, dialect d) {
+    void *value = (int64_t *)into->values + row;
+    if ((into->kind == INTEGER ? read_integer(p, value) : read_decimal(p, value)) == end) return 1;
+    if (!into->is_valid || !is_null(p, (uint32_t)(end - p), d)) return 0;
+    *(int64_t *)value = 0;
+    into->is_valid[row] = 0;
     return 1;
 }
 
-/* Reads the cells of a line. Returns where it ends, behind its newline; NULL if it is not plain, or the memory is used up. */
-static inline text_t read_line(text_t p, cursor *at, int32_t width, column *columns, int64_t row, const dialect *d, int *failed) {
-    if (UNLIKELY(*p == '\n')) return NULL; /* blank */
-    for (int32_t i = 0; i < width; i++) {
-        text_t end = next_end(at, d);
-        if (UNLIKELY(*end != (i + 1 < width ? d->delimiter : '\n') || (d->is_blank && end == p))) return NULL;
-        if (columns[i].kind != SKIPPED && UNLIKELY(!read_cell(p, end, &columns[i], row, d, failed))) return NULL;
-        p = end + 1;
+/* Reads a cell into a row of its column. Returns 0 if it is not plain, or the memory is used up. */
+static inline __attribute__((always_inline)) int read_cell(text_t p, text_t end, const column *into, int64_t row, dialect d, int *failed) {
+    uint32_t length = (uint32_t)(end - p);
+    if (into->is_valid) into->is_valid[row] = 1;
+    if (into->kind == TEXT) {
+        int32_t code = 0;
+        if (into->is_valid && UNLIKELY(is_null(p, length, d)))
+            into->is_valid[row] = 0;
+        else if (UNLIKELY((code = texts_find(into->texts, p, length)) < 0) && (code = add_text(p, end, into->texts, d, failed)) < 0)
+            return 0;
+        ((int32_t *)into->values)[row] = code;
+        return 1;
     }
-    return p;
+    return (into->kind == INTEGER ? LIKELY(read_short_integer(p, length, (int64_t *)into->values + row))
+                                  : LIKELY(read_plain_seconds(p, length, (double *)into->values + row))) ||
+           read_rare_number(p, end, into, row, d);
+}
+
+/* Reads the cells of a line. Returns where it ends, behind its newline; NULL if it is not plain, or the memory is used up. */
+static inline text_t read_line(text_t p, cursor *at, const column *first, const column *last, int64_t row, dialect d, int *failed) {
+    if (UNLIKELY(*p == '\n')) return NULL; /* blank */
+    for (const column *into = first;; into++) {
+        text_t end = next_end(at, d);
+        if (UNLIKELY((*end == '\n' && into < last) || end < p + d.is_blank)) return NULL;
+        if (into->kind != SKIPPED && UNLIKELY(!read_cell(p, end, into, row, d, failed))) return NULL;
+        p = end + 1;
+        if (into == last) return LIKELY(*end == '\n') ? p : NULL;
+    }
 }
 
 typedef struct {
@@ -112,11 +120,11 @@ typedef struct {
 } progress;
 
 /* Reads lines that end in a newline, with PADDING readable bytes behind it. */
-static int read_lines(text_t p, text_t end, int32_t width, column *columns, const dialect *d, progress *at) {
+static int read_lines(text_t p, text_t end, int32_t width, column *columns, dialect d, progress *at) {
     int failed = 0;
-    cursor cells = {p, p < end ? find_ends(p, d->delimiter) : 0};
+    cursor cells = {p, p < end ? find_ends(p, d.delimiter) : 0};
     for (; p < end; at->line++) {
-        text_t next = read_line(p, &cells, width, columns, at->row, d, &failed);
+        text_t next = read_line(p, &cells, columns, columns + width - 1, at->row, d, &failed);
         if (LIKELY(next != NULL)) {
             at->row++;
             p = next;
@@ -125,7 +133,7 @@ static int read_lines(text_t p, text_t end, int32_t width, column *columns, cons
             at->odd[at->odd_count++] = at->line;
             p = (text_t)memchr(p, '\n', (size_t)(end - p)) + 1;
             cells.window = p;
-            cells.ends = p < end ? find_ends(p, d->delimiter) : 0;
+            cells.ends = p < end ? find_ends(p, d.delimiter) : 0;
         }
     }
     return 0;
@@ -146,8 +154,8 @@ API int64_t parse_delimited(text_t data, int64_t size, uint8_t delimiter, int32_
     progress at = {.odd = odd};
     padded_tail tail;
     if (!padded_tail_of(data, size, &tail)) return OUT_OF_MEMORY;
-    int state = read_lines(data, tail.start, width, columns, &d, &at);
-    if (!state) state = read_lines(tail.copy, tail.copy_end, width, columns, &d, &at);
+    int state = read_lines(data, tail.start, width, columns, d, &at);
+    if (!state) state = read_lines(tail.copy, tail.copy_end, width, columns, d, &at);
     free(tail.copy);
     *odd_count = at.odd_count;
     return state ? state : at.row;

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import BinaryIO, Self, TypeVar
@@ -262,7 +262,12 @@ def raw_text(raw: bytes) -> str:
 Block = TypeVar("Block", bound=TextBlock)
 
 
-def text_blocks(stream: BinaryIO, kind: type[Block], block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+def text_blocks(
+    stream: BinaryIO,
+    kind: type[Block],
+    block_bytes: int = BLOCK_BYTES,
+    is_header: Callable[[bytes], bool] = lambda _: False,
+) -> Iterator[Block]:
     """Reads a stream in blocks of whole lines.
 
     A byte order mark in front of a line is dropped: it is where a file began that was joined to another.
@@ -271,13 +276,15 @@ def text_blocks(stream: BinaryIO, kind: type[Block], block_bytes: int = BLOCK_BY
         stream: Decompressed text.
         kind: The blocks' class, which says where in a text the last whole record ends.
         block_bytes: About how many bytes a block has.
+        is_header: Whether a first line is a header. It is then a block of its own where looking ahead costs nothing: to cut it off
+            would copy the lines behind it.
 
     Raises:
         UnknownFormat: The text is UTF-16 or UTF-32.
         UnreadableSource: A line is longer than `MAX_LINE_BYTES`.
     """
     line, rest = 1, b""
-    chunk = read_lines(stream, max(block_bytes, len(_BOM)))
+    chunk = _header_of(stream, is_header) or read_lines(stream, max(block_bytes, len(_BOM)))
     if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UnknownFormat("UTF-16 or UTF-32 text", "convert it to UTF-8")
     chunk = chunk.removeprefix(_BOM) or stream.read(block_bytes)
@@ -309,6 +316,18 @@ def read_lines(stream: BinaryIO, size: int) -> bytes:
     end = stream.read(_LOOKED_AT).rfind(b"\n") + 1
     stream.seek(start)
     return stream.read(size - _LOOKED_AT + end if end else size)
+
+
+def _header_of(stream: BinaryIO, is_header: Callable[[bytes], bool]) -> bytes:
+    """Reads the first line of a stream if it is a header; nothing if it is none, or to look at it costs something."""
+    if not _is_at_hand(stream):
+        return b""
+    start = stream.tell()
+    line = stream.read(_LOOKED_AT)
+    line = line[: line.find(b"\n") + 1]
+    found = line if line and is_header(line) else b""
+    stream.seek(start + len(found))
+    return found
 
 
 def _is_at_hand(stream: BinaryIO) -> bool:

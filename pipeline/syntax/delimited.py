@@ -257,7 +257,7 @@ def read_csv(stream: BinaryIO, parser_of: Callable[[bytes], Parser]) -> Iterator
         UnreadableSource: The file cannot be read to its end.
     """
     parser: Parser | None = None
-    for block in text_blocks(stream, CsvBlock):
+    for block in text_blocks(stream, CsvBlock, is_header=lambda _: True):
         records = block
         if parser is None:
             found = _split_header(records)

@@ -410,6 +410,14 @@ class TestIdentity:
     def test_the_vpc(self, fields, vpc_id, option, expected):
         assert flow_of(fields, {"vpc_id": option}, vpc_id=vpc_id)[3] == expected
 
+    def test_the_interface_is_read_where_the_user_names_some_alone(self):
+        """To find its name among those that are known takes as long as to find an address."""
+        text = log(line(interface_id="eni-X"), line(interface_id="eni-2")).encode().replace(b"eni-X", b"\xff")
+        assert read(text).cells == [FLOW, FLOW]
+        found = read(text, hop=("eni-2",))
+        assert (found.cells, found.ignored["other reporter"]) == ([], 1)
+        assert found.faults == [(2, "interface-id", "must be valid UTF-8")]
+
     def test_the_packet_s_own_addresses_go_before_those_of_what_lies_between(self):
         assert flow_of(pkt_srcaddr="10.1.0.1", pkt_dstaddr="10.1.0.2")[1:3] == ("10.1.0.1", "10.1.0.2")
         assert flow_of(pkt_srcaddr="10.1.0.1", pkt_dstaddr="-")[1:3] == ("10.1.0.1", "10.0.0.2")

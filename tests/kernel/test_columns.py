@@ -445,11 +445,17 @@ class TestShapes:
         data = b"-" * place + odd + b"-" * (8000 - place)
         assert (survey(data).seen, survey(data[:-1]).line_count) == (odd, 1)
 
-    @given(st.text("adr", max_size=12).map(str.encode), st.integers(4080, 4110), st.integers(0, 20))
-    @example(b"addr", 0, 0)
-    @example(b"addr", 4094, 0)
-    def test_four_bytes_are_found_wherever_they_stand(self, data, before, behind):
-        data = b"-" * before + data + b"-" * behind
+    @given(
+        st.text("adr", max_size=12).map(str.encode),
+        st.integers(4080, 4110),
+        st.integers(0, 20),
+        st.sampled_from([b"-", b"a", b"d", b"r", b"rad-"]),
+    )
+    @example(b"addr", 0, 0, b"-")
+    @example(b"addr", 4094, 0, b"-")
+    @example(b"addr", 8190, 5000, b"rad-")
+    def test_four_bytes_are_found_wherever_and_among_whatever_they_stand(self, data, before, behind, others):
+        data = (others * before)[:before] + data + (others * behind)[:behind]
         assert find_four(data, b"addr") == data.find(b"addr")
         assert find_four(data, b"addr", before + 1) == data.find(b"addr", before + 1)
         assert not any(find_four(data[:length], b"addr") >= 0 for length in range(4))

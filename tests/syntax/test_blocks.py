@@ -62,6 +62,30 @@ class TestBlocks:
         assert [len(block.data) for block in found] == [9_996, 4_004]
         assert all(any(block.data is text for text in read) for block in found)
 
+    @pytest.mark.parametrize("header", [b"hour,bytes\n", b"\n", b"x" * 5_000 + b"\n"])
+    def test_a_header_is_a_block_of_its_own_so_that_nobody_copies_what_is_behind_it(self, header):
+        asked = []
+
+        class File(io.BytesIO):
+            def fileno(self):
+                return 0
+
+        def is_header(line):
+            asked.append(line)
+            return True
+
+        data = header + b"a line\n" * 2000
+        found = [block.data for block in text_blocks(File(data), TextBlock, is_header=is_header)]
+        # To look for the end of a line that is so long would cost something.
+        assert found == ([data] if len(header) > 4096 else [header, b"a line\n" * 2000])
+        assert asked == found[:-1]
+
+    def test_a_first_line_that_is_no_header_stays_with_the_others(self, tmp_path):
+        path = tmp_path / "lines"
+        path.write_bytes(b"a line\n" * 2000)
+        with path.open("rb") as file:
+            assert [block.data for block in text_blocks(file, TextBlock, is_header=lambda _: False)] == [path.read_bytes()]
+
     def test_another_cut_may_keep_lines_together(self):
         class BehindSemicolon(TextBlock):
             def last_end(self, rest):
