@@ -28,8 +28,9 @@ _BOM, _BLANKS, PRINTABLE = b"\xef\xbb\xbf", b" \t\r\n", bytes(range(0x20, 0x7F))
 _JSON_RECORDS = 50  # how many records are looked at; the first may be unfit
 _UNFIT_RECORDS = 3  # where all are unfit, so many may be whole but for their end
 _MOST_LEVELS = 100
+_LONGEST_WORD = len("\\u1234")  # of which a half is unfit as a whole: of an escape, or of `false`
 _NOT_BLANK = re.compile(rb"[^ \t\r\n]")
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[][{},]', re.DOTALL)
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[][{},]', re.DOTALL)
 _GAP = re.compile(r"[ \t\r\n,\ufeff]*")
 _KEY = re.compile(r'"([^"\\]+)"\s*:')
 
@@ -115,8 +116,10 @@ class Head:
         while len(records) < _JSON_RECORDS:
             try:
                 value, position = decoder.raw_decode(self.text, position)
-            except (ValueError, RecursionError):
+            except (ValueError, RecursionError) as error:
                 unfit.append(position)
+                if self._is_cut_off(error):  # what it has within is no object of its own
+                    break
                 if (newline := self.text.find("\n", position)) < 0:
                     break
                 position = newline  # this line is unfit; the next may not be
@@ -125,6 +128,12 @@ class Head:
                     records.append(value)
             position = _GAP.match(self.text, position).end()  # type: ignore[union-attr]  # it matches the empty string
         return records, unfit
+
+    def _is_cut_off(self, error: Exception) -> bool:
+        """Whether a value is unfit only as the file goes on behind its start."""
+        if len(self.data) < HEAD_BYTES or not isinstance(error, json.JSONDecodeError):
+            return False
+        return error.msg.startswith("Unterminated") or error.pos + _LONGEST_WORD > len(self.text.rstrip())
 
     @property
     def is_empty_array(self) -> bool:
