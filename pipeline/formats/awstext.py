@@ -75,8 +75,12 @@ def fields_of(line: str) -> list[str] | None:
 
 def _names_fields(line: str) -> bool:
     """Whether a line has names of fields for words, in whatever spelling: no record has three of them for values."""
-    names = {hyphened(word.strip(_AROUND_NAMES)) for word in line.casefold().split()}
-    return len(ALL_FIELDS.intersection(names)) > 2
+    return len(ALL_FIELDS.intersection(_spelt(line))) > 2
+
+
+def _spelt(line: str) -> set[str]:
+    """The words of a line, as AWS would write them if they were names of fields."""
+    return {hyphened(word.strip(_AROUND_NAMES)) for word in line.casefold().split()}
 
 
 def is_default_line(line: str) -> bool:
@@ -224,6 +228,13 @@ class _RecordParser:
         return replace(batch, raw_bytes=batch.raw_bytes + block.nbytes)
 
     def _parse(self, block: TextBlock) -> Batch:
+        batch = self._of_both(block)
+        for reject in batch.rejects:  # a header in large letters is among them, as names are no integers
+            if "addr" in reject.raw.casefold() and _names_fields(reject.raw):
+                raise _misspelt(reject.row)
+        return batch
+
+    def _of_both(self, block: TextBlock) -> Batch:
         if self._vpc is None:
             return self._gateway.parse(block)
         starts = self._starts_of_gateway_s(block.data)
@@ -263,7 +274,7 @@ def _headers(block: TextBlock) -> Iterator[int]:
             yield start
         elif _names_fields(line):
             number = block.first_line + block.data.count(b"\n", 0, start)
-            if not block.data[:start].strip() and block.first_line == 1:
+            if ALL_FIELDS.issuperset(_spelt(line)):
                 raise _misspelt(number)
             raise UnreadableSource(
                 f"line {number}: a header is glued to a record; ingest the files that were joined here one by one"
@@ -271,7 +282,7 @@ def _headers(block: TextBlock) -> Iterator[int]:
 
 
 def _misspelt(number: int) -> UnreadableSource:
-    """What is wrong with a first line that names fields and is no header: what lies behind it may be in any order."""
+    """What is wrong with a line that names fields and is no header: what lies behind it may be in any order."""
     return UnreadableSource(
         f"line {number}: a header that is not written as AWS writes it; write it in small letters, split by spaces, as"
         f" {' '.join(DEFAULT_FIELDS[:4])}, or remove it and name the fields with --aws-fields"

@@ -155,6 +155,15 @@ class TestHeadersInTheMiddle:
             with pytest.raises(UnreadableSource, match=r"a header that is not written as AWS writes it; write it in small"):
                 read(before + text)
 
+    @pytest.mark.parametrize(
+        "before", ["", log(line())[:-1].split("\n")[1] + "\n", log(line())], ids=["none", "a record", "a log"]
+    )
+    @pytest.mark.parametrize("spell", [str.upper, str.title, lambda name: name.replace("addr", "Addr"), "${{{}}}".format])
+    def test_one_in_another_spelling_is_refused_wherever_it_stands(self, before, spell):
+        text = f"{before}{' '.join(map(spell, self.TURNED))}\n{line(self.TURNED)}\n"
+        with pytest.raises(UnreadableSource, match=f"line {before.count(chr(10)) + 1}: a header that is not written as AWS"):
+            read(text)
+
     def test_a_header_that_lacks_a_column_is_refused_wherever_it_stands(self):
         with pytest.raises(MissingColumns, match="missing columns start, bytes"):
             read(log(line()) + "version srcaddr dstaddr\n")
