@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import json
+import tarfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -267,3 +268,21 @@ def test_json_that_is_broken_is_said_to_be(text):
 def test_lines_of_blanks_before_a_header_are_blank():
     assert read("  \n\t\n" + CSV_HEADER + "1,a,b,v,1,2\n").records == [(4, 1, "a", "b", "v", 1, 2)]
     assert len(read("  \n" + AWS_HEADER + AWS_LINE).records) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [AWS_LINE * 3, "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n1,a,b,v,1,2\n", json.dumps(FLOW) + "\n"],
+    ids=["AWS text", "CSV", "JSON"],
+)
+@pytest.mark.parametrize("option", ["auto", "aws-vpc"])
+def test_an_archive_is_one_whatever_is_in_it(content, option):
+    """Its lines are those of the files within, but for the first of each."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name in ("a.log", "b.log"):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content.encode()))
+    with pytest.raises(UnknownFormat, match="a tar archive; unpack it"):
+        read(packed.getvalue(), option=option)
