@@ -232,6 +232,10 @@ class _RecordParser:
         for reject in batch.rejects:  # a header in large letters is among them, as names are no integers
             if "addr" in reject.raw.casefold() and _names_fields(reject.raw):
                 raise _misspelt(reject.row)
+            if self._messages and messages_under(reject.raw):
+                raise UnreadableSource(
+                    f"line {reject.row}: a second header; ingest the files that were joined here one by one"
+                )
         return batch
 
     def _of_both(self, block: TextBlock) -> Batch:

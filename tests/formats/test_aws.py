@@ -217,6 +217,21 @@ class TestExports:
         raws = [row.format(record) for record in self.RECORDS]
         self.same(end.join([header, *raws]), raws, first=2, option=option)
 
+    @pytest.mark.parametrize("header", ["timestamp,message", '"@timestamp","@message"'])
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    def test_the_header_of_csv_may_come_again_where_files_were_joined(self, header, end):
+        row = f"1764144060000,{line()}"
+        text = end.join([header, row, "\ufeff" + header, row, row, header])
+        assert read(text).records == [(number, *FLOW) for number in (2, 4, 5)]
+        assert read(text).rejects == []
+
+    def test_another_header_of_csv_is_refused(self):
+        text = f"timestamp,message\n1764144060000,{line()}\nmessage,timestamp\n{line()},1764144060000\n"
+        with pytest.raises(
+            UnreadableSource, match="line 3: a second header; ingest the files that were joined here one by one"
+        ):
+            read(text)
+
     def test_with_fields_of_the_user_s_own(self):
         record = line(self.FEW, vpc_id="vpc-1")
         expected = [(*FLOW[:3], "vpc-1", 100, 0)]
