@@ -25,7 +25,7 @@ from pipeline.formats.awsfields import (
     names_gateway,
 )
 from pipeline.formats.awsgateway import LOG as GATEWAY_LOG
-from pipeline.formats.awsgateway import OPTION, TYPE, in_unnamed_order, is_of_gateway, require_direction
+from pipeline.formats.awsgateway import OPTION, STATUSES, TYPE, in_unnamed_order, is_of_gateway, require_direction
 from pipeline.formats.cloudwatch import messages_under, without_times
 from pipeline.formats.format import Parser, ReadContext
 from pipeline.formats.head import Head
@@ -44,7 +44,7 @@ _ADDR = b"addr"  # is in every header: without addresses a log cannot be counted
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9-]*")
 _AROUND_NAMES = "\"'#,;${}"  # what stands around the names of fields that others than AWS have written
 _DEFAULT_LINE = re.compile(r"\d+ .* (ACCEPT|REJECT|-) (OK|NODATA|SKIPDATA)")
-_STATUSES, _GATEWAY_STATUS = ("OK", "NODATA", "SKIPDATA"), DEFAULT_GATEWAY_FIELDS.index("log-status")
+_GATEWAY_STATUS = DEFAULT_GATEWAY_FIELDS.index("log-status")
 #: The lines that are a Transit Gateway's records in the order of AWS, whatever is around them: the second field is their type.
 _TYPED = re.compile(rb"\n[ \t]*(?:\d{4}-\d\d-\d\dT[\d:.]+Z[ \t]+)?\d+[ \t]+TransitGateway(?=\s|\Z)")
 #: And in any order: somewhere is their type, or the id of a gateway or an attachment.
@@ -92,7 +92,7 @@ def is_default_line(line: str) -> bool:
 def is_default_gateway_line(line: str) -> bool:
     """Whether a line is a Transit Gateway's record with all fields, in the order of AWS."""
     cells = _cells_of(line)
-    return len(cells) == len(DEFAULT_GATEWAY_FIELDS) and cells[1] == TYPE and cells[_GATEWAY_STATUS] in _STATUSES
+    return len(cells) == len(DEFAULT_GATEWAY_FIELDS) and cells[1] == TYPE and cells[_GATEWAY_STATUS] in STATUSES
 
 
 def _cells_of(line: str) -> list[str]:

@@ -340,6 +340,21 @@ class TestWhatIsLeftOut:
     def test_other_texts_leave_nothing_out(self, values):
         assert flow_of(**values) == FLOW
 
+    @pytest.mark.parametrize("action", ["ACCEPT", "REJECT"])
+    @pytest.mark.parametrize("more", ['{"version":2,"bytes":7}', "x", "Y"])
+    def test_what_is_glued_to_the_last_word_rejects_the_line(self, action, more):
+        """Joining files makes it where the last line of one has no newline: what is glued would be lost."""
+        (reject,) = read(log(line(action=action) + more, line())).rejects
+        assert (reject.row, reject.field, reject.rule) == (2, "log-status", "must be OK, NODATA or SKIPDATA")
+
+    @pytest.mark.parametrize("cut", ["R", "REJEC", "ACC"])
+    def test_an_action_that_is_cut_off_is_none(self, cut):
+        fields = [name for name in V2 if name != "log-status"]
+        outcome = read(log(line(fields), line(fields, action=cut), fields=fields).rstrip())
+        assert [(reject.row, reject.field, reject.rule) for reject in outcome.rejects] == [
+            (3, "action", "must be ACCEPT or REJECT")
+        ]
+
     def test_a_log_without_these_fields_leaves_nothing_out(self):
         assert read(log(line(V2[:-2]), fields=V2[:-2])).cells == [FLOW]
 
