@@ -31,7 +31,8 @@ _MOST_LEVELS = 100
 _LONGEST_WORD = len("\\u1234")  # of which a half is unfit as a whole: of an escape, or of `false`
 _NOT_BLANK = re.compile(rb"[^ \t\r\n]")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[][{},]', re.DOTALL)
-_GAP = re.compile(r"[ \t\r\n,\ufeff]*")
+_GAP = re.compile(r"[][ \t\r\n,\ufeff]*")  # also where an array ends or begins, which may be empty
+_EMPTY_ARRAYS = re.compile(r"\s*(?:\[\s*\]\s*)+")
 _KEY = re.compile(r'"([^"\\]+)"\s*:')
 
 
@@ -112,7 +113,7 @@ class Head:
         decoder = json.JSONDecoder(parse_int=str)
         records: list[dict[str, object]] = []
         unfit: list[int] = []
-        position = len(self.text) - len(self.text.lstrip(" \t\r\n["))
+        position = _GAP.match(self.text).end()  # type: ignore[union-attr]  # it matches the empty string
         while len(records) < _JSON_RECORDS:
             try:
                 value, position = decoder.raw_decode(self.text, position)
@@ -126,7 +127,7 @@ class Head:
             else:
                 if isinstance(value, dict):
                     records.append(value)
-            position = _GAP.match(self.text, position).end()  # type: ignore[union-attr]  # it matches the empty string
+            position = _GAP.match(self.text, position).end()  # type: ignore[union-attr]  # as above
         return records, unfit
 
     def _is_cut_off(self, error: Exception) -> bool:
@@ -137,7 +138,8 @@ class Head:
 
     @property
     def is_empty_array(self) -> bool:
-        return self.text.split() in (["[]"], ["[", "]"])
+        """Whether there is nothing but an empty array, or several."""
+        return _EMPTY_ARRAYS.fullmatch(self.text) is not None
 
 
 def _decoded(data: bytes) -> str:

@@ -250,6 +250,15 @@ def test_the_head_holds_the_file_s_first_64_kib():
     assert stream.read() == b"x" * 100_000
 
 
+@pytest.mark.parametrize("before", ["[]", "[]\n", "[]\n[ ]\n", "[\n]\n"])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_behind_an_empty_array_is_another(before, indent):
+    """As of calls whose outputs are joined, of which the first found nothing."""
+    flow = {"type": "FLOW", "export_sysid": 1}
+    assert format_of(before + json.dumps([flow], indent=indent)) == "nfdump, JSON"
+    assert format_of(before + before) == "JSON"
+
+
 @pytest.mark.parametrize("first", ["# made by hand", "null", "x"])
 def test_json_behind_a_line_that_is_none_is_told_as_that_and_taken_for_no_other_log(first):
     """The category of its first record would have a folder's file left alone."""
