@@ -103,7 +103,7 @@ class Head:
         except RecursionError:
             return "it is too deeply nested"
         except json.JSONDecodeError as error:
-            if error.pos < len(self.text.rstrip()):
+            if error.pos < len(self.text.rstrip()) and not self._is_cut_off(error):
                 return f"line {error.lineno}, character {error.colno}: {error.msg}"
         return ""
 

@@ -243,6 +243,12 @@ def test_a_first_record_longer_than_the_head_is_known_by_the_keys_in_sight():
     assert format_of(long) == "JSON"
 
 
+def test_a_first_record_that_is_longer_than_the_head_is_not_said_to_be_broken():
+    with pytest.raises(UnknownFormat) as raised:
+        read(json.dumps({"note": "x" * 70_000}))
+    assert "JSON with the keys note;" in str(raised.value)
+
+
 def test_the_head_holds_the_file_s_first_64_kib():
     raw = io.BytesIO(b"x" * 100_000)
     head, stream = read_head(raw, "raw")
