@@ -164,8 +164,12 @@ def drop_lines(summary: UndoSummary, store: FlowStore) -> Iterator[str]:
         listed = command_line("runs", "--sources", store=root)
         yield f"note     the hours come back if their files, which {listed} lists, are forgotten and counted again:"
     elif here := [path for path in files if is_url(path) or Path(path).exists()]:
+        if gone := [path for path in files if path not in here]:  # raw files, and what the service was given
+            others = count_to_text(len(gone), "source")
+            yield f"note     what {others} counted there cannot come back, as {gone[0]}: it is not there any more"
         files = here
-        yield "note     the hours come back if their files are forgotten and counted again, with the options of then:"
+        rest = "the rest of the hours comes" if gone else "the hours come"
+        yield f"note     {rest} back if their files are forgotten and counted again, with the options of then:"
     else:
         yield "note     the hours cannot come back: their raw files are not there any more"
         return

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.formats.awsfields import OWN_FIELDS, hyphened, is_header, names_gateway
-from pipeline.formats.awsgateway import taken_for_a_vpc_s
+from pipeline.formats.awsgateway import STATUSES, fault_of_words, is_none_of, taken_for_a_vpc_s
 from pipeline.formats.awstext import NULL, TextReader, is_gateway_text, lines_of
 from pipeline.formats.cloudwatch import messages_under
 from pipeline.formats.format import Format, Piece, ReadContext
@@ -60,7 +60,7 @@ def _ignored(batch: Batch) -> dict[str, Mask]:
     return {
         NO_TRAFFIC: is_text(status, "NODATA") | _is_without_data(batch),
         LOST: is_text(status, "SKIPDATA"),
-        DENIED: is_text(texts_of(batch, "action"), "REJECT"),
+        DENIED: is_text(texts_of(batch, "action"), "REJECT") & ~is_none_of(batch, "log-status", STATUSES),
     }
 
 
@@ -102,8 +102,11 @@ def _reporter(batch: Batch) -> Reporter:
     )
 
 
-def _with_notes(batch: Batch, _options: ReadOptions) -> Batch:
-    """The batch with a note of the records whose direction nobody knows."""
+def _prepared(batch: Batch, _options: ReadOptions) -> Batch:
+    """The records that are whole, as far as their words tell, with a note of those whose direction nobody knows."""
+    batch = batch.reject(
+        fault_of_words(batch, "log-status", STATUSES), fault_of_words(batch, "action", ("ACCEPT", "REJECT"))
+    )
     return batch.note({_UNKNOWN_END: is_unknown(texts_of(batch, "flow-direction"))})
 
 
@@ -132,7 +135,7 @@ LOG = Log(
     _ignored,
     ends=(Column("end", Kind.INTEGER, required=False),),
     interfaces=(Column("interface-id", Kind.TEXT, required=False),),
-    prepared=_with_notes,
+    prepared=_prepared,
 )
 
 

@@ -9,7 +9,7 @@ format has all fields. A file may hold records of VPCs side by side with these; 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import pyarrow as pa
 
@@ -20,10 +20,12 @@ from pipeline.formats.syntaxes import Log
 from pipeline.options import ReadOptions
 from pipeline.syntax.batch import LOST, NO_TRAFFIC, Batch, Fault, Mask
 from pipeline.syntax.cells import Column, Kind
-from pipeline.syntax.dictionary import choose, first_of, is_text
+from pipeline.syntax.dictionary import choose, first_of, is_text, rows_where
 
 OPTION = "aws-tgw"
 TYPE = "TransitGateway"
+#: The values of log-status.
+STATUSES = ("OK", "NODATA", "SKIPDATA")
 FOUND = "an AWS Transit Gateway flow log"
 _COLUMNS = [
     Column("start", Kind.INTEGER),
@@ -44,17 +46,35 @@ _COLUMNS = [
 _OF_GATEWAY = re.compile(r"(?<!\S)(?:TransitGateway|tgw-(?:attach-)?[0-9a-f]{8,17})(?!\S)")
 
 
+def is_none_of(batch: Batch, name: str, words: Collection[str]) -> Mask:
+    """Which records have something else than these words under a name, in whatever letters, as where the line was cut off within
+    one, or another record is glued to it.
+    """
+    return rows_where(texts_of(batch, name), lambda text: text.upper() not in words)
+
+
+def fault_of_words(batch: Batch, name: str, words: Sequence[str]) -> Fault:
+    """The fault of the records that have something else than these words under a name."""
+    rule = f"must be {', '.join(words[:-1])} or {words[-1]}"
+    return Fault(name, rule, is_none_of(batch, name, words), texts_of(batch, name))
+
+
 def _ignored(batch: Batch) -> dict[str, Mask]:
     status = texts_of(batch, "log-status")
     return {NO_TRAFFIC: is_text(status, "NODATA"), LOST: is_text(status, "SKIPDATA")}
 
 
 def _with_direction(batch: Batch, _options: ReadOptions) -> Batch:
-    """The records that tell at which attachment they were seen: a word that nobody knows could be either of a packet's two."""
+    """The records that are whole, and tell at which attachment they were seen: a word that nobody knows could be either of a
+    packet's two.
+    """
     direction = texts_of(batch, "flow-direction")
     is_known = is_text(direction, "ingress") | is_text(direction, "egress")
     unknown = direction.is_valid().to_numpy(zero_copy_only=False) & ~is_known
-    return batch.reject(Fault("flow-direction", "must be ingress or egress", unknown, direction))
+    return batch.reject(
+        Fault("flow-direction", "must be ingress or egress", unknown, direction),
+        fault_of_words(batch, "log-status", STATUSES),
+    )
 
 
 def _record(batch: Batch, _options: ReadOptions) -> Record:

@@ -26,7 +26,7 @@ from pipeline.formats.awsfields import (
     names_gateway,
 )
 from pipeline.formats.awsgateway import LOG as GATEWAY_LOG
-from pipeline.formats.awsgateway import OPTION, TYPE, in_unnamed_order, is_of_gateway, require_direction
+from pipeline.formats.awsgateway import OPTION, STATUSES, TYPE, in_unnamed_order, is_of_gateway, require_direction
 from pipeline.formats.cloudwatch import messages_under, without_times
 from pipeline.formats.format import Parser, ReadContext
 from pipeline.formats.head import Head
@@ -45,7 +45,7 @@ _ADDR = b"addr"  # is in every header: without addresses a log cannot be counted
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9-]*")
 _AROUND_NAMES = "\"'#,;${}"  # what stands around the names of fields that others than AWS have written
 _DEFAULT_LINE = re.compile(r"\d+ .* (ACCEPT|REJECT|-) (OK|NODATA|SKIPDATA)")
-_STATUSES, _GATEWAY_STATUS = ("OK", "NODATA", "SKIPDATA"), DEFAULT_GATEWAY_FIELDS.index("log-status")
+_GATEWAY_STATUS = DEFAULT_GATEWAY_FIELDS.index("log-status")
 #: The lines that are a Transit Gateway's records in the order of AWS, whatever is around them: the second field is their type.
 _TYPED = re.compile(rb"\n[ \t]*(?:\d{4}-\d\d-\d\dT[\d:.]+Z[ \t]+)?\d+[ \t]+TransitGateway(?=\s|\Z)")
 #: And in any order: somewhere is their type, or the id of a gateway or an attachment.
@@ -76,8 +76,12 @@ def fields_of(line: str) -> list[str] | None:
 
 def _names_fields(line: str) -> bool:
     """Whether a line has names of fields for words, in whatever spelling: no record has three of them for values."""
-    names = {hyphened(word.strip(_AROUND_NAMES)) for word in line.casefold().split()}
-    return len(ALL_FIELDS.intersection(names)) > 2
+    return len(ALL_FIELDS.intersection(_spelt(line))) > 2
+
+
+def _spelt(line: str) -> set[str]:
+    """The words of a line, as AWS would write them if they were names of fields."""
+    return {hyphened(word.strip(_AROUND_NAMES)) for word in line.casefold().split()}
 
 
 def is_default_line(line: str) -> bool:
@@ -89,7 +93,7 @@ def is_default_line(line: str) -> bool:
 def is_default_gateway_line(line: str) -> bool:
     """Whether a line is a Transit Gateway's record with all fields, in the order of AWS."""
     cells = _cells_of(line)
-    return len(cells) == len(DEFAULT_GATEWAY_FIELDS) and cells[1] == TYPE and cells[_GATEWAY_STATUS] in _STATUSES
+    return len(cells) == len(DEFAULT_GATEWAY_FIELDS) and cells[1] == TYPE and cells[_GATEWAY_STATUS] in STATUSES
 
 
 def _cells_of(line: str) -> list[str]:
@@ -230,6 +234,17 @@ class _RecordParser:
         return replace(batch, raw_bytes=batch.raw_bytes + block.nbytes)
 
     def _parse(self, block: TextBlock) -> Batch:
+        batch = self._of_both(block)
+        for reject in batch.rejects:  # a header in large letters is among them, as names are no integers
+            if "addr" in reject.raw.casefold() and _names_fields(reject.raw):
+                raise _misspelt(reject.row)
+            if self._messages and messages_under(reject.raw):
+                raise UnreadableSource(
+                    f"line {reject.row}: a second header; ingest the files that were joined here one by one"
+                )
+        return batch
+
+    def _of_both(self, block: TextBlock) -> Batch:
         if self._vpc is None:
             return self._gateway.parse(block)
         starts = self._starts_of_gateway_s(block.data)
@@ -269,7 +284,7 @@ def _headers(block: TextBlock) -> Iterator[int]:
             yield start
         elif _names_fields(line):
             number = block.first_line + block.data.count(b"\n", 0, start)
-            if not block.data[:start].strip() and block.first_line == 1:
+            if ALL_FIELDS.issuperset(_spelt(line)):
                 raise _misspelt(number)
             raise UnreadableSource(
                 f"line {number}: a header is glued to a record; ingest the files that were joined here one by one"
@@ -277,7 +292,7 @@ def _headers(block: TextBlock) -> Iterator[int]:
 
 
 def _misspelt(number: int) -> UnreadableSource:
-    """What is wrong with a first line that names fields and is no header: what lies behind it may be in any order."""
+    """What is wrong with a line that names fields and is no header: what lies behind it may be in any order."""
     return UnreadableSource(
         f"line {number}: a header that is not written as AWS writes it; write it in small letters, split by spaces, as"
         f" {' '.join(DEFAULT_FIELDS[:4])}, or remove it and name the fields with --aws-fields"

@@ -24,7 +24,7 @@ def without_times(lines: bytes) -> bytes:
 def messages_under(header: str) -> Callable[[bytes], bytes] | None:
     """How to make the messages, one a line, of the lines of a CSV file; None if this is not the header of one.
 
-    A line that is not such a row becomes one that is no record.
+    A line that is not such a row becomes one that is no record; the header again, as where files were joined, becomes a blank one.
     """
     names = [cell.strip().strip('"').removeprefix("@") for cell in header.split(",")]
     if "timestamp" not in names or "message" not in names:
@@ -34,4 +34,5 @@ def messages_under(header: str) -> Callable[[bytes], bytes] | None:
     row = re.compile(
         rb"^(?:%b){%d}%b(?:%b){%d}(?=\r?$)" % (before, place, _MESSAGE, behind, len(names) - place - 1), re.MULTILINE
     )
-    return lambda lines: _NOT_MESSAGE.sub(b"?", row.sub(rb"\1\2", lines))
+    again = re.compile(rb"^%b(?=\r?$)" % re.escape(header.encode("utf-8", "surrogateescape")), re.MULTILINE)
+    return lambda lines: _NOT_MESSAGE.sub(b"?", row.sub(rb"\1\2", again.sub(b" ", lines)))

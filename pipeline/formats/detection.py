@@ -25,6 +25,7 @@ def detect(head: Head, formats: Iterable[Format], otherwise: Format | None = Non
     Raises:
         UnknownFormat: It is none of these; the message names what it is, where that can be told.
     """
+    _refuse_archive(head)
     candidates = (known for known in formats if known.container is head.container)
     first = None
     for known in candidates:
@@ -67,8 +68,12 @@ def _starts(*signatures: bytes) -> Callable[[Head], bool]:
 _FLOWS_ONLY = "flowlog reads flows as CSV or JSON with the six fields of a flow record"
 
 
-def _is_tar(head: Head) -> bool:
-    return head.data.startswith(b"ustar", 257)
+def _refuse_archive(head: Head) -> None:
+    """Refuses an archive of tar, which begins with a name that is padded with NUL bytes, and has the format's own name behind it
+    (POSIX, "ustar Interchange Format"). Logs within may be recognised, and be read but for the first line of each.
+    """
+    if head.data.startswith(b"ustar", 257) and b"\0" in head.data[:257]:
+        raise UnknownFormat("a tar archive", "unpack it, and ingest what was in it")
 
 
 def _is_ipfix(head: Head) -> bool:
@@ -88,7 +93,6 @@ _FOREIGN: dict[str, tuple[Callable[[Head], bool], str]] = {
     ),
     "a file of IPFIX messages": (_is_ipfix, "let goflow2 or nfdump print their flows as JSON, which flowlog reads"),
     "a SiLK file": (_starts(b"\xde\xad\xbe\xef"), f"rwcut prints its flows; {_FLOWS_ONLY}"),
-    "a tar archive": (_is_tar, "unpack it, and ingest what was in it"),
     "UTF-16 or UTF-32 text": (
         lambda head: head.data.startswith((b"\xff\xfe", b"\xfe\xff")) or is_utf_16(head.data),
         "convert it to UTF-8",

@@ -100,13 +100,19 @@ def _is_event(record: dict[str, Any]) -> bool:
 
 def _around(record: dict[str, Any]) -> str | None:
     """The key of what an object has around its events; None if it has none."""
-    if "logEvents" in record and record.keys() & {"messageType", "logGroup"}:
+    log_events = record.get("logEvents")
+    if "logEvents" in record and (
+        record.keys() & {"messageType", "logGroup"} or (log_events and _have_messages(log_events))
+    ):
         return "logEvents"
     if isinstance(record.get("awslogs"), dict) and "data" in record["awslogs"]:
         return "awslogs"
-    events = record.get("events")
-    is_list = isinstance(events, list) and (not events or (isinstance(events[0], dict) and "message" in events[0]))
-    return "events" if is_list else None
+    return "events" if _have_messages(record.get("events")) else None
+
+
+def _have_messages(events: Any) -> bool:
+    """Whether these are events, of which there may be none."""
+    return isinstance(events, list) and (not events or (isinstance(events[0], dict) and "message" in events[0]))
 
 
 def _messages_of(record: dict[str, Any]) -> Iterator[str]:

@@ -28,9 +28,11 @@ _BOM, _BLANKS, PRINTABLE = b"\xef\xbb\xbf", b" \t\r\n", bytes(range(0x20, 0x7F))
 _JSON_RECORDS = 50  # how many records are looked at; the first may be unfit
 _UNFIT_RECORDS = 3  # where all are unfit, so many may be whole but for their end
 _MOST_LEVELS = 100
+_LONGEST_WORD = len("\\u1234")  # of which a half is unfit as a whole: of an escape, or of `false`
 _NOT_BLANK = re.compile(rb"[^ \t\r\n]")
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[][{},]', re.DOTALL)
-_GAP = re.compile(r"[ \t\r\n,\ufeff]*")
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[][{},]', re.DOTALL)
+_GAP = re.compile(r"[][ \t\r\n,\ufeff]*")  # also where an array ends or begins, which may be empty
+_EMPTY_ARRAYS = re.compile(r"\s*(?:\[\s*\]\s*)+")
 _KEY = re.compile(r'"([^"\\]+)"\s*:')
 
 
@@ -101,7 +103,7 @@ class Head:
         except RecursionError:
             return "it is too deeply nested"
         except json.JSONDecodeError as error:
-            if error.pos < len(self.text.rstrip()):
+            if error.pos < len(self.text.rstrip()) and not self._is_cut_off(error):
                 return f"line {error.lineno}, character {error.colno}: {error.msg}"
         return ""
 
@@ -111,24 +113,33 @@ class Head:
         decoder = json.JSONDecoder(parse_int=str)
         records: list[dict[str, object]] = []
         unfit: list[int] = []
-        position = len(self.text) - len(self.text.lstrip(" \t\r\n["))
+        position = _GAP.match(self.text).end()  # type: ignore[union-attr]  # it matches the empty string
         while len(records) < _JSON_RECORDS:
             try:
                 value, position = decoder.raw_decode(self.text, position)
-            except (ValueError, RecursionError):
+            except (ValueError, RecursionError) as error:
                 unfit.append(position)
+                if self._is_cut_off(error):  # what it has within is no object of its own
+                    break
                 if (newline := self.text.find("\n", position)) < 0:
                     break
                 position = newline  # this line is unfit; the next may not be
             else:
                 if isinstance(value, dict):
                     records.append(value)
-            position = _GAP.match(self.text, position).end()  # type: ignore[union-attr]  # it matches the empty string
+            position = _GAP.match(self.text, position).end()  # type: ignore[union-attr]  # as above
         return records, unfit
+
+    def _is_cut_off(self, error: Exception) -> bool:
+        """Whether a value is unfit only as the file goes on behind its start."""
+        if len(self.data) < HEAD_BYTES or not isinstance(error, json.JSONDecodeError):
+            return False
+        return error.msg.startswith("Unterminated") or error.pos + _LONGEST_WORD > len(self.text.rstrip())
 
     @property
     def is_empty_array(self) -> bool:
-        return self.text.split() in (["[]"], ["[", "]"])
+        """Whether there is nothing but an empty array, or several."""
+        return _EMPTY_ARRAYS.fullmatch(self.text) is not None
 
 
 def _decoded(data: bytes) -> str:

@@ -11,25 +11,28 @@ Facts from nfdump's sources (output_csv.c, output_csv_fast.c, output_json.c, out
 - nfcapd has multiplied by the sampling rate; `sampled` only says that it did.
 - TCP flags are OR-ed over a flow, so that both ends show SYN and ACK: the ports say which is the server.
 - The type EVENT is a firewall's event (NSEL), and no flow.
+- Where there are no flows, as in most files of an idle night, a line says so: behind the header, in the array, or alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.errors import EmptySource
 from pipeline.formats.format import Format, Parser, Piece, ReadContext
 from pipeline.formats.head import Container, Head, split_cells
-from pipeline.formats.nfdumpsummary import read_sections
+from pipeline.formats.nfdumpsummary import NOTHING, NOTHING_BEGINS, read_sections
 from pipeline.formats.record import Endpoint, Record, column_of, is_answer, ports_of, texts_of
 from pipeline.formats.syntaxes import FlowParser, Log, json
 from pipeline.options import ReadOptions
 from pipeline.syntax.batch import MISSING, OTHER_EVENT, Batch, Fault, Mask
+from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.cells import Column, Kind
 from pipeline.syntax.delimited import CsvParser, read_csv
 from pipeline.syntax.dictionary import codes_of, is_text, rows_where
@@ -100,6 +103,16 @@ class _Layout:
                 yield Fault(name, _NO_ADDRESS_RULE, rows_where(column, lambda text: text in _NO_ADDRESS), column)
 
 
+def _pass_over_nothing(head: Head) -> None:
+    """Passes over an output of JSON that says that there are no flows: it is neither JSON nor of any other format.
+
+    Raises:
+        EmptySource: It is that.
+    """
+    if NOTHING.fullmatch(head.data.strip(b"[] \t\r\n")):
+        raise EmptySource
+
+
 # --- CSV ---------------------------------------------------------------------------------------------------------
 
 _OLD = _Layout("ts", "te", ("sa",), ("da",), "sp", "dp", ("ibyt",), "obyt")
@@ -139,7 +152,17 @@ def _is_old(names: list[str]) -> bool:
     return {"ts", "sa", "da", "ibyt"} <= set(names)
 
 
+class _NewRows(CsvParser):
+    """Parses the rows of one of the newer headers, among which a line may say of a file that it has none."""
+
+    def parse(self, block: TextBlock) -> Batch:
+        if NOTHING_BEGINS in block.data:
+            block = replace(block, data=NOTHING.sub(b"", block.data))
+        return super().parse(block)
+
+
 def _is_csv(head: Head) -> bool:
+    _pass_over_nothing(head)
     names = head.split_first_line(",")
     is_new = {"firstSeen", "srcAddr", "dstAddr"} <= set(names) and bool({"bytes", "inBytes"} & set(names))
     return _is_old(names) or is_new
@@ -151,7 +174,7 @@ def _read_csv(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
 
 def _parser_of(header: bytes, context: ReadContext) -> Parser:
     log = _new_log(split_cells(header.decode("utf-8", "replace"), ","))
-    return FlowParser(CsvParser(header, log.wanted(context.options)), log, context)
+    return FlowParser(_NewRows(header, log.wanted(context.options)), log, context)
 
 
 def _read_old_csv(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
@@ -196,6 +219,7 @@ _JSON_LOG = Log(
 
 
 def _is_json(head: Head) -> bool:
+    _pass_over_nothing(head)
     return any(record.get("type") in _TYPES and "export_sysid" in record for record in head.json_objects)
 
 

@@ -7,6 +7,7 @@ may be aggregated. Files that were joined have a header and a summary each.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -22,6 +23,9 @@ from pipeline.syntax.delimited import DelimitedParser, Dialect
 
 _COMMAS = Dialect(",")
 _HEADER, _SUMMARY, _NAMES = b"ts,te,", b"Summary", b"flows,bytes,"
+#: The line that stands in place of rows, in the words of all versions.
+NOTHING_BEGINS = b"No match"
+NOTHING = re.compile(rb"^%b(?:ed|ing) flows(?=\r?$)" % NOTHING_BEGINS, re.MULTILINE)
 _BYTES = ("ibyt", "obyt")
 
 
@@ -49,7 +53,7 @@ def _marks(block: TextBlock) -> list[int]:
     """Where the lines start that are no rows, but for the values of a summary."""
     return sorted(
         start
-        for mark in (_HEADER, _SUMMARY, _NAMES)
+        for mark in (_HEADER, _SUMMARY, _NAMES, NOTHING_BEGINS)
         for start in block.lines_with(mark[:4])
         if block.data.startswith(mark, start)
     )
@@ -86,6 +90,8 @@ class _Section:
             self.parser = DelimitedParser(names, self.columns, _COMMAS)
         elif line.startswith((_SUMMARY, _NAMES)):
             self.names = tuple(line.split(b",")) if line.startswith(_NAMES) else ()
+            return None
+        elif NOTHING.fullmatch(line):
             return None
         else:
             rest = piece

@@ -52,8 +52,8 @@ def _record(batch: Batch, _options: ReadOptions) -> Record:
 
 def _is_pmacct(head: Head) -> bool:
     flows = [record for record in head.json_objects if "ip_src" in record and "ip_dst" in record]
-    if not flows:
-        return False
+    if not flows:  # where nothing came in, there are the markers alone
+        return any(record.get("event_type") in _MARKERS for record in head.json_objects)
     keys = set[str]().union(*flows)
     if not keys.intersection(_TIMES):
         raise UnknownFormat(

@@ -25,6 +25,7 @@ from pipeline.jobs.compare import or_error
 from pipeline.jobs.found import Found
 from pipeline.objectpath import is_url
 from pipeline.options import ReadOptions
+from pipeline.scalars import count_to_text
 from pipeline.store.files import writing
 from pipeline.store.layout import is_segment
 from pipeline.store.ledger import ActiveSource, Counted, SourceRecord
@@ -132,7 +133,7 @@ def rebuild_without(
         totals, problems = recount(others, found, hours, scratch, workers, progress)
     if problems:
         raise UsageError(
-            f"{len(hours):,} hours must be made anew from the other sources that count there, "
+            f"{count_to_text(len(hours), 'hour')} must be made anew from the other sources that count there, "
             f"but that cannot be done: {'; '.join(problems)}"
         )
     forgotten = [{"path": s.source.path, "digest": s.source.digest} for s in unwanted]

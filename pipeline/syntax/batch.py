@@ -152,7 +152,8 @@ class Batch:
     @property
     def noted(self) -> dict[str, RowNumbers]:
         """The row numbers of the records that are still in and have a note, by note."""
-        return {note: rows if rows is self.rows else rows[np.isin(rows, self.rows)] for note, rows in self.notes.items()}
+        noted = {note: rows if rows is self.rows else rows[np.isin(rows, self.rows)] for note, rows in self.notes.items()}
+        return {note: rows for note, rows in noted.items() if len(rows)}
 
     @property
     def nbytes(self) -> int:

@@ -229,7 +229,7 @@ class CsvParser(DelimitedParser):
 
     def __init__(self, header: bytes, columns: Sequence[Column], dialect: Dialect = CSV) -> None:
         super().__init__(_names_in(header), columns, dialect)
-        self._required = {column.name for column in columns if column.required}
+        self._required = {column.name.casefold() for column in columns if column.required}
 
     def parse(self, block: TextBlock) -> Batch:
         batch = super().parse(block)
@@ -239,9 +239,9 @@ class CsvParser(DelimitedParser):
 
     def _refuse_header(self, row: int, block: TextBlock) -> None:
         """What lies behind the header of a second file that was joined on may be in another order. The header is among the
-        rejects, as names are no integers; its first name may be glued to a record.
+        rejects, as names are no integers; its first name may be glued to a record, and its letters may be large ones.
         """
-        cells = {cell.strip(' \t\r\n"') for cell in block.line(row).decode("utf-8", "replace").split(",")}
+        cells = {cell.strip(' \t\r\n"') for cell in block.line(row).decode("utf-8", "replace").casefold().split(",")}
         if 2 * len(self._required & cells) > len(self._required):
             raise UnreadableSource(f"line {row}: a second header; ingest the files that were joined here one by one")
 

@@ -112,6 +112,15 @@ class TestDropping:
         (folder / "data" / "raw" / "flows.csv").unlink()
         assert "the hours cannot come back" in flowlog("drop", "--before", "9").err
 
+    def test_what_does_not_come_back_is_told_where_only_some_of_the_raw_files_are_gone(self, store, folder, flowlog):
+        more = folder / "data" / "raw" / "more.csv"
+        more.write_text("hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n1,more,b,v,5,5\n")
+        assert flowlog("ingest").code == 0
+        more.unlink()
+        notes = [line for line in flowlog("drop", "--before", "9").err.splitlines() if line.startswith("note")]
+        assert notes[0] == f"note     what 1 source counted there cannot come back, as {more}: it is not there any more"
+        assert notes[1].startswith("note     the rest of the hours comes back if their files are forgotten")
+
     def test_what_is_dropped_is_told_as_such_though_an_old_record_is_damaged(self, store, flowlog):
         assert flowlog("ingest").code == 0  # which has the index read the newest record
         store.locations.record_of("00000001").write_bytes(b"")

@@ -526,12 +526,12 @@ COLUMNS = {
         " status_code action"
     ),
     "OCSF network activity, Parquet": "class_uid time src_endpoint.ip dst_endpoint.ip traffic.bytes",
-    "AWS Transit Gateway Flow Logs, text": "start srcaddr srcport dstaddr dstport bytes flow-direction",
+    "AWS Transit Gateway Flow Logs, text": "start srcaddr srcport dstaddr dstport bytes flow-direction log-status",
     "AWS Transit Gateway Flow Logs, Parquet": "start srcaddr dstaddr bytes flow-direction",
     "AWS Transit Gateway Flow Logs, JSON": (
         "start srcaddr srcport dstaddr dstport bytes flow-direction log-status tgw-id tgw-src-vpc-id tgw-dst-vpc-id"
     ),
-    "AWS VPC Flow Logs, text": "start srcaddr srcport dstaddr dstport bytes",
+    "AWS VPC Flow Logs, text": "start srcaddr srcport dstaddr dstport bytes action log-status",
     "AWS VPC Flow Logs, Parquet": "start srcaddr dstaddr bytes",
     "AWS VPC Flow Logs, JSON": "start srcaddr srcport dstaddr dstport bytes action log-status account-id interface-id",
 }

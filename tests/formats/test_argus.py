@@ -184,6 +184,12 @@ class TestContainers:
         assert [cells[4] for cells in outcome.cells] == list(range(60))
         assert outcome.rows == list(range(1, 61))
 
+    @pytest.mark.parametrize("indent", [None, 1, "\t"])
+    def test_an_array_of_arrays_may_be_longer_than_the_head_on_whatever_lines(self, indent):
+        text = json.dumps([{"ArgusData": [JSON] * 500}], indent=indent)
+        assert len(text) > 64 << 10
+        assert read(text).rows == list(range(1, 501))
+
     def test_a_file_that_is_cut_off_fails(self):
         with pytest.raises(Exception, match="truncated"):
             read(objects(*self.FLOWS)[:-200])

@@ -155,6 +155,15 @@ class TestHeadersInTheMiddle:
             with pytest.raises(UnreadableSource, match=r"a header that is not written as AWS writes it; write it in small"):
                 read(before + text)
 
+    @pytest.mark.parametrize(
+        "before", ["", log(line())[:-1].split("\n")[1] + "\n", log(line())], ids=["none", "a record", "a log"]
+    )
+    @pytest.mark.parametrize("spell", [str.upper, str.title, lambda name: name.replace("addr", "Addr"), "${{{}}}".format])
+    def test_one_in_another_spelling_is_refused_wherever_it_stands(self, before, spell):
+        text = f"{before}{' '.join(map(spell, self.TURNED))}\n{line(self.TURNED)}\n"
+        with pytest.raises(UnreadableSource, match=f"line {before.count(chr(10)) + 1}: a header that is not written as AWS"):
+            read(text)
+
     def test_a_header_that_lacks_a_column_is_refused_wherever_it_stands(self):
         with pytest.raises(MissingColumns, match="missing columns start, bytes"):
             read(log(line()) + "version srcaddr dstaddr\n")
@@ -207,6 +216,21 @@ class TestExports:
     def test_cloudwatch_s_console_gives_csv(self, header, row, end, option):
         raws = [row.format(record) for record in self.RECORDS]
         self.same(end.join([header, *raws]), raws, first=2, option=option)
+
+    @pytest.mark.parametrize("header", ["timestamp,message", '"@timestamp","@message"'])
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    def test_the_header_of_csv_may_come_again_where_files_were_joined(self, header, end):
+        row = f"1764144060000,{line()}"
+        text = end.join([header, row, "\ufeff" + header, row, row, header])
+        assert read(text).records == [(number, *FLOW) for number in (2, 4, 5)]
+        assert read(text).rejects == []
+
+    def test_another_header_of_csv_is_refused(self):
+        text = f"timestamp,message\n1764144060000,{line()}\nmessage,timestamp\n{line()},1764144060000\n"
+        with pytest.raises(
+            UnreadableSource, match="line 3: a second header; ingest the files that were joined here one by one"
+        ):
+            read(text)
 
     def test_with_fields_of_the_user_s_own(self):
         record = line(self.FEW, vpc_id="vpc-1")
@@ -315,6 +339,21 @@ class TestWhatIsLeftOut:
     )
     def test_other_texts_leave_nothing_out(self, values):
         assert flow_of(**values) == FLOW
+
+    @pytest.mark.parametrize("action", ["ACCEPT", "REJECT"])
+    @pytest.mark.parametrize("more", ['{"version":2,"bytes":7}', "x", "Y"])
+    def test_what_is_glued_to_the_last_word_rejects_the_line(self, action, more):
+        """Joining files makes it where the last line of one has no newline: what is glued would be lost."""
+        (reject,) = read(log(line(action=action) + more, line())).rejects
+        assert (reject.row, reject.field, reject.rule) == (2, "log-status", "must be OK, NODATA or SKIPDATA")
+
+    @pytest.mark.parametrize("cut", ["R", "REJEC", "ACC"])
+    def test_an_action_that_is_cut_off_is_none(self, cut):
+        fields = [name for name in V2 if name != "log-status"]
+        outcome = read(log(line(fields), line(fields, action=cut), fields=fields).rstrip())
+        assert [(reject.row, reject.field, reject.rule) for reject in outcome.rejects] == [
+            (3, "action", "must be ACCEPT or REJECT")
+        ]
 
     def test_a_log_without_these_fields_leaves_nothing_out(self):
         assert read(log(line(V2[:-2]), fields=V2[:-2])).cells == [FLOW]

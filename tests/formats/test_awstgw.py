@@ -92,6 +92,11 @@ def test_the_default_has_the_36_fields_of_version_6():
 
 
 class TestRecords:
+    def test_what_is_glued_to_the_last_word_rejects_the_line(self):
+        fields = [*(name for name in DEFAULT_GATEWAY_FIELDS if name != "log-status"), "log-status"]
+        outcome = read(text(" ".join(fields), line(fields) + '{"version":6,"bytes":7}', line(fields)))
+        assert (outcome.cells, [(reject.row, reject.field) for reject in outcome.rejects]) == ([FLOW], [(2, "log-status")])
+
     @pytest.mark.parametrize("before", [[], [header()], ["\ufeff" + header()], [header().replace("-", "_")]])
     def test_what_comes_in_counts_and_what_goes_out_is_another_reporter_s(self, before):
         data = text(*before, *pair(), *pair(**ANSWER))

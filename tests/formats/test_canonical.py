@@ -148,7 +148,10 @@ class TestCsvOfSpreadsheets:
 
     @pytest.mark.parametrize("mark", ["", "\ufeff"])
     @pytest.mark.parametrize("glued", [False, True])
-    @pytest.mark.parametrize("header", [HEADER, TURNED, TURNED.replace(",", ", "), '"' + TURNED.replace(",", '","') + '"'])
+    @pytest.mark.parametrize(
+        "header",
+        [HEADER, TURNED, TURNED.upper(), TURNED.title(), TURNED.replace(",", ", "), '"' + TURNED.replace(",", '","') + '"'],
+    )
     def test_a_second_header_is_refused(self, mark, glued, header):
         text = f"{mark}{self.HEADER}\n1,a,b,v,100,7" + "\n" * (not glued) + f"{mark}{header}\n1,a,b,v,7,100\n"
         with pytest.raises(

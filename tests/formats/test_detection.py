@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import json
+import tarfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -242,11 +243,26 @@ def test_a_first_record_longer_than_the_head_is_known_by_the_keys_in_sight():
     assert format_of(long) == "JSON"
 
 
+def test_a_first_record_that_is_longer_than_the_head_is_not_said_to_be_broken():
+    with pytest.raises(UnknownFormat) as raised:
+        read(json.dumps({"note": "x" * 70_000}))
+    assert "JSON with the keys note;" in str(raised.value)
+
+
 def test_the_head_holds_the_file_s_first_64_kib():
     raw = io.BytesIO(b"x" * 100_000)
     head, stream = read_head(raw, "raw")
     assert len(head.data) == 64 << 10
     assert stream.read() == b"x" * 100_000
+
+
+@pytest.mark.parametrize("before", ["[]", "[]\n", "[]\n[ ]\n", "[\n]\n"])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_behind_an_empty_array_is_another(before, indent):
+    """As of calls whose outputs are joined, of which the first found nothing."""
+    flow = {"type": "FLOW", "export_sysid": 1}
+    assert format_of(before + json.dumps([flow], indent=indent)) == "nfdump, JSON"
+    assert format_of(before + before) == "JSON"
 
 
 @pytest.mark.parametrize("first", ["# made by hand", "null", "x"])
@@ -267,3 +283,21 @@ def test_json_that_is_broken_is_said_to_be(text):
 def test_lines_of_blanks_before_a_header_are_blank():
     assert read("  \n\t\n" + CSV_HEADER + "1,a,b,v,1,2\n").records == [(4, 1, "a", "b", "v", 1, 2)]
     assert len(read("  \n" + AWS_HEADER + AWS_LINE).records) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [AWS_LINE * 3, "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n1,a,b,v,1,2\n", json.dumps(FLOW) + "\n"],
+    ids=["AWS text", "CSV", "JSON"],
+)
+@pytest.mark.parametrize("option", ["auto", "aws-vpc"])
+def test_an_archive_is_one_whatever_is_in_it(content, option):
+    """Its lines are those of the files within, but for the first of each."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name in ("a.log", "b.log"):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content.encode()))
+    with pytest.raises(UnknownFormat, match="a tar archive; unpack it"):
+        read(packed.getvalue(), option=option)

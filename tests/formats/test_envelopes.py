@@ -98,6 +98,14 @@ class TestContainers:
             assert (sums(outcome), outcome.ignored) == (BOTH, {"control message": 1})
             assert sums(read(json.dumps({"token": "x", "events": [event(REQUEST), event(ANSWER)], "more": []}))) == BOTH
 
+    @pytest.mark.parametrize("indent", [None, 4])
+    def test_a_large_envelope_may_name_its_log_behind_its_events(self, indent):
+        """As tools leave it that sort the keys: `jq -S`, for one."""
+        text = json.dumps(dict(reversed(envelope(*[REQUEST] * 500).items())), indent=indent)
+        assert text.index("logEvents") < 100
+        assert len(text) > 64 << 10
+        assert read(text).rows == list(range(1, 501))
+
     def test_a_large_object_without_events_is_refused(self, monkeypatch):
         monkeypatch.setattr(jsontext, "LONG_LINE_BYTES", 10)
         with blocks_of(16), pytest.raises(UnreadableSource, match="is large, and has no array logEvents or events"):

@@ -168,6 +168,9 @@ class TestTimes:
         assert read(text(record)).cells == [(HOUR + 1, *FLOW[1:])]
         assert notes_of(record, V2) == {NO_START: 1}
 
+    def test_of_rows_that_are_rejected_after_all_nothing_is_noted(self):
+        assert notes_of(flow(time_flow_start_ns=0, time_received_ns=0), V2) == {}
+
     def test_the_time_of_reception_may_be_a_text(self):
         record = flow(time_flow_start_ns=0, time_received_ns="2025-11-26T10:59:59.999999999Z")
         assert read(text(record)).cells == [FLOW]

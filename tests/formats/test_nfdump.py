@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import formats
-from pipeline.errors import UnknownFormat, UnreadableSource
+from pipeline.errors import EmptySource, UnknownFormat, UnreadableSource
 from pipeline.formats.apps import AppMap
 from pipeline.formats.format import ReadContext
 from pipeline.formats.localcolumns import NOT_LOCAL
@@ -231,6 +231,35 @@ class TestSummary:
         lines = [OLD, *(old(sent=i) for i in range(9)), *summary(36), OLD, old(sent=1), *summary(1)]
         with blocks_of(size):
             assert sum(tx for *_, tx, _ in read(end.join(lines)).cells) == 37
+
+
+class TestWithoutFlows:
+    """An empty rotation of nfcapd, of which nfdump prints a line that says so."""
+
+    @pytest.mark.parametrize("header", [OLD, NEW, FAST, OWN])
+    @pytest.mark.parametrize("line", ["No matched flows", "No matching flows"])
+    @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+    def test_csv_has_no_rows(self, header, line, end):
+        outcome = read(f"{header}\n{line}{end}")
+        assert (outcome.read, outcome.cells, outcome.rejects) == (0, [], [])
+
+    def test_the_older_csv_has_a_summary_all_the_same(self):
+        empty = f"{OLD}\nNo matching flows\nSummary\nflows,bytes,packets\n0,0,0\n"
+        assert read(empty).read == 0
+        assert len(read(f"{empty}{OLD}\n{old()}\nSummary\nflows,bytes,packets\n1,5,1\n").cells) == 1
+
+    def test_joined_to_rows_the_line_is_none_of_them(self):
+        outcome = read(f"{NEW}\nNo matching flows\n{new()}\n{new(sent=6)}\nNo matching flows\n")
+        assert (outcome.read, outcome.rows) == (2, [3, 4])
+
+    @pytest.mark.parametrize("text", ["No matching flows\n", "[\nNo matching flows\n\n]\n", "[\r\nNo matched flows\r\n]"])
+    def test_json_is_empty(self, text):
+        with pytest.raises(EmptySource):
+            read(text)
+
+    def test_whatever_else_such_a_line_stands_before_is_not_passed_over(self):
+        with pytest.raises(UnknownFormat):
+            read(f"No matching flows\n{record()}\n")
 
 
 class TestRefused:

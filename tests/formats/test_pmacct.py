@@ -50,6 +50,11 @@ def test_without_ports_a_record_stays_as_it_is():
     assert read(lines(record)).cells == [COUNTED]
 
 
+def test_markers_without_flows_are_an_idle_time_s():
+    outcome = read(lines({"event_type": "purge_init", "writer_id": "p"}, {"event_type": "purge_close", "writer_id": "p"}))
+    assert (outcome.cells, outcome.ignored) == ([], {"other kind of event": 2})
+
+
 def test_markers_are_ignored_and_the_events_of_brokers_are_flows():
     outcome = read(lines({"event_type": "purge_init", "writer_id": "p"}, FLOW | {"event_type": "purge"}))
     assert (outcome.cells, outcome.ignored) == ([COUNTED], {"other kind of event": 1})
