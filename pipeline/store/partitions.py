@@ -174,10 +174,9 @@ def decode_partition(store: Locations, hour: int, content: bytes | None) -> pa.T
     return _with_hour(_decoded(store.partition_name(hour), content, encoded=True), hour)
 
 
-def examine_partition(store: Locations, hour: int) -> tuple[pa.Table, PartitionSummary | None]:
-    """What `read_partition` and `summarise_partition` give, and raise, by one look at the file."""
+def examine_partition(store: Locations, hour: int, content: bytes | None) -> tuple[pa.Table, PartitionSummary | None]:
+    """What `read_partition` and `summarise_partition` give, and raise, from what `fetch_partition` gave."""
     path = store.partition_name(hour)
-    content, _ = fetch_partition(store, hour)
     if content is None:
         return _with_hour(_no_rows(PARTITION_SCHEMA), hour), None
     with _damage(path):
