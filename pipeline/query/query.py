@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from pipeline.errors import BadQuery
 from pipeline.scalars import INT64_MAX, HourRange, is_utf8
-from pipeline.schema import COUNT, ENCODED_TOTALS_SCHEMA, KEY, SUMS, TOTAL_BYTES, TOTALS_SCHEMA
+from pipeline.schema import COUNT, ENCODED_TOTALS_SCHEMA, KEY, PARTITION_ORDER, SUMS, TOTAL_BYTES, TOTALS_SCHEMA
 from pipeline.store.layout import Locations
-from pipeline.store.partitions import read_partitions, sizes_of_partitions
+from pipeline.store.partitions import read_partitions, read_sums, sizes_of_partitions
 
 #: What rows can be summed by: the columns of the key, and the periods that an hour is in.
 _PERIODS = ("day", "month")
@@ -246,9 +246,11 @@ def _parts(store: Locations, query: Query) -> tuple[list[list[int]], int]:
 
 def passing_rows(store: Locations, query: Query, hours: Sequence[int]) -> pa.Table:
     """The rows of some hours that pass the query's filters, in the store's order, with the columns that it needs; text
-    dictionary-encoded if it is not plain.
+    dictionary-encoded if it is not plain. Where it needs no text, some rows may stand there as one.
     """
     columns = {*query.by, *SUMS, COUNT, *(column for name in query.filters for column in FILTERS[name])}
+    if columns.isdisjoint(PARTITION_ORDER):
+        return read_sums(store, hours)
     totals = read_partitions(store, hours, encoded=not is_plain(query), columns=columns)
     if filters := query.filters:
         from pipeline.query.sums import rows_with, with_own_texts  # as above
