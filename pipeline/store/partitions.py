@@ -186,24 +186,26 @@ def decode_partition(store: Locations, hour: int, content: bytes | None) -> pa.T
 
 
 def examine_partition(store: Locations, hour: int, content: bytes | None) -> tuple[pa.Table, PartitionSummary | None]:
-    """What `read_partition` and `summarise_partition` give, and raise, from what `fetch_partition` gave."""
+    """What `read_partition`, but for the hour, and `summarise_partition` give, and raise, from what `fetch_partition` gave."""
     path = store.partition_name(hour)
     if content is None:
-        return _with_hour(_no_rows(PARTITION_SCHEMA), hour), None
+        return _no_rows(PARTITION_SCHEMA), None
     with _damage(path):
         reader = _opened(path, pa.BufferReader(content), encoded=True)
         table = reader.read_all(range(len(PARTITION_SCHEMA)), use_threads=False)
-    return _with_hour(table, hour), _summary_of(path, hour, reader.metadata, len(content))
+    return _in_one_piece(table), _summary_of(path, hour, reader.metadata, len(content))
 
 
 def _with_hour(table: pa.Table, hour: int) -> pa.Table:
     """An hour's rows as `read_partition` gives them."""
     if not table.num_rows:
         return dictionary_encoded(_no_rows(TOTALS_SCHEMA))
-    totals = table.replace_schema_metadata(None)
-    if totals.column(0).num_chunks > 1:
-        totals = totals.combine_chunks()
+    totals = _in_one_piece(table.replace_schema_metadata(None))
     return totals.add_column(0, "hour", pa.repeat(pa.scalar(hour, pa.int64()), totals.num_rows))
+
+
+def _in_one_piece(rows: pa.Table) -> pa.Table:
+    return rows.combine_chunks() if rows.column(0).num_chunks > 1 else rows
 
 
 def read_partitions(
