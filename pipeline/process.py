@@ -6,7 +6,6 @@ The figures are those of an ablation, one switch off at a time, in processor tim
 
 from __future__ import annotations
 
-import atexit
 import gc
 import os
 import signal
@@ -38,13 +37,6 @@ def may_fork() -> bool:
     may do anything. On macOS the system's libraries, once loaded, do not stand a fork.
     """
     return _is_own and sys.platform == "linux"
-
-
-def prepare_to_fork() -> None:
-    """Makes this process one from which others are forked that share the memory of what it has imported."""
-    sys.excepthook = lambda *_: None  # where the system lets it fork no further, whoever asked sees so
-    atexit.register(os._exit, 0)  # at its end Python would take all that apart first, as `end` says
-    gc.freeze()  # or the first collection in each process would write into most of what they share
 
 
 @contextmanager

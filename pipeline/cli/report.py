@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -41,16 +42,16 @@ def report(
         raise UsageError("a page is no text for a terminal; name a file with --output, or redirect")
     opened = open_store(store)
 
-    from concurrent.futures import ThreadPoolExecutor  # what other commands do without
-
+    from pipeline.forks import copies  # what other commands do without
     from pipeline.report.figures import figures_of  # imports Arrow
     from pipeline.report.page import render  # and a template engine
     from pipeline.report.provenance import provenance_of
 
     span = opened.hours_of(when, until)
-    with ThreadPoolExecutor(1) as beside:  # to prove the store takes as long as to read it
-        provenance = beside.submit(provenance_of, opened, span)
-        page = render(str(opened.locations.root), figures_of(opened, span), provenance.result())
+    with copies(partial(provenance_of, opened), [[span]]) as (
+        provenance,
+    ):  # to prove the store takes longer than to read it
+        page = render(str(opened.locations.root), figures_of(opened, span), next(provenance))
     write_text(page, output)
     if output is not None:
         say([f"wrote {output}"])

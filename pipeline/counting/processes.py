@@ -19,7 +19,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from pipeline.counting.resources import Resources
-from pipeline.counting.workers import Workers
+from pipeline.counting.workers import Workers, threads
 from pipeline.process import deaf_children
 
 T = TypeVar("T")
@@ -27,26 +27,17 @@ T = TypeVar("T")
 
 @contextmanager
 def processes(resources: Resources) -> Iterator[Workers]:
-    """Processes of this machine that count; threads where the system does not give them."""
-    with executor_of(resources.threads, "pipeline.counting.preloaded") as executor:
-        yield Workers(executor, resources.threads, resources.totals_bytes)
-
-
-@contextmanager
-def executor_of(width: int, preloaded: str) -> Iterator[Executor]:
-    """Processes of this machine, or threads where the system does not give them.
-
-    Args:
-        width: How many.
-        preloaded: A module that imports what they need, as `ProcessExecutor` has it.
-    """
-    executor: Executor
+    """Processes of this machine; threads where the system does not give them."""
     try:
-        executor = ProcessExecutor(width, preloaded)
+        executor = ProcessExecutor(resources.threads)
     except (OSError, EOFError, ImportError, ValueError):  # no fork server here, no socket, no more processes
-        executor = ThreadPoolExecutor(width)
+        executor = None
+    if executor is None:
+        with threads(resources) as workers:
+            yield workers
+        return
     with executor:
-        yield executor
+        yield Workers(executor, resources.threads, resources.totals_bytes)
 
 
 class ProcessExecutor(Executor):
@@ -57,16 +48,14 @@ class ProcessExecutor(Executor):
 
     Args:
         width: How many processes.
-        preloaded: The module that imports what they need, and then calls `process.prepare_to_fork`. It is the same for all that this
-            process makes.
 
     Raises:
         OSError, EOFError, ImportError, ValueError: The system does not give them.
     """
 
-    def __init__(self, width: int, preloaded: str) -> None:
+    def __init__(self, width: int) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([preloaded])
+        context.set_forkserver_preload(["pipeline.counting.preloaded"])
         with deaf_children():
             forkserver.ensure_running()
         self._idle = SimpleQueue[Connection]()

@@ -15,7 +15,7 @@
       turns         a run that another machine overtook, done again behind it
     undo            forget sources, drop hours
     recount         sources of the ledger, counted again
-    verify          the proof; `audit` looks at the records and at all that lies in the store
+    verify          the proof; `audit` looks at the records and at all that lies in the store, `hours` at what the hours have
     commit          the hours that change and the run's record
 
 All jobs share the one commit.

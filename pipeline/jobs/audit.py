@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from itertools import zip_longest
 from pathlib import Path
@@ -133,7 +133,7 @@ class Audit:
             except StoreError:  # of its record it was said
                 pass
 
-    def file_problems(self, blamed: set[str]) -> Iterator[str]:
+    def file_problems(self, blamed: Collection[str], digests: Mapping[str, str]) -> Iterator[str]:
         """What is wrong with what lies below `flows/` and `rejects/`.
 
         Whatever lies in `flows/` is read as data by those who point a tool at the folder. A file that the checks of its
@@ -141,6 +141,7 @@ class Audit:
 
         Args:
             blamed: The paths of the partitions of which something was said.
+            digests: The digests of those that were read, by their paths.
         """
         top = str(self._store.root / "_")[:-1]
         expected = {top + path: digest for path, digest in self._partitions.items()}
@@ -154,7 +155,8 @@ class Audit:
                 known.append(path)
             elif path not in self._rejects:
                 yield f"{path}: {_NO_FILE}"
-        for path, digest in zip(known, self._store.map_many(self._digest, known), strict=True):
+        of_each = self._store.map_many(lambda path: digests.get(path) or self._digest(path), known)
+        for path, digest in zip(known, of_each, strict=True):
             if digest != expected[path]:
                 yield f"{path}: {_NOT_AS_WRITTEN}"
 

@@ -37,11 +37,11 @@ def look_at_all(options: IngestOptions, sources: Sequence[Source]) -> Iterator[L
         threads = threads_for(sources, Resources(options.workers, options.memory_bytes))
         yield from _in_threads(threads, or_error(look_at), _fetched(sources))
         return
-    from pipeline.counting.processes import executor_of  # small runs do without multiprocessing
+    from pipeline.counting.processes import processes  # small runs do without multiprocessing
 
     start_imports()
-    with executor_of(resources.threads, "pipeline.counting.preloaded") as executor:
-        yield from _in_chunks(executor, resources.threads, _CHUNK_OF_PROCESS, or_error(_look_from_afar), sources)
+    with processes(resources) as workers:
+        yield from _in_chunks(workers.executor, workers.width, _CHUNK_OF_PROCESS, or_error(_look_from_afar), sources)
 
 
 def _look_from_afar(source: Source) -> Look:

@@ -5,37 +5,28 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import chain
-from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.counting.pool import Progress
-from pipeline.counting.resources import Resources, processors
-from pipeline.counting.totals import merge_sorted, sums_of
+from pipeline.counting.resources import Resources
+from pipeline.counting.totals import merge_sorted
 from pipeline.counting.workers import threads
 from pipeline.errors import StoreDamaged, StoreLocked, StoreUnreadable
 from pipeline.jobs.audit import Audit
 from pipeline.jobs.find import find
+from pipeline.jobs.hours import Seen, looked_at
 from pipeline.jobs.recount import find_again, recount
-from pipeline.process import may_fork
-from pipeline.scalars import INT64_MAX
-from pipeline.schema import COUNT, PARTITION_ORDER, SUMS
+from pipeline.schema import COUNT
 from pipeline.store.chain import check_version, is_committed
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import ActiveSource, RunRecord, active_sources, read_run
 from pipeline.store.lock import unchanged
-from pipeline.store.partitions import examine_partition, read_partition
+from pipeline.store.partitions import read_partition
 from pipeline.wal import idempotency
 from pipeline.wal.inspection import inspect
 
@@ -149,20 +140,20 @@ def _may_be_publishing(store: Locations) -> bool:
 
 
 def _look(store: Locations, deep: DeepOptions | None) -> Verification:
-    audit = Audit(store)
-    result = Verification(list(audit.record_problems()))
-    present = set(store.hours())
-    blamed = set()
-    hours = sorted(audit.expected.keys() | present)
-
-    looked = [_Hour(hour, audit.expected.get(hour), hour in present) for hour in hours]
-    size = 1 if store.files.threads else _HOURS_AT_ONCE
-    chunks = [looked[i : i + size] for i in range(0, len(looked), size)]
-    with _workers(store, len(hours)) as pool:
-        for hour, problem in chain.from_iterable(pool.map(partial(_problems_of, store), chunks)):
-            result.problems.append(problem)
-            blamed.add(store.partition_name(hour))
-    result.problems += audit.file_problems(blamed)
+    audit, result = Audit(store), Verification()
+    present = store.hours()
+    with looked_at(store, present) as found:
+        result.problems += audit.record_problems()  # meanwhile
+        seen = {one.hour: one for one in found}
+    blamed, digests = set[str](), dict[str, str]()
+    for hour in sorted(audit.expected.keys() | seen.keys()):
+        where = store.partition_name(hour)
+        if problems := list(_problems_of(where, audit.expected.get(hour), seen.get(hour))):
+            result.problems += problems
+            blamed.add(where)
+        else:
+            digests[where] = seen[hour].digest
+    result.problems += audit.file_problems(blamed, digests)
     log = inspect(store)
     result.waiting = log.waiting
     result.problems += log.problems
@@ -176,40 +167,23 @@ def _look(store: Locations, deep: DeepOptions | None) -> Verification:
     return result
 
 
-class _Hour(NamedTuple):
-    """An hour that is to be looked at.
-
-    Attributes:
-        hour: Hours since the epoch.
-        expected: What the runs added, as `Audit.expected` has it; None where that is nothing.
-        is_present: Whether it has a file.
-    """
-
-    hour: int
-    expected: Counter[str] | None
-    is_present: bool
-
-
-def _workers(store: Locations, hours: int) -> AbstractContextManager[Executor]:
-    """Who looks at so many hours."""
-    if store.files.threads:
-        return ThreadPoolExecutor(store.files.threads)
-    if hours < _WORTH_HOURS or processors() == 1 or not may_fork():
-        return ThreadPoolExecutor(processors())
-    from pipeline.counting.processes import executor_of  # small stores do without multiprocessing
-
-    return executor_of(processors(), "pipeline.jobs.preloaded")
-
-
-def _problems_of(store: Locations, hours: Sequence[_Hour]) -> list[tuple[int, str]]:
-    return [(one.hour, problem) for one in hours for problem in _hour_problems(store, *one)]
-
-
-#: From so many hours on, processes look at them sooner than threads: these hold Python's lock nearly all the time, and an hour takes
-#: 0.6 ms; the processes begin after half a second.
-_WORTH_HOURS = 2000
-#: To hand an hour over to a thread takes a fifth of the time that looking at a small one does.
-_HOURS_AT_ONCE = 32
+def _problems_of(where: str, expected: Counter[str] | None, seen: Seen | None) -> Iterator[str]:
+    """What is wrong with an hour, by what the runs added, None where that is nothing, and by its file, None where there is none."""
+    if expected is None:
+        yield f"{where}: no run has counted anything in this hour"
+    elif seen is None:
+        yield f"{where}: is missing; runs have counted {expected[COUNT]:,} flows in this hour"
+    elif seen.damage:
+        yield seen.damage
+    elif not seen.sums:
+        yield f"{where}: has no rows"
+    else:
+        for name, found in seen.sums.items():
+            if found != expected[name]:
+                yield f"{where}: {name} is {found:,}, but the ledger has {expected[name]:,}"
+            if found != seen.said[name]:
+                yield f"{where}: its footer says that {name} is {seen.said[name]:,}, but it is {found:,}"
+        yield from (f"{where}: {problem}" for problem in seen.problems)
 
 
 def _readable_runs(store: Locations) -> Iterator[RunRecord]:
@@ -246,67 +220,3 @@ def _holds(store: Locations, hour: int, counted: pa.Table) -> bool:
         return bool(merge_sorted([read_partition(store, hour)]).equals(counted))
     except (StoreDamaged, StoreUnreadable):  # said already
         return True
-
-
-def _hour_problems(store: Locations, hour: int, expected: Counter[str] | None, is_present: bool) -> Iterator[str]:
-    where = store.partition_name(hour)
-    if expected is None:
-        yield f"{where}: no run has counted anything in this hour"
-        return
-    if not is_present:
-        yield f"{where}: is missing; runs have counted {expected[COUNT]:,} flows in this hour"
-        return
-    try:
-        totals, summary = examine_partition(store, hour)
-    except (StoreDamaged, StoreUnreadable) as error:
-        yield str(error)
-        return
-    if totals.num_rows == 0 or summary is None:
-        yield f"{where}: has no rows"
-        return
-    sums = sums_of(totals)
-    for name in (*SUMS, COUNT):
-        if sums[name] != expected[name]:
-            yield f"{where}: {name} is {sums[name]:,}, but the ledger has {expected[name]:,}"
-        if sums[name] != getattr(summary, name):
-            yield f"{where}: its footer says that {name} is {getattr(summary, name):,}, but it is {sums[name]:,}"
-    yield from (f"{where}: {problem}" for problem in _content_problems(totals))
-
-
-def _content_problems(totals: pa.Table) -> Iterator[str]:
-    if sum(column.null_count for column in totals.columns):
-        yield "has nulls"
-        return
-    columns = [totals.column(name).chunk(0) for name in PARTITION_ORDER]
-    for name, column in zip(PARTITION_ORDER, columns, strict=True):
-        if pc.call_function("index", [column.dictionary], _EMPTY).as_py() >= 0:
-            yield f"has an empty {name}"
-    sums = {name: totals.column(name).to_numpy() for name in (*SUMS, COUNT)}
-    for name, values in sums.items():
-        if (smallest := values.min()) < 0:
-            yield f"has {smallest} in {name}"
-    # A flow that was spread has bytes in further hours, which do not count it again.
-    if not np.bitwise_or.reduce(list(sums.values())).all():
-        yield "has a row without flows and bytes"
-    ranks = [pc.call_function("rank", [column.dictionary], _RANKS).to_numpy() for column in columns]
-    yield from _order_problems([rank[column.indices.to_numpy()] for rank, column in zip(ranks, columns, strict=True)])
-
-
-_EMPTY = pc.IndexOptions(pa.scalar(""))
-_RANKS = pc.RankOptions(tiebreaker="dense")
-
-
-def _order_problems(ranks: list[npt.NDArray[np.uint64]]) -> Iterator[str]:
-    """What is wrong with the order of the rows, by the ranks of the texts of their keys, column by column."""
-    sizes = [int(rank.max()) + 1 for rank in ranks]
-    if prod(sizes) < INT64_MAX:  # each key has a number of its own
-        keys = np.zeros(len(ranks[0]), np.uint64)
-        for rank, size in zip(ranks, sizes, strict=True):
-            keys = keys * np.uint64(size) + rank
-        if (keys[1:] > keys[:-1]).all():
-            return
-    order = np.lexsort(ranks[::-1])
-    if not (order == np.arange(len(order))).all():
-        yield "its rows are not sorted by their key"
-    if (np.diff(np.array(ranks)[:, order]) == 0).all(axis=0).any():
-        yield "a key stands in more than one row"

@@ -6,18 +6,19 @@ One `Query` value is what the command line, a notebook and the service fill; it 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import TypedDict, TypeVar
 
 import pyarrow as pa
 
 from pipeline.errors import BadQuery
 from pipeline.scalars import INT64_MAX, HourRange, is_utf8
-from pipeline.schema import COUNT, ENCODED_TOTALS_SCHEMA, KEY, SUMS, TOTAL_BYTES, TOTALS_SCHEMA
+from pipeline.schema import COUNT, ENCODED_TOTALS_SCHEMA, KEY, PARTITION_ORDER, SUMS, TOTAL_BYTES, TOTALS_SCHEMA
 from pipeline.store.layout import Locations
-from pipeline.store.partitions import read_partitions, sizes_of_partitions
+from pipeline.store.partitions import read_partitions, read_sums, sizes_of_partitions
 
 #: What rows can be summed by: the columns of the key, and the periods that an hour is in.
 _PERIODS = ("day", "month")
@@ -183,7 +184,31 @@ def each_part(store: Locations, query: Query, read: Callable[[Sequence[int]], Pa
     Yields:
         The parts in the order of their hours. Only a few of them wait for whoever takes them.
     """
+    yield from _by_threads(store, *_parts(store, query), read)
+
+
+#: From so many parts on with so many hours each, copies of this process make sums of them sooner than threads: of small files most of
+#: the time goes to what has Python's lock, or will have it in a few microseconds.
+_WORTH_PARTS, _WORTH_HOURS = 6, 8
+
+
+def each_sum(store: Locations, query: Query, read: Callable[[Sequence[int]], Part]) -> Iterator[Part]:
+    """What `each_part` gives, where parts are far smaller than their rows, so that they may come from copies of this process."""
     parts, largest = _parts(store, query)
+    are_small = len(parts) >= _WORTH_PARTS and sum(map(len, parts)) >= _WORTH_HOURS * len(parts)
+    if are_small and store.files.threads is None:
+        from pipeline.counting.resources import processors  # what a few hours do without
+        from pipeline.forks import each_in_copies, may_copy
+
+        if may_copy():
+            yield from each_in_copies(read, parts, processors())
+            return
+    yield from _by_threads(store, parts, largest, read)
+
+
+def _by_threads(
+    store: Locations, parts: Sequence[Sequence[int]], largest: int, read: Callable[[Sequence[int]], Part]
+) -> Iterator[Part]:
     if len(parts) <= 1:
         yield from map(read, parts)
         return
@@ -221,9 +246,11 @@ def _parts(store: Locations, query: Query) -> tuple[list[list[int]], int]:
 
 def passing_rows(store: Locations, query: Query, hours: Sequence[int]) -> pa.Table:
     """The rows of some hours that pass the query's filters, in the store's order, with the columns that it needs; text
-    dictionary-encoded if it is not plain.
+    dictionary-encoded if it is not plain. Where it needs no text, some rows may stand there as one.
     """
     columns = {*query.by, *SUMS, COUNT, *(column for name in query.filters for column in FILTERS[name])}
+    if columns.isdisjoint(PARTITION_ORDER):
+        return read_sums(store, hours)
     totals = read_partitions(store, hours, encoded=not is_plain(query), columns=columns)
     if filters := query.filters:
         from pipeline.query.sums import rows_with, with_own_texts  # as above
@@ -259,19 +286,40 @@ def sum_by(store: Locations, query: Query) -> pa.Table:
     Raises:
         StoreDamaged, SumOverflow: As `run_query` does.
     """
-    from pipeline.query.sums import merge, sort_totals, with_periods  # as above
+    from pipeline.query.sums import sort_totals  # as above
 
-    periods = [name for name in _PERIODS if name in query.by]
+    none = _by_columns(ENCODED_TOTALS_SCHEMA.empty_table(), query)
+    parts = each_sum(store, query, partial(_sums_of_part, store, query))
+    return sort_totals(merge_parts(chain([none], parts), query.by), query.by)
+
+
+def _sums_of_part(store: Locations, query: Query, hours: Sequence[int]) -> pa.Table:
+    from pipeline.query.sums import merge  # as above
+
+    rows = _by_columns(passing_rows(store, query, hours), query)
+    return rows if len(hours) == 1 else merge([rows], query.by)  # a large hour is merged once, with the others
+
+
+def _by_columns(rows: pa.Table, query: Query) -> pa.Table:
+    """Rows with the columns that the query sums by, and those that are summed."""
+    from pipeline.query.sums import with_periods  # as above
+
+    return with_periods(rows, [name for name in _PERIODS if name in query.by]).select([*query.by, *SUMS, COUNT])
+
+
+def merge_parts(parts: Iterable[pa.Table], by: Sequence[str]) -> pa.Table:
+    """What `sums.merge` gives of one part or more, which are merged as they come; raises what that raises."""
+    from pipeline.query.sums import merge  # as above
+
     gathered: list[pa.Table] = []
     rows = 0
-    for table in each_part(store, query, partial(passing_rows, store, query)):
-        gathered.append(with_periods(table, periods).select([*query.by, *SUMS, COUNT]))
-        rows += table.num_rows
+    for part in parts:
+        gathered.append(part)
+        rows += part.num_rows
         if rows > _MERGE_ROWS:
-            gathered = [merge(gathered, query.by)]
+            gathered = [merge(gathered, by)]
             rows = 0
-    none = with_periods(ENCODED_TOTALS_SCHEMA.empty_table(), periods).select([*query.by, *SUMS, COUNT])
-    return sort_totals(merge([none, *gathered], query.by), query.by)
+    return merge(gathered, by)
 
 
 def first_rows(totals: pa.Table, query: Query) -> pa.Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import pyarrow as pa
 from pyarrow._compute import call_function
@@ -11,18 +12,17 @@ from pyarrow._compute import call_function
 from pipeline.errors import StoreError
 from pipeline.flowstore import FlowStore
 from pipeline.query.page import NOTHING, Total, total_of_rows
-from pipeline.query.query import Query, Selection, sum_by
+from pipeline.query.query import Query, Selection, merge_parts, sum_by
 from pipeline.query.sums import merge, sort_rows, total_bytes
-from pipeline.report.timeline import Timeline, places_of_pairs, read_timeline
+from pipeline.report.timeline import PAIR, PeriodSums, Timeline, places_of_pairs, span_and_width, timeline_of
 from pipeline.scalars import HourRange
-from pipeline.schema import COUNT, SUMS, TOTAL_BYTES
+from pipeline.schema import COUNT, ENCODED_TOTALS_SCHEMA, SUMS, TOTAL_BYTES
 from pipeline.store.layout import Locations
 from pipeline.store.partitions import hours_with_totals
 
 #: How many apps have an area of their own; how many rows and columns the matrix has; how many pairs the flow shows, and how
 #: many names a list.
 STACKED, MATRIX, PAIRS, LISTED = 8, 12, 20, 15
-PAIR = ("src_app", "dest_app")
 #: How often the hours are read until no run has changed them meanwhile.
 _LOOKS = 5
 
@@ -105,8 +105,8 @@ class Figures:
 def figures_of(store: FlowStore, span: HourRange, selection: Selection | None = None) -> Figures:
     """Reads what a report shows of some hours.
 
-    The hours are read twice, and once more where a run has changed them in between. Memory grows with the number of pairs of
-    apps, not with the number of hours.
+    The hours are read once, and again where their sums are too many to keep; then all over where a run has changed them in between.
+    Memory grows with the number of pairs of apps, not with the number of hours.
 
     Args:
         store: The store.
@@ -130,13 +130,16 @@ def _read(store: Locations, span: HourRange, selection: Selection) -> Figures:
     query = Query(span.first, span.until, by=("hour", *PAIR), **selection)  # which says what is wrong with the hours
     before = hours_before(span)
     hours = hours_with_totals(store, span)
-    pairs, earlier = _pairs(store, span, selection), _pairs(store, before, selection)
+    shown = span_and_width(span, hours)
+    sums = PeriodSums(store, query, shown[1])
+    pairs = merge_parts(chain([ENCODED_TOTALS_SCHEMA.empty_table()], sums), PAIR)
+    earlier = _pairs(store, before, selection)
     sources, destinations = ranked(pairs, PAIR[:1], LISTED), ranked(pairs, PAIR[1:], LISTED)
     stacked = [[name for (name,) in side.names[:STACKED]] for side in (sources, destinations)]
     return Figures(
         span=Span(span, len(hours), total_of_rows(pairs)),
         before=Span(before, len(hours_with_totals(store, before)), total_of_rows(earlier)),
-        timeline=read_timeline(store, query, hours, *stacked),
+        timeline=timeline_of(sums, shown, hours, *stacked),
         sources=sources,
         destinations=destinations,
         pairs=ranked(pairs, PAIR, PAIRS),

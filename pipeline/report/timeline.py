@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, count
@@ -10,7 +10,7 @@ from itertools import chain, count
 import pyarrow as pa
 from pyarrow._compute import SetLookupOptions, call_function
 
-from pipeline.query.query import Query, each_part, passing_rows
+from pipeline.query.query import Query, each_sum, passing_rows
 from pipeline.query.sums import merge
 from pipeline.scalars import HourRange
 from pipeline.schema import SUMS
@@ -23,6 +23,7 @@ _LONGEST_SPAN = MOST_PERIODS * 24
 _DAY, _WEEK = 24, 7 * 24
 #: The hour 96 begins the first Monday.
 _MONDAY = 96
+PAIR = ("src_app", "dest_app")
 _PLACES = ("src_place", "dest_place")
 
 
@@ -68,15 +69,67 @@ class Timeline:
         return {1: "hour", _DAY: "day", _WEEK: "week"}.get(self.width) or f"{self.width // _WEEK} weeks"
 
 
-def read_timeline(
-    store: Locations, query: Query, hours: Sequence[int], sources: Sequence[str], destinations: Sequence[str]
-) -> Timeline:
-    """Reads the bytes over time, in one pass over the hours.
+class PeriodSums:
+    """The sums of some hours by period and pair of apps, a few hours at a time: `period`, the pair, and the sums.
+
+    They are kept where they are few, and read again each time where they are not, so that the memory does not grow with the hours.
 
     Args:
         store: The store.
         query: The hours, as a range, and the filters.
-        hours: Those of them that have totals.
+        width: How many hours a period has.
+    """
+
+    def __init__(self, store: Locations, query: Query, width: int) -> None:
+        self._read = partial(each_sum, store, query, partial(_sums_of_part, store, query, width))
+        self._kept: list[pa.Table] | None = None
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        """Taking them may raise StoreDamaged, or SumOverflow where a sum does not fit into int64."""
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept, size = list[pa.Table](), 0
+        for part in self._read():
+            size += part.nbytes
+            if size <= _KEPT_BYTES:
+                kept.append(part)
+            yield part
+        if size <= _KEPT_BYTES:
+            self._kept = kept
+
+
+#: A year of hours of some hundred pairs of apps each; a second reading takes as long as the first.
+_KEPT_BYTES = 64 << 20
+
+
+def _sums_of_part(store: Locations, query: Query, width: int, hours: Sequence[int]) -> pa.Table:
+    rows = passing_rows(store, query, hours)
+    moved = call_function("add", [rows.column("hour"), _integer(width - _MONDAY % width)])
+    rows = rows.append_column("period", call_function("divide", [moved, _integer(width)]))  # as `_number`
+    return merge([rows], ("period", *PAIR))
+
+
+def span_and_width(span: HourRange, hours: Sequence[int]) -> tuple[HourRange, int]:
+    """Which of some hours a picture shows, those with totals being known, and how many of them a period has."""
+    if span.until - span.first > _LONGEST_SPAN and hours:
+        span = HourRange(hours[0], hours[-1] + 1)
+    return span, _width(span.until - span.first)
+
+
+def timeline_of(
+    parts: Iterable[pa.Table],
+    shown: tuple[HourRange, int],
+    hours: Sequence[int],
+    sources: Sequence[str],
+    destinations: Sequence[str],
+) -> Timeline:
+    """The bytes over time.
+
+    Args:
+        parts: What `PeriodSums` gives.
+        shown: The hours, and how many of them a period has, as `span_and_width` has it.
+        hours: Those that have totals.
         sources: The source apps that are told from all others.
         destinations: The destination apps alike.
 
@@ -84,22 +137,25 @@ def read_timeline(
         StoreDamaged: A file of the store cannot be read.
         SumOverflow: A sum does not fit into int64.
     """
-    span = HourRange(query.hour, query.until or query.hour + 1)
-    if span.until - span.first > _LONGEST_SPAN and hours:
-        span = HourRange(hours[0], hours[-1] + 1)
-    width = _width(span.until - span.first)
+    span, width = shown
     periods = _periods(span, width)
     first = _number(span.first, width)
     sides = (sources, destinations)
     cells = [[[0] * len(periods) for _ in range(len(names) + 1)] for names in sides]
-    parts = list(each_part(store, query, partial(_sums_of_part, store, query, width, sides)))
-    for row in merge(parts, ("period", *_PLACES), SUMS).to_pylist() if parts else ():
+    found = [_by_places(part, sides) for part in parts]
+    for row in merge(found, ("period", *_PLACES), SUMS).to_pylist() if found else ():
         if 0 <= (period := row["period"] - first) < len(periods):  # else a run has added an hour since
             for rows, place in zip(cells, _PLACES, strict=True):
                 rows[row[place]][period] += row["bytes_tx"] + row["bytes_rx"]
     filled = {_number(hour, width) - first for hour in hours}
     series = [Series(names, rows[:-1], rows[-1]) for names, rows in zip(sides, cells, strict=True)]
     return Timeline(width, periods, [place not in filled for place in range(len(periods))], *series)
+
+
+def _by_places(part: pa.Table, sides: Sequence[Sequence[str]]) -> pa.Table:
+    columns = {"period": part.column("period")} | dict(zip(_PLACES, places_of_pairs(part, *sides), strict=True))
+    columns |= {name: part.column(name) for name in SUMS}
+    return merge([pa.table(columns)], ("period", *_PLACES), SUMS)
 
 
 def _width(hours: int) -> int:
@@ -116,17 +172,6 @@ def _periods(span: HourRange, width: int) -> list[HourRange]:
 def _number(hour: int, width: int) -> int:
     """The number of the period that an hour is in."""
     return (hour + width - _MONDAY % width) // width
-
-
-def _sums_of_part(
-    store: Locations, query: Query, width: int, sides: Sequence[Sequence[str]], hours: Sequence[int]
-) -> pa.Table:
-    rows = passing_rows(store, query, hours)
-    moved = call_function("add", [rows.column("hour"), _integer(width - _MONDAY % width)])
-    columns = {"period": call_function("divide", [moved, _integer(width)])}  # as `_number`
-    columns |= zip(_PLACES, places_of_pairs(rows, *sides), strict=True)
-    columns |= {name: rows.column(name) for name in SUMS}
-    return merge([pa.table(columns)], ("period", *_PLACES), SUMS)
 
 
 def places_of_pairs(rows: pa.Table, sources: Sequence[str], destinations: Sequence[str]) -> Iterator[pa.Array]:

@@ -6,6 +6,7 @@ them the encryption of networks, and takes longer to import than an hour's file 
 
 from __future__ import annotations
 
+import io
 import os
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ import pyarrow as pa
 from pyarrow._parquet import ParquetReader
 
 from pipeline.errors import StoreDamaged, StoreError
-from pipeline.scalars import HourRange
+from pipeline.scalars import INT64_MAX, HourRange, new_digest
 from pipeline.schema import (
     COUNT,
     ENCODED_TOTALS_SCHEMA,
@@ -86,6 +87,8 @@ class PartitionSummary:
 
 #: The key of the run that has made the file, in a bucket: there no content may ever come back (see `transaction`).
 _RUN_KEY = b"flowlog.run"
+#: The key of what proves that the sums are those of the pages: no page need then be unpacked for the sums alone.
+_PROOF_KEY = b"flowlog.proof"
 
 
 def encode_partition(totals: pa.Table, sums: Mapping[str, int], run: str = "") -> memoryview:
@@ -101,17 +104,25 @@ def encode_partition(totals: pa.Table, sums: Mapping[str, int], run: str = "") -
     """
     import pyarrow.parquet as pq
 
-    summary = {key: str(sums[name]).encode() for name, key in _SUMMARY_KEYS.items()} | (
-        {_RUN_KEY: run.encode()} if run else {}
-    )
+    summary = {key: str(sums[name]).encode() for name, key in _SUMMARY_KEYS.items()}
     table = dictionary_encoded(totals.select(PARTITION_SCHEMA.names))
-    content = pa.BufferOutputStream()
+    content = io.BytesIO()
     options = _WRITE_OPTIONS | _PARTITION_OPTIONS
     with pq.ParquetWriter(content, table.schema, sorting_columns=_sorting_columns(), **options) as writer:
         for group in _row_groups(table):
             writer.write_table(group)
-        writer.add_key_value_metadata(summary)
-    return memoryview(content.getvalue())
+        with content.getbuffer() as pages:
+            proof = {_PROOF_KEY: _proof_of(pages, summary)}
+        writer.add_key_value_metadata(summary | proof | ({_RUN_KEY: run.encode()} if run else {}))
+    return content.getbuffer()
+
+
+def _proof_of(pages: memoryview, footer: Mapping[bytes, bytes]) -> bytes:
+    """XXH3-128 of all bytes before a file's footer, and behind them of the sums that the footer has, each with a line break."""
+    digest = new_digest()
+    digest.update(pages)
+    digest.update(b"".join(footer[key] + b"\n" for key in _SUMMARY_KEYS.values()))
+    return digest.hexdigest().encode()
 
 
 def _row_groups(table: pa.Table) -> Iterator[pa.Table]:
@@ -174,26 +185,27 @@ def decode_partition(store: Locations, hour: int, content: bytes | None) -> pa.T
     return _with_hour(_decoded(store.partition_name(hour), content, encoded=True), hour)
 
 
-def examine_partition(store: Locations, hour: int) -> tuple[pa.Table, PartitionSummary | None]:
-    """What `read_partition` and `summarise_partition` give, and raise, by one look at the file."""
+def examine_partition(store: Locations, hour: int, content: bytes | None) -> tuple[pa.Table, PartitionSummary | None]:
+    """What `read_partition`, but for the hour, and `summarise_partition` give, and raise, from what `fetch_partition` gave."""
     path = store.partition_name(hour)
-    content, _ = fetch_partition(store, hour)
     if content is None:
-        return _with_hour(_no_rows(PARTITION_SCHEMA), hour), None
+        return _no_rows(PARTITION_SCHEMA), None
     with _damage(path):
         reader = _opened(path, pa.BufferReader(content), encoded=True)
         table = reader.read_all(range(len(PARTITION_SCHEMA)), use_threads=False)
-    return _with_hour(table, hour), _summary_of(path, hour, reader.metadata, len(content))
+    return _in_one_piece(table), _summary_of(path, hour, reader.metadata, len(content))
 
 
 def _with_hour(table: pa.Table, hour: int) -> pa.Table:
     """An hour's rows as `read_partition` gives them."""
     if not table.num_rows:
         return dictionary_encoded(_no_rows(TOTALS_SCHEMA))
-    totals = table.replace_schema_metadata(None)
-    if totals.column(0).num_chunks > 1:
-        totals = totals.combine_chunks()
+    totals = _in_one_piece(table.replace_schema_metadata(None))
     return totals.add_column(0, "hour", pa.repeat(pa.scalar(hour, pa.int64()), totals.num_rows))
+
+
+def _in_one_piece(rows: pa.Table) -> pa.Table:
+    return rows.combine_chunks() if rows.column(0).num_chunks > 1 else rows
 
 
 def read_partitions(
@@ -223,11 +235,58 @@ def read_partitions(
     if not tables:
         none = _no_rows(ENCODED_TOTALS_SCHEMA if encoded else TOTALS_SCHEMA)
         return none.select([name for name in none.column_names if name == "hour" or name in columns])
+    return _with_hours(tables, hour_of_each)
+
+
+def _with_hours(tables: Sequence[pa.Table], hour_of_each: array[int]) -> pa.Table:
+    """Hours' rows one behind the other, with the hour of each."""
     totals = pa.concat_tables(tables).replace_schema_metadata(None)
     if len(tables) > 1:  # a small file's piece costs as much as its rows; the copy of a single large hour is spared
         totals = totals.combine_chunks()
-    buffers = [None, pa.py_buffer(hour_of_each)]
-    return totals.add_column(0, "hour", pa.Array.from_buffers(pa.int64(), totals.num_rows, buffers))
+    return totals.add_column(0, "hour", _integers(hour_of_each))
+
+
+def _integers(values: array[int]) -> pa.Array:
+    """An array of Arrow in the memory of one of Python."""
+    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
+
+
+def read_sums(store: Locations, hours: Sequence[int]) -> pa.Table:
+    """Reads rows that have the sums of some hours: one of each hour whose footer proves them, and all of any other.
+
+    Args:
+        store: The store.
+        hours: One or more; hours since the epoch.
+
+    Returns:
+        `hour`, `bytes_tx`, `bytes_rx` and `flows`, in no order of the hours; none for an hour without rows.
+
+    Raises:
+        StoreDamaged: A file is no partition of a flowlog store, or a checksum fails.
+    """
+    tables, hour_of_each = [], array("q")
+    proved, hours_proved = {name: array("q") for name in _SUMS_SCHEMA.names}, array("q")
+    places = [PARTITION_SCHEMA.get_field_index(name) for name in _SUMS_SCHEMA.names]
+    for hour in hours:
+        content, _ = fetch_partition(store, hour)
+        if content is None:
+            continue
+        path = store.partition_name(hour)
+        with _damage(path):
+            reader = _opened(path, pa.BufferReader(content), encoded=False)
+            if sums := _proved_sums(content, reader.metadata):
+                hours_proved.append(hour)
+                for name, values in proved.items():
+                    values.append(sums[name])
+            else:
+                tables.append(reader.read_all(places, use_threads=False))
+                hour_of_each.extend(array("q", [hour]) * tables[-1].num_rows)
+    tables.append(pa.table([*map(_integers, proved.values())], _SUMS_SCHEMA))
+    return _with_hours(tables, hour_of_each + hours_proved)
+
+
+#: The columns of `schema.PARTITION_SCHEMA` that are summed.
+_SUMS_SCHEMA = pa.schema([PARTITION_SCHEMA.field(name) for name in (*SUMS, COUNT)])
 
 
 def read_in_pieces(store: Locations, hour: int, rows: int) -> Iterator[pa.RecordBatch]:
@@ -350,8 +409,13 @@ def _end_of(files: Files, path: str) -> tuple[bytes, int]:
             return file.readall()
 
         content = end(_FOOTER_BYTES)
-        length = int.from_bytes(content[-_FOOTER_END:-4], "little") + _FOOTER_END
+        length = _footer_bytes(content)
         return (content if length <= len(content) else end(length)), size
+
+
+def _footer_bytes(end: bytes) -> int:
+    """How long a Parquet file's footer is with what stands behind it, by the file's end."""
+    return int.from_bytes(end[-_FOOTER_END:-4], "little") + _FOOTER_END
 
 
 def write_rejects(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
@@ -424,6 +488,18 @@ def _decoded(
         reader = _opened(path, pa.BufferReader(content), encoded=encoded)
         places = [place for place, name in enumerate(PARTITION_SCHEMA.names) if name in columns]
         return reader.read_all(places, use_threads=False)
+
+
+def _proved_sums(content: bytes, footer: Any) -> dict[str, int] | None:
+    """The sums that a file's footer has, where they are proved and fit into int64. Files of before there was a proof have none."""
+    said = footer.metadata or {}
+    if not footer.num_rows or _PROOF_KEY not in said:
+        return None
+    pages = memoryview(content)[: -_footer_bytes(content)]
+    if not said.keys() >= {*_SUMMARY_KEYS.values()} or _proof_of(pages, said) != said[_PROOF_KEY]:
+        return None
+    sums = {name: int(said[key]) for name, key in _SUMMARY_KEYS.items()}
+    return sums if max(sums.values()) <= INT64_MAX else None
 
 
 @contextmanager

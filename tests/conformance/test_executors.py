@@ -22,7 +22,7 @@ def dask():
 EXECUTORS = {
     "inline": Inline,
     "threads": lambda: ThreadPoolExecutor(2),
-    "processes": lambda: ProcessExecutor(2, "pipeline.counting.preloaded"),
+    "processes": lambda: ProcessExecutor(2),
     "somebody's processes": lambda: ProcessPoolExecutor(2, get_context("spawn")),
     "dask": dask,
 }

@@ -13,7 +13,7 @@ from pipeline.errors import ClusterFailed
 
 @pytest.fixture(scope="module")
 def executor():
-    with ProcessExecutor(1, "pipeline.counting.preloaded") as made:
+    with ProcessExecutor(1) as made:
         yield made
 
 
@@ -48,7 +48,7 @@ def end_but_not_in(process):
 
 
 def test_a_call_whose_process_is_killed_is_carried_out_here_and_so_are_the_next():
-    with ProcessExecutor(1, "pipeline.counting.preloaded") as executor:
+    with ProcessExecutor(1) as executor:
         assert executor.submit(end_but_not_in, os.getpid()).result() == "here"
         assert executor.submit(os.getpid).result() == os.getpid()
 

@@ -293,20 +293,20 @@ SHAPES = {
 }
 
 
-#: The command line, where each store is large enough, and no thread may look at an hour. `-c` has no file that a process would run again.
-BY_PROCESSES = """
-from pipeline.jobs import verify
-verify._WORTH_HOURS, verify.processors, verify.ThreadPoolExecutor = 0, lambda: 2, None
+#: The command line, where each store is large enough, and no thread may look at an hour.
+IN_COPIES = """
+from pipeline.jobs import hours
+hours._WORTH_HOURS, hours.processors, hours.ThreadPoolExecutor = 0, lambda: 2, None
 from pipeline.__main__ import main
 main()
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
-def test_processes_find_in_a_large_store_what_threads_find_in_a_small_one(store):
+def test_copies_of_the_process_find_in_a_large_store_what_threads_find_in_a_small_one(store):
     store.locations.partition(1).write_bytes(b"torn")
     store.locations.partition(2).unlink()
-    command = [sys.executable, "-c", BY_PROCESSES, "verify", "--json", "--store", str(store.locations.root)]
+    command = [sys.executable, "-c", IN_COPIES, "verify", "--json", "--store", str(store.locations.root)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 5
     assert json.loads(done.stdout)["problems"] == store.verify().problems

@@ -11,6 +11,7 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.flowstore import FlowStore
 from pipeline.query.page import NOTHING, Total
 from pipeline.report import figures as figures_module
+from pipeline.report import timeline as timeline_module
 from pipeline.report.figures import LISTED, MATRIX, PAIRS, STACKED, figures_of
 from pipeline.scalars import HourRange
 from tests.query.test_query import stored
@@ -32,9 +33,10 @@ filters = st.fixed_dictionaries(
 
 
 @settings(max_examples=60)
-@given(st.lists(rows, max_size=60, unique_by=lambda row: row[:4]), spans, filters)
-def test_each_figure_is_what_plain_python_adds_up(rows, span, selection):
-    with tempfile.TemporaryDirectory() as folder:
+@given(st.lists(rows, max_size=60, unique_by=lambda row: row[:4]), spans, filters, st.sampled_from([0, 1 << 20]))
+def test_each_figure_is_what_plain_python_adds_up(rows, span, selection, kept_bytes):
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(timeline_module, "_KEPT_BYTES", kept_bytes)
         stored(folder, rows)
         figures = figures_of(FlowStore(folder, create=True), HourRange(*span), selection)
     first, until = span
@@ -107,15 +109,16 @@ def test_hours_that_end_before_they_start_are_refused(tmp_path):
 def test_hours_that_a_run_changes_meanwhile_are_read_again(tmp_path, monkeypatch):
     stored(tmp_path, [(5, "a", "b", "v", 1, 1, 1)])
     store = FlowStore(tmp_path)
-    read_timeline = figures_module.read_timeline
+    timeline_of = figures_module.timeline_of
     changes = [(6, "a", "b", "v", 10, 10, 1), (7, "a", "b", "v", 100, 100, 1)]
 
     def after_a_change(*arguments):
         if changes:
             stored(tmp_path, [changes.pop()])
-        return read_timeline(*arguments)
+        return timeline_of(*arguments)
 
-    monkeypatch.setattr(figures_module, "read_timeline", after_a_change)
+    monkeypatch.setattr(timeline_module, "_KEPT_BYTES", 0)
+    monkeypatch.setattr(figures_module, "timeline_of", after_a_change)
     figures = figures_of(store, HourRange(1, 100))
     assert figures.span.total.bytes == sum(figures.timeline.by_source.totals) == 222
 
@@ -123,13 +126,14 @@ def test_hours_that_a_run_changes_meanwhile_are_read_again(tmp_path, monkeypatch
 def test_hours_that_change_all_the_time_are_told(tmp_path, monkeypatch):
     stored(tmp_path, [(5, "a", "b", "v", 1, 1, 1)])
     hour = iter(range(6, 99))
-    read_timeline = figures_module.read_timeline
+    timeline_of = figures_module.timeline_of
 
     def after_a_change(*arguments):
         stored(tmp_path, [(next(hour), "a", "b", "v", 1, 1, 1)])
-        return read_timeline(*arguments)
+        return timeline_of(*arguments)
 
-    monkeypatch.setattr(figures_module, "read_timeline", after_a_change)
+    monkeypatch.setattr(timeline_module, "_KEPT_BYTES", 0)
+    monkeypatch.setattr(figures_module, "timeline_of", after_a_change)
     with pytest.raises(StoreError, match="all the time"):
         figures_of(FlowStore(tmp_path), HourRange(1, 100))
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.query.query import Query
-from pipeline.report.timeline import MOST_PERIODS, read_timeline
+from pipeline.report import timeline as timeline_module
+from pipeline.report.timeline import MOST_PERIODS, PeriodSums, span_and_width
 from pipeline.scalars import HourRange, hour_to_text
 from pipeline.store.layout import Locations
 from tests.query.test_query import stored
@@ -16,7 +17,9 @@ DAY = 498744  # 2026-11-24T00, a Tuesday
 
 
 def timeline_of(store, first, until, *hours):
-    return read_timeline(store, Query(first, until, by=("hour", "src_app", "dest_app")), hours, ["a"], ["b"])
+    shown = span_and_width(HourRange(first, until), hours)
+    query = Query(first, until, by=("hour", "src_app", "dest_app"))
+    return timeline_module.timeline_of(PeriodSums(store, query, shown[1]), shown, hours, ["a"], ["b"])
 
 
 @pytest.mark.parametrize(
@@ -58,3 +61,16 @@ def test_the_periods_are_the_hours_each_once_and_never_too_many(first, hours):
     assert all(one.until == other.first for one, other in zip(timeline.periods, timeline.periods[1:], strict=False))
     assert len(timeline.periods) <= MOST_PERIODS
     assert all(period.until - period.first == timeline.width for period in timeline.periods[1:-1])
+
+
+@pytest.mark.parametrize(("kept_bytes", "readings"), [(1 << 20, 1), (0, 2)])
+def test_hours_are_read_again_only_where_their_sums_are_too_many_to_keep(tmp_path, monkeypatch, kept_bytes, readings):
+    store = stored(tmp_path, [(DAY, "a", "b", "v", 1, 2, 1), (DAY, "a", "b", "w", 5, 0, 1)])
+    read, passing_rows = [], timeline_module.passing_rows
+    monkeypatch.setattr(timeline_module, "_KEPT_BYTES", kept_bytes)
+    monkeypatch.setattr(timeline_module, "passing_rows", lambda *asked: read.append(asked) or passing_rows(*asked))
+    sums = PeriodSums(store, Query(DAY, DAY + 1, by=("hour", "src_app", "dest_app")), 1)
+    looks = [[row for part in sums for row in part.to_pylist()] for _ in range(2)]
+    row = {"period": looks[0][0]["period"], "src_app": "a", "dest_app": "b", "bytes_tx": 6, "bytes_rx": 2, "flows": 2}
+    assert looks == [[row], [row]]
+    assert len(read) == readings

@@ -22,9 +22,11 @@ from pipeline.store.partitions import (
     read_partition,
     read_partitions,
     read_rejects,
+    read_sums,
     summarise_partition,
     write_rejects,
 )
+from tests.query.test_query import stored
 from tests.records import write_totals
 
 ROW = {"hour": 5, "src_app": "a", "dest_app": "b", "vpc_id": "v", "bytes_tx": 1, "bytes_rx": 2, "flows": 3}
@@ -195,3 +197,63 @@ def test_a_row_group_has_its_own_names_alone_and_not_too_many(store, monkeypatch
     assert max(piece.num_rows for piece in pieces) == 40
     assert pa.Table.from_batches(pieces).column("src_app").to_pylist() == names
     assert list(read_in_pieces(store, 6, 40)) == []
+
+
+ROWS = [(5, "a", "b", "v", 1, 20, 1), (5, "c", "b", "v", 300, 4000, 2)]
+IN_ONE = [{"hour": 5, "bytes_tx": 301, "bytes_rx": 4020, "flows": 3}]
+ROW_BY_ROW = [
+    {"hour": 5, "bytes_tx": 1, "bytes_rx": 20, "flows": 1},
+    {"hour": 5, "bytes_tx": 300, "bytes_rx": 4000, "flows": 2},
+]
+
+
+class TestSums:
+    """What a query reads that wants no names: each hour's sums, without its rows where these need not be read."""
+
+    @pytest.fixture
+    def store(self, tmp_path):
+        return stored(tmp_path, ROWS)
+
+    def edit(self, store, old, new):
+        content = store.partition(5).read_bytes()
+        assert content.count(old) == 1
+        store.partition(5).write_bytes(content.replace(old, new))
+
+    def test_sums_that_the_footer_proves_stand_for_the_rows(self, store):
+        assert read_sums(store, [4, 5]).to_pylist() == IN_ONE
+
+    def test_hours_with_a_proof_and_without_stand_beside_one_another(self, tmp_path):
+        store = stored(tmp_path, [*ROWS, (6, "a", "b", "v", 7, 8, 9)])
+        self.edit(store, b"flowlog.proof", b"flowlog.proo_")
+        assert sorted(read_sums(store, [5, 6]).to_pylist(), key=lambda row: row["bytes_tx"]) == [
+            ROW_BY_ROW[0],
+            {"hour": 6, "bytes_tx": 7, "bytes_rx": 8, "flows": 9},
+            ROW_BY_ROW[1],
+        ]
+
+    @pytest.mark.parametrize(("old", "new"), [(b"4020", b"4021"), (b"flowlog.bytes_rx", b"flowlog.bytes_xr")])
+    def test_where_the_footers_sums_are_not_as_written_the_rows_are_read(self, store, old, new):
+        self.edit(store, old, new)
+        assert read_sums(store, [5]).to_pylist() == ROW_BY_ROW
+
+    def test_a_flipped_bit_in_any_page_is_damage(self, store):
+        whole = store.partition(5).read_bytes()
+        footer = int.from_bytes(whole[-8:-4], "little") + 8
+        found = 0
+        for place in range(4, len(whole) - footer):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1
+            store.partition(5).write_bytes(damaged)
+            try:
+                assert read_sums(store, [5]).to_pylist() == ROW_BY_ROW  # a column of text was hit, which nobody wants
+            except StoreDamaged:
+                found += 1
+        assert found > 100
+
+    def test_sums_beyond_64_bits_are_left_to_who_adds_them_up(self, tmp_path):
+        rows = [(5, app, "b", "v", INT64_MAX, 0, 1) for app in "ac"]
+        assert read_sums(stored(tmp_path, rows), [5]).column("bytes_tx").to_pylist() == [INT64_MAX] * 2
+
+    def test_an_hour_without_rows_has_none(self, store):
+        write_totals(store.partition(5), totals_of())
+        assert read_sums(store, [5]).num_rows == 0

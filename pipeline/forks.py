@@ -1,0 +1,139 @@
+"""Copies of this process: they begin at once, with all that it has in memory, and do not wait for its lock.
+
+A copy has but the thread that made it. What another thread had in hand, as a lock, nobody gives back there: so the command line
+alone makes copies, and only while it has one thread. Processes that count come from one that does nothing else instead
+(`counting.processes`), and begin half a second later: an answer is there by then.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import signal
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import cycle, islice
+from typing import Generic, NoReturn, TypeVar
+
+from pipeline.process import may_fork
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def may_copy() -> bool:
+    """Whether this process may be copied as it is."""
+    return may_fork() and threading.active_count() == 1
+
+
+def each_in_copies(look: Callable[[T], R], values: Sequence[T], width: int) -> Iterator[R]:
+    """What looking at some values gives, in their order, by so many copies; the rest is as `copies` has it.
+
+    A copy waits with what it has found until that is taken, but for the little that a pipe holds.
+    """
+    with copies(look, [values[place::width] for place in range(width)]) as found:
+        yield from map(next, islice(cycle(found), len(values)))
+
+
+@contextmanager
+def copies(look: Callable[[T], R], shares: Sequence[Sequence[T]]) -> Iterator[list[Iterator[R]]]:
+    """Has copies of this process look at values, beside what it does meanwhile. They end with the context, and with this process,
+    whatever ends it.
+
+    Args:
+        look: What it gives, and what it raises, can be pickled.
+        shares: The values of each copy.
+
+    Yields:
+        For each share, what looking at its values gives, in their order. Where a copy is killed, as the system does where memory is
+        short, or cannot be made, this process looks at the values that are left, once they are asked for.
+    """
+    with ExitStack() as stack:
+        made = [_Copy(look, values) for values in shares]
+        for copy in made:
+            stack.callback(copy.end)
+        yield [copy.found() for copy in made]
+
+
+class _Copy(Generic[T, R]):
+    def __init__(self, look: Callable[[T], R], values: Sequence[T]) -> None:
+        self._look, self._values = look, values
+        ours, theirs = os.pipe()
+        self._answers = open(ours, "rb")  # noqa: SIM115, PTH123 - `end` closes it
+        try:
+            self._process = self._start(theirs)
+        finally:
+            os.close(theirs)
+
+    def _start(self, answers: int) -> int | None:
+        """Starts it; gives its number, or None where it may not be, or the system has no room for it."""
+        if not may_copy():
+            return None
+        parent = os.getpid()
+        before = signal.pthread_sigmask(
+            signal.SIG_BLOCK, [signal.SIGINT]
+        )  # a terminal sends it to all; the run ends its copies
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore", DeprecationWarning
+                )  # of a second thread: Arrow's jemalloc has one, and knows of forks
+                process = os.fork()
+            if not process:
+                self._serve(answers, parent)
+        except OSError:
+            return None
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return process
+
+    def _serve(self, answers: int, parent: int) -> NoReturn:
+        """What the copy does. It never returns, and does nothing of what this process has still to do at its end."""
+        try:
+            _end_with(parent)
+            gc.freeze()  # or a collection would write into all the memory that is shared
+            with open(answers, "wb", buffering=0) as file:
+                file.writelines(self._answer(value) for value in self._values)
+        finally:
+            os._exit(0)
+
+    def _answer(self, value: T) -> bytes:
+        try:
+            return pickle.dumps((self._look(value), None))
+        except Exception as error:  # noqa: BLE001 - who asks has it
+            error.add_note(traceback.format_exc())  # which does not travel otherwise
+            return pickle.dumps((None, error))
+
+    def found(self) -> Iterator[R]:
+        for value in self._values:
+            try:
+                result, error = pickle.load(self._answers)  # noqa: S301 - from this process's own copy
+            except (EOFError, pickle.UnpicklingError):  # it was killed: there is nothing more, or half an answer
+                yield self._look(value)
+                continue
+            if error:
+                raise error
+            yield result
+
+    def end(self) -> None:
+        self._answers.close()
+        if self._process is not None:
+            os.kill(self._process, signal.SIGKILL)
+            os.waitpid(self._process, 0)
+
+
+#: `PR_SET_PDEATHSIG` of prctl(2): the signal that a process gets when its parent is gone.
+_SIGNAL_OF_PARENTS_DEATH = 1
+
+
+def _end_with(parent: int) -> None:
+    """Has the system end this process with its parent, which may be killed at any time."""
+    import ctypes  # which the parent may do without
+
+    ctypes.CDLL(None).prctl(_SIGNAL_OF_PARENTS_DEATH, signal.SIGKILL)
+    if os.getppid() != parent:  # it was quicker
+        os._exit(1)
