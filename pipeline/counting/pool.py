@@ -72,6 +72,7 @@ class Pool:
         folder: For what does not fit into memory.
         progress: Is told how far the counting has come: by threads while they read, else when a group is done.
         watch: Knows whether the workers are there, where they may come and go.
+        is_near: Whether they are processes of this machine.
     """
 
     executor: Executor
@@ -80,14 +81,14 @@ class Pool:
     folder: Path
     progress: Progress | None = None
     watch: Watch | None = None
+    is_near: bool = False
 
     def count(self, sources: Sequence[Source], options: ReadOptions) -> GroupCount:
         """Counts sources as one group. Raises what `count_group` raises."""
         totals, reports = HourlyTotals(self.folder, self.limits.totals_bytes), Reports()
         waiting = list[RejectSpool]()
         counted: dict[int, GroupCount] = {}
-        groups = (groups_of if self._is_here else travelling_groups_of)(sources, self._width)
-        for number, group in self.count_each(groups, options):
+        for number, group in self.count_each(self._groups_of(sources), options):
             totals.merge(group.totals)
             reports.merge(group.reports)
             counted[number] = group
@@ -118,6 +119,11 @@ class Pool:
             if running and not self._is_here:
                 self._give_up()
             wait([future for future in running if not future.cancel()])
+
+    def _groups_of(self, sources: Sequence[Source]) -> Iterator[list[Source]]:
+        if self._is_here:
+            return groups_of(sources, self._width)
+        return (near_groups_of if self.is_near else travelling_groups_of)(sources, self._width)
 
     def _give_up(self) -> None:
         """Has workers elsewhere stop, which they do once their folder is not there."""
@@ -235,6 +241,17 @@ def travelling_groups_of(sources: Sequence[Source], width: int) -> Iterator[list
     share = sum(map(_work_elsewhere, sources)) // (_ROUNDS * width)
     most = _within(share, _LEAST_GROUP_BYTES, _MOST_GROUP_BYTES)
     return _groups(sources, _work_elsewhere, lambda _: most, _MOST_GROUP_SOURCES)
+
+
+def near_groups_of(sources: Sequence[Source], width: int) -> Iterator[list[Source]]:
+    """Cuts a list of sources into groups for processes of this machine: as travelling ones, but small ones in the end, as they are for
+    threads. What a group costs beside its sources is little here, and a processor without work is much of two.
+    """
+
+    def most_of(left: int) -> int:
+        return _within(left // (_ROUNDS * width), _LEAST_GROUP_BYTES, _MOST_GROUP_BYTES)
+
+    return _groups(sources, _work_elsewhere, most_of, _MOST_GROUP_SOURCES)
 
 
 def _work_elsewhere(source: Source) -> int:

@@ -37,7 +37,7 @@ def processes(resources: Resources) -> Iterator[Workers]:
             yield workers
         return
     with executor:
-        yield Workers(executor, resources.threads, resources.totals_bytes)
+        yield Workers(executor, resources.threads, resources.totals_bytes, is_near=True)
 
 
 class ProcessExecutor(Executor):

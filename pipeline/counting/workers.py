@@ -22,16 +22,19 @@ class Workers:
         width: How many it counts at once.
         totals_bytes: The memory for a table of totals there.
         watch: Knows whether they are there, where they may come and go.
+        is_near: Whether they are processes of this machine.
     """
 
     executor: Executor
     width: int
     totals_bytes: int
     watch: Watch | None = None
+    is_near: bool = False
 
     def pool(self, folder: Path, progress: Progress | None = None, *, strict: bool = False, bounded: bool = True) -> Pool:
         """Has them count; what the arguments mean, `Pool` and `Limits` say."""
-        return Pool(self.executor, self.width, Limits(self.totals_bytes, strict, bounded), folder, progress, self.watch)
+        limits = Limits(self.totals_bytes, strict, bounded)
+        return Pool(self.executor, self.width, limits, folder, progress, self.watch, self.is_near)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import shutil
 import socket
 from concurrent.futures import Future
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from pipeline.counting import elsewhere
 from pipeline.counting.count import Limits, count_group
 from pipeline.counting.elsewhere import count_elsewhere, job_of, own_build
-from pipeline.counting.pool import Pool, travelling_groups_of
+from pipeline.counting.pool import Pool, near_groups_of, travelling_groups_of
 from pipeline.counting.sources import Source
 from pipeline.errors import ClusterFailed, FolderNotShared, OtherBuild, SourceChanged, UnreadableSource, UsageError
 from pipeline.jobs.plan import look_at
@@ -75,6 +76,15 @@ class TestWhatTravels:
         (size,) = {sum(one.size for one in group) for group in groups[:-3]}
         total = 200 * medium.size + 2 * big.size
         assert size <= total / 4 / 4 < size + medium.size
+
+    def test_near_groups_are_small_in_the_end_so_that_no_worker_waits_long_for_another(self, source):
+        sources = [replace(source, size=1 << 22)] * 1000
+        groups = list(near_groups_of(sources, width=2))
+        assert list(chain.from_iterable(groups)) == sources
+        sizes = [len(group) for group in groups]
+        assert sizes == sorted(sizes, reverse=True)
+        assert sizes[0] == 1000 // 8
+        assert sizes[-1] == 1
 
     def test_small_files_are_work_for_all_workers(self, source):
         groups = list(travelling_groups_of([replace(source, size=4_000)] * 10_000, width=16))
