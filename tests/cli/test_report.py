@@ -1,6 +1,23 @@
 """`flowlog report`."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
+
+#: The command line, with a proof that takes for ever, in threads of its own as for a large store.
+ENDLESS = """
+from concurrent.futures import ThreadPoolExecutor
+import sys, threading, pipeline.report.provenance
+def proof(store):
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(print, "proving", file=sys.stderr, flush=True).result()
+        pool.submit(threading.Event().wait).result()
+pipeline.report.provenance._proof = proof
+from pipeline.__main__ import main
+main()
+"""
 
 
 @pytest.fixture
@@ -27,3 +44,15 @@ def test_what_cannot_be_done_is_told(flowlog, store, arguments):
     done = flowlog("report", *arguments, "--store", store)
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("flowlog: ")
+
+
+def test_ctrl_c_does_not_wait_for_the_proof(store):
+    command = [sys.executable, "-c", ENDLESS, "report", "--store", str(store)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr.readline() == "proving\n"
+        run.send_signal(signal.SIGINT)
+        try:
+            out, told = run.communicate(timeout=60)
+        finally:
+            run.kill()
+    assert (run.returncode, out, told) == (130, "", "flowlog: interrupted; a run is there whole, or not at all\n")
