@@ -6,6 +6,7 @@ import pandas as pd  # noqa: F401
 
 # isort: split
 import os
+import pwd
 import sqlite3
 import sys
 from dataclasses import dataclass
@@ -38,6 +39,18 @@ def unsynced(monkeypatch):
     synced = sqlite3.connect
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     monkeypatch.setattr(sqlite3, "connect", connect)
+
+
+@pytest.fixture
+def homeless(monkeypatch):
+    """A user of a container whose system knows none, without a variable that names a folder."""
+
+    def unknown(uid):
+        raise KeyError(uid)
+
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
 
 
 def ingest_records(folder, *records, **options):

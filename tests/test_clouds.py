@@ -1,7 +1,6 @@
 """A bucket is opened with the settings that a cloud's own tools find. Nothing is asked of any server here."""
 
 import os
-import pwd
 import sys
 
 import pytest
@@ -55,13 +54,9 @@ def test_a_shared_file_that_is_none_is_told(tmp_path):
         opened_bucket("s3", "bucket")
 
 
-def test_a_user_without_a_home_has_no_shared_file(monkeypatch):
-    def unknown(uid):
-        raise KeyError(uid)
-
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "HOME"):
+def test_a_user_without_a_home_has_no_shared_file(homeless, monkeypatch):
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(pwd, "getpwuid", unknown)
     assert opened_bucket("s3", "bucket").config["region"] == "eu-south-2"
 
 

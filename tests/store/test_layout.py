@@ -1,24 +1,10 @@
 """Where a store's files are."""
 
-import pwd
-
 import pytest
 
 from pipeline.errors import UsageError
 from pipeline.store.files import PosixFiles
 from pipeline.store.layout import Locations
-
-
-@pytest.fixture
-def homeless(monkeypatch):
-    """A user of a container whose system knows none, without any variable."""
-
-    def unknown(uid):
-        raise KeyError(uid)
-
-    for name in ("HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(pwd, "getpwuid", unknown)
 
 
 def test_a_user_without_a_home_is_told_what_to_set(homeless):
