@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import cycle, islice
 from typing import Generic, NoReturn, TypeVar
 
-from pipeline.process import may_fork
+from pipeline.process import deaf, may_fork
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -74,21 +74,16 @@ class _Copy(Generic[T, R]):
         if not may_copy():
             return None
         parent = os.getpid()
-        before = signal.pthread_sigmask(
-            signal.SIG_BLOCK, [signal.SIGINT]
-        )  # a terminal sends it to all; the run ends its copies
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore", DeprecationWarning
-                )  # of a second thread: Arrow's jemalloc has one, and knows of forks
-                process = os.fork()
-            if not process:
-                self._serve(answers, parent)
+            with deaf():
+                with warnings.catch_warnings():
+                    # Python warns of a second thread: that of Arrow's jemalloc, which knows of forks.
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    process = os.fork()
+                if not process:
+                    self._serve(answers, parent)
         except OSError:
             return None
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return process
 
     def _serve(self, answers: int, parent: int) -> NoReturn:

@@ -41,14 +41,21 @@ def may_fork() -> bool:
 
 @contextmanager
 def deaf_children() -> Iterator[None]:
+    """Has the processes that multiprocessing starts meanwhile not see Ctrl-C, as `deaf` has it."""
+    from multiprocessing.resource_tracker import ensure_running  # few commands start processes
+
+    ensure_running()  # which would unblock it in the thread that starts the first process
+    with deaf():
+        yield
+
+
+@contextmanager
+def deaf() -> Iterator[None]:
     """Has the processes that are started meanwhile not see Ctrl-C, which a terminal sends to each process of a command: the command
     ends them.
 
     A process inherits what is blocked in the thread that starts it.
     """
-    from multiprocessing.resource_tracker import ensure_running  # few commands start processes
-
-    ensure_running()  # which would unblock it in the thread that starts the first process
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield

@@ -48,9 +48,8 @@ def report(
     from pipeline.report.provenance import provenance_of
 
     span = opened.hours_of(when, until)
-    with copies(partial(provenance_of, opened), [[span]]) as (
-        provenance,
-    ):  # to prove the store takes longer than to read it
+    # To prove the store takes longer than to read it.
+    with copies(partial(provenance_of, opened), [[span]]) as (provenance,):
         page = render(str(opened.locations.root), figures_of(opened, span), next(provenance))
     write_text(page, output)
     if output is not None:
