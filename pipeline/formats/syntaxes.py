@@ -50,13 +50,12 @@ class Log:
     local: Sequence[str] = ()
     ends: Sequence[Column] = ()
     interfaces: Sequence[Column] = ()
+    prepared: Callable[[Batch, ReadOptions], Batch] | None = None
 
     def wanted(self, options: ReadOptions) -> Sequence[Column]:
         """The columns that are wanted of a file under these options."""
         ends = self.ends if options.spread == "hours" else ()
         return [*self.columns, *ends, *(self.interfaces if options.hop else ())]
-
-    prepared: Callable[[Batch, ReadOptions], Batch] | None = None
 
     def flows(self, batch: Batch, context: ReadContext) -> Batch:
         """The flow records (`schema.FLOW_SCHEMA`, unvalidated) of a batch of these columns."""
