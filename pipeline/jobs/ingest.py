@@ -21,7 +21,7 @@ from pipeline.jobs.outcome import Outcome, failures_of, outcome_of
 from pipeline.jobs.plan import Plan, make_plan
 from pipeline.jobs.summary import IngestSummary, summary_of
 from pipeline.jobs.turns import in_turn
-from pipeline.jobs.where import Given, check_cluster, workers_of
+from pipeline.jobs.where import Given, check_cluster, resources_of, workers_of
 from pipeline.options import IngestOptions, ReadOptions
 from pipeline.scalars import hours_of, real_path
 from pipeline.store.index import Index, open_index
@@ -32,7 +32,6 @@ from pipeline.store.transaction import Transaction, put_aside, recover
 
 if TYPE_CHECKING:
     from pipeline.counting.pool import Progress
-    from pipeline.counting.resources import Resources
     from pipeline.jobs.commit import Change
     from pipeline.store.ledger import RunRecord
 
@@ -178,7 +177,7 @@ class _Run:
             return None
         from pipeline.jobs.commit import commit  # imports Arrow, of no use where nothing is new
 
-        resources = _resources(self._options)
+        resources = resources_of(self._options)
         return commit(self._store, transaction, counted.change, counted.started, resources, self._before_commit)
 
 
@@ -247,12 +246,6 @@ def _count(
     outcome = outcome_of(plan, counted, replacement, fingerprint(reading))
     _stop_if_strict(options, outcome.failures)
     return _Counted(plan, change, outcome, started)
-
-
-def _resources(options: IngestOptions) -> Resources:
-    from pipeline.counting.resources import Resources  # as above
-
-    return Resources(options.workers, options.memory_bytes)
 
 
 def _stop_if_strict(options: IngestOptions, failures: Sequence[Failure]) -> None:

@@ -11,11 +11,10 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.counting.content import Look, look_at
-from pipeline.counting.resources import Resources
 from pipeline.counting.sources import Source
 from pipeline.errors import SourceError
 from pipeline.jobs.compare import or_error
-from pipeline.jobs.where import processes_for, threads_for
+from pipeline.jobs.where import has_objects, processes_for, resources_of, threads_for
 from pipeline.options import IngestOptions
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def look_at_all(options: IngestOptions, sources: Sequence[Source]) -> Iterator[L
         return
     resources = processes_for(options, sources)
     if resources is None:
-        threads = threads_for(sources, Resources(options.workers, options.memory_bytes))
+        threads = threads_for(sources, resources_of(options))
         yield from _in_threads(threads, or_error(look_at), _fetched(sources))
         return
     from pipeline.counting.processes import processes  # small runs do without multiprocessing
@@ -51,7 +50,7 @@ def _look_from_afar(source: Source) -> Look:
 
 def _fetched(sources: Sequence[Source]) -> Iterable[Source]:
     """The sources; objects with their first bytes."""
-    if not any(source.etag for source in sources):
+    if not has_objects(sources):
         return sources
     from pipeline.counting.objects import fetched_ahead  # few runs read buckets
 
@@ -61,7 +60,7 @@ def _fetched(sources: Sequence[Source]) -> Iterable[Source]:
 def map_all(options: IngestOptions, function: Callable[[Any], T], values: Collection[Any]) -> Iterator[T]:
     """Applies a function to many values, in threads, to some at once; the results in their order."""
     if values:
-        yield from _in_threads(Resources(options.workers, options.memory_bytes).threads, function, values)
+        yield from _in_threads(resources_of(options).threads, function, values)
 
 
 def _in_threads(threads: int, function: Callable[[Any], T], values: Iterable[Any]) -> Iterator[T]:

@@ -1,4 +1,4 @@
-"""Where a run's files are read, as its options say: by threads, by somebody's executor, or on a cluster."""
+"""Where a run's files are read: by threads or processes, whichever are sooner done, by somebody's executor, or on a cluster."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def workers_of(
 
     from pipeline.counting.workers import Workers, threads
 
-    resources = Resources(options.workers, options.memory_bytes)
+    resources = resources_of(options)
     if isinstance(given, Executor):
         return nullcontext(Workers(given, resources.threads, resources.totals_bytes))
     if given is None and options.on == "threads":
@@ -93,11 +93,21 @@ def workers_of(
     return cluster.made(options.scheduler, resources) if given is None else cluster.of_client(given, resources)
 
 
+def resources_of(options: IngestOptions, *, are_processes: bool = False) -> Resources:
+    """What a run with such options may take, with threads or with processes."""
+    return Resources(options.workers, options.memory_bytes, are_processes)
+
+
+def has_objects(sources: Sequence[Source]) -> bool:
+    """Whether some sources are objects of a bucket, whose bytes are waited for."""
+    return any(source.etag for source in sources)
+
+
 def processes_for(options: IngestOptions, sources: Sequence[Source]) -> Resources | None:
     """What processes may take that read some sources in a run with such options; None where threads of the run's process read them."""
     if options.on != "threads" or not may_fork():
         return None
-    resources = Resources(options.workers, options.memory_bytes, are_processes=True)
+    resources = resources_of(options, are_processes=True)
     return resources if processes_pay(sources, resources.threads) else None
 
 
@@ -106,7 +116,7 @@ def processes_pay(sources: Sequence[Source], workers: int) -> bool:
 
     Objects are read by threads alone, which share their connections and the first bytes that were asked for.
     """
-    if workers == 1 or any(source.etag for source in sources):
+    if workers == 1 or has_objects(sources):
         return False
     large = [source for source in sources if source.size > SMALL_BYTES]
     if len(sources) - len(large) >= _WORTH_FILES:
@@ -118,9 +128,8 @@ def processes_pay(sources: Sequence[Source], workers: int) -> bool:
 
 
 def threads_for(sources: Sequence[Source], resources: Resources) -> int:
-    """How many threads read some sources soonest. An object's bytes are waited for, so that many are."""
-    is_waiting = any(source.etag for source in sources)
-    are_tiny = not is_waiting and sum(map(_work_of, sources)) < len(sources) * _ALONE_BYTES
+    """How many threads read some sources soonest; objects are read by as many as there may be."""
+    are_tiny = not has_objects(sources) and sum(map(_work_of, sources)) < len(sources) * _ALONE_BYTES
     return 1 if are_tiny else resources.threads
 
 
