@@ -1,8 +1,7 @@
 """Copies of this process: they begin at once, with all that it has in memory, and do not wait for its lock.
 
 A copy has but the thread that made it. What another thread had in hand, as a lock, nobody gives back there: so the command line
-alone makes copies, and only while it has one thread. Processes that count come from one that does nothing else instead
-(`counting.processes`), and begin half a second later: an answer is there by then.
+alone makes copies, and only while it has one thread.
 """
 
 from __future__ import annotations
@@ -28,6 +27,45 @@ R = TypeVar("R")
 def may_copy() -> bool:
     """Whether this process may be copied as it is."""
     return may_fork() and threading.active_count() == 1
+
+
+def forked(work: Callable[[], object]) -> int:
+    """Starts a copy of this process that does some work, and nothing of what this process has still to do. It ends with this process,
+    whatever ends that, and sees nothing of Ctrl-C.
+
+    Returns:
+        Its number, for `end`.
+
+    Raises:
+        OSError: This process may not be copied now, or the system has no room for another.
+    """
+    if not may_copy():
+        raise OSError("a process is copied by the command line alone, and while it has one thread")
+    parent = os.getpid()
+    with deaf():
+        with warnings.catch_warnings():
+            # Python warns of a second thread: that of Arrow's jemalloc, which knows of forks.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            number = os.fork()
+        if not number:
+            _do(work, parent)
+    return number
+
+
+def _do(work: Callable[[], object], parent: int) -> NoReturn:
+    """What a copy does."""
+    try:
+        _end_with(parent)
+        gc.freeze()  # or a collection would write into all the memory that is shared
+        work()
+    finally:
+        os._exit(0)
+
+
+def end(number: int) -> None:
+    """Ends a copy, whatever it does."""
+    os.kill(number, signal.SIGKILL)
+    os.waitpid(number, 0)
 
 
 def each_in_copies(look: Callable[[T], R], values: Sequence[T], width: int) -> Iterator[R]:
@@ -70,31 +108,15 @@ class _Copy(Generic[T, R]):
             os.close(theirs)
 
     def _start(self, answers: int) -> int | None:
-        """Starts it; gives its number, or None where it may not be, or the system has no room for it."""
-        if not may_copy():
-            return None
-        parent = os.getpid()
+        """Starts it; gives its number, or None where there can be none."""
         try:
-            with deaf():
-                with warnings.catch_warnings():
-                    # Python warns of a second thread: that of Arrow's jemalloc, which knows of forks.
-                    warnings.simplefilter("ignore", DeprecationWarning)
-                    process = os.fork()
-                if not process:
-                    self._serve(answers, parent)
+            return forked(lambda: self._serve(answers))
         except OSError:
             return None
-        return process
 
-    def _serve(self, answers: int, parent: int) -> NoReturn:
-        """What the copy does. It never returns, and does nothing of what this process has still to do at its end."""
-        try:
-            _end_with(parent)
-            gc.freeze()  # or a collection would write into all the memory that is shared
-            with open(answers, "wb", buffering=0) as file:
-                file.writelines(self._answer(value) for value in self._values)
-        finally:
-            os._exit(0)
+    def _serve(self, answers: int) -> None:
+        with open(answers, "wb", buffering=0) as file:
+            file.writelines(self._answer(value) for value in self._values)
 
     def _answer(self, value: T) -> bytes:
         try:
@@ -117,8 +139,7 @@ class _Copy(Generic[T, R]):
     def end(self) -> None:
         self._answers.close()
         if self._process is not None:
-            os.kill(self._process, signal.SIGKILL)
-            os.waitpid(self._process, 0)
+            end(self._process)
 
 
 #: `PR_SET_PDEATHSIG` of prctl(2): the signal that a process gets when its parent is gone.

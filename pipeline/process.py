@@ -33,8 +33,8 @@ def prepare() -> None:
 
 
 def may_fork() -> bool:
-    """Whether there may be processes that are forked from one with all imports. Each runs the main program's file again, where a user's
-    may do anything. On macOS the system's libraries, once loaded, do not stand a fork.
+    """Whether there may be copies of this process, as far as its program and its system go: in a user's program nobody knows what a
+    copy may do, and on macOS the system's libraries, once loaded, do not stand a fork.
     """
     return _is_own and sys.platform == "linux"
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from tests.crash_driver import state
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes as Linux shows them")
 
-#: The command line, where each run is large enough. `-c` has no file that a process would run again.
+#: The command line, where each run is large enough.
 COMMAND = """
 from pipeline.jobs import where
 where._WORTH_BYTES = where._WORTH_FILES = 0
@@ -50,19 +51,18 @@ def store(tmp_path):
 def started(raw, store, tmp_path):
     """Starts an ingest as a terminal does, in a process group of its own."""
 
-    def start(*options):
+    def start(*options, **streams):
         command = [sys.executable, "-c", COMMAND, "ingest", str(raw), "--store", str(store.root), "--workers", "2", *options]
         environment = {**os.environ, MARK: str(tmp_path)}
-        return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, process_group=0
-        )
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
+        return subprocess.Popen(command, text=True, env=environment, process_group=0, **streams)
 
     return start
 
 
 @pytest.fixture
 def others(tmp_path):
-    """The processes that a run has started, but for the run's own: the fork server, its tracker, and those that count."""
+    """The processes of a run, but for its own."""
     mark = f"{MARK}={tmp_path}".encode()
 
     def find(run):
@@ -101,7 +101,7 @@ def counting(run):
     """The processes that count, once there are two."""
 
     def look():
-        found = [worker for server in children_of(run.pid) for worker in children_of(server)]
+        found = children_of(run.pid)
         return found if len(found) == 2 else []
 
     return wait_until(look)
@@ -115,6 +115,21 @@ def test_the_store_is_that_of_threads(raw, store, started, others, tmp_path):
     ingest([str(raw)], alone, IngestOptions(workers=1))
     assert state(store) == state(alone)
     wait_until(lambda: not others(run))
+
+
+def test_a_bar_on_a_terminal_keeps_no_run_from_processes(started):
+    """It has a thread of its own, and what has two threads is not copied."""
+    terminal, stderr = os.openpty()
+    run = started(stderr=stderr)
+    os.close(stderr)
+    assert len(counting(run)) == 2
+    shown = b""
+    with suppress(OSError):  # which the end of a terminal is
+        while block := os.read(terminal, 4096):
+            shown += block
+    os.close(terminal)
+    assert (run.communicate()[1], run.returncode) == (None, 0)
+    assert b"reading" in shown
 
 
 def test_many_small_files_are_looked_at_there_and_come_to_what_threads_make_of_them(store, started, others, tmp_path):
@@ -140,10 +155,9 @@ def test_many_small_files_are_looked_at_there_and_come_to_what_threads_make_of_t
     wait_until(lambda: not others(run))
 
 
-@pytest.mark.parametrize("is_early", [True, False], ids=["while its server imports", "while they count"])
-def test_ctrl_c_which_all_of_them_get_is_one_sentence(store, started, others, is_early):
+def test_ctrl_c_which_all_of_them_get_is_one_sentence(store, started, others):
     run = started("--quiet")
-    wait_until(lambda: others(run) if is_early else counting(run))
+    counting(run)
     os.killpg(run.pid, signal.SIGINT)
     told = run.communicate()[1]
     assert (run.returncode, told) == (130, "flowlog: interrupted; a run is there whole, or not at all\n")

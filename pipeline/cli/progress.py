@@ -23,19 +23,19 @@ class ProgressBar:
             console=Console(stderr=True),
             transient=True,
         )
-        self._task = self._progress.add_task("reading", total=None, visible=False, rate="")
+        self._task = self._progress.add_task("reading", total=None, rate="")
         self._rows = 0
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._progress.stop()
 
     def start(self, total_bytes: int) -> None:
-        self._progress.update(self._task, total=total_bytes, visible=True)
+        self._progress.start()  # not before: what has a thread more cannot be copied, and large runs count in copies
+        self._progress.update(self._task, total=total_bytes)
 
     def advance(self, raw_bytes: int, rows: int) -> None:
         with self._lock:

@@ -18,7 +18,7 @@
     pool            groups of sources over any Executor
     elsewhere       a group in another process, or on another machine: what travels, and the files that stay
     workers         an executor, and what its workers may take
-      processes     processes of this machine as an executor; `preloaded` is what they have imported
+      processes     processes of this machine as an executor: copies of the run's own
     cluster         a Dask cluster; the one module that imports distributed
     resources       the processors and the memory that a run may take
 

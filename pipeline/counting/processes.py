@@ -6,31 +6,28 @@ lost; it needs semaphores, which some containers do not have; and they are left,
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from multiprocessing import forkserver
-from multiprocessing.connection import Connection, wait
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from multiprocessing.connection import Connection, Pipe
 from queue import SimpleQueue
-from threading import Thread
 from typing import Any, TypeVar
 
+from pipeline import forks
 from pipeline.counting.resources import Resources
 from pipeline.counting.workers import Workers, threads
-from pipeline.process import deaf_children
 
 T = TypeVar("T")
 
 
 @contextmanager
 def processes(resources: Resources) -> Iterator[Workers]:
-    """Processes of this machine; threads where the system does not give them."""
+    """Processes of this machine; threads where there can be none."""
     try:
         executor = ProcessExecutor(resources.threads)
-    except (OSError, EOFError, ImportError, ValueError):  # no fork server here, no socket, no more processes
+    except OSError:
         executor = None
     if executor is None:
         with threads(resources) as workers:
@@ -41,8 +38,7 @@ def processes(resources: Resources) -> Iterator[Workers]:
 
 
 class ProcessExecutor(Executor):
-    """Carries calls out in processes. These are forked from one that has imported what they need, and end with this process,
-    whatever ends it.
+    """Carries calls out in copies of this process, which end with it, whatever ends it.
 
     A call whose process is killed, as the system does where memory is short, is carried out in this process instead.
 
@@ -50,20 +46,20 @@ class ProcessExecutor(Executor):
         width: How many processes.
 
     Raises:
-        OSError, EOFError, ImportError, ValueError: The system does not give them.
+        OSError: There can be none.
     """
 
     def __init__(self, width: int) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["pipeline.counting.preloaded"])
-        with deaf_children():
-            forkserver.ensure_running()
         self._idle = SimpleQueue[Connection]()
-        for _ in range(width):
-            ours, theirs = context.Pipe()
-            with theirs:
-                context.Process(target=_serve, args=(theirs,), daemon=True).start()
-            self._idle.put(ours)
+        with ExitStack() as stack:
+            for _ in range(width):
+                ours, theirs = Pipe()
+                stack.callback(ours.close)
+                with theirs:
+                    stack.callback(forks.end, forks.forked(partial(_serve, theirs)))
+                self._idle.put(ours)
+            self._end = stack.pop_all().close
+        # These begin behind the processes: what has threads is not copied.
         self._threads = ThreadPoolExecutor(width, thread_name_prefix="process")
 
     def submit(self, function: Callable[..., T], /, *arguments: Any) -> Future[T]:  # type: ignore[override]
@@ -71,8 +67,7 @@ class ProcessExecutor(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._threads.shutdown(wait, cancel_futures=cancel_futures)
-        while not self._idle.empty():
-            self._idle.get().close()
+        self._end()
 
     def _carried_out(self, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         process = self._idle.get()
@@ -90,7 +85,6 @@ class ProcessExecutor(Executor):
 
 def _serve(calls: Connection) -> None:
     """Carries out calls as long as there is who makes them."""
-    Thread(target=_end_with_the_run, daemon=True).start()
     with suppress(EOFError, OSError):
         while True:
             function, arguments = calls.recv()
@@ -100,11 +94,3 @@ def _serve(calls: Connection) -> None:
                 error.add_note(traceback.format_exc())  # which does not travel otherwise
                 answer = None, error
             calls.send(answer)
-
-
-def _end_with_the_run() -> None:
-    """Ends this process once the run's is gone, which may be killed at any time."""
-    parent = multiprocessing.parent_process()
-    if parent:
-        wait([parent.sentinel])
-        os._exit(1)

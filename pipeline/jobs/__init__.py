@@ -6,7 +6,8 @@
         leftalone     what a folder has that is positively not meant
         found         what `find` gives
       plan          which of them are new, known, duplicates, or have grown
-        look          the starts of many files at once, while imports begin
+        look          the starts of many files at once
+        imports       those that take long, begun early
       compare       the digests that tell; `rivals` are sources that count only if others do not
       count         the plan's sources, counted
         where         by which threads, processes, executor or cluster

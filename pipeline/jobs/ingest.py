@@ -14,9 +14,10 @@ from pipeline.bucket import all_traffic
 from pipeline.counting.reading import fingerprint, load_apps, resolved
 from pipeline.counting.sources import Failure, name_of
 from pipeline.errors import StrictRunStopped, TooManyRejects
+from pipeline.jobs import imports
 from pipeline.jobs.find import find
 from pipeline.jobs.found import Found
-from pipeline.jobs.look import look_at_all, map_all, start_imports
+from pipeline.jobs.look import look_at_all, map_all
 from pipeline.jobs.outcome import Outcome, failures_of, outcome_of
 from pipeline.jobs.plan import Plan, make_plan
 from pipeline.jobs.summary import IngestSummary, summary_of
@@ -231,7 +232,7 @@ def _count(
     bounded: bool,
 ) -> _Counted:
     """Counts what is to be counted, and takes back what changed sources counted before."""
-    start_imports()
+    imports.begin()
     # These import Arrow, which is of no use where nothing is new.
     from pipeline.jobs.count import change_of, count_plan
     from pipeline.jobs.replace import replace_changed

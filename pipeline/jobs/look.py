@@ -1,18 +1,16 @@
-"""Reading many raw files at once for the plan: in threads, or in processes where these pay. Meanwhile imports begin."""
+"""Reading many raw files at once for the plan: in threads, or in processes where these pay."""
 
 from __future__ import annotations
 
-import atexit
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from functools import cache
 from itertools import islice
-from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.counting.content import Look, look_at
 from pipeline.counting.sources import Source
 from pipeline.errors import SourceError
+from pipeline.jobs import imports
 from pipeline.jobs.compare import or_error
 from pipeline.jobs.where import has_objects, processes_for, resources_of, threads_for
 from pipeline.options import IngestOptions
@@ -38,8 +36,8 @@ def look_at_all(options: IngestOptions, sources: Sequence[Source]) -> Iterator[L
         return
     from pipeline.counting.processes import processes  # small runs do without multiprocessing
 
-    start_imports()
     with processes(resources) as workers:
+        imports.begin()  # they are copies from before: a process that imports has a thread more, and is not copied
         yield from _in_chunks(workers.executor, workers.width, _CHUNK_OF_PROCESS, or_error(_look_from_afar), sources)
 
 
@@ -66,7 +64,7 @@ def map_all(options: IngestOptions, function: Callable[[Any], T], values: Collec
 def _in_threads(threads: int, function: Callable[[Any], T], values: Iterable[Any]) -> Iterator[T]:
     from concurrent.futures import ThreadPoolExecutor  # a run that finds nothing new does without
 
-    start_imports()  # there may be rows to validate
+    imports.begin()  # there may be rows to validate
     with ThreadPoolExecutor(threads) as pool:
         yield from _in_chunks(pool, threads, _CHUNK, function, values)
 
@@ -85,21 +83,3 @@ def _in_chunks(
 
 def _to_each(function: Callable[[Any], T], values: Iterable[Any]) -> list[T]:
     return list(map(function, values))
-
-
-@cache
-def start_imports() -> None:
-    """Has a thread import what takes long, first what is needed first, while others read files."""
-
-    def work() -> None:
-        from pipeline.counting import validation
-        from pipeline.jobs import replace  # noqa: F401 - and with it all that counts
-
-        validation.prepare()
-        import pyarrow.parquet  # noqa: F401 - the hours are written last
-
-    # A daemon, so that a command that is done need not wait for it. But where Python itself ends the process, it would cut
-    # the thread off, and Arrow's threads with it, for which it may be waiting: the process would hang.
-    thread = Thread(target=work, daemon=True)
-    thread.start()
-    atexit.register(thread.join)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pipeline.counting.content import SMALL_BYTES
 from pipeline.counting.resources import Resources
 from pipeline.errors import UsageError
+from pipeline.jobs import imports
 from pipeline.options import IngestOptions
 from pipeline.process import may_fork
 
@@ -87,6 +88,7 @@ def workers_of(
             return threads(resources, threads_for(sources, resources))
         from pipeline.counting.processes import processes  # small runs do without multiprocessing
 
+        imports.finish()
         return processes(in_processes)
     from pipeline.counting import cluster  # imports distributed, which an extra installs
 

@@ -6,6 +6,7 @@ from multiprocessing import get_context
 
 import pytest
 
+from pipeline import forks
 from pipeline.counting.processes import ProcessExecutor
 from pipeline.counting.resources import Resources
 from tests.conformance.executors import ExecutorClaims, Inline
@@ -19,10 +20,18 @@ def dask():
         yield workers.executor
 
 
+@contextmanager
+def processes():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forks, "may_copy", lambda: True)  # as if this were a command's process
+        with ProcessExecutor(2) as made:
+            yield made
+
+
 EXECUTORS = {
     "inline": Inline,
     "threads": lambda: ThreadPoolExecutor(2),
-    "processes": lambda: ProcessExecutor(2),
+    "processes": processes,
     "somebody's processes": lambda: ProcessPoolExecutor(2, get_context("spawn")),
     "dask": dask,
 }

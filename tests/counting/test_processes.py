@@ -2,17 +2,25 @@
 
 import os
 import signal
-from multiprocessing import forkserver
 
 import pytest
 
+from pipeline import forks
 from pipeline.counting.processes import ProcessExecutor, processes
 from pipeline.counting.resources import Resources
 from pipeline.errors import ClusterFailed
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_process():
+    """Has this process taken for a command's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forks, "may_copy", lambda: True)
+        yield
+
+
 @pytest.fixture(scope="module")
-def executor():
+def executor(own_process):
     with ProcessExecutor(1) as made:
         yield made
 
@@ -53,11 +61,30 @@ def test_a_call_whose_process_is_killed_is_carried_out_here_and_so_are_the_next(
         assert executor.submit(os.getpid).result() == os.getpid()
 
 
-@pytest.mark.parametrize("error", [OSError("AF_UNIX path too long"), EOFError(), ValueError("no such context")])
-def test_threads_count_where_the_system_gives_no_processes(monkeypatch, error):
-    def refuse():
-        raise error
+def test_no_process_is_left():
+    with ProcessExecutor(2) as executor:
+        process = executor.submit(os.getpid).result()
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
 
-    monkeypatch.setattr(forkserver, "ensure_running", refuse)
+
+def test_none_is_left_where_there_is_room_for_some_of_them_alone(monkeypatch):
+    made, fork = [], os.fork
+
+    def fork_once():
+        if made:
+            raise BlockingIOError
+        made.append(fork())
+        return made[0]
+
+    monkeypatch.setattr(os, "fork", fork_once)
+    with processes(Resources(workers=2)) as workers:
+        assert (workers.width, workers.executor.submit(os.getpid).result()) == (2, os.getpid())
+        with pytest.raises(ProcessLookupError):
+            os.kill(made[0], 0)
+
+
+def test_threads_count_where_this_process_may_not_be_copied(monkeypatch):
+    monkeypatch.setattr(forks, "may_copy", lambda: False)
     with processes(Resources(workers=2)) as workers:
         assert (workers.width, workers.executor.submit(os.getpid).result()) == (2, os.getpid())
