@@ -31,7 +31,7 @@ from pipeline.formats.cloudwatch import messages_under, without_times
 from pipeline.formats.format import Parser, ReadContext
 from pipeline.formats.head import Head
 from pipeline.formats.syntaxes import FlowParser, Log
-from pipeline.kernel.columns import find_four
+from pipeline.kernel.columns import find_four, has_either
 from pipeline.scalars import MAX_RAW_BYTES
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.blocks import ScatteredLines, TextBlock, text_blocks
@@ -51,6 +51,8 @@ _TYPED = re.compile(rb"\n[ \t]*(?:\d{4}-\d\d-\d\dT[\d:.]+Z[ \t]+)?\d+[ \t]+Trans
 #: And in any order: somewhere is their type, or the id of a gateway or an attachment.
 _OF_GATEWAY = re.compile(rb"\n(?:[^\n]*[ \t])?(?:TransitGateway|tgw-(?:attach-)?[0-9a-f]{8,17})(?=\s|\Z)")
 _STARTS = (b"Tran", b"tgw-")  # one of these is in each
+#: One of these is in each header, and in each record of a Transit Gateway: most blocks of a VPC's records have neither.
+_LETTERS = b"rw"
 _MAY_NAME_GATEWAY = "resource-id"  # of a VPC's fields
 _BLANKS, _EDGES = re.compile(rb"[ \t]{2,}|\t"), re.compile(rb"^ | (?=\r?$)", re.MULTILINE)
 
@@ -147,7 +149,7 @@ class TextReader:
         self._log = log
         self._context = context
         self._own_gateway_fields = OWN_GATEWAY_FIELDS.of(context.options)
-        self._parser: Parser | None = None
+        self._parser: _RecordParser | None = None
 
     def read(self, blocks: Iterable[TextBlock]) -> Iterator[tuple[Parser, TextBlock]]:
         """The records of some blocks, with what parses them.
@@ -157,6 +159,9 @@ class TextReader:
             UnreadableSource: A header is glued to a record, or is not written as AWS writes it.
         """
         for block in blocks:
+            if self._parser is not None and not has_either(block.data, _LETTERS):
+                yield self._parser.of_a_vpc, block
+                continue
             for piece in block.cut_at(_headers(block)):
                 records = self._behind_header(piece)
                 if self._parser is not None and records.data:
@@ -196,11 +201,11 @@ class TextReader:
         """Whether the user says that all records are a Transit Gateway's."""
         return self._context.options.format == OPTION
 
-    def _parser_of(self, layout: _Layout) -> Parser:
+    def _parser_of(self, layout: _Layout) -> _RecordParser:
         return self._context.parser(_parser_of, (layout, self._log))
 
 
-def _parser_of(told: tuple[_Layout, Log], context: ReadContext) -> Parser:
+def _parser_of(told: tuple[_Layout, Log], context: ReadContext) -> _RecordParser:
     return _RecordParser(*told, context)
 
 
@@ -211,13 +216,21 @@ class _RecordParser:
         layout: How the lines are written.
         log: What the fields of a VPC's records say.
         context: What is known beside the file.
+        may_be_gateway_s: Whether there may be records of Transit Gateways where there are those of VPCs.
     """
 
-    def __init__(self, layout: _Layout, log: Log, context: ReadContext) -> None:
+    def __init__(self, layout: _Layout, log: Log, context: ReadContext, *, may_be_gateway_s: bool = True) -> None:
         self._layout = layout
+        self._log = log
         self._context = context
         self._messages = None if layout.messages_header is None else messages_under(layout.messages_header)
         self._vpc = None if layout.fields is None else self._parser(layout.fields, log)
+        self._may_be_gateway_s = may_be_gateway_s
+
+    @cached_property
+    def of_a_vpc(self) -> _RecordParser:
+        """The same for lines among which there is no record of a Transit Gateway."""
+        return _RecordParser(self._layout, self._log, self._context, may_be_gateway_s=False)
 
     @cached_property
     def _gateway(self) -> Parser:
@@ -247,7 +260,7 @@ class _RecordParser:
     def _of_both(self, block: TextBlock) -> Batch:
         if self._vpc is None:
             return self._gateway.parse(block)
-        starts = self._starts_of_gateway_s(block.data)
+        starts = self._starts_of_gateway_s(block.data) if self._may_be_gateway_s else []
         if not starts:
             return self._vpc.parse(block)
         if len(starts) == block.line_count:

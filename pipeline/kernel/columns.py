@@ -70,6 +70,11 @@ def survey(data: bytes) -> Survey:
     return Survey(kernel.survey(data, len(data), seen), _SEEN[seen.value])
 
 
+def has_either(data: bytes, two: bytes) -> bool:
+    """Whether one of two bytes is somewhere in some text."""
+    return bool(kernel.has_either(data, len(data), two))
+
+
 def find_four(data: bytes, four: bytes, start: int = 0) -> int:
     """Where four bytes stand first, in this order, from an offset on; -1 where they do not: many times faster than `bytes.find`."""
     return int(kernel.find_four(data, len(data), start, four))

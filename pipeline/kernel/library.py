@@ -55,6 +55,7 @@ def _load() -> ctypes.CDLL:
         "kernel_version": (c_char_p,),
         "set_hash_keys": (None, c_char_p),
         "survey": (c_int64, c_char_p, c_int64, POINTER(c_uint8)),
+        "has_either": (c_int32, c_char_p, c_int64, c_char_p),
         "find_four": (c_int64, c_char_p, c_int64, c_int64, c_char_p),
         "lines_with": (c_int64, c_char_p, c_int64, c_char_p, c_void_p, c_int64),
         "lines_from": (c_int64, c_char_p, c_int64, c_uint8, c_uint8, c_void_p, c_int64),

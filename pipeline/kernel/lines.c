@@ -78,6 +78,17 @@ API int64_t pack_bits(text_t bytes, int64_t count, uint8_t *bits) {
     return count - ones;
 }
 
+/* Whether one of two bytes is somewhere. */
+API int has_either(text_t data, int64_t size, text_t two) {
+    for (int64_t start = 0; start < size; start += 4096) {
+        int64_t end = start + 4096 < size ? start + 4096 : size;
+        uint8_t any = 0; /* as in `lines_from` */
+        for (int64_t i = start; i < end; i++) any |= (data[i] == two[0]) | (data[i] == two[1]);
+        if (UNLIKELY(any)) return 1;
+    }
+    return 0;
+}
+
 /* Whether one of four bytes is nowhere in a part of a text. `absent` is the one that was in no part before, and most probably is not in
  * this: the C library looks for one byte several times as fast as a loop here does for two. */
 static int lacks_one(text_t part, size_t size, text_t four, unsigned *absent) {

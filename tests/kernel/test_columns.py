@@ -11,7 +11,7 @@ import pytest
 from hypothesis import Phase, example, find, given, settings
 from hypothesis import strategies as st
 
-from pipeline.kernel.columns import DelimitedLines, JsonColumn, JsonLines, find_four, lines_from, survey
+from pipeline.kernel.columns import DelimitedLines, JsonColumn, JsonLines, find_four, has_either, lines_from, survey
 from pipeline.schema import DICTIONARY_TEXT
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.blocks import TextBlock
@@ -443,6 +443,11 @@ class TestShapes:
     def test_a_byte_is_seen_wherever_it_stands(self, odd, place):
         data = b"-" * place + odd + b"-" * (8000 - place)
         assert (survey(data).seen, survey(data[:-1]).line_count) == (odd, 1)
+
+    @given(st.text("-rw", max_size=12).map(str.encode), st.integers(0, 2), st.integers(4080, 4110), st.integers(0, 20))
+    def test_either_of_two_bytes_is_found_wherever_it_stands(self, data, times, before, behind):
+        data = b"-" * (before * times) + data + b"-" * behind
+        assert has_either(data, b"rw") == (b"r" in data or b"w" in data)
 
     @given(
         st.text("adr", max_size=12).map(str.encode),

@@ -62,7 +62,11 @@ def said_of(case):
     lines, _ = case.by_kernel()
     read = None if lines is None else ([[*map(repr, column.to_pylist())] for column in lines.columns], lines.odd.tolist())
     seen = columns.survey(case.data)
-    found = [columns.find_four(case.data, b"addr"), columns.lines_from(case.data, b"a", b"z")]
+    found = [
+        columns.has_either(case.data, b"rw"),
+        columns.find_four(case.data, b"addr"),
+        columns.lines_from(case.data, b"a", b"z"),
+    ]
     values = split_json(case.data, Between.ENTERS_ARRAYS)
     split = (values.starts.tolist(), values.ends.tolist(), values.lines, values.position, values.stop, values.error)
     cut = cut_arrays(values.lines, "t") if values.lines else None
