@@ -29,16 +29,17 @@ _ADDRESS = r"[a-z]+://\S+:\d+"
 #:
 #: A further row takes about as much processor time there as in a thread, and less than a twentieth of it has the lock of the run's
 #: Python (`benchmarks.width`). Threads have the lock for a fifth of their time in CSV and for two fifths in AWS text (`benchmarks.lock`),
-#: so that 16 do the work of 4, or of 2. In return a run takes up to a second of processor time more, and the workers begin half a second
-#: later: the process from which they are forked imports everything first. A byte of CSV is the work of 2 ns. So 1 GiB of it takes 16
-#: processors much the same time either way, and more of it, or AWS text, is done sooner. On 2 processors threads lose less; there,
-#: half a second is little beside the 8 s that each is busy with 8 GiB.
+#: so that 16 do the work of 4, or of 2. In return a run takes up to 0.2 s more: it imports everything before it is copied, and not
+#: while others read; and the totals come back by the disk. On 2 processors threads lose so little that processes take as long for
+#: 4 GiB of CSV, even where half of the keys are distinct, 4 % longer for 2 GiB, and 5 % less for 8 GiB of AWS text. Nothing was
+#: measured on more; the rule lets fewer bytes suffice there, as threads wait for each other the more, the more they are.
 _WORTH_BYTES = 16 << 30
 #: The files that are packed, by their names: a byte of them is unpacked to so many, and takes ten times as long as a byte of text.
 _PACKED, _PACKED_WEIGHT = (".gz", ".zst", ".bz2"), 8
 #: From so many small files on, a run counts in processes, whatever their bytes are: what a small file takes is mostly Python, so that
-#: many threads do no more than one. On two processors 4,000 files of 500 rows took both as long, and 8,000 a tenth longer in a thread.
-_WORTH_FILES = 5_000
+#: many threads do no more than one. On two processors 1,000 files of 500 rows took processes 0.95 of the time that one thread took, 2,500
+#: files 0.86, and 10,000 files 0.77.
+_WORTH_FILES = 1_000
 #: Where files have so few bytes on average, packed ones as above, one thread reads them: threads would hand Python's lock to each
 #: other some ten times a file. On two processors, whole runs in two threads took 1.3 times as long as in one for files of 6 kB, 1.3
 #: times for packed ones of 6 kB (30 kB of text), 1.0 to 1.2 times for those of 19 kB, and 0.85 times for those of 73 kB.

@@ -24,10 +24,10 @@ def files(count, size, name="flows.csv"):
         (files(64, GIB), 1, False),
         (files(1, 64 * GIB), 16, False),  # a file is not cut
         (files(2, 2 * GIB), 16, False),  # two files keep two workers busy
-        (files(5_000, 1 << 12), 2, True),  # small files
-        (files(5_000, 1 << 12), 16, True),
-        (files(4_999, 1 << 12), 16, False),
-        (files(5_000, 1 << 12), 1, False),
+        (files(1_000, 1 << 12), 2, True),  # small files
+        (files(1_000, 1 << 12), 16, True),
+        (files(999, 1 << 12), 16, False),
+        (files(1_000, 1 << 12), 1, False),
         (files(128, 1 << 20, "flows.log.gz"), 16, True),
         (files(127, 1 << 20, "flows.log.gz"), 16, False),
         ([], 16, False),
