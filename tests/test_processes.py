@@ -19,10 +19,12 @@ from tests.crash_driver import state
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes as Linux shows them")
 
-#: The command line, where each run is large enough.
+#: The command line, where each run is large enough, and no thread may stand in.
 COMMAND = """
+from pipeline.counting import workers
 from pipeline.jobs import where
 where._WORTH_BYTES = where._WORTH_FILES = 0
+workers.threads = None
 from pipeline.__main__ import main
 main()
 """
