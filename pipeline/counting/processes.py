@@ -7,7 +7,7 @@ lost; it needs semaphores, which some containers do not have; and they are left,
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -50,15 +50,17 @@ class ProcessExecutor(Executor):
     """
 
     def __init__(self, width: int) -> None:
-        self._idle = SimpleQueue[Connection]()
+        ends: list[Connection] = []
         with ExitStack() as stack:
             for _ in range(width):
                 ours, theirs = Pipe()
-                stack.callback(ours.close)
+                ends.append(stack.enter_context(ours))
                 with theirs:
-                    stack.callback(forks.end, forks.forked(partial(_serve, theirs)))
-                self._idle.put(ours)
+                    stack.callback(forks.end, forks.forked(partial(_serve, theirs, ends)))
             self._end = stack.pop_all().close
+        self._idle = SimpleQueue[Connection]()
+        for end in ends:
+            self._idle.put(end)
         # These begin behind the processes: what has threads is not copied.
         self._threads = ThreadPoolExecutor(width, thread_name_prefix="process")
 
@@ -83,8 +85,12 @@ class ProcessExecutor(Executor):
         return result
 
 
-def _serve(calls: Connection) -> None:
-    """Carries out calls as long as there is who makes them."""
+def _serve(calls: Connection, callers: Sequence[Connection]) -> None:
+    """Carries out calls as long as there is who makes them: as no process holds a caller's end of a pipe but the caller, it closes
+    with that.
+    """
+    for caller in callers:
+        caller.close()
     with suppress(EOFError, OSError):
         while True:
             function, arguments = calls.recv()
