@@ -10,7 +10,7 @@
 # make bench   compares the speed with DuckDB, Polars and ClickHouse, see benchmarks/README.md;  BENCH="--scale 0.1 --only W2"
 # make sample  makes data/raw anew
 # make wheels  makes the wheels and the source distribution in dist/, and checks the wheels' tags
-# make tour    runs notebooks/tour.ipynb on the sample, and makes docs/tour.md of it
+# make tour    runs notebooks/tour.ipynb on a store of the sample alone, and makes docs/tour.md of it
 PYTHON ?= python3
 BIN := .venv/bin
 FLOWLOG := $(BIN)/flowlog
@@ -66,7 +66,9 @@ wheels: .venv/.wheels
 		tr -s '\n' ' ' < dist/tag | grep -q "platform tag: \"$$(basename $$wheel .whl | cut -d - -f 5)\"" || { cat dist/tag; exit 1; }; done
 	rm dist/tag
 
+tour: export FLOWLOG_STORE := $(CURDIR)/.venv/tour
 tour: .venv/.notebook
+	rm -rf $(FLOWLOG_STORE)
 	$(FLOWLOG) ingest data/raw --apps data/apps.csv --quiet
 	$(BIN)/jupyter nbconvert --to markdown --execute --NbConvertBase.display_data_priority='["image/png", "text/plain"]' \
 	    --output-dir docs notebooks/tour.ipynb
