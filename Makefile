@@ -68,7 +68,7 @@ wheels: .venv/.wheels
 
 tour: export FLOWLOG_STORE := $(CURDIR)/.venv/tour
 tour: .venv/.notebook
-	rm -rf $(FLOWLOG_STORE)
+	rm -rf .venv/tour
 	$(FLOWLOG) ingest data/raw --apps data/apps.csv --quiet
 	$(BIN)/jupyter nbconvert --to markdown --execute --NbConvertBase.display_data_priority='["image/png", "text/plain"]' \
 	    --output-dir docs notebooks/tour.ipynb
