@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -57,7 +58,14 @@ class KernelBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             compiler = _system_compiler() or [*_ZIG_COMMAND]
             build_data["artifacts"].append(f"/{_TARGET.as_posix()}")
         sources = sorted(str(path) for path in Path(self.root, _FOLDER).glob("*.c"))
-        subprocess.run([*compiler, *_FLAGS, _version_of(Path(self.root, _FOLDER)), *sources, "-o", str(target)], check=True)  # noqa: S603 - the user's own compiler
+        command = [*compiler, *_FLAGS, _version_of(Path(self.root, _FOLDER)), *sources, "-o", str(target)]
+        try:
+            subprocess.run(command, check=True)  # noqa: S603 - the user's own compiler
+        except subprocess.CalledProcessError:  # it has said why
+            raise SystemExit(
+                f"flowlog's compiled part cannot be compiled by {shlex.join(compiler)}, which says why above."
+                " Another compiler can be named by CC; CC=none has pip fetch one."
+            ) from None
         if platform and "musl" in platform:  # Zig says libc.so, and a system of musl has that name for developers alone
             libc = f"libc.musl-{PLATFORMS[platform].partition('-')[0]}.so.1"
             subprocess.run(["patchelf", "--replace-needed", "libc.so", libc, str(target)], check=True)  # noqa: S603, S607

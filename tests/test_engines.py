@@ -3,6 +3,9 @@
 `make engines` does the same with those that the suite does not install: Spark, fastparquet, DataFusion, and old versions.
 """
 
+import sys
+from pathlib import Path
+
 import dask.dataframe
 import duckdb
 import pandas as pd
@@ -13,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.schema import TOTALS_SCHEMA
+from tests.engines.__main__ import Engine, ask
 from tests.records import write_totals
 
 COLUMNS = ["hour", "src_app", "dest_app", "vpc_id", "bytes_tx", "bytes_rx", "flows"]
@@ -89,3 +93,11 @@ def test_a_file_has_no_encoding_that_older_readers_lack(tmp_path):
     group = pq.read_metadata(tmp_path / "part-0.parquet").row_group(0)
     encodings = {encoding for i in range(group.num_columns) for encoding in group.column(i).encodings}
     assert encodings == {"PLAIN", "RLE", "RLE_DICTIONARY"}
+
+
+def test_the_folder_of_the_other_engines_may_be_named_from_the_current_one(flows, tmp_path, monkeypatch):
+    python = tmp_path / "engines" / "installed" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    monkeypatch.chdir(tmp_path)
+    assert ask(Engine((), "answer = [[2, 400, 1900, 4]]"), Path("engines", "installed"), Path(flows)) == [[2, 400, 1900, 4]]

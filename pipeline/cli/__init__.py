@@ -97,7 +97,14 @@ class _Group(TyperGroup):
 app = typer.Typer(
     name="flowlog",
     cls=_Group,
-    help="Turns raw network flow logs into hourly totals that people trust.",
+    help="""Turns raw network flow logs into hourly totals that people trust.
+
+    \b
+    Example:
+      flowlog ingest /var/log/flows
+      flowlog query latest --top 10
+      flowlog verify
+    """,
     no_args_is_help=True,
     **(_SETTINGS | {"add_completion": True}),
 )

@@ -36,8 +36,10 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with standard_output():  # on which Typer writes the help
+            ctx.allow_extra_args = True  # are refused here, in a sentence that says more
             rest = super().parse_args(ctx, self._with_spans(ctx, args))
             self._refuse_empty_variables(ctx)
+            self._refuse_surplus(ctx, rest)
             return rest
         raise typer.Exit  # who asked for help has gone
 
@@ -57,6 +59,13 @@ class Command(TyperCommand):
             else:
                 options += [arg, *islice(rest, arg in valued)]
         return [*options, "--", *words]
+
+    def _refuse_surplus(self, ctx: Any, words: Sequence[str]) -> None:
+        """Says which options take what people write there: the store, or the end of a range."""
+        if words and not ctx.resilient_parsing:
+            names = {option.name for option in self.get_params(ctx)}
+            of_range = "; the end of a range is given with --until" if "until" in names else ""
+            ctx.fail(f"Got unexpected extra arguments: {' '.join(words)}; the store is given with --store{of_range}")
 
     def _refuse_empty_variables(self, ctx: Any) -> None:
         """Typer would take them for unset: a job whose store got lost would count into another one."""

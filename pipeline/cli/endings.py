@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pipeline.errors import FlowlogError, RunStopped
+from pipeline.errors import FlowlogError, RunStopped, UsageError
 
 #: What Python says where the system refuses a thread, for which it has no type of its own.
 _NO_THREAD = "can't start new thread"
+#: The name in the error of an import that does not find the kernel compiled.
+_KERNEL = "pipeline.kernel"
 
 
 class Ending(NamedTuple):
@@ -21,6 +23,8 @@ def ending_of(error: Exception) -> Ending | None:
     """How a command ends where an error ends it; None where the error is a bug."""
     if isinstance(error, FlowlogError):
         return Ending(str(error), error.exit_code)
+    if isinstance(error, ImportError) and error.name == _KERNEL:
+        return Ending(str(error), UsageError.exit_code)
     if isinstance(error, MemoryError):  # Arrow's is one, too
         return _without("the memory does not suffice", "a smaller --memory or fewer --workers need less")
     if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:

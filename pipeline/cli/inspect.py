@@ -152,7 +152,7 @@ def verify(
     """
     opened = open_store(store, without=() if deep else ("pandas",))
     if raw and not deep:
-        raise UsageError("raw files are read with --deep only")
+        raise UsageError("raw files are read with --deep only; the store is given with --store")
     from pipeline.jobs.verify import DeepOptions  # imports Arrow
 
     with progress_bar(quiet=quiet or as_json or not deep) as progress:

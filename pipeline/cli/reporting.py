@@ -60,8 +60,7 @@ def ingest_lines(summary: IngestSummary, store: PurePath) -> Iterator[str]:
     if asked := [f"{count:,} {kind}" for kind, count in summary.traffic.requests.items() if count]:
         yield f"buckets  requests: {', '.join(asked)}; {_size(summary.traffic.bytes_read)} fetched"
     if summary.run_id is None:
-        done = "nothing was counted" if summary.changed or summary.failures else "nothing new to count"
-        yield f"{done} ({summary.seconds:.1f} s)"
+        yield f"{_why_nothing(summary)} ({summary.seconds:.1f} s)"
         return
     ignored = ", ".join(
         f"{count:,} {reason}" + (f" with {_size(size)}" if (size := summary.ignored_bytes[reason]) else "")
@@ -80,6 +79,13 @@ def ingest_lines(summary: IngestSummary, store: PurePath) -> Iterator[str]:
         rejects = command_line("rejects", "--run", summary.run_id, store=store)
         yield f"note     {rejects} shows what was rejected, and why"
     yield f"run      {summary.run_id} ({summary.seconds:.1f} s)"
+
+
+def _why_nothing(summary: IngestSummary) -> str:
+    """Why a run counted nothing."""
+    if summary.changed or summary.failures:
+        return "nothing was counted"
+    return "nothing new to count" if summary.skipped or summary.left_alone else "no raw file was found: nothing to count"
 
 
 def _size(number: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from pipeline.errors import UnknownFormat
 from pipeline.formats.foreign import refuse_columns, refuse_foreign, refuse_unnamed
@@ -52,13 +52,17 @@ def detect(head: Head, formats: Iterable[Format], otherwise: Format | None = Non
 
 def _described(head: Head) -> str:
     if head.parquet_columns:
-        return f"a Parquet file with the columns {', '.join(head.parquet_columns[:20])}"
+        return f"a Parquet file with the columns {_listed(head.parquet_columns)}"
     if head.json_keys:
         broken = head.json_fault and f", which is broken ({head.json_fault})"
-        return f"JSON with the keys {', '.join(head.json_keys[:20])}{broken}"
+        return f"JSON with the keys {_listed(head.json_keys)}{broken}"
     if b"\0" in head.data:
         return "binary data"
     return f"text that starts with {head.first_line[:80]!r}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(name[:80] for name in names[:20])
 
 
 def _starts(*signatures: bytes) -> Callable[[Head], bool]:

@@ -108,6 +108,7 @@ _LOOKS: tuple[Callable[[Record], UnknownFormat | None], ...] = (
 
 #: Names that a log's columns have, all of them, in the order in which they are asked; what it is; what to do.
 _COLUMNS = (
+    ("cidr app", "a mapping file from addresses to apps", "name it with --apps instead"),
     ("ts te td val", "nfdump's statistics, CSV", "they have no flows; print the flows, without -s"),
     ("firstSeen srcAddr dstAddr", "an nfdump flow log, CSV, without bytes", "print %ibyt and %obyt too"),
     ("srcAddr dstAddr bytes flows", "an nfdump flow log, CSV, without times", "print %tsr too"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+from contextlib import suppress
 from functools import cache
 from threading import Thread
 
@@ -29,8 +30,9 @@ def _begun() -> Thread:
 
 def _import() -> None:
     """Imports first what is needed first."""
-    from pipeline.counting import validation
-    from pipeline.jobs import replace  # noqa: F401 - and with it all that counts
+    with suppress(ImportError):  # the command meets it as well, and says it
+        from pipeline.counting import validation
+        from pipeline.jobs import replace  # noqa: F401 - and with it all that counts
 
-    validation.prepare()
-    import pyarrow.parquet  # noqa: F401 - the hours are written last
+        validation.prepare()
+        import pyarrow.parquet  # noqa: F401 - the hours are written last

@@ -49,7 +49,8 @@ def _load() -> ctypes.CDLL:
     try:
         library, locked = ctypes.CDLL(str(_PATH)), ctypes.PyDLL(str(_PATH))
     except OSError as error:
-        raise ImportError(f"flowlog's compiled part cannot be loaded ({error}); install flowlog again with pip") from error
+        sentence = f"flowlog's compiled part cannot be loaded ({error}); install flowlog again with pip"
+        raise ImportError(sentence, name=__package__) from error
     columns, counter = POINTER(Column), POINTER(c_int64)
     signatures = {
         "kernel_version": (c_char_p,),

@@ -18,8 +18,10 @@ class ServeOptions:
         UsageError: An allowed host is not a name, or the token cannot stand in a header.
     """
 
-    host: str = declared(Option("--host", "The address to listen on; 0.0.0.0 is all of this machine's."), "127.0.0.1")
-    port: int = declared(Option("--port", "The port; 0 takes any that is free.", least=0, most=65535), 3000)
+    host: str = declared(
+        Option("--host", "The address to listen on; 0.0.0.0 is all of this machine's.", "ADDRESS"), "127.0.0.1"
+    )
+    port: int = declared(Option("--port", "The port; 0 takes any that is free.", "PORT", least=0, most=65535), 3000)
     zero_bytes: ZeroBytes = declared(ZERO_BYTES, "reject")
     max_body: int = declared(Option("--max-body", "The longest body of a request.", "BYTES", least=1), 32 << 20)
     flush_seconds: float = declared(
@@ -38,6 +40,7 @@ class ServeOptions:
         Option(
             "--token",
             "Ask clients for this bearer token; better set by the variable, which other users cannot see.",
+            "TOKEN",
         ),
         None,
         repr=False,

@@ -172,7 +172,7 @@ class Server:
         try:
             listener.listen(_BACKLOG)  # where this fails, uvloop would not say so
         except OSError as error:  # another process has bound the same address, and listens since then
-            raise UsageError(f"cannot listen on {_url(listener)}: {error}") from None
+            raise _cannot_listen(_url(listener), error) from None
         server = await loop.create_server(lambda: Connection(self), sock=listener, backlog=_BACKLOG)
         sweeping = asyncio.create_task(self._sweep())
         try:
@@ -215,7 +215,7 @@ def _listening(options: ServeOptions) -> Iterator[socket.socket]:
         )[0]
         listener = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"cannot listen on {where}: {error}") from None
+        raise _cannot_listen(where, error) from None
     with listener:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -223,8 +223,12 @@ def _listening(options: ServeOptions) -> Iterator[socket.socket]:
                 listener.setsockopt(socket.SOL_SOCKET, direction, limits.SOCKET_BYTES)
             listener.bind(address)
         except (OSError, OverflowError) as error:
-            raise UsageError(f"cannot listen on {where}: {error}") from None
+            raise _cannot_listen(where, error) from None
         yield listener
+
+
+def _cannot_listen(where: str, error: Exception) -> UsageError:
+    return UsageError(f"cannot listen on {where}: {error}; --host and --port name another address")
 
 
 def _url(listener: socket.socket) -> str:

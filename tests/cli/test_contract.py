@@ -215,7 +215,8 @@ USAGE_ERRORS = [
     (["nope"], "No such command 'nope'"),
     (["query", "--hour"], "requires an argument"),
     (["query", "--hour", "1", "--nope"], "No such option: --nope"),
-    (["query", "1", "surprise"], "unexpected extra argument"),
+    (["query", "1", "2"], "unexpected extra arguments: 2; the store is given with --store; the end of a range is given with --until"),
+    (["hours", "data/store"], "unexpected extra arguments: data/store; the store is given with --store\n"),
     (["query", "1", "--hour", "2"], "flowlog: the hours are given twice, as 1 and as --hour 2"),
     (["query", "--until", "2"], "flowlog: --until ends a range that has no start"),
     (["query", "1", "--json", "--format", "csv"], "flowlog: --json is short for --format json"),
@@ -271,7 +272,7 @@ USAGE_ERRORS = [
     (["drop", "--before", "10"], "1970-01-01T10 is after the newest hour, 1970-01-01T09, so that none of the 3 hours would be"),
     (["drop", "--before", "today", "--dry-run"], "none of the 3 hours would be left; --all"),
     (["forget", ""], "flowlog: an empty path"),
-    (["verify", "data/raw"], "flowlog: raw files are read with --deep only"),
+    (["verify", "data/raw"], "flowlog: raw files are read with --deep only; the store is given with --store"),
     (["verify", "--deep", "nowhere"], "flowlog: there is no file or folder nowhere"),
     # raw files and how to read them
     (["ingest", "nowhere.csv"], "flowlog: there is no file or folder nowhere.csv"),
@@ -307,6 +308,7 @@ class TestUsersErrors:
         done = flowlog()
         assert done.code == 2
         assert "Commands:" in done.out + done.err
+        assert "Example:\n    flowlog ingest /var/log/flows\n" in done.out + done.err
 
     @pytest.mark.parametrize(
         "command",

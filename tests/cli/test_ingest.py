@@ -80,6 +80,14 @@ class TestIngest:
         assert (report["bytes_tx"], report["hours"], report["failures"]) == (0, [], [])
         assert "nothing new to count" in flowlog("ingest").err
 
+    def test_a_folder_without_raw_files_is_told_from_one_without_news(self, folder, flowlog):
+        (folder / "empty").mkdir()
+        done = flowlog("ingest", "empty")
+        assert done.code == 0
+        assert "no raw file was found: nothing to count (" in done.err
+        (folder / "empty" / "unfinished.tmp").touch()
+        assert "nothing new to count" in flowlog("ingest", "empty").err
+
     def test_the_summary_goes_to_standard_error(self, folder, flowlog):
         done = flowlog("ingest")
         assert done.out == ""

@@ -94,7 +94,7 @@ def ask(engine: Engine, folder: Path, flows: Path) -> list[list[int]]:
     Raises:
         CalledProcessError: The engine cannot be installed, or cannot read the store.
     """
-    python = folder / "bin" / "python"
+    python = folder.absolute() / "bin" / "python"  # which runs in the folder
     if not python.exists():
         venv.create(folder, with_pip=True)
         install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *engine.requirements]

@@ -158,6 +158,7 @@ class TestForced:
         ('{"a": 1, "b": {"c": 2}}\n', "JSON with the keys a, b"),
         ('[{"a": 1}, {"b": 2}]', "JSON with the keys a, b"),
         ('{"a": 1', "JSON with the keys a"),
+        (f'{{"{"k" * 200}": 1, "b": 2}}', f"JSON with the keys {'k' * 80}, b"),
         ("[1, 2]", "text that starts with '[1, 2]'"),
         (parquet("a", "b"), "a Parquet file with the columns a, b"),
         (b"\xd4\xc3\xb2\xa1\x02\x00\x04\x00", "a packet capture"),

@@ -25,6 +25,7 @@ OTHERS = [
     ({"records": [AZURE]}, "an Azure log of the category AuditEvent"),
 ]
 COLUMNS = [
+    ("cidr,app,vpc_id", "a mapping file from addresses to apps"),
     ("firstSeen,duration,proto,srcAddr,srcPort,dstAddr,dstPort,packets,flows", "an nfdump flow log, CSV, without bytes"),
     ("proto,srcAddr,srcPort,dstAddr,dstPort,packets,bytes,flows", "an nfdump flow log, CSV, without times"),
     ("firstSeen,duration,srcAddr,packets,bytes,bps,bpp,flows", "aggregated flows of nfdump, CSV"),

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("hatchling", reason="hatch_build.py is a plugin of hatchling, which only builds need")
+sdist = pytest.importorskip(
+    "hatchling.builders.sdist", reason="hatch_build.py is a plugin of hatchling, which only builds need"
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -133,15 +135,41 @@ class TestBuild:
 
     def test_sources_that_do_not_compile_end_the_build(self, hook, tmp_path):
         (tmp_path / "pipeline" / "kernel" / "wrong.c").write_text("this is no C\n")
-        with pytest.raises(subprocess.CalledProcessError):
+        with pytest.raises(SystemExit, match=r"cannot be compiled by cc, .* CC=none has pip fetch one"):
             hook.initialize("standard", {"artifacts": []})
 
 
 def test_a_package_without_its_library_says_what_to_do(tmp_path):
     shutil.copytree(ROOT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    (tmp_path / "flows.csv").write_text("src_app,dest_app,vpc_id,bytes_tx,bytes_rx,hour\na,b,v,1,2,9\n")
     finished = subprocess.run(
-        [sys.executable, "-c", "import pipeline.kernel.library"], cwd=tmp_path, capture_output=True, check=False, text=True
+        [sys.executable, "-m", "pipeline", "ingest", "flows.csv"], cwd=tmp_path, capture_output=True, check=False, text=True
     )
-    assert finished.returncode == 1
-    assert "flowlog's compiled part cannot be loaded" in finished.stderr
-    assert finished.stderr.endswith("install flowlog again with pip\n")
+    assert finished.returncode == 2
+    (sentence,) = finished.stderr.splitlines()
+    assert sentence.startswith("flowlog: flowlog's compiled part cannot be loaded (")
+    assert sentence.endswith("; install flowlog again with pip")
+
+
+class TestSourceDistribution:
+    @pytest.fixture
+    def has(self):
+        return sdist.SdistBuilder(str(ROOT)).config.path_is_included
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "pipeline/kernel/lines.c",
+            "hatch_build.py",
+            "data/raw/a.csv",
+            "tests/world.py",
+            "docs/adr/1.md",
+            "CONTRIBUTING.md",
+        ],
+    )
+    def test_it_has_what_a_build_and_a_reader_need(self, has, path):
+        assert has(path)
+
+    @pytest.mark.parametrize("path", ["venv/lib/site-packages/pip/tests/a.py", "env/share/data/a.csv"])
+    def test_it_has_nothing_of_a_virtual_environment_in_the_checkout(self, has, path):
+        assert not has(path)

@@ -160,7 +160,7 @@ class TestListening:
             done = flowlog("serve", "--store", tmp_path / "store", "--port", taken.getsockname()[1])
         assert done.code == 2
         assert "cannot listen on 127.0.0.1:" in done.err
-        assert "Address already in use" in done.err
+        assert "Address already in use; --host and --port name another address\n" in done.err
 
     def test_so_is_one_that_another_has_bound_and_listens_on_only_now(self, tmp_path):
         with server._listening(ServeOptions(port=0)) as late:

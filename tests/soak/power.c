@@ -5,7 +5,8 @@
  *     POWER_ROOT    the folder that is watched, as an absolute path without links
  *     POWER_SHADOW  the folder of the copies: `ID.data` has a file's content, `ID.names` a line `ID name` for each name in a folder
  *
- * An ID is an inode's number and the time of its birth, since a system gives a number again once its file is gone.
+ * An ID is an inode's number and the time of its birth, since a system gives a number again once its file is gone. In a line, a
+ * slash behind it says that the name is a folder's: one that was never synced has no `ID.names`, and is no file for that.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -50,7 +51,7 @@ static void copy_names(const char *path, FILE *to)
         if (statx(dirfd(folder), entry->d_name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &status))
             continue;
         write_id(id, sizeof id, &status);
-        fprintf(to, "%s %s\n", id, entry->d_name);
+        fprintf(to, "%s%s %s\n", id, S_ISDIR(status.stx_mode) ? "/" : "", entry->d_name);
     }
     if (folder)
         closedir(folder);

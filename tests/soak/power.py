@@ -50,7 +50,7 @@ class Disk:
         left = self.root.with_name(f"{self.root.name}.left")
         shutil.rmtree(left, ignore_errors=True)
         if self.root.exists():
-            self._keep(self.root, _id_of(self.root), left, chance, lost)
+            self._keep(self.root, _entry_of(self.root), left, chance, lost)
             shutil.rmtree(self.root)
             left.rename(self.root)
         self._begin()
@@ -62,19 +62,20 @@ class Disk:
         self._shadow.mkdir(parents=True)
         for path in [self.root, *self.root.rglob("*")] if self.root.exists() else []:
             if path.is_dir():
-                names = "".join(f"{_id_of(inner)} {inner.name}\n" for inner in path.iterdir())
+                names = "".join(f"{_entry_of(inner)} {inner.name}\n" for inner in path.iterdir())
                 (self._shadow / f"{_id_of(path)}.names").write_text(names)
             elif path.is_file():
                 shutil.copyfile(path, self._shadow / f"{_id_of(path)}.data")
 
-    def _keep(self, now: Path | None, inode: str, target: Path, chance: random.Random, lost: list[str]) -> None:
+    def _keep(self, now: Path | None, entry: str, target: Path, chance: random.Random, lost: list[str]) -> None:
         """Makes `target` of an inode: of its durable state, or of its present one, which is at `now` if it has a name yet."""
+        inode = entry.removesuffix("/")
         names, data = self._shadow / f"{inode}.names", self._shadow / f"{inode}.data"
-        if names.exists() or (now is not None and now.is_dir()):
+        if entry != inode:
             target.mkdir()
             lines = names.read_text().splitlines() if names.exists() else []
             before = {name: inner for inner, _, name in (line.partition(" ") for line in lines)}
-            after = {path.name: _id_of(path) for path in now.iterdir()} if now is not None else {}
+            after = {path.name: _entry_of(path) for path in now.iterdir()} if now is not None else {}
             for name in sorted(before.keys() | after.keys()):
                 kept = chance.choice([before.get(name), after.get(name)])
                 if kept != after.get(name):
@@ -89,6 +90,11 @@ class Disk:
             lost.append(f"{target}: what was written last")
             present = None if durable is not None else present[: chance.randrange(len(present) + 1)]
         target.write_bytes(next(content for content in (present, durable, b"") if content is not None))
+
+
+def _entry_of(path: Path) -> str:
+    """What a folder has of an inode in it: its ID, with a slash behind that of a folder."""
+    return _id_of(path) + "/" * path.is_dir()
 
 
 def _id_of(path: Path) -> str:

@@ -37,7 +37,9 @@ def after(tmp_path):
             disk = Disk(root, work)
             subprocess.run([sys.executable, "-c", PROGRAM + program, str(root)], env=disk.environment, check=True)
             disk.lose_power(random.Random(seed))
-            found.add(tuple(sorted((path.name, path.read_text()) for path in root.iterdir())))
+            found.add(
+                tuple(sorted((path.name, path.read_text() if path.is_file() else "a folder") for path in root.iterdir()))
+            )
         return found
 
     return outcomes
@@ -73,3 +75,7 @@ def test_a_file_that_was_removed_may_be_there_still(after):
 
 def test_a_file_that_was_written_over_has_its_old_content_or_its_new(after):
     assert after("open(root / 'old', 'r+').write('new')") == {(OLD,), (("old", "new"),)}
+
+
+def test_a_folder_that_was_removed_may_be_there_still(after):
+    assert after("(root / 'new').mkdir(); sync(root); (root / 'new').rmdir()") == {(("new", "a folder"), OLD), (OLD,)}
