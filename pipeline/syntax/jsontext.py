@@ -28,6 +28,7 @@ from pipeline.syntax.blocks import (
     raw_text,
     read_lines,
 )
+from pipeline.syntax.lines import refuse_packed
 
 _BOM = b"\xef\xbb\xbf"
 #: A line of so many bytes with several values is none: it need not end. An object of so many is large.
@@ -239,6 +240,7 @@ class JsonText:
         others = [other for other in behind if other.strip()]
         if not (any(map(_is_object, others[:1] if is_first else others)) or (is_all and not others and not is_first)):
             return None
+        refuse_packed(TextBlock(first, self.line))
         self._pass(min(self._at + len(first) + 1, len(self._data)))
         line = first.rstrip().replace(b"\r", b" ")
         return ValueBlock(line + b"\n", number, line, np.array([0]), np.array([len(line)]))
