@@ -94,8 +94,15 @@ def _ignored(batch: Batch) -> dict[str, Mask]:
     kinds = texts_of(batch, _ETYPE)
     unknown = _has(kinds, _UNKNOWN)
     if unknown.any():
-        unknown &= ~(_has(texts_of(batch, _SRC), ("",)) & _has(texts_of(batch, _DST), ("",)))
+        is_without = _has(texts_of(batch, _SRC), ("",)) & _has(texts_of(batch, _DST), ("",))
+        unknown &= ~(is_without & _is_received(batch))
     return {OTHER_EVENT: ~(_has(kinds, _IP) | unknown)}
+
+
+def _is_received(batch: Batch) -> Mask:
+    """Which records say when, or from whom, they were received: others may be of any log, where the user names the format."""
+    given = [batch.table.column(name).is_valid().to_numpy() for name in (_RECEIVED, _SAMPLER)]
+    return np.logical_or(*given)
 
 
 def _has(column: pa.DictionaryArray, texts: Collection[str]) -> Mask:

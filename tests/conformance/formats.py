@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from pipeline.counting.count import Limits, count_group
 from pipeline.counting.sources import Source
-from pipeline.errors import SourceError, UnknownFormat
+from pipeline.errors import OtherLog, SourceError, UnknownFormat
 from pipeline.flowstore import FlowStore
+from pipeline.formats import format_options
 from pipeline.formats.head import Container
 from pipeline.jobs.ingest import IngestOptions
 from pipeline.jobs.verify import DeepOptions
@@ -128,6 +129,18 @@ class FormatClaims:
 
     def test_its_option_names_it(self, known, case):
         assert format_of(case.sample, option=known.option) == known.name
+
+    def test_under_the_name_of_a_format_that_it_is_not_it_fails(self, known, case, tmp_path):
+        """Were all its rows ignored, it would be a file that is counted; were it another log, a folder would leave it alone."""
+        path = tmp_path / "raw"
+        path.write_bytes(case.sample)
+        for option in set(format_options()) - {"auto", known.option}:
+            group = count_group([Source.at(path)], ReadOptions(format=option), Limits(1 << 30), str(tmp_path))
+            result = group.results[0]
+            assert isinstance(result, SourceError) or result.valid == len(case.flows), (
+                option
+            )  # both of AWS's read both lines
+            assert not isinstance(result, OtherLog), option
 
     def test_a_sample_has_the_flows_that_it_says(self, case):
         outcome = read(case.sample)
