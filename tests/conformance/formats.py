@@ -1,6 +1,7 @@
 """What every format promises, whatever it is and however it is written."""
 
 import bz2
+import contextlib
 import gzip
 import io
 import json
@@ -175,6 +176,22 @@ class FormatClaims:
         if known.container is not Container.PARQUET:
             outcome = read(b"\xef\xbb\xbf" + case.sample)
             assert (outcome.cells, outcome.ignored) == (case.flows, case.ignored)
+
+    @pytest.mark.parametrize("end", [b"\n", b""])
+    def test_files_that_were_joined_each_with_a_byte_order_mark_count_both_or_fail(self, known, case, end):
+        if known.container is not Container.PARQUET:
+            try:
+                outcome = read(b"\xef\xbb\xbf".join([case.sample.removesuffix(b"\n") + end, case.sample]))
+            except SourceError:
+                assert known.container is Container.TEXT
+            else:
+                repeated = outcome.ignored["repeated record"] > case.ignored.get("repeated record", 0)
+                assert outcome.cells == (1 if repeated else 2) * case.flows
+
+    def test_a_return_in_front_of_each_line_takes_no_row_away(self, known, case):
+        if known.container is Container.TEXT:
+            with contextlib.suppress(SourceError):
+                assert read(case.sample.replace(b"\n", b"\n\r")).read == read(case.sample).read
 
     @pytest.mark.parametrize("changed", [in_another_order, with_further_keys], ids=["another order", "further keys"])
     def test_keys_in_another_order_and_keys_that_nobody_knows_change_nothing(self, known, case, changed):
