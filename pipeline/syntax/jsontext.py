@@ -273,9 +273,15 @@ class JsonText:
         self._expect(b"]")
 
     def each_document(self) -> Iterator[None]:
-        """Stops before each value up to the stream's end; of an array, before each element. There, the value is to be taken."""
+        """Stops before each value up to the stream's end; of an array, before each element. There, the value is to be taken.
+
+        A byte order mark before a value is where a file began that was joined to another.
+        """
         while byte := self.next_byte():
-            if byte == b"[":
+            if byte == _BOM[:1]:
+                for place in range(len(_BOM)):  # the rest of the mark may not be read yet
+                    self._expect(_BOM[place : place + 1])
+            elif byte == b"[":
                 yield from self.each_item()
             else:
                 yield
@@ -354,7 +360,7 @@ class JsonText:
 
     def _expect(self, byte: bytes) -> None:
         if self.next_byte() != byte:
-            raise UnreadableSource(f"line {self.line} is not whole JSON: {byte.decode()!r} was expected")
+            raise UnreadableSource(f"line {self.line} is not whole JSON: {raw_text(byte)!r} was expected")
         self._pass(self._at + 1)
 
     def _go_on(self, found: Values, what: str) -> None:

@@ -384,6 +384,14 @@ def test_what_logcli_prints_is_read_line_by_line():
     assert ([reject.row for reject in outcome.rejects], outcome.read) == ([2, 5, 6], 5)
 
 
+@pytest.mark.parametrize("between", ["\n\ufeff", "", "\ufeff", "\n"])
+def test_what_logcli_printed_may_be_joined(between):
+    entry = {"labels": LABELS | {"FlowDirection": "0"}, "line": json.dumps(without("FlowDirection")), "timestamp": "x"}
+    one = json.dumps(entry)
+    outcome = read(f"{one}{between}{one}\n{one[:-9]}\n{one}\n")
+    assert (len(outcome.cells), [reject.row for reject in outcome.rejects]) == (3, [2 + between.count("\n")])
+
+
 # --- Against a plain program -------------------------------------------------------------------------------------
 
 
