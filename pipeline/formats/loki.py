@@ -55,10 +55,12 @@ def printed(stream: BinaryIO, fields: Collection[str]) -> Iterator[TextBlock]:
     """The same of what `logcli` prints; a record's number is that of its line."""
     for block in JsonText(stream).lines():
         on_lines = [_records_on(line, fields) for line in block.data.splitlines()]
-        numbers = np.repeat(block.numbers(len(on_lines)), [len(records) for records in on_lines])
-        yield NumberedLines(
-            b"".join(record + b"\n" for records in on_lines for record in records), block.first_line, numbers
-        )
+        data = b"".join(record + b"\n" for records in on_lines for record in records)
+        counts = list(map(len, on_lines))
+        if max(counts, default=1) == 1:
+            yield TextBlock(data, block.first_line)
+        else:
+            yield NumberedLines(data, block.first_line, np.repeat(block.numbers(len(counts)), counts))
 
 
 def _records_on(line: bytes, fields: Collection[str]) -> list[bytes]:

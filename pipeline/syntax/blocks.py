@@ -219,6 +219,10 @@ class NumberedLines(TextBlock):
     line_numbers: RowNumbers
 
     @property
+    def stands_alone(self) -> bool:
+        return True  # among others, a line is told by how far it is behind the first one of its block
+
+    @property
     def nbytes(self) -> int:
         return super().nbytes + self.line_numbers.nbytes
 
