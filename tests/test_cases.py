@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 from collections import Counter
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,6 +41,12 @@ GATEWAY = {
     "end": "1764144065",
     "log-status": "OK",
 }
+NFDUMP = """ts,te,sa,da,sp,dp,ibyt,obyt
+2025-11-26 08:00:00,2025-11-26 08:00:01,10.1.2.3,10.4.5.6,5001,443,152,1012
+Summary
+flows,bytes,packets,avg_bps,avg_pps,avg_bpp
+1,1164,3,9312,3,388
+"""
 CSV = "hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx"
 CONN = {
     "ts": 1764144001.309996,
@@ -256,6 +263,38 @@ def test_parquet_files_joined_as_text_is_are_refused(desk):
     desk.put("a", joined)
     assert (desk.ingest(), desk.rows()) == (3, [])
     assert "one behind the other" in desk.err
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [lambda data: gzip.compress(data, mtime=1764144000), bz2.compress, partial(pa.compress, codec="zstd", asbytes=True)],
+)
+@pytest.mark.parametrize("end", ["\n", ""])
+@pytest.mark.parametrize(
+    "content",
+    [
+        text(AWS_HEADER, SENT),
+        text("timestamp,message", f"1764144060000,{SENT}"),
+        zeek("1764144000.5"),
+        conn({}, {}, {}),
+        text(CSV, "498752,a,b,v,1,2"),
+        text(envelope(SENT), envelope(ANSWERED)),
+        NFDUMP,
+    ],
+    ids=["aws", "console", "zeek", "json", "csv", "envelopes", "nfdump"],
+)
+def test_a_packed_log_joined_to_a_plain_one_is_not_a_few_rejected_rows(desk, content, end, pack):
+    """As `cat conn.log conn.1.log.gz` makes it: three lines of what is packed may have all records of a day."""
+    more = 50 * content
+    desk.put("all.log", content.removesuffix("\n").encode() + end.encode() + pack(more.encode()))
+    assert (desk.ingest(), desk.rows()) == (3, [])
+
+
+def test_a_member_that_is_packed_twice_among_others_is_not_a_few_rejected_rows(desk):
+    packed = [gzip.compress(text(AWS_HEADER, line).encode()) for line in (SENT, ANSWERED)]
+    desk.put("all.gz", packed[0] + gzip.compress(packed[1]))
+    assert (desk.ingest(), desk.rows()) == (3, [])
+    assert "line 3: a gzip file lies behind text; ingest the files that were joined here one by one" in desk.err
 
 
 def test_canonical_records_pretty_printed(desk):

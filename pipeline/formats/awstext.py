@@ -36,6 +36,7 @@ from pipeline.scalars import MAX_RAW_BYTES
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.blocks import ScatteredLines, TextBlock, text_blocks
 from pipeline.syntax.delimited import DelimitedParser, Dialect
+from pipeline.syntax.lines import refuse_packed
 
 #: What stands for "no value".
 NULL = "-"
@@ -244,6 +245,8 @@ class _RecordParser:
             return self._parse(block)
         messages = ScatteredLines(self._messages(block.data), block.first_line, block.numbers(block.line_count), block)
         batch = self._parse(messages)
+        if batch.rejects:
+            refuse_packed(block)  # of which no message has a byte
         return replace(batch, raw_bytes=batch.raw_bytes + block.nbytes)
 
     def _parse(self, block: TextBlock) -> Batch:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from itertools import islice
 from typing import Any, BinaryIO
 
 import xxhash
@@ -58,7 +57,7 @@ _TUPLES, _TIME = "flowTuples", re.compile(rb'\{"time":"([0-9TZ:.+-]+)(?=")')
 _MOST_OUTLINES = 1 << 12
 #: A record of a firewall that has a thousand new flows a second, each of which begins, goes on and ends.
 _LONGEST_RECORD = 16 << 20
-_RECORDS_AT_ONCE = 1 << 14
+_RECORDS_AT_ONCE, _BYTES_AT_ONCE = 1 << 14, 1 << 20
 _FORWARDED = re.compile(r"flow\.\d+")
 _NETWORK = re.compile(r"/(?:virtualNetworks|networkInterfaces|networkSecurityGroups)/([^/]+)", re.IGNORECASE)
 _NOT_TOO_DEEP = "must be less deeply nested"
@@ -150,11 +149,18 @@ def records_of(stream: BinaryIO) -> Iterator[list[AnyRecord]]:
         UnreadableSource: It is not whole JSON, as a file that is still being written; where each line has an object, a broken line is
             an unfit record.
     """
-    outlines = _Outlines()
+    outlines, found, size = _Outlines(), list[AnyRecord](), 0
     for block in JsonText(stream, _LONGEST_RECORD).values(1, around=("records",), keeps_torn=True):
-        records = _records_on(block, outlines)
-        while found := list(islice(records, _RECORDS_AT_ONCE)):
+        for record in _records_on(block, outlines):
+            found.append(record)
+            if len(found) == _RECORDS_AT_ONCE:
+                yield found
+                found, size = [], 0
+        size += len(block.data)
+        if size >= _BYTES_AT_ONCE:  # around a broken line, blocks have a record each
             yield found
+            found, size = [], 0
+    yield found
 
 
 def _records_on(block: TextBlock, outlines: _Outlines) -> Iterator[AnyRecord]:

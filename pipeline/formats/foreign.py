@@ -28,6 +28,8 @@ _AWS_WRITES = (
     "flowlog reads AWS's own text and Parquet, and objects of JSON one a line; give it the files in S3, or write the fields out"
     " as text with a header"
 )
+#: The categories of Azure's flow logs.
+_AZURE_FLOWS = ("FlowLogFlowEvent", "NetworkSecurityGroupFlowEvent")
 _ZEEK_WRITES = "flowlog reads Zeek's own TSV and JSON; give it the conn.log as Zeek wrote it"
 _GOOGLE_WRITES = "flowlog reads Google's flow logs as JSON; export the table as JSON, or the sink's table as Parquet"
 
@@ -53,10 +55,11 @@ def refuse_foreign(records: Iterable[Record]) -> None:
 
 def _azure(record: Record) -> UnknownFormat | None:
     inner = record.get("records")
-    first = inner[0] if isinstance(inner, list) and inner else record
-    category = first.get("category") if isinstance(first, dict) else None
-    if isinstance(category, str) and first.keys() & {"resourceId", "operationName"}:
-        return OtherLog(f"an Azure log of the category {category}", "flowlog reads flow logs only")
+    records = inner if isinstance(inner, list) and inner else [record]
+    categories = [one.get("category") if isinstance(one, dict) else None for one in records]
+    is_azure_s = isinstance(categories[0], str) and records[0].keys() & {"resourceId", "operationName"}
+    if is_azure_s and not any(flows in categories for flows in _AZURE_FLOWS):  # of flows the user names another format
+        return OtherLog(f"an Azure log of the category {categories[0]}", "flowlog reads flow logs only")
     return None
 
 

@@ -19,7 +19,7 @@ within columns.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -85,14 +85,21 @@ class _Entries:
     logs: tuple[str, ...]
 
     def json(self, name: str) -> Format:
-        return Format(name, "gcp", Container.JSON, self._recognises, _with_flows(json(self._flows())), (REPORTER,))
+        return Format(
+            name, "gcp", Container.JSON, self._recognises, _with_flows(json(self._flows()), self.logs), (REPORTER,)
+        )
 
     def parquet(self, name: str) -> Format:
         def is_table(head: Head) -> bool:
             return {self.payload, *self.logs} <= set(head.parquet_columns)
 
         return Format(
-            name, "gcp", Container.PARQUET, is_table, _with_flows(parquet(self._flows(), null_texts=())), (REPORTER,)
+            name,
+            "gcp",
+            Container.PARQUET,
+            is_table,
+            _with_flows(parquet(self._flows(), null_texts=()), self.logs),
+            (REPORTER,),
         )
 
     def _flows(self) -> Log:
@@ -241,13 +248,19 @@ class _Reporters:
         return Reporter(other, sender=self.src & ~src, receiver=self.dest & ~src & ~dest)
 
 
-def _with_flows(reader: Reader) -> Reader:
-    """The reader, which refuses a stream of entries that has no flow."""
+def _with_flows(reader: Reader, logs: Sequence[str]) -> Reader:
+    """The reader, which refuses a stream of entries that has no flow.
+
+    Args:
+        reader: Reads the entries.
+        logs: What names their log. Where nothing does, they are not known to be of another one.
+    """
+    others = [f'"{log}"'.encode() for log in logs]
 
     def read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
         has_flows, is_empty = False, True
         for piece in reader(stream, context):
-            has_flows, is_empty = has_flows or _may_have_flows(piece), False
+            has_flows, is_empty = has_flows or _may_have_flows(piece, others), False
             yield piece
         if not (has_flows or is_empty):
             raise OtherLog("Google Cloud logs without a VPC flow log", _NOTHING_ELSE)
@@ -255,10 +268,11 @@ def _with_flows(reader: Reader) -> Reader:
     return read
 
 
-def _may_have_flows(piece: Piece) -> bool:
+def _may_have_flows(piece: Piece, others: Sequence[bytes]) -> bool:
     if isinstance(piece, Batch):
         return piece.read > len(piece.left_out.get(OTHER_EVENT, ()))
-    return any(mark in piece[1].data for mark in (_FLOWS.encode(), b'"reporter"'))
+    data = piece[1].data
+    return any(mark in data for mark in (_FLOWS.encode(), b'"reporter"')) or not any(name in data for name in others)
 
 
 def _projects(logs: pa.DictionaryArray) -> pa.DictionaryArray:

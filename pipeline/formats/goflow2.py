@@ -26,6 +26,7 @@ from pipeline.errors import UsageError
 from pipeline.formats.format import Format, Setting
 from pipeline.formats.head import Container, Head
 from pipeline.formats.localcolumns import nullable
+from pipeline.formats.networks import packed_address
 from pipeline.formats.record import Endpoint, Record, integers_of, is_answer, ports_of, texts_of
 from pipeline.formats.syntaxes import Log, json
 from pipeline.options import ReadOptions
@@ -56,11 +57,12 @@ def _yes_or_no(text: str) -> bool:
     return text == "yes"
 
 
-def _addresses(text: str) -> frozenset[str]:
-    try:
-        return frozenset(str(ip_address(word.strip())) for word in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"--set: goflow2.exporter must be IP addresses, split by commas: {error}") from None
+def _addresses(text: str) -> frozenset[bytes | None]:
+    """Addresses as bytes: in text, each may be spelt in several ways."""
+    addresses = {word.strip(): packed_address(word.strip()) for word in text.split(",")}
+    if unfit := [word for word, packed in addresses.items() if packed is None]:
+        raise UsageError(f"--set: goflow2.exporter must be IP addresses, split by commas, not {unfit[0]!r}")
+    return frozenset(addresses.values())
 
 
 SCALE = Setting("goflow2.scale", "Whether bytes are multiplied by the sampling rate: yes, the default, or no.", _yes_or_no)
@@ -94,8 +96,15 @@ def _ignored(batch: Batch) -> dict[str, Mask]:
     kinds = texts_of(batch, _ETYPE)
     unknown = _has(kinds, _UNKNOWN)
     if unknown.any():
-        unknown &= ~(_has(texts_of(batch, _SRC), ("",)) & _has(texts_of(batch, _DST), ("",)))
+        is_without = _has(texts_of(batch, _SRC), ("",)) & _has(texts_of(batch, _DST), ("",))
+        unknown &= ~(is_without & _is_received(batch))
     return {OTHER_EVENT: ~(_has(kinds, _IP) | unknown)}
+
+
+def _is_received(batch: Batch) -> Mask:
+    """Which records say when, or from whom, they were received: others may be of any log, where the user names the format."""
+    given = [batch.table.column(name).is_valid().to_numpy() for name in (_RECEIVED, _SAMPLER)]
+    return np.logical_or(*given)
 
 
 def _has(column: pa.DictionaryArray, texts: Collection[str]) -> Mask:
@@ -110,7 +119,8 @@ def _prepared(batch: Batch, options: ReadOptions) -> Batch:
         if (unpacked := _unpacked(addresses)) is not addresses:
             batch = _replaced(batch, name, unpacked)
     if wanted := EXPORTER.of(options):
-        batch = batch.ignore({OTHER_REPORTER: ~_has(texts_of(batch, _SAMPLER), wanted)})
+        counts = rows_where(texts_of(batch, _SAMPLER), lambda text: packed_address(text) in wanted)
+        batch = batch.ignore({OTHER_REPORTER: ~counts})
     batch = batch.reject(
         Fault(_RATE, _NEGATIVE, integers_of(batch, _RATE, 0) < 0, batch.table.column(_RATE)),
         Fault("bytes", _NEGATIVE, integers_of(batch, "bytes", 0) < 0, batch.table.column("bytes")),

@@ -13,14 +13,19 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from pipeline.errors import UnreadableSource
-from pipeline.syntax.blocks import TextBlock
+from pipeline.kernel.jsonvalues import Behind, Stop, split_json
+from pipeline.syntax.blocks import NumberedLines, TextBlock
 from pipeline.syntax.jsonobjects import integer_of
 from pipeline.syntax.jsontext import JsonText
 
 Labels = Mapping[str, Any]
 #: What is no record, as a line that is rejected as none.
 _NO_RECORD = b'""'
+#: What is raised of a line that is no entry; as it lacks the fields of a record, it is rejected.
+_NO_ENTRY = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
 #: So much of a stream is kept until its labels come. Loki writes them first.
 _MOST_HELD_BYTES = 64 << 20
 
@@ -49,17 +54,29 @@ def answers(stream: BinaryIO, fields: Collection[str]) -> Iterator[TextBlock]:
 def printed(stream: BinaryIO, fields: Collection[str]) -> Iterator[TextBlock]:
     """The same of what `logcli` prints; a record's number is that of its line."""
     for block in JsonText(stream).lines():
-        lines = [_printed_line(line, fields) if line.strip() else line for line in block.data.splitlines()]
-        yield TextBlock(b"".join(line + b"\n" for line in lines), block.first_line)
+        on_lines = [_records_on(line, fields) for line in block.data.splitlines()]
+        data = b"".join(record + b"\n" for records in on_lines for record in records)
+        counts = list(map(len, on_lines))
+        if max(counts, default=1) == 1:
+            yield TextBlock(data, block.first_line)
+        else:
+            yield NumberedLines(data, block.first_line, np.repeat(block.numbers(len(counts)), counts))
 
 
-def _printed_line(line: bytes, fields: Collection[str]) -> bytes:
+def _records_on(line: bytes, fields: Collection[str]) -> list[bytes]:
+    """The record of a line; of a line of several objects, as where files were joined, the record of each."""
     try:
-        entry = json.loads(line.decode("utf-8", "surrogateescape"), parse_int=integer_of)
-        labels = entry.get("labels") or {}
-        return _Joined({name: labels[name] for name in fields if name in labels}).line(entry["line"])
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
-        return line  # which lacks the fields of a record, and is rejected
+        return [_printed_record(line, fields)] if line.strip() else [line]
+    except _NO_ENTRY:
+        found = split_json(line)
+        entries = found.lines.splitlines() if found.stop is Stop.USED_UP and found.behind is Behind.VALUE else []
+        return [line] if entries in ([], [line]) else [record for entry in entries for record in _records_on(entry, fields)]
+
+
+def _printed_record(line: bytes, fields: Collection[str]) -> bytes:
+    entry = json.loads(line.decode("utf-8", "surrogateescape"), parse_int=integer_of)
+    labels = entry.get("labels") or {}
+    return _Joined({name: labels[name] for name in fields if name in labels}).line(entry["line"])
 
 
 def _values(text: JsonText) -> Iterator[tuple[Labels, list[Any]]]:

@@ -60,18 +60,31 @@ class _Read:
         """Adds a row.
 
         Raises:
-            UsageError: It contradicts one before.
+            UsageError: It contradicts one before in what is logged.
         """
-        others = self.rules.setdefault((rule.network, rule.vpc_id), [])
-        for other, at in others:
-            if other.app != rule.app and other.first < rule.until and rule.first < other.until:
-                hours = "" if max(rule.first, other.first) == 0 else ", in some hours"
-                raise UsageError(f"{rule.network} is {other.app!r} on line {at} already, not {rule.app!r}{hours}")
-        others.append((rule, line))
+        self.rules.setdefault((rule.network, rule.vpc_id), []).append((rule, line))
         if logged is not None:
             known, at = self.logged.setdefault(rule.network, (logged, line))
             if known is not logged:
                 raise UsageError(f"{rule.network} is {'' if known else 'not '}logged on line {at} already")
+
+    def require_one_app(self, path: Path) -> None:
+        """Refuses two rows that name different apps for one network in the same hour.
+
+        Raises:
+            UsageError: There are two.
+        """
+        for rules in self.rules.values():
+            in_time = sorted(rules, key=lambda found: found[0].first)
+            last = in_time[0]  # of those before, the one that speaks for longest: if it agrees with a rule, all others do
+            for found in in_time[1:]:
+                if last[0].app != found[0].app and found[0].first < last[0].until:
+                    (one, at), (other, line) = sorted((last, found), key=lambda found: found[1])
+                    hours = "" if max(one.first, other.first) == 0 else ", in some hours"
+                    raise UsageError(
+                        f"{path}: line {line}: {one.network} is {one.app!r} on line {at} already, not {other.app!r}{hours}"
+                    )
+                last = max(last, found, key=lambda found: found[0].until)
 
 
 def read_rules(path: Path) -> list[Rule]:
@@ -113,6 +126,7 @@ def _read(path: Path) -> _Read:
                     read.add(_rule(row), _logged(row), reader.line_num)
                 except UsageError as error:
                     raise UsageError(f"{path}: line {reader.line_num}: {error}") from None
+        read.require_one_app(path)
     except UnicodeDecodeError:
         raise UsageError(f"the mapping file {path} cannot be read: it is not UTF-8 text") from None
     except (OSError, csv.Error) as error:

@@ -20,6 +20,7 @@ from pipeline.syntax.batch import Batch, exact_sum
 from pipeline.syntax.blocks import TextBlock, text_blocks
 from pipeline.syntax.cells import Column
 from pipeline.syntax.delimited import DelimitedParser, Dialect
+from pipeline.syntax.lines import refuse_packed
 
 _COMMAS = Dialect(",")
 _HEADER, _SUMMARY, _NAMES = b"ts,te,", b"Summary", b"flows,bytes,"
@@ -106,6 +107,7 @@ class _Section:
 
     def _check(self, values: bytes, number: int) -> None:
         """Holds a summary against the rows. Those that cannot be read are rejected already, and may have what is lacking."""
+        refuse_packed(TextBlock(values, number))
         try:
             promised = int(dict(zip(self.names, values.split(b","), strict=True))[b"bytes"])
         except (KeyError, ValueError):

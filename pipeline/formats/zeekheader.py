@@ -13,6 +13,7 @@ from pipeline.formats.zeeklogs import require_conn, unscoped
 from pipeline.kernel.columns import lines_from
 from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.delimited import DelimitedParser, Dialect
+from pipeline.syntax.lines import refuse_packed
 
 #: Such a line names its values behind the separator.
 _WITH_VALUES = re.compile(r"#(?:fields|path|unset_field)(?![a-z_])")
@@ -31,13 +32,14 @@ def read_records(blocks: Iterable[TextBlock], log: Log, context: ReadContext) ->
         context: What is known beside the file.
 
     Raises:
-        UnreadableSource: A `#` line cannot be understood, is glued to a record, or comes too late.
+        UnreadableSource: A `#` line cannot be understood, is glued to a record, has a packed file behind it, or comes too late.
         SourceError: The file has another log of Zeek's.
     """
     header, parser = _Header(context.options.is_named), None
     for block in blocks:
         for piece in _cut(block):
             if piece.data.startswith(b"#"):
+                refuse_packed(piece)
                 if header.take(piece.line(piece.first_line)):
                     parser = header.parser(log, context)
             elif parser is not None:

@@ -36,7 +36,7 @@ _LOOKED_AT = 1 << 12
 
 _BOM = b"\xef\xbb\xbf"
 _MARKED_LINE = b"\n" + _BOM
-_NOT_BLANK = re.compile(rb"^[ \t]*[^ \t\r\n][^\n]*", re.MULTILINE)
+_NOT_BLANK = re.compile(rb"^[ \t\r]*[^ \t\r\n][^\n]*", re.MULTILINE)
 _NEWLINE, _RETURN = ord("\n"), ord("\r")
 
 Offsets = npt.NDArray[np.int64]
@@ -217,6 +217,10 @@ class NumberedLines(TextBlock):
     """
 
     line_numbers: RowNumbers
+
+    @property
+    def stands_alone(self) -> bool:
+        return True  # among others, a line is told by how far it is behind the first one of its block
 
     @property
     def nbytes(self) -> int:

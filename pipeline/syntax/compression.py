@@ -34,6 +34,15 @@ _MOST_TIMES = 4
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 #: What a compressed file may start with: most text does not, and need not be held against each signature.
 _FIRST_BYTES = frozenset({*range(0x50, 0x60), *(signature[0] for signature in (*_CODECS, *_UNSUPPORTED))})
+#: The same behind text, in four bytes that no text has: of gzip with the method and the flags that are met.
+_BEHIND_TEXT = {
+    b"\x1f\x8b\x08\x00": "gzip",
+    b"\x1f\x8b\x08\x08": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\xfd7zX": "xz",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"PK\x03\x04": "zip",
+}
 _BUFFER_BYTES = 1 << 18
 _GZIP_WINDOW = 16 + 15  # as zlib has it: the largest window, with gzip's header and trailer
 #: The largest file of gzip that is unpacked in one piece, and its content.
@@ -128,6 +137,18 @@ def _is_packed(data: bytes) -> bool:
     if not data or data[0] not in _FIRST_BYTES:
         return False
     return data.startswith((*_CODECS, *_UNSUPPORTED)) or _SKIPPABLE.match(data) is not None
+
+
+def find_packed(text: bytes) -> tuple[int, str] | None:
+    """Where something packed begins behind a text, and how it is packed; None if nowhere.
+
+    `cat conn.log conn.1.log.gz` makes such a file, whose packed part has thousands of records on a few lines.
+    """
+    for start, codec in _BEHIND_TEXT.items():
+        if (at := find_four(text, start)) >= 0:
+            return at, codec
+    at = find_four(text, b"AY&S") - len(b"BZh91")  # of bzip2 the first bytes are letters, and only the first block's tell
+    return (at, "bz2") if at >= 0 and text.startswith(b"BZh", at) else None
 
 
 def _buffered(raw: io.RawIOBase) -> io.BufferedReader:

@@ -203,6 +203,8 @@ def _parse_lines(
 
 def _parse_line(block: TextBlock, row: int, columns: Sequence[Column], values_of: ValuesOf) -> Iterator[list[Any] | Reject]:
     line, raw = block.line(row), block.raw_of(row)
+    if line.lstrip().startswith(b"["):
+        values_of(row)  # which ends the lines here if this is an array: its elements may be records
     try:
         yield _record_of(line, columns, row, raw)
     except json.JSONDecodeError as error:

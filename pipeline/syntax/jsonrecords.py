@@ -105,8 +105,7 @@ class _Lines:
         """The values on a line; none if it is broken.
 
         Raises:
-            _NotLines: Its last value goes on behind it, or one is an array beside others, or the file begins with several values
-                on a line.
+            _NotLines: Its last value goes on behind it, or one is an array, or the file begins with several values on a line.
         """
         line, is_first = self._block.line(number), number == self._first_line
         found = split_json(line)
@@ -121,7 +120,7 @@ class _Lines:
         if found.stop is not Stop.USED_UP:
             return []
         is_list = len(values) > 1 or found.behind is Behind.COMMA
-        if is_list and (is_first or any(value.startswith(b"[") for value in values)):
+        if (is_list and is_first) or any(value.startswith(b"[") for value in values):
             raise _NotLines(number)
         return values if found.behind is Behind.VALUE else []
 

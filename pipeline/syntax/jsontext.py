@@ -28,6 +28,7 @@ from pipeline.syntax.blocks import (
     raw_text,
     read_lines,
 )
+from pipeline.syntax.lines import refuse_packed
 
 _BOM = b"\xef\xbb\xbf"
 #: A line of so many bytes with several values is none: it need not end. An object of so many is large.
@@ -239,6 +240,7 @@ class JsonText:
         others = [other for other in behind if other.strip()]
         if not (any(map(_is_object, others[:1] if is_first else others)) or (is_all and not others and not is_first)):
             return None
+        refuse_packed(TextBlock(first, self.line))
         self._pass(min(self._at + len(first) + 1, len(self._data)))
         line = first.rstrip().replace(b"\r", b" ")
         return ValueBlock(line + b"\n", number, line, np.array([0]), np.array([len(line)]))
@@ -271,9 +273,15 @@ class JsonText:
         self._expect(b"]")
 
     def each_document(self) -> Iterator[None]:
-        """Stops before each value up to the stream's end; of an array, before each element. There, the value is to be taken."""
+        """Stops before each value up to the stream's end; of an array, before each element. There, the value is to be taken.
+
+        A byte order mark before a value is where a file began that was joined to another.
+        """
         while byte := self.next_byte():
-            if byte == b"[":
+            if byte == _BOM[:1]:
+                for place in range(len(_BOM)):  # the rest of the mark may not be read yet
+                    self._expect(_BOM[place : place + 1])
+            elif byte == b"[":
                 yield from self.each_item()
             else:
                 yield
@@ -352,7 +360,7 @@ class JsonText:
 
     def _expect(self, byte: bytes) -> None:
         if self.next_byte() != byte:
-            raise UnreadableSource(f"line {self.line} is not whole JSON: {byte.decode()!r} was expected")
+            raise UnreadableSource(f"line {self.line} is not whole JSON: {raw_text(byte)!r} was expected")
         self._pass(self._at + 1)
 
     def _go_on(self, found: Values, what: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,8 @@ from pipeline.syntax.decimals import floats_of_integers
 
 #: So many rows are read at once, or as many as have so many bytes in the file once it is unpacked.
 _BATCH_ROWS, _BATCH_BYTES = 131_072, 8 << 20
+#: As many where text comes as it is, each as often as it is there; and what Arrow says of a file of which it cannot give distinct texts.
+_PLAIN_ROWS, _NOT_DISTINCT = 8_192, re.compile(r"Not yet implemented: .*Dict.*Delta\w*ByteArray")
 #: The most bytes of a row group, unpacked: Arrow takes several times as many of a column that is read.
 _MAX_GROUP_BYTES = 512 << 20
 #: The longest footer; a hundred bytes a column and row group. And how many bytes end a file: the footer's length, and "PAR1".
@@ -69,18 +72,48 @@ def read_parquet(
             for _, type_ in found:
                 _check_type(column, type_, null_texts)
         leaves = [".".join(path) for _, found in wanted for path, _ in found]
-        # Text comes as its distinct texts, as it mostly stands in the file: a page of a kilobyte may have a name of 100 kB once,
-        # and a million rows that point to it.
         text = [".".join(path) for _, found in wanted for path, type_ in found if _is_text(type_)]
-        stream.seek(0)
-        file = pq.ParquetFile(stream, page_checksum_verification=True, pre_buffer=False, read_dictionary=text)
         first = 1
-        for group in range(file.num_row_groups):
-            rows = _rows_at_once(file.metadata.row_group(group), group)
-            for record_batch in file.iter_batches(rows, [group], leaves, use_threads=False):
-                batch = _batch(record_batch, first, wanted, null_texts)
-                yield batch.with_table(dictionary_encoded(batch.table))
-                first += record_batch.num_rows
+        for record_batch in _record_batches(stream, leaves, text):
+            batch = _batch(record_batch, first, wanted, null_texts)
+            yield batch.with_table(dictionary_encoded(batch.table))
+            first += record_batch.num_rows
+
+
+def _record_batches(stream: BinaryIO, leaves: Sequence[str], text: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, some at a time.
+
+    Text comes as its distinct texts, as it mostly stands in the file: a page of a kilobyte may have a name of 100 kB once, and a
+    million rows that point to it. Where text is written in a delta encoding, as by DuckDB and Spark in pages of version 2, Arrow does not
+    read it so.
+
+    Args:
+        stream: The file.
+        leaves: The columns that are wanted.
+        text: Those of them that are text.
+    """
+    file, most = _opened(stream, text), _BATCH_ROWS
+    for group in range(file.num_row_groups):
+        rows, given = _rows_at_once(file.metadata.row_group(group), group), 0
+        try:
+            for record_batch in file.iter_batches(min(rows, most), [group], leaves, use_threads=False):
+                yield record_batch
+                given += record_batch.num_rows
+        except (OSError, pa.ArrowNotImplementedError) as error:
+            if most == _PLAIN_ROWS or not _NOT_DISTINCT.search(str(error)):
+                raise
+            file, most = _opened(stream), _PLAIN_ROWS
+            for record_batch in file.iter_batches(min(rows, most), [group], leaves, use_threads=False):
+                known = min(given, record_batch.num_rows)
+                given -= known
+                if known < record_batch.num_rows:
+                    yield record_batch.slice(known)
+
+
+def _opened(stream: BinaryIO, distinct: Sequence[str] = ()) -> pq.ParquetFile:
+    """A Parquet file, of which some columns come as their distinct texts."""
+    stream.seek(0)
+    return pq.ParquetFile(stream, page_checksum_verification=True, pre_buffer=False, read_dictionary=list(distinct))
 
 
 #: Where a file has a column: the path to it from the top of the schema, and its type there.

@@ -1,6 +1,7 @@
 """What every format promises, whatever it is and however it is written."""
 
 import bz2
+import contextlib
 import gzip
 import io
 import json
@@ -18,8 +19,9 @@ from hypothesis import strategies as st
 
 from pipeline.counting.count import Limits, count_group
 from pipeline.counting.sources import Source
-from pipeline.errors import SourceError, UnknownFormat
+from pipeline.errors import OtherLog, SourceError, UnknownFormat
 from pipeline.flowstore import FlowStore
+from pipeline.formats import format_options
 from pipeline.formats.head import Container
 from pipeline.jobs.ingest import IngestOptions
 from pipeline.jobs.verify import DeepOptions
@@ -129,6 +131,18 @@ class FormatClaims:
     def test_its_option_names_it(self, known, case):
         assert format_of(case.sample, option=known.option) == known.name
 
+    def test_under_the_name_of_a_format_that_it_is_not_it_fails(self, known, case, tmp_path):
+        """Were all its rows ignored, it would be a file that is counted; were it another log, a folder would leave it alone."""
+        path = tmp_path / "raw"
+        path.write_bytes(case.sample)
+        for option in set(format_options()) - {"auto", known.option}:
+            group = count_group([Source.at(path)], ReadOptions(format=option), Limits(1 << 30), str(tmp_path))
+            result = group.results[0]
+            assert isinstance(result, SourceError) or result.valid == len(case.flows), (
+                option
+            )  # both of AWS's read both lines
+            assert not isinstance(result, OtherLog), option
+
     def test_a_sample_has_the_flows_that_it_says(self, case):
         outcome = read(case.sample)
         assert outcome.cells == case.flows
@@ -162,6 +176,22 @@ class FormatClaims:
         if known.container is not Container.PARQUET:
             outcome = read(b"\xef\xbb\xbf" + case.sample)
             assert (outcome.cells, outcome.ignored) == (case.flows, case.ignored)
+
+    @pytest.mark.parametrize("end", [b"\n", b""])
+    def test_files_that_were_joined_each_with_a_byte_order_mark_count_both_or_fail(self, known, case, end):
+        if known.container is not Container.PARQUET:
+            try:
+                outcome = read(b"\xef\xbb\xbf".join([case.sample.removesuffix(b"\n") + end, case.sample]))
+            except SourceError:
+                assert known.container is Container.TEXT
+            else:
+                repeated = outcome.ignored["repeated record"] > case.ignored.get("repeated record", 0)
+                assert outcome.cells == (1 if repeated else 2) * case.flows
+
+    def test_a_return_in_front_of_each_line_takes_no_row_away(self, known, case):
+        if known.container is Container.TEXT:
+            with contextlib.suppress(SourceError):
+                assert read(case.sample.replace(b"\n", b"\n\r")).read == read(case.sample).read
 
     @pytest.mark.parametrize("changed", [in_another_order, with_further_keys], ids=["another order", "further keys"])
     def test_keys_in_another_order_and_keys_that_nobody_knows_change_nothing(self, known, case, changed):

@@ -1,6 +1,7 @@
 """Which app has an address."""
 
 import ipaddress
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -265,6 +266,26 @@ class TestMappingFile:
         with pytest.raises(UsageError, match=r"apps\.csv") as error:
             load(text)
         assert message in str(error.value)
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 9), st.integers(1, 5)), max_size=6))
+    def test_hours_are_refused_that_two_apps_have_and_no_others(self, spans):
+        rows = [f"::/0,{app},{first},{first + length}\n" for app, first, length in spans]
+        apps = [{app for app, first, length in spans if first <= hour < first + length} for hour in range(20)]
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "apps.csv")
+            path.write_text("cidr,app,from,until\n" + "".join(rows))
+            if max(map(len, apps)) > 1:
+                with pytest.raises(UsageError, match="already"):
+                    load_app_map(path)
+            else:
+                load_app_map(path)
+
+    def test_the_history_of_an_address_takes_no_longer_than_as_many_addresses(self, load):
+        """Each row was held against all others of its network: that of a year of hours took ten seconds."""
+        began = time.perf_counter()
+        load("cidr,app,from,until\n" + "".join(f"10.0.0.5,pod-{i},{i},{i + 1}\n" for i in range(1, 20_000)))
+        assert time.perf_counter() - began < 20
 
     def test_a_file_that_is_not_there_is_named(self, tmp_path):
         with pytest.raises(UsageError, match=r"the mapping file .*missing\.csv cannot be read"):

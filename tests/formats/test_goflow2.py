@@ -213,6 +213,13 @@ class TestLeftOut:
         settings_ = {"goflow2.exporter": "192.0.2.1, 192.0.2.3"}
         assert _read(text(*records), settings_) == [FLOW, FLOW]
 
+    @pytest.mark.parametrize("given", ["192.0.2.1", "::ffff:192.0.2.1"])
+    def test_a_router_is_the_same_however_its_address_is_spelt(self, given):
+        """A collector's socket for both families has `::ffff:192.0.2.1`."""
+        spelt = ["192.0.2.1", "::ffff:192.0.2.1", "::FFFF:c000:201", packed("::ffff:192.0.2.1"), "no address"]
+        records = [flow(sampler_address=address) for address in spelt]
+        assert _read(text(*records), {"goflow2.exporter": given}) == [FLOW] * 4
+
 
 def _read(content, settings_):
     known, stream = formats.open_source(io.BytesIO(content.encode()), "raw")
@@ -221,7 +228,14 @@ def _read(content, settings_):
 
 
 @pytest.mark.parametrize(
-    "setting", [{"goflow2.scale": "maybe"}, {"goflow2.exporter": "router"}, {"goflow2.exporter": ""}, {"goflow2.x": ""}]
+    "setting",
+    [
+        {"goflow2.scale": "maybe"},
+        {"goflow2.exporter": "router"},
+        {"goflow2.exporter": "fe80::1%eth0"},
+        {"goflow2.exporter": ""},
+        {"goflow2.x": ""},
+    ],
 )
 def test_settings_that_are_unfit_are_refused(setting):
     with pytest.raises(UsageError, match="--set"):

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.counting.count import Limits, count_group
+from pipeline.counting.sources import Source
 from pipeline.errors import UnknownFormat, UnreadableSource
 from pipeline.formats import loki
+from pipeline.options import ReadOptions
 from tests.formats.helpers import IN_TEXT_RULE, MISSING_RULE, OBJECT_RULE, RANGE_RULE, blocks_of, format_of, read
 
 TEN = 1_764_151_200_000  # 2025-11-26T10:00Z
@@ -382,6 +385,25 @@ def test_what_logcli_prints_is_read_line_by_line():
     outcome = read(text)
     assert outcome.cells == [(HOUR, "10.0.0.1", "shop/db", "-", 5, 0), COUNTED]
     assert ([reject.row for reject in outcome.rejects], outcome.read) == ([2, 5, 6], 5)
+
+
+@pytest.mark.parametrize("between", ["\n\ufeff", "", "\ufeff", "\n"])
+def test_what_logcli_printed_may_be_joined(between):
+    entry = {"labels": LABELS | {"FlowDirection": "0"}, "line": json.dumps(without("FlowDirection")), "timestamp": "x"}
+    one = json.dumps(entry)
+    outcome = read(f"{one}{between}{one}\n{one[:-9]}\n{one}\n")
+    assert (len(outcome.cells), [reject.row for reject in outcome.rejects]) == (3, [2 + between.count("\n")])
+
+
+def test_what_logcli_printed_counts_beside_other_files_as_alone(tmp_path):
+    one = json.dumps(
+        {"labels": LABELS | {"FlowDirection": "0"}, "line": json.dumps(without("FlowDirection")), "timestamp": "x"}
+    )
+    for name, content in (("a", f"{one}\n"), ("b", f"{one}{one}\n{one}\n"), ("c", f"{one}\n{one}\n")):
+        (tmp_path / name).write_text(content)
+    sources = [Source.at(tmp_path / name) for name in "abc"]
+    counted = count_group(sources, ReadOptions(), Limits(1 << 20), str(tmp_path))
+    assert [result.valid for result in counted.results] == [1, 3, 2]
 
 
 # --- Against a plain program -------------------------------------------------------------------------------------

@@ -189,6 +189,11 @@ class TestLines:
         assert TextBlock(b"a", 1).split_first()[1].rows().tolist() == []
         assert TextBlock(b"\n\r\n", 1).split_first() is None
 
+    def test_a_line_behind_a_lone_return_is_not_blank(self):
+        """Else whoever looks for the first line of a block passes over all that begin so, without a word."""
+        first, rest = TextBlock(b"\n\ra\n\rb\n", 1).split_first()
+        assert (first, rest.data, rest.first_line) == (b"\ra", b"\rb\n", 3)
+
     @given(st.text('ab \n\r"').map(str.encode))
     def test_and_are_what_a_look_at_them_alone_tells(self, data):
         found = TextBlock(data, 7).split_first()

@@ -269,6 +269,39 @@ class TestTypes:
 
 
 class TestRows:
+    @pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+    @pytest.mark.parametrize("pages", ["1.0", "2.0"])
+    def test_text_in_a_delta_encoding_is_a_text(self, encoding, pages):
+        """As DuckDB and Spark write it in version 2; Arrow does not give it out as its distinct texts."""
+        columns = [("n", [1, 2, 3]), ("t", ["a", None, "a"])]
+        data = parquet_file(
+            columns,
+            use_dictionary=False,
+            column_encoding={"t": encoding, "n": "PLAIN"},
+            data_page_version=pages,
+            row_group_size=2,
+        )
+        assert read(data).records == [(1, 1, "a"), (2, 2, None), (3, 3, "a")]
+
+    def test_a_row_counts_once_where_its_row_group_turns_out_to_have_such_text(self, monkeypatch):
+        class Turning(pq.ParquetFile):
+            def __init__(self, *args, read_dictionary, **options):
+                super().__init__(*args, read_dictionary=read_dictionary, **options)
+                self.is_plain = not read_dictionary
+
+            def iter_batches(self, *args, **options):
+                for i, batch in enumerate(super().iter_batches(*args, **options)):
+                    if i == 2 and not self.is_plain:
+                        raise OSError("Not yet implemented: DecodeArrow of DictAccumulator for DeltaByteArrayDecoder.")
+                    yield batch
+
+        monkeypatch.setattr(parquet, "_BATCH_ROWS", 2)
+        monkeypatch.setattr(parquet, "_PLAIN_ROWS", 3)
+        monkeypatch.setattr(parquet.pq, "ParquetFile", Turning)
+        rows = list(range(1, 16))
+        outcome = read(parquet_file([("n", rows), ("t", ["a"] * len(rows))], row_group_size=8))
+        assert outcome.records == [(row, row, "a") for row in rows]
+
     def test_a_row_s_number_counts_through_batches_and_row_groups(self, monkeypatch):
         monkeypatch.setattr(parquet, "_BATCH_ROWS", 3)
         texts = ["a", b"\xff", "b", "c", "d", "e", b"\xff", "f"]
