@@ -42,6 +42,7 @@
       networks        which addresses lie in the networks that a user names
       apps            which app has an address
       mappingfile     the file of `--apps`
+      rules           which rule of that file speaks for an hour
       spans           how long flows lasted, for bytes that are spread over hours
 
 To add a format: write a module of declarations like `canonical.py`, and add its name to `_MODULES` below (docs/extending.md).

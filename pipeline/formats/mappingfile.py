@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from pipeline.errors import UsageError
 from pipeline.formats.networks import Network, network_of
+from pipeline.formats.rules import Rule, add_rule
 from pipeline.scalars import LAST_HOUR, SECONDS_PER_HOUR, column_named_twice, hours_of
 
 _COLUMNS = ("cidr", "app", "vpc_id", "from", "until", "logged")
@@ -26,34 +26,18 @@ _LOGGED = {"": None, "yes": True, "no": False}
 Row = dict[str, str | None]
 
 
-class Rule(NamedTuple):
-    """Which app has some addresses.
-
-    Attributes:
-        network: The addresses.
-        app: Their app.
-        vpc_id: The VPC for which the rule speaks; None for all.
-        first: The first hour for which it speaks.
-        until: The first hour behind these.
-    """
-
-    network: Network
-    app: str
-    vpc_id: str | None = None
-    first: int = 0
-    until: int = LAST_HOUR + 1
-
-
 @dataclass
 class _Read:
     """What was read of a file so far.
 
     Attributes:
         rules: By network and VPC, each with its line.
+        ordered: The same as `add_rule` joins them.
         logged: Whether a network is logged, with the line.
     """
 
     rules: dict[tuple[Network, str | None], list[tuple[Rule, int]]] = field(default_factory=dict)
+    ordered: dict[tuple[Network, str | None], list[Rule]] = field(default_factory=dict)
     logged: dict[Network, tuple[bool, int]] = field(default_factory=dict)
 
     def add(self, rule: Rule, logged: bool | None, line: int) -> None:
@@ -62,16 +46,22 @@ class _Read:
         Raises:
             UsageError: It contradicts one before.
         """
-        others = self.rules.setdefault((rule.network, rule.vpc_id), [])
-        for other, at in others:
-            if other.app != rule.app and other.first < rule.until and rule.first < other.until:
-                hours = "" if max(rule.first, other.first) == 0 else ", in some hours"
-                raise UsageError(f"{rule.network} is {other.app!r} on line {at} already, not {rule.app!r}{hours}")
+        key = rule.network, rule.vpc_id
+        others = self.rules.setdefault(key, [])
+        if not add_rule(self.ordered.setdefault(key, []), rule):
+            other, at = next(known for known in others if _contradict(known[0], rule))
+            hours = "" if max(rule.first, other.first) == 0 else ", in some hours"
+            raise UsageError(f"{rule.network} is {other.app!r} on line {at} already, not {rule.app!r}{hours}")
         others.append((rule, line))
         if logged is not None:
             known, at = self.logged.setdefault(rule.network, (logged, line))
             if known is not logged:
                 raise UsageError(f"{rule.network} is {'' if known else 'not '}logged on line {at} already")
+
+
+def _contradict(one: Rule, other: Rule) -> bool:
+    """Whether two rules for one network and VPC name different apps for some hour."""
+    return one.app != other.app and one.first < other.until and other.first < one.until
 
 
 def read_rules(path: Path) -> list[Rule]:
