@@ -83,10 +83,19 @@ __all__ = [
 ]
 
 
+#: Where a user reads what to do with a damaged store.
+MENDING = 'docs/operations.md says how to mend it, under "When something is wrong"'
+
+
 class FlowlogError(Exception):
     """Base of all errors that are the input's or the caller's, not flowlog's."""
 
     exit_code: ClassVar[int] = 1
+
+    @property
+    def told(self) -> str:
+        """What is wrong, for a list that says once for all its errors what to do with a damaged store."""
+        return str(self)
 
 
 class UsageError(FlowlogError):
@@ -384,15 +393,28 @@ class StoreVersion(StoreError):
 
 
 class StoreDamaged(StoreError):
-    """A file of the store contradicts the store's format or its ledger."""
+    """A file of the store contradicts the store's format or its ledger.
 
-    def __init__(self, path: str, problem: str) -> None:
-        super().__init__(path, problem)
+    Attributes:
+        path: The file.
+        problem: What is wrong with it.
+        advice: What to do.
+    """
+
+    def __init__(
+        self, path: str, problem: str, advice: str = f"`flowlog verify` names all that is damaged, and {MENDING}"
+    ) -> None:
+        super().__init__(path, problem, advice)
         self.path = path
         self.problem = problem
+        self.advice = advice
+
+    @property
+    def told(self) -> str:
+        return f"the store is damaged: {self.path}: {self.problem}"
 
     def __str__(self) -> str:
-        return f"the store is damaged: {self.path}: {self.problem}"
+        return f"{self.told}; {self.advice}"
 
 
 class StoreUnreadable(StoreError):

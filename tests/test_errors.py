@@ -126,7 +126,14 @@ EXAMPLES = [
             "finishes this run or counts anew, and nothing is counted twice"
         ),
     ),
-    (errors.StoreDamaged("s/x", "torn"), "the store is damaged: s/x: torn"),
+    (
+        errors.StoreDamaged("s/x", "torn"),
+        (
+            "the store is damaged: s/x: torn; `flowlog verify` names all that is damaged, and docs/operations.md says how to mend"
+            ' it, under "When something is wrong"'
+        ),
+    ),
+    (errors.StoreDamaged("s/x", "torn", "make it anew"), "the store is damaged: s/x: torn; make it anew"),
     (
         errors.StoreUnwritable("s/x", "No space left on device"),
         "cannot write to the store: s/x: No space left on device; nothing was committed, the store is as it was",

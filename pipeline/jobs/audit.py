@@ -61,7 +61,7 @@ class Audit:
                     last = None
                 before = number
                 if isinstance(run, StoreError):
-                    yield str(run)
+                    yield run.told
                     last = None
                     continue
                 self._take(run)
@@ -111,9 +111,9 @@ class Audit:
             elif self._digest(path) != digest:
                 yield f"{path}: {_NOT_AS_WRITTEN}"
         except StoreError as error:
-            yield str(error)
+            yield error.told
         except OSError as error:
-            yield str(files.refusal(path, error))
+            yield files.refusal(path, error).told
 
     def _digest(self, path: files.Name) -> str:
         with self._store.files.opened(path) as file:

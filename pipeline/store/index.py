@@ -192,8 +192,8 @@ def open_index(store: Locations) -> Iterator[Index]:
     except sqlite3.DatabaseError as error:
         with files.writing(store.index):
             _remove(store.index)
-        problem = f"{error}; it is an index only, was removed, and is made anew by the next run"
-        raise StoreDamaged(str(store.index), problem) from error
+        advice = "it is an index only, was removed, and is made anew by the next run"
+        raise StoreDamaged(str(store.index), str(error), advice) from error
     finally:
         connection.close()
 
