@@ -45,7 +45,7 @@ def locked(store: Locations, wait_seconds: float = 0) -> Iterator[None]:
 
 
 @contextmanager
-def unchanged(store: Locations, wait_seconds: float = 0) -> Iterator[bool]:
+def locked_for_reading(store: Locations, wait_seconds: float = 0) -> Iterator[bool]:
     """Keeps runs from changing the store while it is looked at, as far as this user may.
 
     Args:
