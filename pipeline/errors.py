@@ -212,7 +212,10 @@ class StrictRunStopped(RunStopped):
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"stopped by --strict, nothing was committed: {self.source}: {self.problem}"
+        return (
+            f"stopped by --strict, nothing was committed: {self.source}: {self.problem}; mend this file or leave it out, or run the "
+            "command without --strict"
+        )
 
 
 class TooManyRejects(RunStopped):
@@ -229,7 +232,7 @@ class TooManyRejects(RunStopped):
         return (
             f"stopped by --max-reject-ratio {self.limit:g}, nothing was committed: "
             f"{self.rejected:,} of {self.read:,} rows were rejected ({self.rejected / self.read:.2%}); "
-            f"the first: {self.example}"
+            f"the first: {self.example}; mend the files or leave them out, or allow more"
         )
 
 
@@ -373,7 +376,7 @@ class StoreServed(StoreError):
         self.holder = holder
 
     def __str__(self) -> str:
-        return f"the store {self.store} is served by {self.holder}; one service at a time writes its log"
+        return f"the store {self.store} is served by {self.holder}; one service at a time writes its log: stop that one first, or send the records to it"
 
 
 class StoreVersion(StoreError):
@@ -486,7 +489,10 @@ class StoreUnwritable(StoreError):
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"cannot write to the store: {self.path}: {self.problem}; nothing was committed, the store is as it was"
+        return (
+            f"cannot write to the store: {self.path}: {self.problem}; nothing was committed, the store is as it was: once this user "
+            "may and can write there, run the command again"
+        )
 
 
 class StoreUnpublished(StoreError):
