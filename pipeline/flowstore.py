@@ -189,7 +189,7 @@ class FlowStore:
         """The hours that are meant by what `table` takes.
 
         Raises:
-            UsageError: They are none.
+            UsageError: What was given is not an hour, a day or a span.
         """
         now = datetime.now(UTC)  # once, or midnight could come between the two
         asked = hours_of(hour, self._latest, now)

@@ -142,8 +142,8 @@ class AppMap:
         return _names([self._app(address, None, 0) for address in addresses.to_pylist()])
 
     def _look_up(self, address: str, vpc_id: str | None, hour: int) -> tuple[str | None, bool]:
-        """The app of an address, and whether a rule names it; else the address itself, written in its shortest form, or None if it
-        is none.
+        """The app of an address, and whether a rule names it; else the address itself, written in its shortest form, or None if
+        the text is not an address.
         """
         packed = packed_address(address)
         if packed is None:

@@ -264,7 +264,7 @@ def _tuples_of(record: Mapping[str, Any], layout: Layout, is_cut: bool) -> Itera
 
 
 def _cell(value: Any, key: str) -> Any:
-    """What an object has under a key; None where it has nothing, or is none."""
+    """What an object has under a key; None where the object has no such key, or where the value is not an object."""
     if not isinstance(value, JsonObject):
         return None
     if key in value.repeated:
@@ -297,7 +297,7 @@ def _text(value: Mapping[str, Any], key: str) -> str:
 
 
 def _lines_of(tuples: list[Any]) -> bytes:
-    """Tuples, one a line. One that is no text, is blank, or has a line break is none, and is made a line that will be rejected."""
+    """Tuples, one a line. One that is not a text, is blank, or has a line break becomes a line that will be rejected."""
     try:
         lines = _encoded("\n".join(tuples) + "\n") if tuples else b""
     except TypeError:  # one is no text
@@ -309,5 +309,5 @@ def _lines_of(tuples: list[Any]) -> bytes:
 
 
 def _encoded(text: str) -> bytes:
-    """A text as UTF-8; of characters that are none, as bytes that are not UTF-8."""
+    """A text as UTF-8; half of a surrogate pair becomes bytes that are not UTF-8."""
     return text.encode("utf-8", "surrogatepass")

@@ -68,7 +68,7 @@ def _records_on(block: TextBlock, outlines: _Outlines) -> Iterator[AnyRecord]:
             ):
                 yield from records
                 continue
-        yield from _records_of_line(block.line(number))  # whoever looks at the record must see it whole
+        yield from _records_of_line(block.line(number))  # a reject shows the record, which must be whole
 
 
 def _records_of_line(line: bytes) -> list[AnyRecord]:

@@ -19,7 +19,7 @@ from pipeline.syntax.jsonobjects import integer_of
 from pipeline.syntax.jsontext import JsonText
 
 Labels = Mapping[str, Any]
-#: What is no record, as a line that is rejected as none.
+#: A line that will be rejected: it stands for what is not a record.
 _NO_RECORD = b'""'
 #: So much of a stream is kept until its labels come. Loki writes them first.
 _MOST_HELD_BYTES = 64 << 20

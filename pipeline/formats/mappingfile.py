@@ -19,7 +19,7 @@ from pipeline.formats.rules import Rule, add_rule
 from pipeline.scalars import LAST_HOUR, SECONDS_PER_HOUR, column_named_twice, hours_of
 
 _COLUMNS = ("cidr", "app", "vpc_id", "from", "until", "logged")
-#: So much of a header that is none is shown.
+#: So much is shown of a first line that is not a header.
 _SHOWN = 60
 _LOGGED = {"": None, "yes": True, "no": False}
 

@@ -89,8 +89,8 @@ def verify(store: Locations, wait_seconds: float = 0, deep: DeepOptions | None =
     """Recomputes a store's sums from its files and holds them against its ledger.
 
     Args:
-        store: The store. Its lock is held, so that no run changes it meanwhile; somebody who may not hold it, or where it does
-            not keep other machines out, looks again where a run has changed the store meanwhile.
+        store: The store. Its lock is held, so that no run changes it meanwhile; where this user may not
+            hold it, or it does not keep other machines out, what a run has changed meanwhile is looked at again.
         wait_seconds: How long to wait for a run that holds it.
         deep: Also counts the raw files again that are still there, and holds the hours against that.
 

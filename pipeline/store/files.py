@@ -26,8 +26,8 @@ from typing import NamedTuple, Protocol
 from pipeline.errors import FlowlogError, StoreDamaged, StoreUnreadable, StoreUnwritable, UsageError
 from pipeline.scalars import new_digest
 
-#: A name in a store: a path, or the text that the path prints as. Who opens thousands gives texts: a `Path` takes as long to
-#: make as a small file to open.
+#: A name in a store: a path, or the text that the path prints as. Where thousands are opened, texts are given: a `Path`
+#: takes as long to make as a small file to open.
 Name = str | PurePath
 #: The content of a new file: bytes, or a file of this machine that has the content.
 FileContent = bytes | memoryview | Path

@@ -21,7 +21,7 @@ READ_OPTIONS: dict[str, Any] = {"page_checksum_verification": True, "pre_buffer"
 _UNREADABLE = (pa.ArrowException, OSError, ValueError)
 WRITE_OPTIONS: dict[str, Any] = {
     "compression": "zstd",
-    "write_page_checksum": True,  # a flipped bit is found by whoever checks them, as `verify` does
+    "write_page_checksum": True,  # a reader that checks them, as `verify` does, finds a flipped bit
 }
 
 

@@ -141,7 +141,7 @@ def _with_own_texts(group: pa.Table) -> pa.Table:
 
 
 def read_partition(store: Locations, hour: int) -> pa.Table:
-    """Reads an hour's totals, for who sums or checks them: a name that stands in many rows is in memory once.
+    """Reads an hour's totals, to be summed or checked: a name that stands in many rows is in memory once.
 
     Args:
         store: The store.

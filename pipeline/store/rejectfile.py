@@ -20,7 +20,7 @@ _GROUP_ROWS, _GROUP_BYTES = 65_536, 8 << 20
 def write_rejects(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
     """Writes a run's rejects (`schema.REJECT_SCHEMA`) as they come, to a new file of this machine.
 
-    Its row groups are small enough to be read one by one: whoever reads them needs no more memory than was needed here.
+    Its row groups are small enough to be read one by one: reading them takes no more memory than writing them.
     """
     import pyarrow.parquet as pq
 
