@@ -83,10 +83,19 @@ __all__ = [
 ]
 
 
+#: Where a user reads what to do with a damaged store.
+MENDING = 'docs/operations.md says how to mend it, under "When something is wrong"'
+
+
 class FlowlogError(Exception):
     """Base of all errors that are the input's or the caller's, not flowlog's."""
 
     exit_code: ClassVar[int] = 1
+
+    @property
+    def told(self) -> str:
+        """What is wrong, for a list that says once for all its errors what to do with a damaged store."""
+        return str(self)
 
 
 class UsageError(FlowlogError):
@@ -203,7 +212,10 @@ class StrictRunStopped(RunStopped):
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"stopped by --strict, nothing was committed: {self.source}: {self.problem}"
+        return (
+            f"stopped by --strict, nothing was committed: {self.source}: {self.problem}; mend this file or leave it out, or run the "
+            "command without --strict"
+        )
 
 
 class TooManyRejects(RunStopped):
@@ -220,7 +232,7 @@ class TooManyRejects(RunStopped):
         return (
             f"stopped by --max-reject-ratio {self.limit:g}, nothing was committed: "
             f"{self.rejected:,} of {self.read:,} rows were rejected ({self.rejected / self.read:.2%}); "
-            f"the first: {self.example}"
+            f"the first: {self.example}; mend the files or leave them out, or allow more"
         )
 
 
@@ -364,7 +376,7 @@ class StoreServed(StoreError):
         self.holder = holder
 
     def __str__(self) -> str:
-        return f"the store {self.store} is served by {self.holder}; one service at a time writes its log"
+        return f"the store {self.store} is served by {self.holder}; one service at a time writes its log: stop that one first, or send the records to it"
 
 
 class StoreVersion(StoreError):
@@ -384,15 +396,28 @@ class StoreVersion(StoreError):
 
 
 class StoreDamaged(StoreError):
-    """A file of the store contradicts the store's format or its ledger."""
+    """A file of the store contradicts the store's format or its ledger.
 
-    def __init__(self, path: str, problem: str) -> None:
-        super().__init__(path, problem)
+    Attributes:
+        path: The file.
+        problem: What is wrong with it.
+        advice: What to do.
+    """
+
+    def __init__(
+        self, path: str, problem: str, advice: str = f"`flowlog verify` names all that is damaged, and {MENDING}"
+    ) -> None:
+        super().__init__(path, problem, advice)
         self.path = path
         self.problem = problem
+        self.advice = advice
+
+    @property
+    def told(self) -> str:
+        return f"the store is damaged: {self.path}: {self.problem}"
 
     def __str__(self) -> str:
-        return f"the store is damaged: {self.path}: {self.problem}"
+        return f"{self.told}; {self.advice}"
 
 
 class StoreUnreadable(StoreError):
@@ -464,7 +489,10 @@ class StoreUnwritable(StoreError):
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"cannot write to the store: {self.path}: {self.problem}; nothing was committed, the store is as it was"
+        return (
+            f"cannot write to the store: {self.path}: {self.problem}; nothing was committed, the store is as it was: once this user "
+            "may and can write there, run the command again"
+        )
 
 
 class StoreUnpublished(StoreError):

@@ -189,7 +189,7 @@ class FlowStore:
         """The hours that are meant by what `table` takes.
 
         Raises:
-            UsageError: They are none.
+            UsageError: What was given is not an hour, a day or a span.
         """
         now = datetime.now(UTC)  # once, or midnight could come between the two
         asked = hours_of(hour, self._latest, now)
@@ -220,9 +220,13 @@ class FlowStore:
 
     def runs(self) -> list[RunRecord]:
         """The committed runs, oldest first, each with its sources."""
+        return list(self.each_run())
+
+    def each_run(self) -> Iterator[RunRecord]:
+        """The same, one at a time: all the sources of years may be more than the memory holds. Taking one may raise StoreDamaged."""
         from pipeline.store.ledger import read_runs  # a query needs no ledger
 
-        return list(read_runs(self.locations))
+        return read_runs(self.locations)
 
     def rejects(self, run: str | None = None, source: str | None = None, reason: str | None = None) -> pa.Table:
         """The rejected rows, with `run`, `source`, `row`, `field`, `rule`, `value` and `raw`.

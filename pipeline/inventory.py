@@ -46,7 +46,7 @@ def read_inventory(path: Path) -> list[Named]:
     """What a list says.
 
     Raises:
-        UsageError: It cannot be read, or is none that is known; the message says which are.
+        UsageError: The file cannot be read, or is not a list of a known kind; the message names the kinds.
     """
     try:
         listed = json.loads(path.read_bytes())

@@ -264,7 +264,7 @@ def command_line(*words: str, store: os.PathLike[str]) -> str:
 
 
 def real_path(path: str | os.PathLike[str]) -> Path:
-    """A path without links. One that cannot be followed, as links in a circle, stays: who opens it will be told why.
+    """A path without links. A path that cannot be followed, as links in a circle, stays as it is: opening it will tell why.
 
     Python before 3.13 raises RuntimeError in `Path.resolve` for links in a circle.
     """

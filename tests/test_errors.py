@@ -36,13 +36,16 @@ EXAMPLES = [
     (errors.RunStopped("stopped"), "stopped"),
     (
         errors.StrictRunStopped("a.csv", "row 3: hour must be positive"),
-        "stopped by --strict, nothing was committed: a.csv: row 3: hour must be positive",
+        (
+            "stopped by --strict, nothing was committed: a.csv: row 3: hour must be positive; mend this file or leave it out, or run "
+            "the command without --strict"
+        ),
     ),
     (
         errors.TooManyRejects(1500, 3000, 0.25, "a.csv: row 3: torn"),
         (
             "stopped by --max-reject-ratio 0.25, nothing was committed: "
-            "1,500 of 3,000 rows were rejected (50.00%); the first: a.csv: row 3: torn"
+            "1,500 of 3,000 rows were rejected (50.00%); the first: a.csv: row 3: torn; mend the files or leave them out, or allow more"
         ),
     ),
     (
@@ -85,7 +88,7 @@ EXAMPLES = [
     ),
     (
         errors.StoreServed("s", "process 7 on host"),
-        "the store s is served by process 7 on host; one service at a time writes its log",
+        "the store s is served by process 7 on host; one service at a time writes its log: stop that one first, or send the records to it",
     ),
     (
         errors.StoreVersion("s/runs", 1),
@@ -126,10 +129,20 @@ EXAMPLES = [
             "finishes this run or counts anew, and nothing is counted twice"
         ),
     ),
-    (errors.StoreDamaged("s/x", "torn"), "the store is damaged: s/x: torn"),
+    (
+        errors.StoreDamaged("s/x", "torn"),
+        (
+            "the store is damaged: s/x: torn; `flowlog verify` names all that is damaged, and docs/operations.md says how to mend"
+            ' it, under "When something is wrong"'
+        ),
+    ),
+    (errors.StoreDamaged("s/x", "torn", "make it anew"), "the store is damaged: s/x: torn; make it anew"),
     (
         errors.StoreUnwritable("s/x", "No space left on device"),
-        "cannot write to the store: s/x: No space left on device; nothing was committed, the store is as it was",
+        (
+            "cannot write to the store: s/x: No space left on device; nothing was committed, the store is as it was: once this user "
+            "may and can write there, run the command again"
+        ),
     ),
     (
         errors.StoreUnpublished("run-1", "s/x", "Input/output error"),

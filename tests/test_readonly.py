@@ -13,7 +13,7 @@ import pytest
 from pipeline.errors import StoreLocked, StoreUnreadable
 from pipeline.flowstore import FlowStore
 from pipeline.jobs import verify as verifying
-from pipeline.store.lock import locked, unchanged
+from pipeline.store.lock import locked, locked_for_reading
 from tests.conftest import ingest_records
 
 NOBODY = 65534
@@ -102,14 +102,14 @@ class TestWhoMayOnlyRead:
         assert done.err.count("\n") == 1
 
     def test_shares_the_lock_with_others_who_read(self, store, as_reader):
-        with nobody(), unchanged(store.locations) as first, unchanged(store.locations) as second:
+        with nobody(), locked_for_reading(store.locations) as first, locked_for_reading(store.locations) as second:
             assert (first, second) == (True, True)
 
     @two_users
     def test_waits_for_a_run_and_keeps_runs_waiting(self, store, as_reader):
         with locked(store.locations):
             assert "in use by process" in as_reader("verify").err
-        with nobody(), unchanged(store.locations):
+        with nobody(), locked_for_reading(store.locations):
             os.seteuid(0)
             with pytest.raises(StoreLocked, match="in use by another process"), locked(store.locations):
                 pass

@@ -14,7 +14,7 @@ from pipeline.cli.table import Column, Foot, name_columns
 from pipeline.scalars import DEFAULT_STORE, count_to_text, parse_bytes
 
 if TYPE_CHECKING:
-    from pipeline.query.diff import Difference, Figures, Span
+    from pipeline.query.diff import Difference, PairBytes, Span
 
 #: The exit code of `--fail-on-new`: done, but there is something to look at.
 _FOUND_NEW = 3
@@ -63,7 +63,7 @@ def _write_changes(difference: Difference, *, exact: bool) -> None:
         Column("change", [_signed(size(change)) for change in figures["change"]], is_number=True),
     ]
 
-    def foot(name: str, count: int, figures: Figures) -> Foot:
+    def foot(name: str, count: int, figures: PairBytes) -> Foot:
         cells = {"before": size(figures.before), "after": size(figures.after), "change": _signed(size(figures.change))}
         return Foot(label(name, count, "pair"), cells)
 
@@ -89,7 +89,7 @@ def _lines(difference: Difference) -> Iterator[str]:
 
 
 def _to_json(difference: Difference) -> dict[str, Any]:
-    def figures(pairs: int, bytes_: Figures) -> dict[str, int]:
+    def figures(pairs: int, bytes_: PairBytes) -> dict[str, int]:
         return {"pairs": pairs, **bytes_._asdict(), "change": bytes_.change}
 
     def span(of: Span) -> dict[str, Any]:

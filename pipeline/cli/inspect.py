@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pipeline.cli.arguments import JsonOption, QuietOption, StoreOption, WaitOption, open_store, progress_bar
-from pipeline.cli.output import print_rows, say, write_json_rows, write_object, write_page
+from pipeline.cli.output import print_rows, say, write_json_rows, write_object, write_objects, write_page
 from pipeline.cli.reporting import verify_lines, verify_problems
 from pipeline.errors import UsageError
 from pipeline.scalars import DEFAULT_STORE, HourRange, hour_to_text
 
 if TYPE_CHECKING:
+    from pipeline.store.ledger import RunRecord, SourceRecord
     from pipeline.store.partitions import PartitionSummary
 
 Grouping = Literal["run", "source", "reason"]  # a test holds these against `rejects.GROUPINGS`
@@ -73,39 +74,37 @@ def runs(
     Example:
       flowlog runs --sources
     """
-    records = open_store(store).runs()
+    records = open_store(store).each_run()
     if as_json:
-        write_object([asdict(record) for record in records])
+        write_objects(map(asdict, records))
     elif sources:
-        names = ("format", "read", "valid", "rejected", "bytes_tx", "bytes_rx")
-        print_rows(
-            [
-                {
-                    "run": record.run_id,
-                    "source": source.path,
-                    **{name: getattr(source, name) for name in names},
-                    "ignored": sum(source.ignored.values()),
-                    "ignored_bytes": sum((source.ignored_bytes or {}).values()),
-                }
-                for record in records
-                for source in record.sources
-            ]
-        )
+        print_rows(_source_row(record.run_id, source) for record in records for source in record.sources)
     else:
-        totals = ("read", "valid", "rejected", "bytes_tx", "bytes_rx")
-        print_rows(
-            [
-                {
-                    "run": record.run_id,
-                    "finished": record.finished,
-                    "sources": len(record.sources),
-                    "hours": len(record.hours),
-                    **{name: record.total(name) for name in totals},
-                    **{name: record.by_reason(name).total() for name in ("ignored", "ignored_bytes")},
-                }
-                for record in records
-            ]
-        )
+        print_rows(map(_run_row, records))
+
+
+def _run_row(record: RunRecord) -> dict[str, object]:
+    """A run as `runs` lists it."""
+    return {
+        "run": record.run_id,
+        "finished": record.finished,
+        "sources": len(record.sources),
+        "hours": len(record.hours),
+        **{name: record.total(name) for name in ("read", "valid", "rejected", "bytes_tx", "bytes_rx")},
+        **{name: record.by_reason(name).total() for name in ("ignored", "ignored_bytes")},
+    }
+
+
+def _source_row(run_id: str, source: SourceRecord) -> dict[str, object]:
+    """A source as `runs --sources` lists it."""
+    names = ("format", "read", "valid", "rejected", "bytes_tx", "bytes_rx")
+    return {
+        "run": run_id,
+        "source": source.path,
+        **{name: getattr(source, name) for name in names},
+        "ignored": sum(source.ignored.values()),
+        "ignored_bytes": sum((source.ignored_bytes or {}).values()),
+    }
 
 
 def rejects(

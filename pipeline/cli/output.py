@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -247,20 +248,34 @@ def write_object(value: Any) -> None:
     write_text(json.dumps(value, ensure_ascii=False) + "\n")
 
 
+def write_objects(values: Iterable[Any]) -> None:
+    """Writes JSON documents to standard output, as they come: one array, in one line."""
+    import json  # as above
+
+    with standard_output() as out:
+        separator, end = b"[", b"[]\n"
+        for value in values:
+            out.write(separator + json.dumps(value, ensure_ascii=False).encode())
+            separator, end = b", ", b"]\n"
+        out.write(end)
+
+
 def write_text(text: str, target: Path | None = None) -> None:
     """Writes to a file, or to standard output; in UTF-8 whatever the locale says."""
     with _opened(target) as out:
         out.write(text.encode())
 
 
-def print_rows(rows: list[dict[str, object]], as_json: bool = False) -> None:
+def print_rows(rows: Iterable[Mapping[str, object]], as_json: bool = False) -> None:
     """Writes rows to standard output, aligned or as a JSON array; all have the same columns."""
     if as_json:
-        write_object(rows)
-    elif rows:
-        write_text(text_table({name: [row[name] for row in rows] for name in rows[0]}))
-    else:
-        write_text("none\n")
+        write_objects(rows)
+        return
+    columns = defaultdict[str, list[object]](list)
+    for row in rows:
+        for name, cell in row.items():
+            columns[name].append(cell)
+    write_text(text_table(columns) if columns else "none\n")
 
 
 def print_after_commit(summary: dict[str, object]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import FlowlogError, StoreError
+from pipeline.errors import MENDING, FlowlogError, StoreError
 from pipeline.objectpath import is_url
 from pipeline.scalars import HourRange, bytes_to_text, command_line, count_to_text, hour_to_text
 
@@ -135,6 +135,8 @@ def verify_lines(result: Verification) -> Iterator[str]:
     problems = len(result.problems)
     state = count_to_text(problems, "problem") if problems else "sound: every total is what was counted"
     yield f"{state} ({counted}, {result.bytes_tx:,} bytes sent, {result.bytes_rx:,} received)"
+    if problems:
+        yield MENDING
     if result.waiting:
         yield f"{result.waiting:,} acknowledged records wait in the service's log to be moved into flows"
 

@@ -172,7 +172,7 @@ def source_at(name: str) -> Source:
     """The source of this name, as it is now.
 
     Raises:
-        UnreadableSource: There is none, or its bucket does not say.
+        UnreadableSource: There is no such file or object, or the bucket does not say.
     """
     if not is_url(name):
         return Source.at(path_of(name))

@@ -27,8 +27,8 @@ def resolved(options: ReadOptions) -> ReadOptions:
     interfaces one by one, once they are checked.
 
     Raises:
-        UsageError: There is no mapping file, no such time zone, the VPC cannot be stored, a format has no such setting, or a network
-            is none.
+        UsageError: There is no mapping file, no such time zone, the VPC cannot be stored, a format has no such setting, or a text
+            is not a network.
     """
     zone_of(options.timezone)
     if not is_utf8(options.vpc_id or ""):

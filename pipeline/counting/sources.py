@@ -43,7 +43,7 @@ def status_of(path: str | os.PathLike[str]) -> os.stat_result:
     """How a file looks.
 
     Raises:
-        UnreadableSource: There is none.
+        UnreadableSource: There is no such file.
     """
     try:
         status = os.stat(path)  # noqa: PTH116 - a text need not become a path
@@ -95,7 +95,7 @@ class Source:
         """Looks at a file.
 
         Raises:
-            UnreadableSource: There is none.
+            UnreadableSource: There is no such file.
         """
         return cls.seen(name_of(path), status_of(path))
 
@@ -142,7 +142,7 @@ class Source:
         """The same file as this machine sees it, where another has looked at it: on each, a shared disk is another device.
 
         Raises:
-            UnreadableSource: There is none.
+            UnreadableSource: There is no such file.
             SourceChanged: It is not as it was.
         """
         here = status_of(_unescaped(self.name))

@@ -18,7 +18,8 @@
       awsgateway      what their records say, and how they are told from a VPC's
     ocsf              OCSF's network activity
     azure             Azure's VNet and NSG flow logs
-      azurerecords    their records, of which each has many flows
+      azurerecords    their records, as a stream has them
+      azurerecord     one of these, which has many flows
     gcp               Google's VPC Flow Logs
     netobserv         flow logs of NetObserv
       loki            records that Loki gives out, with the labels of their streams
@@ -42,6 +43,7 @@
       networks        which addresses lie in the networks that a user names
       apps            which app has an address
       mappingfile     the file of `--apps`
+      rules           which rule of that file speaks for an hour
       spans           how long flows lasted, for bytes that are spread over hours
 
 To add a format: write a module of declarations like `canonical.py`, and add its name to `_MODULES` below (docs/extending.md).

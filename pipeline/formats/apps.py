@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline.formats.mappingfile import Rule, read_rules
+from pipeline.formats.mappingfile import read_rules
 from pipeline.formats.networks import Network, packed_address
+from pipeline.formats.rules import Rule, add_rule, rule_at
 from pipeline.scalars import LAST_HOUR
 from pipeline.syntax.batch import Integers, Mask
 from pipeline.syntax.dictionary import Renaming, choose, codes_of, first_of, renamed
@@ -57,7 +58,7 @@ class AppMap:
 
     def __init__(self, given: Iterable[Rule | tuple[Network, str, str | None]] = ()) -> None:
         rules = [Rule(*rule) for rule in given]
-        # family -> prefix length -> network address as a number -> VPC (None: any) -> the rules of its hours
+        # family -> prefix length -> network address as a number -> VPC (None: any) -> the rules, by their hours
         self._rules: dict[int, dict[int, dict[int, dict[str | None, list[Rule]]]]] = {
             socket.AF_INET: {},
             socket.AF_INET6: {},
@@ -67,7 +68,7 @@ class AppMap:
             family = int(socket.AF_INET if network.version == 4 else socket.AF_INET6)
             number = int(network.network_address) >> (network.max_prefixlen - network.prefixlen)
             by_vpc = self._rules[family].setdefault(network.prefixlen, {}).setdefault(number, {})
-            by_vpc.setdefault(rule.vpc_id, []).append(rule)
+            add_rule(by_vpc.setdefault(rule.vpc_id, []), rule)
         for family, lengths in self._rules.items():
             self._rules[family] = dict(sorted(lengths.items(), reverse=True))
         self._has_vpcs = any(rule.vpc_id is not None for rule in rules)
@@ -141,8 +142,8 @@ class AppMap:
         return _names([self._app(address, None, 0) for address in addresses.to_pylist()])
 
     def _look_up(self, address: str, vpc_id: str | None, hour: int) -> tuple[str | None, bool]:
-        """The app of an address, and whether a rule names it; else the address itself, written in its shortest form, or None if it
-        is none.
+        """The app of an address, and whether a rule names it; else the address itself, written in its shortest form, or None if
+        the text is not an address.
         """
         packed = packed_address(address)
         if packed is None:
@@ -153,9 +154,8 @@ class AppMap:
             by_vpc = networks.get(number >> (bits - length))
             if by_vpc is None:
                 continue
-            for rule in (*by_vpc.get(vpc_id, ()), *by_vpc.get(None, ())):
-                if rule.first <= hour < rule.until:
-                    return rule.app, True
+            if rule := rule_at(by_vpc.get(vpc_id, ()), hour) or rule_at(by_vpc.get(None, ()), hour):
+                return rule.app, True
         return socket.inet_ntop(family, packed), False
 
 

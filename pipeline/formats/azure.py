@@ -21,16 +21,8 @@ from typing import BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from pipeline.formats.azurerecords import (
-    AnyRecord,
-    FlowRecord,
-    Layout,
-    OtherRecord,
-    UnfitRecord,
-    layout_of,
-    records_in,
-    records_of,
-)
+from pipeline.formats.azurerecord import AnyRecord, FlowRecord, Layout, OtherRecord, UnfitRecord, layout_of
+from pipeline.formats.azurerecords import records_in, records_of
 from pipeline.formats.format import Format, Piece, ReadContext
 from pipeline.formats.head import Container, Head
 from pipeline.formats.record import Endpoint, Record, Reporter, column_of, integers_of, texts_of

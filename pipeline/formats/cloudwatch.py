@@ -24,7 +24,8 @@ def without_times(lines: bytes) -> bytes:
 def messages_under(header: str) -> Callable[[bytes], bytes] | None:
     """How to make the messages, one a line, of the lines of a CSV file; None if this is not the header of one.
 
-    A line that is not such a row becomes one that is no record; the header again, as where files were joined, becomes a blank one.
+    A line that is not such a row becomes a line that will be rejected; a second header, as in files that were joined, becomes a blank
+    line.
     """
     names = [cell.strip().strip('"').removeprefix("@") for cell in header.split(",")]
     if "timestamp" not in names or "message" not in names:

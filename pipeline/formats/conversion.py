@@ -37,7 +37,7 @@ def to_flows(batch: Batch, record: Record, options: ReadOptions, apps: AppMap) -
 
     Returns:
         The batch with `schema.FLOW_SCHEMA`, unvalidated. Rejected are the rows that lack a required value, have no time of a
-        flow, or have an address that is none; a reject names the log's own column.
+        flow, or have a text in place of an address; a reject names the log's own column.
     """
     hours = hours_of(_times(batch, record))
     counted, record = reported_once(*_without_faulty(batch, record, hours, options), options)

@@ -35,7 +35,9 @@ def detect(head: Head, formats: Iterable[Format], otherwise: Format | None = Non
     if head.is_named and first:  # the user says that it is one of these
         return first
     if head.container is Container.TEXT and head.json_objects:  # of a log that is read: else a word for it would mislead
-        raise UnknownFormat(f"JSON objects behind what is none, {head.first_line[:80]!r}", "remove what is before the first")
+        raise UnknownFormat(
+            f"JSON objects behind something else, {head.first_line[:80]!r}", "remove what is before the first"
+        )
     refuse_foreign(head.json_objects)
     refuse_columns(head.parquet_columns or [head.first_line], is_read_otherwise=head.is_named)
     for foreign, (is_it, advice) in _FOREIGN.items():

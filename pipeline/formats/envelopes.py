@@ -236,7 +236,7 @@ def _require_order(message: str, options: ReadOptions) -> None:
 
 
 def _events_in(stream: BinaryIO, is_packed: bool = False) -> Iterator[tuple[Any, bool]]:
-    """The events of a stream, and whether each is a control message's; `_Unfit` for what is none.
+    """The events of a stream, and whether each is a control message's; `_Unfit` for what is not an event.
 
     Args:
         stream: Decompressed text.

@@ -163,7 +163,7 @@ def _address_of(text: str) -> str:
     try:
         return str(ip_address(base64.b64decode(text, validate=True)))
     except (binascii.Error, ValueError):
-        return text  # whoever looks for an address says that it is none
+        return text  # it will be rejected as an address
 
 
 def _is_scaled(options: ReadOptions) -> bool:

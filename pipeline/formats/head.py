@@ -109,7 +109,7 @@ class Head:
 
     @cached_property
     def _json_start(self) -> tuple[list[dict[str, object]], list[int]]:
-        """The first whole objects, and where stands what is none."""
+        """The first whole objects, and the places where something else than an object stands."""
         decoder = json.JSONDecoder(parse_int=str)
         records: list[dict[str, object]] = []
         unfit: list[int] = []

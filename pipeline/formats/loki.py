@@ -22,7 +22,7 @@ from pipeline.syntax.jsonobjects import integer_of
 from pipeline.syntax.jsontext import JsonText
 
 Labels = Mapping[str, Any]
-#: What is no record, as a line that is rejected as none.
+#: A line that will be rejected: it stands for what is not a record.
 _NO_RECORD = b'""'
 #: What is raised of a line that is no entry; as it lacks the fields of a record, it is rejected.
 _NO_ENTRY = (AttributeError, KeyError, TypeError, ValueError, RecursionError)

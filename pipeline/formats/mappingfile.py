@@ -12,36 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from pipeline.errors import UsageError
 from pipeline.formats.networks import Network, network_of
+from pipeline.formats.rules import Rule, add_rule
 from pipeline.scalars import LAST_HOUR, SECONDS_PER_HOUR, column_named_twice, hours_of
 
 _COLUMNS = ("cidr", "app", "vpc_id", "from", "until", "logged")
-#: So much of a header that is none is shown.
+#: So much is shown of a first line that is not a header.
 _SHOWN = 60
 _LOGGED = {"": None, "yes": True, "no": False}
 
 Row = dict[str, str | None]
-
-
-class Rule(NamedTuple):
-    """Which app has some addresses.
-
-    Attributes:
-        network: The addresses.
-        app: Their app.
-        vpc_id: The VPC for which the rule speaks; None for all.
-        first: The first hour for which it speaks.
-        until: The first hour behind these.
-    """
-
-    network: Network
-    app: str
-    vpc_id: str | None = None
-    first: int = 0
-    until: int = LAST_HOUR + 1
 
 
 @dataclass
@@ -50,41 +32,36 @@ class _Read:
 
     Attributes:
         rules: By network and VPC, each with its line.
+        ordered: The same as `add_rule` joins them.
         logged: Whether a network is logged, with the line.
     """
 
     rules: dict[tuple[Network, str | None], list[tuple[Rule, int]]] = field(default_factory=dict)
+    ordered: dict[tuple[Network, str | None], list[Rule]] = field(default_factory=dict)
     logged: dict[Network, tuple[bool, int]] = field(default_factory=dict)
 
     def add(self, rule: Rule, logged: bool | None, line: int) -> None:
         """Adds a row.
 
         Raises:
-            UsageError: It contradicts one before in what is logged.
+            UsageError: It contradicts one before.
         """
-        self.rules.setdefault((rule.network, rule.vpc_id), []).append((rule, line))
+        key = rule.network, rule.vpc_id
+        others = self.rules.setdefault(key, [])
+        if not add_rule(self.ordered.setdefault(key, []), rule):
+            other, at = next(known for known in others if _contradict(known[0], rule))
+            hours = "" if max(rule.first, other.first) == 0 else ", in some hours"
+            raise UsageError(f"{rule.network} is {other.app!r} on line {at} already, not {rule.app!r}{hours}")
+        others.append((rule, line))
         if logged is not None:
             known, at = self.logged.setdefault(rule.network, (logged, line))
             if known is not logged:
                 raise UsageError(f"{rule.network} is {'' if known else 'not '}logged on line {at} already")
 
-    def require_one_app(self, path: Path) -> None:
-        """Refuses two rows that name different apps for one network in the same hour.
 
-        Raises:
-            UsageError: There are two.
-        """
-        for rules in self.rules.values():
-            in_time = sorted(rules, key=lambda found: found[0].first)
-            last = in_time[0]  # of those before, the one that speaks for longest: if it agrees with a rule, all others do
-            for found in in_time[1:]:
-                if last[0].app != found[0].app and found[0].first < last[0].until:
-                    (one, at), (other, line) = sorted((last, found), key=lambda found: found[1])
-                    hours = "" if max(one.first, other.first) == 0 else ", in some hours"
-                    raise UsageError(
-                        f"{path}: line {line}: {one.network} is {one.app!r} on line {at} already, not {other.app!r}{hours}"
-                    )
-                last = max(last, found, key=lambda found: found[0].until)
+def _contradict(one: Rule, other: Rule) -> bool:
+    """Whether two rules for one network and VPC name different apps for some hour."""
+    return one.app != other.app and one.first < other.until and other.first < one.until
 
 
 def read_rules(path: Path) -> list[Rule]:
@@ -126,7 +103,6 @@ def _read(path: Path) -> _Read:
                     read.add(_rule(row), _logged(row), reader.line_num)
                 except UsageError as error:
                     raise UsageError(f"{path}: line {reader.line_num}: {error}") from None
-        read.require_one_app(path)
     except UnicodeDecodeError:
         raise UsageError(f"the mapping file {path} cannot be read: it is not UTF-8 text") from None
     except (OSError, csv.Error) as error:

@@ -150,10 +150,10 @@ def _first_name(networks: str) -> str | None:
 
 
 def _tcp_flags(batch: Batch) -> npt.NDArray[np.int64]:
-    """What the flags tell of who opened, as TCP has it."""
+    """The flags that tell which end opened the connection, as TCP has them."""
     column = texts_of(batch, "Flags")
     flags = np.array([*map(_opening, column.dictionary.to_pylist()), 0], np.int64)
-    return flags[codes_of(column)]  # -1, which is none, is the last
+    return flags[codes_of(column)]  # the code -1, of a null, takes the last
 
 
 def _opening(flags: str) -> int:

@@ -79,7 +79,7 @@ class _Section:
     names: tuple[bytes, ...] = ()
 
     def records(self, piece: TextBlock) -> Batch | None:
-        """The columns of the rows of a piece, of which at most the first line is none; None if there are no rows."""
+        """The columns of the rows of a piece, of which at most the first line is not a row; None if there are no rows."""
         found = piece.split_first()
         if found is None:
             return None

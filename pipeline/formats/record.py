@@ -22,7 +22,7 @@ class Endpoint:
     Attributes:
         addresses: The columns that may have its IP address; in each row the first that has a value counts.
         app: The app that the log names, null in the rows in which it names none; None if it never does. It counts where the
-            mapping file does not name the address, or there is none.
+            mapping file does not name the address, or where the row has no address.
         named: Where given, the log names the app in these rows alone, if it is not null.
     """
 

@@ -130,7 +130,7 @@ def _read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
 
 
 def _batches(stream: BinaryIO, context: ReadContext) -> Iterator[Batch]:
-    """The events of a file; rejected are the objects that are none."""
+    """The events of a file; the objects that are not events are rejected."""
     parser = context.parser(_parser_of, None)
     for batch in read_json_batches(stream, parser):
         types = texts_of(batch, "event_type")

@@ -23,7 +23,7 @@ from pipeline.store.chain import LastRun, is_committed
 from pipeline.store.index import add_to_index, has_all_columns, last_indexed, make_tables
 from pipeline.store.layout import Locations, run_id_of, run_id_of_attempt
 from pipeline.store.ledger import NOT_FOLLOWING, RunRecord, add_hours, read_run, sums_by_hour
-from pipeline.store.partitions import count_rejects
+from pipeline.store.rejectfile import count_rejects
 
 _NO_FILE = "is no file of the store; tools that read the folder may take it for data"
 _NOT_AS_WRITTEN = "is not as it was written; its digest differs from the ledger's"
@@ -61,7 +61,7 @@ class Audit:
                     last = None
                 before = number
                 if isinstance(run, StoreError):
-                    yield str(run)
+                    yield run.told
                     last = None
                     continue
                 self._take(run)
@@ -111,9 +111,9 @@ class Audit:
             elif self._digest(path) != digest:
                 yield f"{path}: {_NOT_AS_WRITTEN}"
         except StoreError as error:
-            yield str(error)
+            yield error.told
         except OSError as error:
-            yield str(files.refusal(path, error))
+            yield files.refusal(path, error).told
 
     def _digest(self, path: files.Name) -> str:
         with self._store.files.opened(path) as file:

@@ -16,7 +16,8 @@ from pipeline.counting.totals import HourlyTotals, merge_sorted, sums_of
 from pipeline.store import files
 from pipeline.store.layout import Locations, run_id_of
 from pipeline.store.ledger import RunRecord, SourceRecord, now
-from pipeline.store.partitions import decode_partition, encode_partition, fetch_partition, write_rejects
+from pipeline.store.partitions import decode_partition, encode_partition, fetch_partition
+from pipeline.store.rejectfile import write_rejects
 from pipeline.store.transaction import Transaction
 
 #: A packed hour that waits to be merged, or to be written, takes so many bytes or fewer, mostly.

@@ -33,7 +33,7 @@ def find_objects(
         found: Where what is named, left alone or failed is noted.
 
     Raises:
-        UsageError: Nothing is there, or no such bucket; or a URL is none, or part of the store.
+        UsageError: Nothing is there, or there is no such bucket; or what was given is not a URL, or is part of the store.
     """
     without = "" if store is None else f"{os.fspath(store)}/"
     for url in urls:

@@ -79,7 +79,7 @@ def _look_at_one(store: Locations, hour: int) -> Seen:
         content, _ = fetch_partition(store, hour)
         totals, summary = examine_partition(store, hour, content)
     except (StoreDamaged, StoreUnreadable) as error:
-        return Seen(hour, damage=str(error))
+        return Seen(hour, damage=error.told)
     if content is None or summary is None or totals.num_rows == 0:
         return Seen(hour)
     said = {name: getattr(summary, name) for name in (*SUMS, COUNT)}

@@ -29,7 +29,7 @@ from pipeline.store.index import Index, open_index
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import now
 from pipeline.store.lock import locked
-from pipeline.store.transaction import Transaction, put_aside, recover
+from pipeline.store.transaction import Transaction, recover, scratch_folder
 
 if TYPE_CHECKING:
     from pipeline.counting.pool import Progress
@@ -116,7 +116,7 @@ def _ingest(
         return _count(plan, store, options, reading, progress, executor, bounded)
 
     run = _Run(store, options, partial(_plan, found, options=options, reading=reading), count, before_commit)
-    with closing(found), locked(store, options.wait_seconds), put_aside(store):
+    with closing(found), locked(store, options.wait_seconds), scratch_folder(store):
         plan, outcome, record = in_turn(store, run.attempt)
     return summary_of(
         plan,

@@ -37,7 +37,7 @@ def list_url(url: str) -> list[Listed]:
     """The object of a URL, or the objects below it.
 
     Raises:
-        UsageError: There are none.
+        UsageError: There is no such object, and none below it.
         BucketError: The bucket does not say.
     """
     path = object_path(url)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from pipeline.counting.sources import Failure, Source
 from pipeline.errors import EmptySource, OtherLog, SourceError
-from pipeline.jobs.plan import Plan, memory_of
-from pipeline.store.index import Memory
+from pipeline.jobs.plan import Plan, met_as
+from pipeline.store.index import Met
 
 if TYPE_CHECKING:  # all import Arrow, which a run that finds nothing new does without
     from pipeline.counting.reports import BothEnds
@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
     left_alone: Mapping[str, str] = MappingProxyType({})
     failures: Sequence[Failure] = ()
     replaced: Collection[str] = ()
-    met: Sequence[Memory] = ()
+    met: Sequence[Met] = ()
     scaled: int = 0
     both_ends: BothEnds | None = None
     hops: Collection[str] = ()
@@ -68,9 +68,9 @@ def outcome_of(plan: Plan, counted: PlanCount, replacement: Replacement, reading
         if path in given_up and source.name not in plan.superseded  # of a changed source, the replacement says so
     ]
     met = [
-        *(memory_of(source, reading=reading) for source in empty),
-        *(memory_of(source, reason=found, reading=reading) for source, found in other_logs),
-        *(memory_of(source, source.digest) for source, _ in (*duplicates, *starts)),
+        *(met_as(source, reading=reading) for source in empty),
+        *(met_as(source, reason=found, reading=reading) for source, found in other_logs),
+        *(met_as(source, source.digest) for source, _ in (*duplicates, *starts)),
     ]
     return Outcome(
         duplicates=duplicates,

@@ -26,7 +26,7 @@ from pipeline.jobs.found import Found
 from pipeline.jobs.rivals import Rival, rivals_among
 from pipeline.options import SameContent
 from pipeline.scalars import Appearance, Content
-from pipeline.store.index import Index, Known, Memory
+from pipeline.store.index import Index, Known, Met
 
 #: No content has this digest: a file that could not be read when the run was planned is not counted if it can be later.
 UNREADABLE = "unreadable"
@@ -77,7 +77,7 @@ class Plan(NamedTuple):
     replaces_changed: bool = False
     grown_from: Mapping[str, Sequence[Content]] = MappingProxyType({})
     failed: Sequence[Failure] = ()
-    met: Sequence[Memory] = ()
+    met: Sequence[Met] = ()
     named: Collection[str] = ()
 
     @property
@@ -123,12 +123,12 @@ class _Draft:
         self.superseded: dict[str, list[Known]] = {}
         self.grown_from: dict[str, list[Content]] = {}
         self.failed = list(found.failed)
-        self.met: list[Memory] = []
+        self.met: list[Met] = []
         self._named = found.named
 
     def remember(self, item: Looked) -> None:
         """Has a file that is skipped remembered; what was remembered already has no heads."""
-        self.met += [memory_of(item.source, item.digest)] if item.heads else []
+        self.met += [met_as(item.source, item.digest)] if item.heads else []
 
     def set_unreadable_aside(self) -> None:
         """Has the files that could not be compared counted, which tells what is wrong with them."""
@@ -214,15 +214,15 @@ def _sift(found: Found, index: Index, min_age_seconds: float, draft: _Draft) -> 
     objects = _not_known(((one.appearance, one.mtime_ns, one) for one in found.objects), index, is_recent, draft)
     others = chain((Source.seen(name, status) for name, status in files), (one for _, one in objects))
     while some := list(islice(others, _ASKED_AT_ONCE)):
-        memories = index.memories_of(source.appearance for source in some)
-        counted = index.with_digests(memory.digest for memory in memories.values() if memory.digest)
+        met = index.met_among(source.appearance for source in some)
+        counted = index.with_digests(seen.digest for seen in met.values() if seen.digest)
         for source in some:
-            memory = memories.get(source.appearance)
+            seen = met.get(source.appearance)
             if is_recent and is_recent(source.mtime_ns):
                 draft.too_recent.append(source)
             elif source.size == 0:
                 draft.empty.append(source)
-            elif not (memory and _holds(memory, source, counted, source.name in found.named, draft)):
+            elif not (seen and _holds(seen, source, counted, source.name in found.named, draft)):
                 yield source
 
 
@@ -266,16 +266,16 @@ def _not_known(
                 draft.known.append(source)
 
 
-def _holds(memory: Memory, source: Source, counted: Mapping[str, Sequence[Known]], is_named: bool, draft: _Draft) -> bool:
+def _holds(seen: Met, source: Source, counted: Mapping[str, Sequence[Known]], is_named: bool, draft: _Draft) -> bool:
     """Whether a file that a run found not to be counted, and that looks as it did, is not to be counted now either."""
-    if memory.digest:
-        if known := counted.get(memory.digest):
-            draft.looked.append(Looked(replace(source, digest=memory.digest), content=known[0].content))
+    if seen.digest:
+        if known := counted.get(seen.digest):
+            draft.looked.append(Looked(replace(source, digest=seen.digest), content=known[0].content))
         return bool(known)
-    if (is_named and memory.reason) or memory.reading != draft.reading():
+    if (is_named and seen.reason) or seen.reading != draft.reading():
         return False
-    if memory.reason:
-        draft.left_alone[source.name] = memory.reason
+    if seen.reason:
+        draft.left_alone[source.name] = seen.reason
     else:
         draft.empty.append(source)
     return True
@@ -287,7 +287,7 @@ def _take_look(source: Source, look: Look | SourceError, draft: _Draft) -> None:
         draft.new.append(replace(source, digest=UNREADABLE))
     elif look.content and not look.content.size:
         draft.empty.append(source)
-        draft.met.append(memory_of(source, reading=draft.reading()))
+        draft.met.append(met_as(source, reading=draft.reading()))
     else:
         text = look.text
         if text and (draft.kept_bytes + len(text.data)) > _KEPT_BYTES:
@@ -361,6 +361,6 @@ def _grown_from(item: Looked, same_content: SameContent) -> list[Known]:
     return list(grown.values())
 
 
-def memory_of(source: Source, digest: str = "", reason: str = "", reading: str = "") -> Memory:
-    """What is to be remembered of a file (see `index.Memory`)."""
-    return Memory(source.name, source.size, source.mtime_ns, digest, reason, reading, source.etag)
+def met_as(source: Source, digest: str = "", reason: str = "", reading: str = "") -> Met:
+    """What is to be remembered of a file (see `index.Met`)."""
+    return Met(source.name, source.size, source.mtime_ns, digest, reason, reading, source.etag)

@@ -21,7 +21,7 @@ from pipeline.store.index import open_index
 from pipeline.store.layout import Locations, is_segment
 from pipeline.store.ledger import ActiveSource, RunRecord, counted_by, now, read_runs, sums_by_hour
 from pipeline.store.lock import locked
-from pipeline.store.transaction import Transaction, put_aside, recover
+from pipeline.store.transaction import Transaction, recover, scratch_folder
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def drop(store: Locations, before: int, wait_seconds: float = 0, *, every: bool 
             record = _dropped(store, last, {hour: sums[hour] for hour in gone}, started)
         return UndoSummary(record.run_id, [], gone)
 
-    with locked(store, wait_seconds), put_aside(store):
+    with locked(store, wait_seconds), scratch_folder(store):
         return in_turn(store, run)
 
 
@@ -153,7 +153,7 @@ def forget(
             record = commit(store, transaction, change, started, resources)
         return UndoSummary(record.run_id, [source["path"] for source in record.forgotten], sorted(rebuilt.hours))
 
-    with locked(store, wait_seconds), put_aside(store):
+    with locked(store, wait_seconds), scratch_folder(store):
         return in_turn(store, run)
 
 

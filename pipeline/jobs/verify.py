@@ -25,7 +25,7 @@ from pipeline.schema import COUNT
 from pipeline.store.chain import check_version, is_committed
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import ActiveSource, RunRecord, active_sources, read_run
-from pipeline.store.lock import unchanged
+from pipeline.store.lock import locked_for_reading
 from pipeline.store.partitions import read_partition
 from pipeline.wal import idempotency
 from pipeline.wal.inspection import inspect
@@ -89,8 +89,8 @@ def verify(store: Locations, wait_seconds: float = 0, deep: DeepOptions | None =
     """Recomputes a store's sums from its files and holds them against its ledger.
 
     Args:
-        store: The store. Its lock is held, so that no run changes it meanwhile; somebody who may not hold it, or where it does
-            not keep other machines out, looks again where a run has changed the store meanwhile.
+        store: The store. Its lock is held, so that no run changes it meanwhile; where this user may not
+            hold it, or it does not keep other machines out, what a run has changed meanwhile is looked at again.
         wait_seconds: How long to wait for a run that holds it.
         deep: Also counts the raw files again that are still there, and holds the hours against that.
 
@@ -101,7 +101,7 @@ def verify(store: Locations, wait_seconds: float = 0, deep: DeepOptions | None =
         UsageError: A raw path does not exist, or a mapping file is not what it was.
     """
     check_version(store)
-    with unchanged(store, wait_seconds) as is_held:
+    with locked_for_reading(store, wait_seconds) as is_held:
         if is_held:
             return _look(store, deep)
     for look in range(1, _LOOKS + 1):

@@ -41,7 +41,7 @@ class Span:
         return " and ".join(map(str, self.ranges))
 
 
-class Figures(NamedTuple):
+class PairBytes(NamedTuple):
     """The bytes of some pairs in both spans, in both directions together; in bytes an hour where a `Difference` says so."""
 
     before: int
@@ -70,16 +70,16 @@ class Difference:
     after: Span
     changes: pa.Table
     pairs: int
-    total: Figures
+    total: PairBytes
 
     @property
     def per_hour(self) -> bool:
         """Whether all figures are bytes an hour, since the spans have totals for different numbers of hours."""
         return self.before.hours != self.after.hours
 
-    def other_than(self, changes: pa.Table) -> Figures:
+    def other_than(self, changes: pa.Table) -> PairBytes:
         """The bytes of all pairs but those of some rows of `changes`: with theirs, they make the total."""
-        return Figures(*(whole - total_of(changes.column(name)) for name, whole in self.total._asdict().items()))
+        return PairBytes(*(whole - total_of(changes.column(name)) for name, whole in self.total._asdict().items()))
 
     def count(self, kind: str) -> int:
         """How many changes are of a kind."""
@@ -114,11 +114,11 @@ def diff(store: Locations, before: HourRange, after: HourRange, min_bytes: int =
     spans = [_span(store, ranges), _span(store, (after,))]
     sides = [_side(store, span, place) for place, span in enumerate(spans)]
     both = merge(sides, PAIR, ("before", "after", "seen"))
-    total = Figures(*(total_of(both.column(name)) for name in Figures._fields))
+    total = PairBytes(*(total_of(both.column(name)) for name in PairBytes._fields))
     if spans[0].hours != spans[1].hours:
-        for name, span in zip(Figures._fields, spans, strict=True):
+        for name, span in zip(PairBytes._fields, spans, strict=True):
             both = both.set_column(both.column_names.index(name), name, _per_hour(both.column(name), span.hours))
-        total = Figures(*((2 * whole + span.hours) // (2 * span.hours) for whole, span in zip(total, spans, strict=True)))
+        total = PairBytes(*((2 * whole + span.hours) // (2 * span.hours) for whole, span in zip(total, spans, strict=True)))
     return Difference(spans[0], spans[1], _changes(both, min_bytes, factor), both.num_rows, total)
 
 
@@ -136,7 +136,7 @@ def _side(store: Locations, span: Span, place: int) -> pa.Table:
     zeros = _repeated(0, sums.num_rows)
     figures = [bytes_of(sums, PAIR), zeros]
     side = sums.select(list(PAIR))
-    for name, figure in zip(Figures._fields, figures if place == 0 else figures[::-1], strict=True):
+    for name, figure in zip(PairBytes._fields, figures if place == 0 else figures[::-1], strict=True):
         side = side.append_column(name, figure)
     return side.append_column("seen", _repeated(_IN_AFTER if place else _IN_BEFORE, sums.num_rows))
 

@@ -12,7 +12,7 @@ from pipeline.query.sums import sort_rows
 from pipeline.scalars import is_utf8
 from pipeline.schema import REJECT_SCHEMA
 from pipeline.store.layout import Locations
-from pipeline.store.partitions import read_rejects
+from pipeline.store.rejectfile import read_rejects
 
 #: What `rejects_by` counts by, and the columns that each stands for.
 GROUPINGS = {"run": ("run",), "source": ("source",), "reason": ("field", "rule")}

@@ -64,7 +64,7 @@ def _on_disk(store: Locations) -> Iterator[Locations]:
         try:
             yield Locations(Path(scratch))
         except StoreDamaged as error:  # which names the copy
-            raise StoreDamaged(store.name, error.problem.replace(scratch, store.name)) from None
+            raise StoreDamaged(store.name, error.problem.replace(scratch, store.name), error.advice) from None
 
 
 @contextmanager
@@ -120,9 +120,8 @@ def _explained(store: Locations, text: str, shift: int = 0) -> Iterator[None]:
     except duckdb.Error as error:
         message, position = _parsed(str(error))
         if str(store.root) in message and isinstance(error, duckdb.IOException | duckdb.InvalidInputException):
-            raise StoreDamaged(
-                str(store.root), f"{message}; see what {command_line('verify', store=store.root)} says"
-            ) from None
+            advice = f"see what {command_line('verify', store=store.root)} says"
+            raise StoreDamaged(str(store.root), message, advice) from None
         if isinstance(error, duckdb.PermissionException):
             message += "; this reads the store's views alone"
         place = _place(text.encode()[: position - shift]) if text and position is not None else ""

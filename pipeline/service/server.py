@@ -33,7 +33,7 @@ from pipeline.service.post import MAX_PENDING, Post
 from pipeline.service.writer import LogWriter
 from pipeline.store.lock import served
 from pipeline.wal.idempotency import IdempotencyKeys
-from pipeline.wal.inspection import put_aside_problems
+from pipeline.wal.inspection import damaged_file_problems
 
 _logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ async def opened(store: FlowStore, options: ServeOptions, listener: socket.socke
     writer = LogWriter(store.locations, options.zero_bytes, pending)
     keys = IdempotencyKeys(store.locations)
     keys.go_on_from(pending.newest_key)
-    for problem in put_aside_problems(store.locations):
+    for problem in damaged_file_problems(store.locations):
         _logger.error("%s", problem)
     flusher = Flusher(store, writer, pending, keys, options.flush_seconds, options.flush_bytes)
     flushing = asyncio.create_task(flusher.run())

@@ -15,7 +15,9 @@ it was now and then.
     objects         how a bucket does them
       conditions    whether a server keeps the conditions that runs of several machines need
     lock            keeps the runs of one machine apart
-    partitions      reads and writes the Parquet files
+    partitions      reads and writes the Parquet files of hours
+    rejectfile      reads and writes those of rejected rows
+      parquetfile   what both have in common
     transaction     stages, commits, publishes and recovers
     ledger          the records of the runs
       chain         seals and chains them

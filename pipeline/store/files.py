@@ -26,11 +26,11 @@ from typing import NamedTuple, Protocol
 from pipeline.errors import FlowlogError, StoreDamaged, StoreUnreadable, StoreUnwritable, UsageError
 from pipeline.scalars import new_digest
 
-#: A name in a store: a path, or the text that the path prints as. Who opens thousands gives texts: a `Path` takes as long to
-#: make as a small file to open.
+#: A name in a store: a path, or the text that the path prints as. Where thousands are opened, texts are given: a `Path`
+#: takes as long to make as a small file to open.
 Name = str | PurePath
 #: The content of a new file: bytes, or a file of this machine that has the content.
-Content = bytes | memoryview | Path
+FileContent = bytes | memoryview | Path
 
 _HASH_BLOCK = 1 << 16  # beyond twice this, the C library maps memory for each read
 
@@ -225,7 +225,7 @@ class Files(Protocol):
             StoreUnreadable: The medium refused.
         """
 
-    def create(self, path: PurePath, content: Content) -> None:
+    def create(self, path: PurePath, content: FileContent) -> None:
         """Makes a new file, which is durable once the file and its folder are synced.
 
         Args:
@@ -329,7 +329,7 @@ class PosixFiles(Files):
         except OSError as error:
             raise refusal(folder, error) from error
 
-    def create(self, path: PurePath, content: Content) -> None:
+    def create(self, path: PurePath, content: FileContent) -> None:
         with writing(path):
             make_folder(Path(path.parent))
         try:

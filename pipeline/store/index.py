@@ -47,7 +47,7 @@ class Known(NamedTuple):
         return self.content.digest != self.source
 
 
-class Memory(NamedTuple):
+class Met(NamedTuple):
     """What a file was found to be that was not counted, so that it need not be read again as long as it looks the same.
 
     Attributes:
@@ -140,15 +140,15 @@ class Index:
         query = f"{_KNOWN} WHERE path = ? AND source = ? AND digest <> source"
         return [_as_known(row).content for row in self._connection.execute(query, (known.path, known.source))]
 
-    def memories_of(self, sources: Iterable[Appearance]) -> dict[Appearance, Memory]:
+    def met_among(self, sources: Iterable[Appearance]) -> dict[Appearance, Met]:
         """What some sources were found to be when they looked as they look now."""
         if not self._has_met:
             return {}
         asked = set(sources)
         rows = self._each("SELECT * FROM met WHERE path IN (?)", (path for path, _, _ in asked))
-        return {memory.appearance: memory for memory in starmap(Memory, rows) if memory.appearance in asked}
+        return {met.appearance: met for met in starmap(Met, rows) if met.appearance in asked}
 
-    def remember(self, met: Iterable[Memory]) -> None:
+    def remember(self, met: Iterable[Met]) -> None:
         """Remembers what files were found to be. Where that cannot be written, they will be read once more."""
         with suppress(sqlite3.Error), self._connection:
             self._connection.executemany("INSERT OR REPLACE INTO met VALUES (?, ?, ?, ?, ?, ?, ?)", met)
@@ -192,8 +192,8 @@ def open_index(store: Locations) -> Iterator[Index]:
     except sqlite3.DatabaseError as error:
         with files.writing(store.index):
             _remove(store.index)
-        problem = f"{error}; it is an index only, was removed, and is made anew by the next run"
-        raise StoreDamaged(str(store.index), problem) from error
+        advice = "it is an index only, was removed, and is made anew by the next run"
+        raise StoreDamaged(str(store.index), str(error), advice) from error
     finally:
         connection.close()
 

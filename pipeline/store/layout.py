@@ -205,7 +205,7 @@ class Locations:
         return self.flows / f"hour={hour}" / _PART
 
     def partition_name(self, hour: int) -> str:
-        """The same as a text, for who opens thousands: a `Path` takes as long to make as a small file to open."""
+        """The same path as a text: where thousands are opened, a `Path` takes as long to make as a small file to open."""
         return f"{self._flows_name}/hour={hour}/{_PART}"
 
     @cached_property

@@ -40,12 +40,12 @@ def locked(store: Locations, wait_seconds: float = 0) -> Iterator[None]:
         try:
             yield
         finally:
-            with suppress(OSError):  # a name that stays there misleads nobody but who meets a reader that cannot sign
+            with suppress(OSError):  # a name that stays misleads only where the next holder is a reader, which cannot sign
                 os.ftruncate(descriptor, 0)
 
 
 @contextmanager
-def unchanged(store: Locations, wait_seconds: float = 0) -> Iterator[bool]:
+def locked_for_reading(store: Locations, wait_seconds: float = 0) -> Iterator[bool]:
     """Keeps runs from changing the store while it is looked at, as far as this user may.
 
     Args:

@@ -24,7 +24,7 @@ from typing import TypeVar
 from pipeline.bucket import Bucket, Found, bucket_of
 from pipeline.errors import BucketError, BucketUnreachable, ObjectChanged, StoreUnreadable, StoreUnwritable
 from pipeline.objectpath import ObjectPath
-from pipeline.store.files import Content, Files, Move, Name
+from pipeline.store.files import FileContent, Files, Move, Name
 
 T = TypeVar("T")
 
@@ -111,7 +111,7 @@ class ObjectFiles(Files):
         # that is empty, which servers with folders of their own do.
         return [*dict.fromkeys(name.partition("/")[0] for name in self.sizes(folder))]
 
-    def create(self, path: PurePath, content: Content) -> None:
+    def create(self, path: PurePath, content: FileContent) -> None:
         with _changing(path):
             self._put(path, content.read_bytes() if isinstance(content, Path) else content)
 

@@ -1,20 +1,15 @@
-"""The Parquet files of a store: an hour's totals, a run's rejects.
-
-They are read by the class of Arrow on which its `pyarrow.parquet.ParquetFile` stands. That module brings file systems, with
-them the encryption of networks, and takes longer to import than an hour's file to read; only what writes imports it.
-"""
+"""The Parquet files of hours: the totals that people read."""
 
 from __future__ import annotations
 
 import io
 import os
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, islice
-from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow as pa
@@ -27,31 +22,20 @@ from pipeline.schema import (
     ENCODED_TOTALS_SCHEMA,
     PARTITION_ORDER,
     PARTITION_SCHEMA,
-    REJECT_SCHEMA,
     SUMS,
     TOTALS_SCHEMA,
     dictionary_encoded,
 )
 from pipeline.store.files import Files
 from pipeline.store.layout import Locations
+from pipeline.store.parquetfile import READ_OPTIONS, WRITE_OPTIONS, check_columns, damage
 
 #: Rows in a row group: what a reader that wants one app may skip.
 _ROW_GROUP_ROWS = 131_072
 #: And the bytes of their distinct names, which a reader has in memory all at once: usual names stay far below.
 _ROW_GROUP_TEXT = 16 << 20
-#: The same of rejects; and the bytes of their text, which may be long.
-_REJECT_ROWS, _REJECT_BYTES = 65_536, 8 << 20
 #: The key of the Parquet metadata that holds a partition's sums, so that listing the hours reads footers alone.
 _SUMMARY_KEYS = {name: f"flowlog.{name}".encode() for name in (*SUMS, COUNT)}
-#: `pre_buffer` would start a thread, as `query.sums.sort_rows` tells.
-_READ_OPTIONS: dict[str, Any] = {"page_checksum_verification": True, "pre_buffer": False}
-#: What reading a damaged file may raise; UnicodeDecodeError is a ValueError.
-_UNREADABLE = (pa.ArrowException, OSError, ValueError)
-_WRITE_OPTIONS: dict[str, Any] = {
-    "compression": "zstd",
-    "write_page_checksum": True,  # a flipped bit is found by whoever checks them, as `verify` does
-}
-
 #: Only encodings that every Parquet reader of the last six years knows: Spark 3.2 and older warehouses fail on the DELTA
 #: encodings. Sums are nearly all different, and a dictionary of them would be made for nothing; counts of flows are few and
 #: small. Without Arrow's own schema in the file, which would have readers get the text dictionary-encoded.
@@ -107,7 +91,7 @@ def encode_partition(totals: pa.Table, sums: Mapping[str, int], run: str = "") -
     summary = {key: str(sums[name]).encode() for name, key in _SUMMARY_KEYS.items()}
     table = dictionary_encoded(totals.select(PARTITION_SCHEMA.names))
     content = io.BytesIO()
-    options = _WRITE_OPTIONS | _PARTITION_OPTIONS
+    options = WRITE_OPTIONS | _PARTITION_OPTIONS
     with pq.ParquetWriter(content, table.schema, sorting_columns=_sorting_columns(), **options) as writer:
         for group in _row_groups(table):
             writer.write_table(group)
@@ -157,7 +141,7 @@ def _with_own_texts(group: pa.Table) -> pa.Table:
 
 
 def read_partition(store: Locations, hour: int) -> pa.Table:
-    """Reads an hour's totals, for who sums or checks them: a name that stands in many rows is in memory once.
+    """Reads an hour's totals, to be summed or checked: a name that stands in many rows is in memory once.
 
     Args:
         store: The store.
@@ -190,7 +174,7 @@ def examine_partition(store: Locations, hour: int, content: bytes | None) -> tup
     path = store.partition_name(hour)
     if content is None:
         return _no_rows(PARTITION_SCHEMA), None
-    with _damage(path):
+    with damage(path):
         reader = _opened(path, pa.BufferReader(content), encoded=True)
         table = reader.read_all(range(len(PARTITION_SCHEMA)), use_threads=False)
     return _in_one_piece(table), _summary_of(path, hour, reader.metadata, len(content))
@@ -272,7 +256,7 @@ def read_sums(store: Locations, hours: Sequence[int]) -> pa.Table:
         if content is None:
             continue
         path = store.partition_name(hour)
-        with _damage(path):
+        with damage(path):
             reader = _opened(path, pa.BufferReader(content), encoded=False)
             if sums := _proved_sums(content, reader.metadata):
                 hours_proved.append(hour)
@@ -315,13 +299,13 @@ _READ_BYTES = 1 << 18
 
 
 def _pieces(files: Files, path: str, rows: int) -> Iterator[pa.RecordBatch]:
-    with suppress(FileNotFoundError), _damage(path), files.opened(path) as file:
+    with suppress(FileNotFoundError), damage(path), files.opened(path) as file:
         is_small = file.seek(0, os.SEEK_END) <= _READ_BYTES
         file.seek(0)
         content = pa.BufferReader(file.readall()) if is_small else pa.PythonFile(file, mode="r")
         reader = ParquetReader()
-        reader.open(content, buffer_size=0 if is_small else _READ_BYTES, **_READ_OPTIONS)
-        _check_columns(path, reader.schema_arrow, PARTITION_SCHEMA)
+        reader.open(content, buffer_size=0 if is_small else _READ_BYTES, **READ_OPTIONS)
+        check_columns(path, reader.schema_arrow, PARTITION_SCHEMA)
         yield from reader.iter_batches(rows, range(reader.num_row_groups), use_threads=False)
 
 
@@ -389,10 +373,10 @@ def _footer_of(files: Files, path: str) -> tuple[Any, int] | None:
     Raises:
         StoreDamaged: The file is not Parquet.
     """
-    with suppress(FileNotFoundError), _damage(path, "not a partition of a flowlog store: "):
+    with suppress(FileNotFoundError), damage(path, "not a partition of a flowlog store: "):
         end, size = _end_of(files, path)
         reader = ParquetReader()
-        reader.open(pa.BufferReader(end), **_READ_OPTIONS)
+        reader.open(pa.BufferReader(end), **READ_OPTIONS)
         return reader.metadata, size
     return None
 
@@ -418,73 +402,13 @@ def _footer_bytes(end: bytes) -> int:
     return int.from_bytes(end[-_FOOTER_END:-4], "little") + _FOOTER_END
 
 
-def write_rejects(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
-    """Writes a run's rejects (`schema.REJECT_SCHEMA`) as they come, to a new file of this machine.
-
-    Its row groups are small enough to be read one by one: whoever reads them needs no more memory than was needed here.
-    """
-    import pyarrow.parquet as pq
-
-    with pq.ParquetWriter(path, REJECT_SCHEMA, **_WRITE_OPTIONS) as writer:
-        for group in _in_groups(batches):
-            writer.write_table(group)
-
-
-def _in_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Batches, which may be of one row or of many, as row groups: a group costs as much in the footer as many rows."""
-    group: list[pa.RecordBatch] = []
-    rows = size = 0
-    for batch in batches:
-        for start in range(0, batch.num_rows, _REJECT_ROWS):
-            piece = batch.slice(start, _REJECT_ROWS)
-            group.append(piece)
-            rows, size = rows + piece.num_rows, size + piece.nbytes
-            if rows >= _REJECT_ROWS or size >= _REJECT_BYTES:
-                yield pa.Table.from_batches(group)
-                group, rows, size = [], 0, 0
-    if group:
-        yield pa.Table.from_batches(group)
-
-
-def read_rejects(store: Locations, run_id: str) -> Iterator[pa.Table]:
-    """The rows that a run rejected (`schema.REJECT_SCHEMA`), in the order of their sources and rows, some at a time.
-
-    Raises:
-        StoreDamaged: The file cannot be read.
-    """
-    path = store.rejects_of(run_id)
-    with suppress(FileNotFoundError), _damage(path), store.files.opened(path) as file:
-        reader = ParquetReader()
-        reader.open(pa.PythonFile(file, mode="r"), **_READ_OPTIONS)
-        for group in range(reader.num_row_groups):
-            table = reader.read_row_group(group, use_threads=False)
-            _check_columns(path, table.schema, REJECT_SCHEMA)
-            yield table
-
-
-def count_rejects(store: Locations, run_id: str) -> int:
-    """How many rows a run rejected, from its file's footer alone; 0 if there is no file.
-
-    Raises:
-        StoreDamaged: The file is not one of a run's rejects; StoreUnreadable: the operating system refuses to read it.
-    """
-    import pyarrow.parquet as pq
-
-    path = store.rejects_of(run_id)
-    with suppress(FileNotFoundError), _damage(path), store.files.opened(path) as file:
-        footer = pq.read_metadata(file)
-        _check_columns(path, footer.schema.to_arrow_schema(), REJECT_SCHEMA)
-        return int(footer.num_rows)
-    return 0
-
-
 def _decoded(
     path: str, content: bytes | None, *, encoded: bool, columns: Collection[str] = PARTITION_SCHEMA.names
 ) -> pa.Table:
     """Some columns of an hour's file, with the text dictionary-encoded or not; no rows if there is no file."""
     if content is None:
         return _no_rows(PARTITION_SCHEMA)
-    with _damage(path):
+    with damage(path):
         reader = _opened(path, pa.BufferReader(content), encoded=encoded)
         places = [place for place, name in enumerate(PARTITION_SCHEMA.names) if name in columns]
         return reader.read_all(places, use_threads=False)
@@ -502,41 +426,19 @@ def _proved_sums(content: bytes, footer: Any) -> dict[str, int] | None:
     return sums if max(sums.values()) <= INT64_MAX else None
 
 
-@contextmanager
-def _damage(path: str | PurePath, problem: str = "") -> Iterator[None]:
-    """Says that a file is damaged where Arrow cannot read it; not where there is none.
-
-    Args:
-        path: The file.
-        problem: What is said before Arrow's own words, which may be several lines.
-    """
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except _UNREADABLE as error:
-        raise StoreDamaged(str(path), problem + " ".join(str(error).split())) from error
-
-
 def _opened(path: str, content: pa.BufferReader, *, encoded: bool) -> ParquetReader:
-    """A partition's reader, once its columns are known to be those of a partition; raises what `_UNREADABLE` has."""
+    """A partition's reader, once its columns are known to be those of a partition; raises what `damage` makes a StoreDamaged of."""
     reader = ParquetReader()
     try:
-        reader.open(content, read_dictionary=PARTITION_ORDER if encoded else (), **_READ_OPTIONS)
+        reader.open(content, read_dictionary=PARTITION_ORDER if encoded else (), **READ_OPTIONS)
         is_ours = reader.schema_arrow.equals(_ENCODED_PARTITION_SCHEMA if encoded else PARTITION_SCHEMA)
     except KeyError:  # there is no such column
         is_ours = False
     if not is_ours:
         reader = ParquetReader()
-        reader.open(content, **_READ_OPTIONS)
-        _check_columns(path, reader.schema_arrow, PARTITION_SCHEMA)
+        reader.open(content, **READ_OPTIONS)
+        check_columns(path, reader.schema_arrow, PARTITION_SCHEMA)
     return reader
-
-
-def _check_columns(path: str | PurePath, found: pa.Schema, expected: pa.Schema) -> None:
-    if not found.equals(expected):
-        columns = ", ".join(f"{field.name}: {field.type}" for field in found)  # a name need not be UTF-8
-        raise StoreDamaged(str(path), f"its columns are {columns}")
 
 
 @cache

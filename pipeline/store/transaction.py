@@ -41,7 +41,7 @@ from pipeline.scalars import digest_of_bytes
 from pipeline.store import files
 from pipeline.store.chain import LastRun, has_won, is_committed
 from pipeline.store.conditions import check_conditions
-from pipeline.store.files import Content
+from pipeline.store.files import FileContent
 from pipeline.store.layout import Locations, run_id_of, run_id_of_attempt
 
 #: How often the creation of a record is asked for where the answers are lost.
@@ -51,7 +51,7 @@ _REMOVED = ".removed"
 
 
 @contextmanager
-def put_aside(store: Locations) -> Iterator[Path]:
+def scratch_folder(store: Locations) -> Iterator[Path]:
     """The folder of this machine for what a run must put aside while it works; at the end it is gone. `Transaction` makes it.
     The store's lock must be held: what a run that was cut off has left here, nobody needs.
     """
@@ -98,7 +98,7 @@ class Transaction:
             with suppress(StoreUnwritable):  # what is left here the next run clears away
                 self._store.files.delete([self._folder])
 
-    def stage(self, final: PurePath, content: Content, over: str = "") -> None:
+    def stage(self, final: PurePath, content: FileContent, over: str = "") -> None:
         """Writes a new file that the commit will put in place of `final`. Several threads may do so.
 
         Args:

@@ -135,10 +135,10 @@ class TextBlock:
         return blank
 
     def rows_of(self, count: int) -> RowNumbers | None:
-        """The same, if there are so many of them; None if there are not.
+        """The numbers of the lines that are not blank, if these are `count` lines; None if they are not.
 
-        Whoever asks has seen that no line holds two records, and no record two lines: as many records as lines are one
-        on each.
+        The caller has seen that no line holds two records, and that no record spans two lines: where there are as many records as
+        lines, each line has one.
         """
         if count == self.line_count:  # one on each line: there is no need to look for blank ones
             return self.numbers(count)

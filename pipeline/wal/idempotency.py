@@ -22,7 +22,7 @@ from pipeline.errors import StoreDamaged, StoreUnwritable
 from pipeline.store import files
 from pipeline.store.layout import Locations
 from pipeline.wal.seals import proven, sealed
-from pipeline.wal.segments import put_aside
+from pipeline.wal.segments import keep_damaged
 
 KEPT_SECONDS = 24 * 3600
 
@@ -195,7 +195,7 @@ def _is_sound(path: Path) -> bool:
 def _salvage(store: Locations) -> None:
     """Puts a damaged database aside, and puts another in its place, with all that can be proved of the first."""
     content = store.keys.read_bytes()
-    put_aside(store, store.keys, content)
+    keep_damaged(store, store.keys, content)
     draft = store.keys.with_name(store.keys.name + ".tmp")
     _remove(draft, "", "-wal", "-shm")
     with closing(_made(draft)) as made:

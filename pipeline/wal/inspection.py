@@ -33,7 +33,7 @@ def inspect(store: Locations) -> Inspection:
         StoreUnreadable: The operating system refuses to read a file of the log.
         StoreDamaged: Something else than a file has the name of one.
     """
-    waiting, problems = 0, put_aside_problems(store)
+    waiting, problems = 0, damaged_file_problems(store)
     notes = read_notes(store)
     if notes.is_damaged:
         problems.append(f"{store.moves}: a note is damaged; the service asks the ledger instead, when it starts")
@@ -50,7 +50,7 @@ def inspect(store: Locations) -> Inspection:
     return Inspection(waiting, problems)
 
 
-def put_aside_problems(store: Locations) -> list[str]:
+def damaged_file_problems(store: Locations) -> list[str]:
     """What is wrong with the files that were put aside, a sentence each."""
     return [f"{path}: {problem}" for path in store.damaged_files() for problem in _problems_of(path)]
 

@@ -76,7 +76,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class SegmentContent:
     """The content of a segment.
 
     Attributes:
@@ -108,7 +108,7 @@ def seal(lines: bytes, mark: Mark) -> bytes:
     return sealed(lines.removesuffix(b"}\n") + _MARK + said.encode(), b"}}\n")
 
 
-def read(content: bytes) -> Content:
+def read(content: bytes) -> SegmentContent:
     """Reads the bytes of a segment."""
     entries: list[Entry] = []
     damaged: list[tuple[int, int]] = []
@@ -121,8 +121,8 @@ def read(content: bytes) -> Content:
         entries.append(Entry(content[start:end], mark, start, end))
         known = end
     if _BEGUN.fullmatch(content, known):
-        return Content(entries, damaged, known)
-    return Content(entries, [*damaged, (known, len(content))], len(content))
+        return SegmentContent(entries, damaged, known)
+    return SegmentContent(entries, [*damaged, (known, len(content))], len(content))
 
 
 def zero_bytes_of(segment: str) -> ZeroBytes:
@@ -182,7 +182,7 @@ class SegmentWriter:
             os.close(self._descriptor)
 
 
-def mend(store: Locations, name: str) -> Content:
+def mend(store: Locations, name: str) -> SegmentContent:
     """Makes a segment have nothing but whole entries, durably; removes a segment without any.
 
     What a crash cut short is cut off. A damaged file is kept as it is in `damaged/`, and its whole entries take its place.
@@ -195,7 +195,7 @@ def mend(store: Locations, name: str) -> Content:
         content = path.read_bytes()
         found = read(content)
         if found.damaged:
-            put_aside(store, path, content)
+            keep_damaged(store, path, content)
         if not found.entries:
             remove(store, name)
         elif found.damaged:
@@ -206,7 +206,7 @@ def mend(store: Locations, name: str) -> Content:
     return found
 
 
-def put_aside(store: Locations, path: Path, content: bytes) -> None:
+def keep_damaged(store: Locations, path: Path, content: bytes) -> None:
     """Gives a damaged file of the log a second name in `damaged/`, durably.
 
     The name has the digest of the content in it: doing this again after a crash does nothing, and no file takes another's

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import pipeline
+from pipeline.errors import MENDING
 from pipeline.flowstore import FlowStore
 from pipeline.store.lock import locked
 from tests.cli.example import COMMANDS, EXAMPLE, READING, write_example
@@ -151,6 +152,7 @@ class TestExitCodes:
         done = flowlog(*command)
         assert (done.code, done.out) == (5, "")
         assert f"the store is damaged: {path}: " in done.err
+        assert done.err.count(MENDING) == 1
 
     @pytest.mark.parametrize(
         ("name", "commands"),

@@ -1,11 +1,15 @@
 """`flowlog hours`, `runs` and `rejects`."""
 
 import json
+import weakref
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pipeline.flowstore import FlowStore
-from tests.cli.example import READING
+from pipeline.store.ledger import RunRecord
+from tests.cli.example import EXAMPLE, READING, write_example
 
 
 class TestLists:
@@ -33,6 +37,24 @@ class TestLists:
         totals = ["read", "valid", "rejected", "bytes_tx", "bytes_rx", "ignored", "ignored_bytes"]
         assert header.split() == ["run", "source", "format", *totals]
         assert second.split()[1:] == [str(reading / "more.csv"), "CSV", "2", "1", "1", "1", "2", "0", "0"]
+
+    @pytest.mark.parametrize("option", [[], ["--sources"], ["--json"]])
+    def test_runs_are_read_one_at_a_time(self, store, flowlog, monkeypatch, option):
+        for hour in (10, 11, 12):
+            write_example("flows.csv", Path(f"data/raw/{hour}"), pd.DataFrame([EXAMPLE[0] | {"hour": hour}]))
+            assert flowlog("ingest").code == 0
+        read, held, from_json = [], [], RunRecord.from_json
+
+        def noted(text):
+            held.append(sum(record() is not None for record in read))
+            record = from_json(text)
+            read.append(weakref.ref(record))
+            return record
+
+        monkeypatch.setattr(RunRecord, "from_json", noted)
+        assert flowlog("runs", *option).code == 0
+        assert len(held) >= 5
+        assert max(held) <= 2  # the one that is listed, and the one before
 
     def test_rejects(self, reading, flowlog):
         expected = {

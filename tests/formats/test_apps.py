@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pipeline.counting.reading import resolved
 from pipeline.errors import UsageError
 from pipeline.formats.apps import AppMap, load_app_map
-from pipeline.formats.mappingfile import Rule, logged_networks
+from pipeline.formats.mappingfile import logged_networks
+from pipeline.formats.rules import Rule
 from pipeline.options import ReadOptions
 from pipeline.schema import DICTIONARY_TEXT
 

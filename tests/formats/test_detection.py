@@ -271,7 +271,7 @@ def test_json_behind_a_line_that_is_none_is_told_as_that_and_taken_for_no_other_
     """The category of its first record would have a folder's file left alone."""
     records = [{"category": "AuditEvent", "operationName": "x"}, {"event_type": "flow", "flow_id": 1}, FLOW]
     for record in records:
-        with pytest.raises(UnknownFormat, match=f"JSON objects behind what is none, '{first}'"):
+        with pytest.raises(UnknownFormat, match=f"JSON objects behind something else, '{first}'"):
             read(first + "\n" + json.dumps(record))
 
 

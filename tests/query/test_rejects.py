@@ -16,7 +16,7 @@ from pipeline.errors import StoreDamaged, UsageError
 from pipeline.flowstore import FlowStore
 from pipeline.query.rejects import each_reject, find_rejects, rejects_by
 from pipeline.schema import REJECT_SCHEMA
-from pipeline.store import partitions
+from pipeline.store import rejectfile
 from pipeline.syntax.batch import Reject
 from tests.conftest import ingest_records
 
@@ -185,7 +185,7 @@ class TestFinding:
 
 class TestStreaming:
     def test_they_are_written_and_read_some_at_a_time_however_they_came(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(partitions, "_REJECT_ROWS", 4)
+        monkeypatch.setattr(rejectfile, "_GROUP_ROWS", 4)
         few = ["a,b,v,-1,1,1"] * 3
         ingest_records(tmp_path, "a,b,v,1,1,1", *few, *few, *few)
         store = FlowStore(tmp_path / "store").locations
@@ -196,7 +196,7 @@ class TestStreaming:
 
     def test_many_of_one_row_do_not_make_as_many_row_groups(self, tmp_path):
         spool = spool_of(tmp_path, *[(f"{i}.csv", [1]) for i in range(50)])
-        partitions.write_rejects(tmp_path / "rejects.parquet", spool.batches())
+        rejectfile.write_rejects(tmp_path / "rejects.parquet", spool.batches())
         assert pq.read_metadata(tmp_path / "rejects.parquet").num_row_groups == 1
 
     def test_long_ones_are_cut_with_a_note_of_their_length(self, ingested):

@@ -15,7 +15,7 @@ from pipeline.jobs.ingest import ingest
 from pipeline.jobs.undo import drop
 from pipeline.scalars import Content
 from pipeline.store import index
-from pipeline.store.index import Known, Memory, open_index
+from pipeline.store.index import Known, Met, open_index
 from pipeline.store.layout import Locations, run_id_of
 from pipeline.store.ledger import RunRecord, SourceRecord, active_sources, read_run, read_runs
 from tests.records import write_record
@@ -138,10 +138,10 @@ def test_an_object_looks_as_it_did_by_its_etag_whenever_it_was_written(store):
         assert index.digests_at(["s3://raw/a.csv"]) == {("s3://raw/a.csv", 7, "e1"): "d1"}
         looks = [("s3://raw/a.csv", 7, "e1"), ("s3://raw/a.csv", 7, "e2"), ("s3://raw/a.csv", 7, 99)]
         assert index.unknown_among(looks) == set(looks[1:])
-        index.remember([Memory("s3://raw/b.csv", 5, 77, "d2", etag="e1")])
+        index.remember([Met("s3://raw/b.csv", 5, 77, "d2", etag="e1")])
     with open_index(store) as index:
         asked = [("s3://raw/b.csv", 5, "e1"), ("s3://raw/b.csv", 5, "e2"), ("s3://raw/b.csv", 5, 77)]
-        assert [(seen, memory.digest) for seen, memory in index.memories_of(asked).items()] == [(asked[0], "d2")]
+        assert [(seen, met.digest) for seen, met in index.met_among(asked).items()] == [(asked[0], "d2")]
 
 
 def test_an_index_of_before_etags_were_kept_is_made_anew(store):
@@ -182,16 +182,16 @@ def test_the_index_answers_for_more_values_than_a_statement_takes(store):
 
 
 def test_what_was_met_is_remembered_as_it_looked_and_is_lost_with_the_index(store):
-    memory = Memory("/raw/dns.log", 5, 77, reason="a Zeek dns log", reading="r")
+    met = Met("/raw/dns.log", 5, 77, reason="a Zeek dns log", reading="r")
     with open_index(store) as index:
-        assert index.memories_of([memory.appearance]) == {}
-        index.remember([memory])
+        assert index.met_among([met.appearance]) == {}
+        index.remember([met])
     with open_index(store) as index:
         asked = [("/raw/dns.log", 5, 78), ("/raw/dns.log", 5, 77), ("/raw/dns.log", 6, 77)]
-        assert index.memories_of(asked) == {("/raw/dns.log", 5, 77): memory}
+        assert index.met_among(asked) == {("/raw/dns.log", 5, 77): met}
     store.index.unlink()
     with open_index(store) as index:
-        assert index.memories_of([memory.appearance]) == {}
+        assert index.met_among([met.appearance]) == {}
 
 
 def test_the_index_takes_in_runs_as_they_come(store):

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.errors import StoreLocked, StoreUnwritable
 from pipeline.store.layout import Locations
-from pipeline.store.lock import locked, served, unchanged
+from pipeline.store.lock import locked, locked_for_reading, served
 
 HOLD = """
 import sys, time
@@ -94,5 +94,5 @@ def test_a_file_system_without_locks_is_an_error_with_the_path(store, no_locks, 
 
 
 def test_a_proof_does_without_a_lock_where_there_is_none(store, no_locks):
-    with unchanged(store) as is_held:
+    with locked_for_reading(store) as is_held:
         assert not is_held

@@ -1,4 +1,4 @@
-"""The Parquet files of a store."""
+"""The Parquet files of hours."""
 
 from pathlib import Path
 
@@ -11,20 +11,17 @@ from hypothesis import strategies as st
 from pipeline.errors import StoreDamaged
 from pipeline.query.sums import sort_totals
 from pipeline.scalars import INT64_MAX
-from pipeline.schema import PARTITION_SCHEMA, REJECT_SCHEMA, TOTALS_SCHEMA
+from pipeline.schema import PARTITION_SCHEMA, TOTALS_SCHEMA
 from pipeline.store import partitions
 from pipeline.store.layout import Locations
 from pipeline.store.partitions import (
     PartitionSummary,
-    count_rejects,
     partition_bytes,
     read_in_pieces,
     read_partition,
     read_partitions,
-    read_rejects,
     read_sums,
     summarise_partition,
-    write_rejects,
 )
 from tests.query.test_query import stored
 from tests.records import write_totals
@@ -126,22 +123,6 @@ def test_a_file_of_another_kind_is_damage_and_not_data(store):
         read_partition(store, 5)
     with pytest.raises(StoreDamaged, match="not a partition"):
         summarise_partition(store, 5)
-
-
-def test_rejects_are_written_as_they_come_and_read_back_in_order(store):
-    batches = [
-        pa.RecordBatch.from_pylist(
-            [{"source": "s", "row": row, "field": "f", "rule": "r", "value": "", "raw": "x"}], schema=REJECT_SCHEMA
-        )
-        for row in (3, 1, 2)
-    ]
-    path = store.rejects_of("run-1")
-    path.parent.mkdir(parents=True)
-    write_rejects(path, iter(batches))
-    (found,) = read_rejects(store, "run-1")
-    assert found.equals(pa.Table.from_batches(batches))
-    assert list(read_rejects(store, "run-2")) == []
-    assert (count_rejects(store, "run-1"), count_rejects(store, "run-2")) == (3, 0)
 
 
 def test_only_whole_partitions_are_listed(store):

@@ -9,7 +9,7 @@ from pipeline.errors import StoreDamaged, StoreOvertaken, StoreUnpublished, Stor
 from pipeline.store import files
 from pipeline.store.chain import LastRun, seal
 from pipeline.store.layout import Locations
-from pipeline.store.transaction import Transaction, put_aside, recover
+from pipeline.store.transaction import Transaction, recover, scratch_folder
 
 RUN = "00000001"
 
@@ -84,7 +84,7 @@ def test_an_error_before_the_commit_leaves_the_store_as_it_was(store):
 
 
 def test_what_is_put_aside_is_not_published(store):
-    with put_aside(store) as scratch, Transaction(store, LastRun()) as transaction:
+    with scratch_folder(store) as scratch, Transaction(store, LastRun()) as transaction:
         (scratch / "totals.arrow").write_text("scratch")
         transaction.commit(record_of(transaction))
         assert (scratch / "totals.arrow").exists()

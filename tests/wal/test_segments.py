@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipeline.scalars import digest_of_bytes
 from pipeline.store import files
 from pipeline.wal import segments
-from pipeline.wal.inspection import put_aside_problems
+from pipeline.wal.inspection import damaged_file_problems
 from pipeline.wal.segments import Mark, SegmentWriter, mend, seal
 from tests.wal.conftest import LINE, request, write
 
@@ -119,7 +119,7 @@ class TestMending:
         (kept,) = store.damaged_files()
         assert kept.read_bytes() == content
         assert kept.name.startswith(f"{name}.")
-        assert put_aside_problems(store) == [
+        assert damaged_file_problems(store) == [
             f"{kept}: the bytes 0 to {len(damaged) - 1} are damaged, and what was acknowledged there does not count"
         ]
 
