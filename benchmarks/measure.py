@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-_SAMPLE_SECONDS = 0.1
+#: Memory is looked at so often, or so seldom that a look takes a fiftieth of the time: the kernel goes through all pages for it, and the
+#: watched program would wait.
+_SAMPLE_SECONDS, _LOOK_SHARE = 0.1, 1 / 50
 _OUTPUTS = ("stdout", "stderr")
 #: `PR_SET_CHILD_SUBREAPER`: processes that lose their parent become children of this one.
 _BECOME_REAPER = 36
@@ -101,10 +103,13 @@ class _Children:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._ended.wait(_SAMPLE_SECONDS):
+        wait = _SAMPLE_SECONDS
+        while not self._ended.wait(wait):
+            began = time.monotonic()
             family = [self._process, *_descendants(self._process)]
             if len(family) > 1:
                 self.peak = max(self.peak, sum(map(_share_of, family)))
+            wait = max(_SAMPLE_SECONDS, (time.monotonic() - began) / _LOOK_SHARE)
 
 
 def _descendants(process: int) -> list[int]:
