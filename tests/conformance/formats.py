@@ -9,7 +9,9 @@ import pickle
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -116,6 +118,15 @@ class Case:
     rejected: dict[int, tuple[str, str]]
     ignored: dict[str, int]
     columns: set[str] | None = None
+
+
+@cache
+def alone_in_a_folder(sample):
+    """What becomes of a sample that has no neighbours: remembered, as each format asks for those of all."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "raw")
+        path.write_bytes(sample)
+        return plain(alone(Source.at(path), folder))
 
 
 class FormatClaims:
@@ -261,13 +272,12 @@ class FormatClaims:
         assert spread == expected
 
     def test_neighbours_of_all_formats_change_nothing(self, case, cases, tmp_path):
-        paths = []
-        for number, other in enumerate([*cases.values(), case]):
-            paths += [tmp_path / f"{number}.own", tmp_path / f"{number}.other"]
-            paths[-2].write_bytes(case.sample)
-            paths[-1].write_bytes(other.sample)
+        samples = [sample for other in [*cases.values(), case] for sample in (case.sample, other.sample)]
+        paths = [tmp_path / str(number) for number in range(len(samples))]
+        for path, sample in zip(paths, samples, strict=True):
+            path.write_bytes(sample)
         group = self.count(*paths, folder=tmp_path)
-        assert list(map(plain, group.results)) == [plain(alone(Source.at(path), tmp_path)) for path in paths]
+        assert list(map(plain, group.results)) == list(map(alone_in_a_folder, samples))
 
     def test_what_was_counted_travels(self, case, tmp_path):
         path = tmp_path / "raw"
