@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pipeline.errors import OtherLog, UnknownFormat
+from pipeline.formats.azurerecord import Layout
 
 Record = Mapping[str, Any]
 
@@ -28,8 +29,6 @@ _AWS_WRITES = (
     "flowlog reads AWS's own text and Parquet, and objects of JSON one a line; give it the files in S3, or write the fields out"
     " as text with a header"
 )
-#: The categories of Azure's flow logs.
-_AZURE_FLOWS = ("FlowLogFlowEvent", "NetworkSecurityGroupFlowEvent")
 _ZEEK_WRITES = "flowlog reads Zeek's own TSV and JSON; give it the conn.log as Zeek wrote it"
 _GOOGLE_WRITES = "flowlog reads Google's flow logs as JSON; export the table as JSON, or the sink's table as Parquet"
 
@@ -58,7 +57,7 @@ def _azure(record: Record) -> UnknownFormat | None:
     records = inner if isinstance(inner, list) and inner else [record]
     categories = [one.get("category") if isinstance(one, dict) else None for one in records]
     is_azure_s = isinstance(categories[0], str) and records[0].keys() & {"resourceId", "operationName"}
-    if is_azure_s and not any(flows in categories for flows in _AZURE_FLOWS):  # of flows the user names another format
+    if is_azure_s and not any(layout.value in categories for layout in Layout):  # of flows the user names another format
         return OtherLog(f"an Azure log of the category {categories[0]}", "flowlog reads flow logs only")
     return None
 
