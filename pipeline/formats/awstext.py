@@ -31,15 +31,18 @@ from pipeline.formats.cloudwatch import messages_under, without_times
 from pipeline.formats.format import Parser, ReadContext
 from pipeline.formats.head import Head
 from pipeline.formats.syntaxes import FlowParser, Log
-from pipeline.kernel.columns import find_four, has_either
+from pipeline.kernel.columns import find_four
 from pipeline.scalars import MAX_RAW_BYTES
 from pipeline.syntax.batch import Batch
-from pipeline.syntax.blocks import ScatteredLines, TextBlock, text_blocks
+from pipeline.syntax.blocks import BLOCK_BYTES, ScatteredLines, TextBlock, text_blocks
 from pipeline.syntax.delimited import DelimitedParser, Dialect
 from pipeline.syntax.lines import refuse_packed
 
 #: What stands for "no value".
 NULL = "-"
+#: A block of AWS text is larger than others: its lines are twice as long as those of CSV, and few of their cells are read, so that what
+#: each block costs in Python, for twice as few lines, would be a tenth of it all.
+_BLOCK_BYTES = 2 * BLOCK_BYTES
 _LOOKED_AT = 50  # so many lines of a file's start may be a record in the order of AWS
 _LINE_END = re.compile(rb"\r?\n")
 _ADDR = b"addr"  # is in every header: without addresses a log cannot be counted
@@ -52,8 +55,6 @@ _TYPED = re.compile(rb"\n[ \t]*(?:\d{4}-\d\d-\d\dT[\d:.]+Z[ \t]+)?\d+[ \t]+Trans
 #: And in any order: somewhere is their type, or the id of a gateway or an attachment.
 _OF_GATEWAY = re.compile(rb"\n(?:[^\n]*[ \t])?(?:TransitGateway|tgw-(?:attach-)?[0-9a-f]{8,17})(?=\s|\Z)")
 _STARTS = (b"Tran", b"tgw-")  # one of these is in each
-#: One of these is in each header, and in each record of a Transit Gateway: most blocks of a VPC's records have neither.
-_LETTERS = b"rw"
 _MAY_NAME_GATEWAY = "resource-id"  # of a VPC's fields
 _BLANKS, _EDGES = re.compile(rb"[ \t]{2,}|\t"), re.compile(rb"^ | (?=\r?$)", re.MULTILINE)
 
@@ -120,7 +121,12 @@ def is_gateway_text(head: Head) -> bool | None:
 
 def lines_of(stream: BinaryIO) -> Iterator[TextBlock]:
     """The lines of a stream of text, in blocks."""
-    return text_blocks(stream, TextBlock, is_header=lambda line: fields_of(line.decode("utf-8", "replace")) is not None)
+    return text_blocks(
+        stream,
+        TextBlock,
+        block_bytes=_BLOCK_BYTES,
+        is_header=lambda line: fields_of(line.decode("utf-8", "replace")) is not None,
+    )
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,7 @@ class TextReader:
             UnreadableSource: A header is glued to a record, or is not written as AWS writes it.
         """
         for block in blocks:
-            if self._parser is not None and not has_either(block.data, _LETTERS):
+            if self._parser is not None and not block.survey.has_letters:
                 yield self._parser.of_a_vpc, block
                 continue
             for piece in block.cut_at(_headers(block)):

@@ -45,7 +45,8 @@ class ParsedLines:
     line_count: int
 
 
-#: The bytes that `survey` looks for, those of the first bit first; and which of them are there where these bits are set.
+#: The bytes that `survey` looks for, those of the first bit first; and which of them are there where these bits are set. The bit
+#: behind them is that of the letters.
 _SURVEYED = b'\0\r"\xef'
 _SEEN = [bytes(byte for i, byte in enumerate(_SURVEYED) if bits >> i & 1) for bits in range(1 << len(_SURVEYED))]
 
@@ -56,23 +57,22 @@ class Survey:
 
     Attributes:
         line_count: The number of lines; the last one may lack its newline.
-        seen: Which bytes are there of those that decide how text is read: 0, a carriage return, a quote, and 0xEF, the first of a
+        seen: Which bytes are there of those that decide how text is read: 0, a carriage return, a quote, 0xEF, the first of a
             byte order mark.
+        has_letters: Whether an r or a w may be there, one of which is in each header of AWS.
     """
 
     line_count: int
     seen: bytes
+    has_letters: bool
 
 
 def survey(data: bytes) -> Survey:
     """Looks at all bytes once: Python would look for each of them alone, and hold its lock meanwhile."""
     seen = ctypes.c_uint8()
-    return Survey(kernel.survey(data, len(data), seen), _SEEN[seen.value])
-
-
-def has_either(data: bytes, two: bytes) -> bool:
-    """Whether one of two bytes is somewhere in some text."""
-    return bool(kernel.has_either(data, len(data), two))
+    line_count = kernel.survey(data, len(data), seen)
+    letters, others = divmod(seen.value, len(_SEEN))
+    return Survey(line_count, _SEEN[others], bool(letters))
 
 
 def find_four(data: bytes, four: bytes, start: int = 0) -> int:

@@ -37,6 +37,8 @@ class Field(ctypes.Structure):
 
 
 _PATH = Path(__file__).with_name("_kernel.so")
+#: The same, compiled for processors of x86-64 that have AVX2; on other machines there is none.
+_AVX2_PATH = Path(__file__).with_name("_kernel_avx2.so")
 
 #: Calls that are over sooner than another thread would give the interpreter's lock back: they keep it.
 _SHORT = {
@@ -46,8 +48,13 @@ _SHORT = {
 
 
 def _load() -> ctypes.CDLL:
+    path = _PATH
     try:
-        library, locked = ctypes.CDLL(str(_PATH)), ctypes.PyDLL(str(_PATH))
+        library = ctypes.CDLL(str(path))
+        if library.has_avx2() and _AVX2_PATH.exists():
+            path = _AVX2_PATH
+            library = ctypes.CDLL(str(path))
+        locked = ctypes.PyDLL(str(path))
     except OSError as error:
         sentence = f"flowlog's compiled part cannot be loaded ({error}); install flowlog again with pip"
         raise ImportError(sentence, name=__package__) from error
@@ -56,7 +63,6 @@ def _load() -> ctypes.CDLL:
         "kernel_version": (c_char_p,),
         "set_hash_keys": (None, c_char_p),
         "survey": (c_int64, c_char_p, c_int64, POINTER(c_uint8)),
-        "has_either": (c_int32, c_char_p, c_int64, c_char_p),
         "find_four": (c_int64, c_char_p, c_int64, c_int64, c_char_p),
         "lines_with": (c_int64, c_char_p, c_int64, c_char_p, c_void_p, c_int64),
         "lines_from": (c_int64, c_char_p, c_int64, c_uint8, c_uint8, c_void_p, c_int64),

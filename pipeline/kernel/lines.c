@@ -22,32 +22,41 @@ int padded_tail_of(text_t data, int64_t size, padded_tail *tail) {
     return 1;
 }
 
-/* The number of lines; the last one may lack its newline. `seen` receives which of the bytes are there that decide how text is read:
- * a bit each for 0, a carriage return, a quote, and the first byte of a byte order mark. */
+/* The bytes of a vector. */
+#ifdef __AVX2__
+enum { WIDTH = 32 };
+#else
+enum { WIDTH = 16 };
+#endif
+
+/* The number of lines; the last one may lack its newline. `seen` receives which bytes are there of those that decide how text is read:
+ * a bit each for 0, a carriage return, a quote, the first byte of a byte order mark, and for either of the letters r and w. */
 API int64_t survey(text_t data, int64_t size, uint8_t *seen) {
     int64_t count = size && data[size - 1] != '\n';
     uint8_t all = 0;
-    for (int64_t start = 0; start < size; start += 255 * 16) {
-        /* Sixteen counters of a byte each, which the compiler keeps in one register, and likewise for the others. */
-        uint8_t newlines[16] = {0}, least[16], returns[16] = {0}, quotes[16] = {0}, marks[16] = {0};
+    for (int64_t start = 0; start < size; start += 255 * WIDTH) {
+        /* As many counters of a byte each, which the compiler keeps in one register, and likewise for the others. */
+        uint8_t newlines[WIDTH] = {0}, least[WIDTH], returns[WIDTH] = {0}, quotes[WIDTH] = {0}, marks[WIDTH] = {0}, letters[WIDTH] = {0};
         memset(least, 0xFF, sizeof least);
-        int64_t end = start + 255 * 16 < size ? start + 255 * 16 : size, i = start;
-        for (; i + 16 <= end; i += 16)
-            for (int j = 0; j < 16; j++) {
+        int64_t end = start + 255 * WIDTH < size ? start + 255 * WIDTH : size, i = start;
+        for (; i + WIDTH <= end; i += WIDTH)
+            for (int j = 0; j < WIDTH; j++) {
                 uint8_t byte = data[i + j];
                 newlines[j] += byte == '\n';
                 least[j] = byte < least[j] ? byte : least[j];
                 returns[j] |= byte == '\r';
                 quotes[j] |= byte == '"';
                 marks[j] |= byte == 0xEF;
+                letters[j] |= (byte == 'r') | (byte == 'w');
             }
-        for (int j = 0; j < 16; j++) {
+        for (int j = 0; j < WIDTH; j++) {
             count += newlines[j];
-            all |= (uint8_t)((least[j] == 0) | returns[j] << 1 | quotes[j] << 2 | marks[j] << 3);
+            all |= (uint8_t)((least[j] == 0) | returns[j] << 1 | quotes[j] << 2 | marks[j] << 3 | letters[j] << 4);
         }
         for (; i < end; i++) {
             count += data[i] == '\n';
             all |= (uint8_t)((data[i] == 0) | (data[i] == '\r') << 1 | (data[i] == '"') << 2 | (data[i] == 0xEF) << 3);
+            all |= (uint8_t)(((data[i] == 'r') | (data[i] == 'w')) << 4);
         }
     }
     *seen = all;
@@ -76,17 +85,6 @@ API int64_t pack_bits(text_t bytes, int64_t count, uint8_t *bits) {
         ones += (int64_t)(word * ONES >> 56);
     }
     return count - ones;
-}
-
-/* Whether one of two bytes is somewhere. */
-API int has_either(text_t data, int64_t size, text_t two) {
-    for (int64_t start = 0; start < size; start += 4096) {
-        int64_t end = start + 4096 < size ? start + 4096 : size;
-        uint8_t any = 0; /* as in `lines_from` */
-        for (int64_t i = start; i < end; i++) any |= (data[i] == two[0]) | (data[i] == two[1]);
-        if (UNLIKELY(any)) return 1;
-    }
-    return 0;
 }
 
 /* Whether one of four bytes is nowhere in a part of a text. `absent` is the one that was in no part before, and most probably is not in

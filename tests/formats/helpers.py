@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -20,7 +19,7 @@ from pipeline.options import ReadOptions
 from pipeline.schema import FLOW_SCHEMA
 from pipeline.syntax import jsontext
 from pipeline.syntax.batch import Batch, Reject
-from pipeline.syntax.blocks import text_blocks
+from pipeline.syntax.blocks import TextBlock, text_blocks
 from pipeline.syntax.cells import Column, Kind
 
 #: One column of each kind, for the tests of a syntax.
@@ -129,7 +128,10 @@ def format_of(text: str | bytes, name: str = "raw", option: str = "auto") -> str
 @contextmanager
 def blocks_of(block_bytes: int) -> Iterator[None]:
     """Lets the readers cut text into blocks of about this size, so that a few lines cross many borders."""
-    small = partial(text_blocks, block_bytes=block_bytes)
+
+    def small(*args: Any, **kwargs: Any) -> Iterator[TextBlock]:
+        return text_blocks(*args, **kwargs | {"block_bytes": block_bytes})
+
     readers = [module for name, module in sys.modules.items() if name.startswith(("pipeline.formats.", "pipeline.syntax."))]
     with ExitStack() as stack:
         for module in readers:

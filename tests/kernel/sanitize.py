@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.counting.spread import spread
 from pipeline.errors import SumOverflow
 from pipeline.formats.record import is_answer
-from pipeline.kernel.columns import find_four, has_either, lines_from, lines_with, survey
+from pipeline.kernel.columns import find_four, lines_from, lines_with, survey
 from pipeline.kernel.jsonvalues import Between, count_newlines, cut_arrays, split_json
 from pipeline.kernel.library import kernel
 from pipeline.kernel.records import exchanged_codes, exchanged_numbers
@@ -48,7 +48,6 @@ def parse(case):
     count_newlines(case.data, 1, len(case.data))
     split(case.data)
     lines_from(case.data, b"a", b"z")
-    has_either(case.data, b"rw")
     find_four(case.data, b"addr")
     lines_with(case.data, b"addr")
 

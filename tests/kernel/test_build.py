@@ -68,10 +68,10 @@ class TestCompiler:
         called = []
         monkeypatch.setattr(subprocess, "run", lambda command, check: called.append((command, check)))
         hook.initialize("standard", {"artifacts": [], "force_include": {}})
-        ((command, check),) = called
-        assert (command[: len(starts)], check) == (starts, True)
         sources = {path.name for path in (ROOT / "pipeline" / "kernel").glob("*.c")}
-        assert {Path(argument).name for argument in command if argument.endswith(".c")} == sources
+        for command, check in called:
+            assert (command[: len(starts)], check) == (starts, True)
+            assert {Path(argument).name for argument in command if argument.endswith(".c")} == sources
 
 
 class TestAnotherPlatform:
@@ -104,9 +104,14 @@ class TestAnotherPlatform:
         assert data["artifacts"] == []
 
     def test_musl_is_named_as_its_systems_name_it(self, hook, commands):
-        (_, patched), _ = commands("musllinux_1_2_x86_64")
-        assert patched[:4] == ["patchelf", "--replace-needed", "libc.so", "libc.musl-x86_64.so.1"]
+        (_, patched), _ = commands("musllinux_1_2_aarch64")
+        assert patched[:4] == ["patchelf", "--replace-needed", "libc.so", "libc.musl-aarch64.so.1"]
         assert len(hook.dependencies()) == 2
+
+    def test_x86_has_a_second_library_for_processors_with_avx2(self, commands):
+        (plain, avx2), data = commands("macosx_11_0_x86_64")
+        assert {*avx2} - {*plain} >= {"-mavx2", "-mbmi", "-mbmi2"}
+        assert [*data["force_include"].values()] == ["pipeline/kernel/_kernel.so", "pipeline/kernel/_kernel_avx2.so"]
 
     def test_one_that_is_not_known_is_refused(self, commands, hatch_build):
         with pytest.raises(SystemExit, match="FLOWLOG_PLATFORM: win_amd64 is none of manylinux_2_17_x86_64"):
@@ -122,7 +127,7 @@ class TestBuild:
     def test_the_library_lies_beside_the_package_and_goes_into_the_wheel(self, hook, tmp_path):
         data = {"artifacts": []}
         hook.initialize("standard", data)
-        assert data["artifacts"] == ["/pipeline/kernel/_kernel.so"]
+        assert data["artifacts"][0] == "/pipeline/kernel/_kernel.so"
         assert data["pure_python"] is False  # or the wheel would be said to fit every machine
         assert data["tag"].startswith("py3-none-")
         library = ctypes.CDLL(str(tmp_path / "pipeline" / "kernel" / "_kernel.so"))

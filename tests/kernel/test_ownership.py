@@ -35,7 +35,7 @@ MAKERS = {
 
 
 def test_every_class_of_the_kernel_is_tried_that_calls_it():
-    names = {found.name for found in pkgutil.iter_modules(pipeline.kernel.__path__)} - {"_kernel"}  # the C
+    names = {found.name for found in pkgutil.iter_modules(pipeline.kernel.__path__)} - {"_kernel", "_kernel_avx2"}  # the C
     modules = [importlib.import_module(f"pipeline.kernel.{name}") for name in sorted(names)]
     classes = {
         c for module in modules for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__

@@ -105,7 +105,8 @@ class Service:
         flusher = self.app.post.flusher
         seconds = flusher._seconds
         self.start_flush()
-        wait_until(lambda: not self.app.post.pending.segments and flusher.problem is None)  # a problem is forgotten a little later
+        # A problem is forgotten a little later than the last segment goes.
+        wait_until(lambda: not self.app.post.pending.segments and flusher.problem is None)
         flusher._seconds = seconds
 
 
