@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,12 @@ def filled(tmp_path_factory):
     return folder
 
 
+@cache
+def answer(folder, arguments):
+    """What a command says where nothing is redirected."""
+    return run(folder, arguments, "").stdout
+
+
 def run(folder, arguments, redirection, redirected_first=""):
     """Runs a command in a shell that redirects; gives its exit code, and what still came out."""
     command = f'"$@" {redirection}' if "|" not in redirection else f'set -o pipefail; {{ sleep 0.02; "$@"; }} {redirection}'
@@ -83,7 +90,7 @@ def test_an_answer_that_cannot_be_written_is_an_error_and_one_that_nobody_wants_
     if redirection == ">/dev/full":
         assert "flowlog: cannot write to standard output: No space left on device" in done.stderr
     if redirection in ("2>&-", "2>/dev/full"):
-        assert done.stdout == run(filled, arguments, "").stdout  # and nothing that is no result
+        assert done.stdout == answer(filled, tuple(arguments))  # and nothing that is no result
 
 
 @pytest.mark.parametrize("redirection", ["<&- >&- 2>&-", ">/dev/full", "2>/dev/full", ">/dev/full 2>&1", "2>&1 | true"])

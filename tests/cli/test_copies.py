@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 
@@ -43,10 +44,17 @@ def tear(partition):
     partition.write_bytes(b"torn")
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: f"{command[0]} {command[1]} by {command[-3]}")
-@pytest.mark.parametrize(("damage", "code"), [(lambda _: None, 0), (delete, 0), (tear, 5)], ids=["sound", "missing", "torn"])
-def test_copies_give_the_answer_that_threads_give(store, command, damage, code):
-    damage(store.partition(9))
+DAMAGES = {"missing": (delete, 0), "torn": (tear, 5)}
+
+
+@pytest.mark.parametrize(
+    ("command", "damage"),
+    [*((command, None) for command in COMMANDS), *product([COMMANDS[0], COMMANDS[-1]], DAMAGES)],
+    ids=lambda value: f"{value[0]} {value[1]} by {value[-3]}" if isinstance(value, tuple) else value or "sound",
+)
+def test_copies_give_the_answer_that_threads_give(store, command, damage):
+    spoil, code = DAMAGES.get(damage, (lambda _: None, 0))
+    spoil(store.partition(9))
     in_copies = said(IN_COPIES, command, store)
     assert in_copies == said(IN_THREADS, command, store)
     assert in_copies[0] == (code if command[1] == "1" else 0)

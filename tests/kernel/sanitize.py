@@ -92,14 +92,17 @@ def parse_whatever_stands_at_the_end():
         for end in range(len(line) + 1):
             parse(Delimited(dialect, line[:end]))
             parse(Delimited(dialect, line + b"\n" + line[:end] + b"\n"))
+    start, rest = b'{"s":', b',"t": "text","n":12}'
     for value in [*ODD_VALUES, *(b'"%s"' % time.encode() for time in TIMES)]:
-        line = b'{"s":%s,"t": "text","n":12}' % value
-        for end in range(len(line) + 1):
-            parse(Json(line[:end]))
+        for end in range(len(value) + 1):
+            parse(Json(start + value[:end]))
+        parse(Json(start + value + rest))
+    for end in range(len(rest) + 1):
+        parse(Json(start + b"1.5" + rest[:end]))
     for line in NESTED_OBJECTS:
         for end in range(len(line) + 1):
             parse(Json(line + b"\n" + line[:end]))
-    for blanks in range(160):  # what stood before a value is looked for in the next line, which may be the last
+    for blanks in range(0, 160, 3):  # what stood before a value is looked for in the next line, which may be the last
         long = b'{"s":1,%s"n":2}' % (b" " * blanks)
         for line in (b"{}", b'{"s":1}', b'{"s":1,', long):
             parse(Json(long + b"\n" + line))

@@ -84,7 +84,7 @@ def check(portable, case):
 
 
 @given(case=st.one_of(plain_cases(), cases(), repeated_objects()))
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_it_says_the_same_of_any_lines(portable, case):
     check(portable, case)
 

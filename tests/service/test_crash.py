@@ -15,13 +15,13 @@ def drive(folder, *options):
     return json.loads(done.stdout)
 
 
-def test_fifty_kills_under_load_lose_nothing_and_count_nothing_twice(tmp_path):
-    result = drive(tmp_path, "--kills", "50")
+def test_dozens_of_kills_under_load_lose_nothing_and_count_nothing_twice(tmp_path):
+    result = drive(tmp_path, "--kills", "30")
     assert result["wrong"] == []
-    assert result["kills"] == 50
-    assert result["acknowledged"] > 200
-    assert result["asked"] > 50
-    assert result["runs"] > 20  # it was flushed in between
+    assert result["kills"] == 30
+    assert result["acknowledged"] > 100
+    assert result["asked"] > 30
+    assert result["runs"] > 10  # it was flushed in between
 
 
 def test_nor_do_they_while_the_batch_job_writes_the_same_hours(tmp_path):
