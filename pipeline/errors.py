@@ -154,7 +154,11 @@ class MissingColumns(SourceError):
 
     def __str__(self) -> str:
         shown = ", ".join(self.found[:40]) + (", …" if len(self.found) > 40 else "")
-        return f"missing column{'s' * (len(self.missing) > 1)} {', '.join(self.missing)}; the file has: {shown}"
+        are_many = len(self.missing) > 1
+        return (
+            f"missing column{'s' * are_many} {', '.join(self.missing)}; the file has: {shown}; have the log written with"
+            f" {'them' if are_many else 'it'}, or name another format by --format"
+        )
 
 
 class UnreadableSource(SourceError):
@@ -245,7 +249,10 @@ class SumOverflow(RunStopped):
         self.key = key
 
     def __str__(self) -> str:
-        return f"the sum of {self.column} for {self.key} does not fit into 64 bits, so it can be neither stored nor shown"
+        return (
+            f"the sum of {self.column} for {self.key} does not fit into 64 bits, so it can be neither stored nor shown: leave out the"
+            " source that has such numbers; a query may ask for fewer hours, or by more columns"
+        )
 
 
 class TooManyNames(RunStopped):
@@ -273,7 +280,9 @@ class ClusterFailed(RunStopped):
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"{self.problem}; nothing was committed"
+        return (
+            f"{self.problem}; nothing was committed: repeat the run once the cluster works, or count on this machine alone"
+        )
 
 
 class OtherBuild(RunStopped):

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import cycle, islice
-from typing import Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from pipeline.process import deaf, may_fork
 
@@ -60,6 +60,15 @@ def _do(work: Callable[[], object], parent: int) -> NoReturn:
         work()
     finally:
         os._exit(0)
+
+
+def outcome_of(function: Callable[..., R], *arguments: Any) -> tuple[R | None, Exception | None]:
+    """What a call gives, or what it raises, for another process."""
+    try:
+        return function(*arguments), None
+    except Exception as error:  # noqa: BLE001 - who asks has it
+        error.add_note(traceback.format_exc())  # which does not travel otherwise
+        return None, error
 
 
 def end(number: int) -> None:
@@ -116,14 +125,7 @@ class _Copy(Generic[T, R]):
 
     def _serve(self, answers: int) -> None:
         with open(answers, "wb", buffering=0) as file:
-            file.writelines(self._answer(value) for value in self._values)
-
-    def _answer(self, value: T) -> bytes:
-        try:
-            return pickle.dumps((self._look(value), None))
-        except Exception as error:  # noqa: BLE001 - who asks has it
-            error.add_note(traceback.format_exc())  # which does not travel otherwise
-            return pickle.dumps((None, error))
+            file.writelines(pickle.dumps(outcome_of(self._look, value)) for value in self._values)
 
     def found(self) -> Iterator[R]:
         for value in self._values:

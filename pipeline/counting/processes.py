@@ -6,7 +6,6 @@ lost; it needs semaphores, which some containers do not have; and they are left,
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -94,9 +93,4 @@ def _serve(calls: Connection, callers: Sequence[Connection]) -> None:
     with suppress(EOFError, OSError):
         while True:
             function, arguments = calls.recv()
-            try:
-                answer: tuple[Any, Exception | None] = function(*arguments), None
-            except Exception as error:  # noqa: BLE001 - the caller has it
-                error.add_note(traceback.format_exc())  # which does not travel otherwise
-                answer = None, error
-            calls.send(answer)
+            calls.send(forks.outcome_of(function, *arguments))

@@ -219,8 +219,10 @@ def change_of(plan: Plan, counted: PlanCount, rebuilt: Rebuilt | None, reading: 
         for digest in rival.others:
             met[digest] += [rival.content] if rival.content else []
     records = [record_of(source, count) for group in groups for source, count in group.counted]
+    if plan.grown_from or met:
+        records = [_with_starts(one, [*plan.grown_from.get(one.path, ()), *met.get(one.digest, ())]) for one in records]
     return Change(
-        sources=[_with_starts(one, [*plan.grown_from.get(one.path, ()), *met.get(one.digest, ())]) for one in records],
+        sources=records,
         interpretation=reading.to_json(),
         added=[*(group.totals for group in groups), *([rebuilt.totals] if rebuilt else [])],
         anew=rebuilt.hours if rebuilt else {},

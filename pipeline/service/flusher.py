@@ -156,8 +156,9 @@ class Flusher:
                 if segment is self._writer.open_segment:  # it was begun meanwhile
                     break
                 problem = await self._flush_or_say(segment) or problem
-        if problem is not None and problem != self.problem:
-            _logger.error("cannot move the log into flows, and will try again: %s", problem)
+        if problem is not None and (problem != self.problem or self._stopping):
+            then = "its records stay there, for the next start" if self._stopping else "will try again"
+            _logger.error("cannot move the log into flows; %s: %s", then, problem)
         elif problem is None and self.problem is not None:
             _logger.warning("the log can be moved into flows again")
         self.problem = problem

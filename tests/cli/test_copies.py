@@ -12,7 +12,10 @@ from tests.query.test_query import stored
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
 
 #: The command line, where all is worth copies and no thread may stand in, and where no copy may be made.
-START = "from pipeline.__main__ import main; from pipeline import forks; from pipeline.query import query; query._BYTES_AT_ONCE = 4096; "
+START = (
+    "from pipeline.__main__ import main; from pipeline import flowstore, forks; from pipeline.query import query;"
+    "query._BYTES_AT_ONCE = 4096; flowstore._WORTH_COPIES, flowstore._PART = 1, 4; "
+)
 IN_COPIES = START + "query._WORTH_PARTS = query._WORTH_HOURS = 0; query._by_threads = None; main()"
 IN_THREADS = START + "forks.may_copy = lambda: False; main()"
 COMMANDS = [
@@ -58,3 +61,12 @@ def test_copies_give_the_answer_that_threads_give(store, command, damage):
     in_copies = said(IN_COPIES, command, store)
     assert in_copies == said(IN_THREADS, command, store)
     assert in_copies[0] == (code if command[1] == "1" else 0)
+
+
+@pytest.mark.parametrize("damage", [None, *DAMAGES])
+def test_they_list_the_hours(store, damage):
+    spoil, code = DAMAGES.get(damage, (lambda _: None, 0))
+    spoil(store.partition(9))
+    in_copies = said(IN_COPIES, ["hours", "--json"], store)
+    assert in_copies == said(IN_THREADS, ["hours", "--json"], store)
+    assert in_copies[0] == code

@@ -38,7 +38,7 @@ def test_nothing_of_ctrl_c_arrives_there(executor):
 def test_an_error_comes_back_and_says_where_it_was_raised(executor):
     with pytest.raises(FileNotFoundError) as caught:
         executor.submit(os.stat, "/none").result()
-    assert "in _serve" in caught.value.__notes__[0]
+    assert "in outcome_of" in caught.value.__notes__[0]
     with pytest.raises(ClusterFailed, match="gone; nothing was committed"):
         executor.submit(refuse, "gone").result()
     assert executor.submit(len, [1, 2]).result() == 2

@@ -222,7 +222,7 @@ class TestWhatCannotBeMoved:
         with locked(store.locations), running(tmp_path / "store", flush_seconds=3600) as service:
             service.post(EXAMPLE)
             service.call(service.server.stop)
-            wait_until(lambda: "cannot move the log into flows" in caplog.text)
+            wait_until(lambda: "its records stay there, for the next start" in caplog.text)
         assert len(store.locations.segments()) == 1
         with running(tmp_path / "store"):
             pass
