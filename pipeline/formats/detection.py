@@ -26,7 +26,8 @@ def detect(head: Head, formats: Iterable[Format], otherwise: Format | None = Non
         UnknownFormat: It is none of these; the message names what it is, where that can be told.
     """
     _refuse_archive(head)
-    candidates = (known for known in formats if known.container is head.container)
+    container = head.container
+    candidates = (known for known in formats if known.container is container)
     first = None
     for known in candidates:
         if known.recognises(head):
@@ -34,7 +35,7 @@ def detect(head: Head, formats: Iterable[Format], otherwise: Format | None = Non
         first = first or known
     if head.is_named and first:  # the user says that it is one of these
         return first
-    if head.container is Container.TEXT and head.json_objects:  # of a log that is read: else a word for it would mislead
+    if container is Container.TEXT and head.json_objects:  # of a log that is read: else a word for it would mislead
         raise UnknownFormat(
             f"JSON objects behind something else, {head.first_line[:80]!r}", "remove what is before the first"
         )
@@ -43,11 +44,11 @@ def detect(head: Head, formats: Iterable[Format], otherwise: Format | None = Non
     for foreign, (is_it, advice) in _FOREIGN.items():
         if is_it(head):
             raise UnknownFormat(foreign, advice)
-    if otherwise and otherwise.container is head.container and b"\0" not in head.data:
+    if otherwise and otherwise.container is container and b"\0" not in head.data:
         return otherwise
     if head.is_named:
         raise UnknownFormat(_described(head), "the format that --format names is not written so; leave out --format")
-    if head.container is Container.TEXT:
+    if container is Container.TEXT:
         refuse_unnamed(head.text.splitlines()[:_TEXT_LINES])
     raise UnknownFormat(_described(head), NAME_THE_FORMAT)
 

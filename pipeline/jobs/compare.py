@@ -81,7 +81,7 @@ def compare(looked: Sequence[Looked], index: Index, map_all: MapAll) -> None:
         index: What was counted before.
         map_all: How to read many files.
     """
-    sizes = index.sizes_by_head({head for item in looked for head in item.heads})
+    sizes = index.sizes_by_head(head for item in looked for head in item.heads)
     contents = {item.content for item in looked if item.content}
     learned = _compare_with(contents, looked, sizes, index, map_all)
     if learned:  # of long files with the same start the sizes are known only now

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -51,8 +52,7 @@ _SURVEYED = b'\0\r"\xef'
 _SEEN = [bytes(byte for i, byte in enumerate(_SURVEYED) if bits >> i & 1) for bits in range(1 << len(_SURVEYED))]
 
 
-@dataclass(frozen=True)
-class Survey:
+class Survey(NamedTuple):
     """What a look at all bytes of some text tells.
 
     Attributes:

@@ -130,8 +130,10 @@ class Index:
     def sizes_by_head(self, heads: Iterable[bytes]) -> dict[bytes, set[int]]:
         """The sizes of the contents that have some heads."""
         found: dict[bytes, set[int]] = {}
+        if self._is_empty:  # each of many files has a dozen heads
+            return found
         query = "SELECT DISTINCT head, size FROM sources WHERE head IN (?)"
-        for head, size in self._rows(query, (head.hex() for head in heads)):
+        for head, size in self._rows(query, (head.hex() for head in set(heads))):
             found.setdefault(bytes.fromhex(head), set()).add(size)
         return found
 

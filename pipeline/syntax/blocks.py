@@ -200,7 +200,7 @@ class TextBlock:
         before = self.data.count(b"\n", 0, first.start()) + 1
         rest = type(self)(self.data[first.end() + 1 :], self.first_line + before)
         if not self.survey.seen:  # nor in the rest, which need not be looked at: there may be letters
-            vars(rest)["survey"] = replace(self.survey, line_count=self.line_count - before)
+            vars(rest)["survey"] = Survey(self.line_count - before, b"", self.survey.has_letters)
         return first[0].rstrip(b"\r"), rest
 
     def raw_of(self, number: int) -> str:
