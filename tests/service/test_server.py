@@ -75,9 +75,10 @@ class TestTheCommand:
         process, service, _ = start()
         whole = json.dumps([record()]).encode()
         with socket.create_connection(("127.0.0.1", service.port)) as connection:
-            head = f"POST /flows HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(whole)}\r\n\r\n"
-            connection.sendall(head.encode() + whole[:10])
-            time.sleep(0.2)
+            head = f"POST /flows HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(whole)}\r\n"
+            connection.sendall(head.encode() + b"expect: 100-continue\r\n\r\n")
+            assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"  # it is under way
+            connection.sendall(whole[:10])
             process.send_signal(signal.SIGTERM)
             time.sleep(0.3)
             connection.sendall(whole[10:])
@@ -240,7 +241,10 @@ class TestSlowClients:
         assert time.monotonic() < started + 5
 
     def test_who_does_not_read(self, impatient, monkeypatch):
-        impatient.post([record(src_app=f"{number:0500}") for number in range(20_000)])
+        monkeypatch.setattr(limits, "REQUEST_SECONDS", 60)  # ten megabytes may take longer than the others have
+        assert impatient.post([record(src_app=f"{number:0500}") for number in range(20_000)]).status == 200
+        wait_until(lambda: not impatient.server.connections)
+        monkeypatch.setattr(limits, "REQUEST_SECONDS", 0.3)
         with socket.socket() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.connect(("127.0.0.1", impatient.port))
