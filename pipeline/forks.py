@@ -13,7 +13,7 @@ import signal
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import cycle, islice
 from typing import Any, Generic, NoReturn, TypeVar
@@ -82,8 +82,18 @@ def each_in_copies(look: Callable[[T], R], values: Sequence[T], width: int) -> I
 
     A copy waits with what it has found until that is taken, but for the little that a pipe holds.
     """
-    with copies(look, [values[place::width] for place in range(width)]) as found:
-        yield from map(next, islice(cycle(found), len(values)))
+    with copies(look, dealt(values, width)) as found:
+        yield from collected(found, len(values))
+
+
+def dealt(values: Sequence[T], width: int) -> list[Sequence[T]]:
+    """The shares of so many copies: one value for each in turn."""
+    return [values[place::width] for place in range(width)]
+
+
+def collected(found: Iterable[Iterator[R]], count: int) -> Iterator[R]:
+    """What looking at so many values gives, in their order, from what each copy has found of its share."""
+    return map(next, islice(cycle(found), count))
 
 
 @contextmanager

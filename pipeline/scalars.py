@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from operator import index
 from pathlib import Path
@@ -331,8 +330,7 @@ def parse_bytes(text: str) -> int:
 Appearance: TypeAlias = tuple[str, int, int | str]
 
 
-@dataclass(frozen=True)
-class Content:
+class Content(NamedTuple):
     """What identifies a content.
 
     Attributes:

@@ -103,9 +103,11 @@ def own_build() -> tuple[str, str]:
     return scalars.version(), kernel_version()
 
 
-def job_of(sources: Sequence[Source], options: ReadOptions, limits: Limits, folder: Path) -> bytes:
-    """What `count_elsewhere` takes; contents do not travel, even where they are in memory."""
-    return pickle.dumps(([source.without_text() for source in sources], options, limits, str(folder.absolute())))
+def job_of(sources: Sequence[Source], options: ReadOptions, limits: Limits, folder: Path, *, is_near: bool = False) -> bytes:
+    """What `count_elsewhere` takes, which are the arguments of `count_group`, and whether this machine counts. Contents do not travel, even
+    where they are in memory.
+    """
+    return pickle.dumps(([source.without_text() for source in sources], options, limits, str(folder.absolute()), is_near))
 
 
 def count_elsewhere(build: tuple[str, str], job: bytes) -> Partial:
@@ -123,11 +125,11 @@ def count_elsewhere(build: tuple[str, str], job: bytes) -> Partial:
     host = socket.gethostname()
     if own_build() != build:
         raise OtherBuild(host, own_build(), build)
-    sources, options, limits, folder = pickle.loads(job)  # noqa: S301 - it comes from who may run anything here
+    sources, options, limits, folder, is_near = pickle.loads(job)  # noqa: S301 - it comes from who may run anything here
     if not Path(folder).is_dir():
         raise FolderNotShared(host, folder)
     keep_freed_memory()  # Dask has its workers give back each bit of it at once, which takes half as long again
-    seen = [_seen_here(source, host) for source in sources]
+    seen: list[Source | SourceError] = sources if is_near else [_seen_here(source, host) for source in sources]
     try:
         group = count_group(
             [source for source in seen if isinstance(source, Source)], options, limits, folder, _WhileWanted(Path(folder))

@@ -155,7 +155,8 @@ class Pool:
         if self._is_here:
             return submit(count_group, sources, options, self.limits, str(self.folder), told)
         try:
-            return submit(count_elsewhere, own_build(), job_of(sources, options, self.limits, self._attempt))
+            job = job_of(sources, options, self.limits, self._attempt, is_near=self.is_near)
+            return submit(count_elsewhere, own_build(), job)
         except Exception as error:
             raise self._explained(error) from error
 

@@ -13,11 +13,12 @@ from pipeline.schema import COLUMNS, FIELDS
 from pipeline.syntax.cells import Column, Kind
 
 _LOG = Log([Column(field.name, Kind.TEXT if pa.types.is_string(field.type) else Kind.INTEGER) for field in FIELDS])
+_NAMES = frozenset(COLUMNS)
 
 
 def _names_fields(names: Sequence[str]) -> bool:
     """Whether some names are a flow record's. A few of them do: which are missing is a better message than "unknown"."""
-    return len(set(COLUMNS) & set(names)) >= len(COLUMNS) // 2
+    return len(_NAMES.intersection(names)) >= len(_NAMES) // 2
 
 
 def _is_csv(head: Head) -> bool:

@@ -6,6 +6,7 @@ is not read. Where there are, the file is read once, and its digests up to the s
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -52,8 +53,9 @@ class Looked:
 
     def sizes_to_compare(self, sizes: Mapping[bytes, set[int]]) -> set[int]:
         """The sizes of contents, by their heads, with which the file may start."""
-        near = {size for head in self.heads for size in sizes.get(head, ())} - self.compared
-        return {size for size in near if size < self.content.size} if self.content else near
+        end = self.content.size if self.content else math.inf
+        near = {size for head in self.heads if head in sizes for size in sizes[head] if size < end}  # mostly none
+        return near - self.compared if near else near
 
     def take(self, read: Digester, near: set[int], index: Index, digests: set[str]) -> None:
         """Takes note of what reading the file has shown.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from itertools import chain, islice
+from typing import Any, TypeVar
 
 from pipeline.counting.content import Look, look_at
 from pipeline.counting.sources import Source
@@ -15,12 +16,9 @@ from pipeline.jobs.compare import or_error
 from pipeline.jobs.where import has_objects, processes_for, resources_of, threads_for
 from pipeline.options import IngestOptions
 
-if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
-
 T = TypeVar("T")
-#: So many sources at a time are given to a thread, or to a process: to hand over a small one costs more than to read it.
-_CHUNK, _CHUNK_OF_PROCESS = 32, 256
+#: So many sources at a time are given to a thread, or looked at by a copy: to hand over one alone costs more than to read it.
+_CHUNK, _CHUNK_OF_COPY = 32, 256
 #: So many of these wait for each worker: what was read is in memory.
 _CHUNKS_AHEAD = 2
 
@@ -34,11 +32,12 @@ def look_at_all(options: IngestOptions, sources: Sequence[Source]) -> Iterator[L
         threads = threads_for(sources, resources_of(options))
         yield from _in_threads(threads, or_error(look_at), _fetched(sources))
         return
-    from pipeline.counting.processes import processes  # small runs do without multiprocessing
+    from pipeline.forks import collected, copies, dealt  # small runs do without
 
-    with processes(resources) as workers:
+    chunks = [sources[i : i + _CHUNK_OF_COPY] for i in range(0, len(sources), _CHUNK_OF_COPY)]
+    with copies(partial(_to_each, or_error(_look_from_afar)), dealt(chunks, resources.threads)) as found:
         imports.begin()  # they are copies from before: a process that imports has a thread more, and is not copied
-        yield from _in_chunks(workers.executor, workers.width, _CHUNK_OF_PROCESS, or_error(_look_from_afar), sources)
+        yield from chain.from_iterable(collected(found, len(chunks)))
 
 
 def _look_from_afar(source: Source) -> Look:
@@ -62,23 +61,16 @@ def map_all(options: IngestOptions, function: Callable[[Any], T], values: Collec
 
 
 def _in_threads(threads: int, function: Callable[[Any], T], values: Iterable[Any]) -> Iterator[T]:
-    from concurrent.futures import ThreadPoolExecutor  # a run that finds nothing new does without
+    from concurrent.futures import Future, ThreadPoolExecutor  # a run that finds nothing new does without
 
     imports.begin()  # there may be rows to validate
+    rest, waiting = iter(values), deque[Future[list[T]]]()
     with ThreadPoolExecutor(threads) as pool:
-        yield from _in_chunks(pool, threads, _CHUNK, function, values)
-
-
-def _in_chunks(
-    executor: Executor, width: int, size: int, function: Callable[[Any], T], values: Iterable[Any]
-) -> Iterator[T]:
-    rest = iter(values)
-    waiting: deque[Future[list[T]]] = deque()
-    while (chunk := list(islice(rest, size))) or waiting:
-        if chunk:
-            waiting.append(executor.submit(_to_each, function, chunk))
-        if not chunk or len(waiting) > _CHUNKS_AHEAD * width:
-            yield from waiting.popleft().result()
+        while (chunk := list(islice(rest, _CHUNK))) or waiting:
+            if chunk:
+                waiting.append(pool.submit(_to_each, function, chunk))
+            if not chunk or len(waiting) > _CHUNKS_AHEAD * threads:
+                yield from waiting.popleft().result()
 
 
 def _to_each(function: Callable[[Any], T], values: Iterable[Any]) -> list[T]:

@@ -284,7 +284,7 @@ def _holds(seen: Met, source: Source, counted: Mapping[str, Sequence[Known]], is
 def _take_look(source: Source, look: Look | SourceError, draft: _Draft) -> None:
     """Decides what the first bytes of a file tell, or has the file compared with others."""
     if isinstance(look, SourceError):  # counting it tells what it is, and what is wrong with it
-        draft.new.append(replace(source, digest=UNREADABLE))
+        draft.new.append(source.identified(UNREADABLE))
     elif look.content and not look.content.size:
         draft.empty.append(source)
         draft.met.append(met_as(source, reading=draft.reading()))
@@ -294,7 +294,7 @@ def _take_look(source: Source, look: Look | SourceError, draft: _Draft) -> None:
             text = None
         draft.kept_bytes += len(text.data) if text else 0
         digest = look.content.digest if look.content else ""
-        draft.looked.append(Looked(replace(source, digest=digest, text=text), look.heads, look.content))
+        draft.looked.append(Looked(source.identified(digest, text), look.heads, look.content))
 
 
 def _decide(

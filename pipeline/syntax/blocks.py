@@ -335,7 +335,9 @@ def _header_of(stream: BinaryIO, is_header: Callable[[bytes], bool]) -> bytes:
 
 
 def _is_at_hand(stream: BinaryIO) -> bool:
-    """Whether a stream is in memory, or a file of this machine."""
+    """Whether a stream is in memory, or a file of this machine, and looking ahead saves a copy."""
+    if type(stream) is io.BytesIO:  # it gives all that it has at once, as it is
+        return False
     if is_in_memory(stream):
         return True
     try:
