@@ -5,9 +5,11 @@ import os
 import sqlite3
 from collections import Counter
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.errors import StoreDamaged, StoreVersion
 from pipeline.jobs import commit as committing
@@ -65,6 +67,28 @@ def test_a_record_reads_back_equal(store):
     commit(store, run)
     assert read_run(store, FIRST) == run
     assert list(read_runs(store)) == [run]
+
+
+TEXTS, COUNTS = st.text(), st.integers(0, 2**70)
+BY_REASON = st.dictionaries(TEXTS, COUNTS, max_size=2)
+
+
+@given(
+    st.builds(
+        SourceRecord,
+        **{field.name: TEXTS if field.type == "str" else COUNTS for field in fields(SourceRecord)}
+        | dict.fromkeys(("ignored", "notes"), BY_REASON)
+        | {
+            "hours": st.lists(COUNTS, max_size=2),
+            "starts": st.lists(st.builds(Content, TEXTS, COUNTS, TEXTS), max_size=2),
+            "ignored_bytes": st.none() | BY_REASON,
+        },
+    )
+)
+def test_a_sources_line_is_json_of_its_fields(source):
+    values = {field.name: getattr(source, field.name) for field in fields(source)}
+    values["starts"] = [start._asdict() for start in source.starts]
+    assert source.to_json() == json.dumps(values)
 
 
 def test_a_record_of_before_ignored_bytes_and_etags_were_kept_is_read(store):
