@@ -21,11 +21,12 @@ import pandas as pd  # noqa: F401 - see conftest.py
 import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError
+from pipeline.jobs import imports
 from pipeline.jobs.ingest import IngestOptions, ingest
 from pipeline.jobs.undo import drop, forget
 from pipeline.jobs.verify import verify
 from pipeline.query.rejects import find_rejects
-from pipeline.schema import PARTITION_SCHEMA, flow_schema
+from pipeline.schema import PARTITION_SCHEMA
 from pipeline.store.files import PosixFiles
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import read_runs
@@ -129,7 +130,7 @@ def faults(store, before, after):
 
 
 def main(folder, action, times):
-    flow_schema()
+    imports.finish()  # once, and not in each child
     raw, base, reference, victim = (folder / name for name in ("raw", "base", "reference", "victim"))
     shutil.copytree(base, reference)
     steps = run_in_child(action, raw, Locations(reference))
