@@ -11,9 +11,10 @@ from pipeline.counting.content import BLOCK, Digester, small_text
 from pipeline.counting.sources import Source, Text
 from pipeline.errors import SourceChanged
 from pipeline.scalars import Content
+from pipeline.syntax.stream import ReadStream
 
 
-class DigestingFile(io.RawIOBase):
+class DigestingFile(ReadStream):
     """An open file, or the stream of what is packed in one, that takes its own digest while it is read in whatever order.
 
     Attributes:
@@ -24,9 +25,6 @@ class DigestingFile(io.RawIOBase):
         self.watched = file
         self._is_seekable = file.seekable()
         self._digester = Digester()  # of all bytes before its size
-
-    def readable(self) -> bool:
-        return True
 
     def seekable(self) -> bool:
         return self._is_seekable
@@ -47,11 +45,6 @@ class DigestingFile(io.RawIOBase):
         if start <= done < start + len(data):
             self._digester.update(memoryview(data)[done - start :])
         return data
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
     def content(self) -> Content:
         """What the whole file is; reads what was not read.

@@ -21,6 +21,7 @@ from pipeline.kernel.columns import Survey, lines_with, survey
 from pipeline.scalars import MAX_RAW_BYTES, shortened
 from pipeline.syntax.batch import RowNumbers
 from pipeline.syntax.seekable import is_in_memory
+from pipeline.syntax.stream import ReadStream
 
 BLOCK_BYTES = 4 << 20
 #: The longest record: a line of text, a record of CSV with its quoted newlines, a value of a JSON document. The longest that
@@ -346,7 +347,7 @@ def _is_at_hand(stream: BinaryIO) -> bool:
         return False
 
 
-class LinesOfReturns(io.RawIOBase):
+class LinesOfReturns(ReadStream):
     """Text whose lines end in carriage returns alone, as old Macs and some spreadsheets write it, with newlines instead.
 
     Raises:
@@ -355,9 +356,6 @@ class LinesOfReturns(io.RawIOBase):
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-
-    def readable(self) -> bool:
-        return True
 
     def read(self, size: int = -1) -> bytes:
         data = self._stream.read(size)

@@ -21,6 +21,7 @@ from isal import igzip, igzip_lib, isal_zlib
 from pipeline.errors import UnknownFormat, UnreadableSource
 from pipeline.kernel.columns import find_four
 from pipeline.syntax.seekable import BytesInMemory
+from pipeline.syntax.stream import ReadStream
 
 #: First bytes -> the name of the codec. RFC 1952 (gzip), RFC 8878 (zstd), the bzip2 file format.
 _GZIP = b"\x1f\x8b"
@@ -211,14 +212,11 @@ def _inflating(codec: str) -> Iterator[None]:
         raise UnreadableSource(f"the {codec} stream {problem}; repair or fetch the file again") from None
 
 
-class _Gunzipped(io.RawIOBase):
+class _Gunzipped(ReadStream):
     """The content of a gzip file."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._stream: BinaryIO = igzip.open(raw, "rb")  # type: ignore[no-untyped-call]
-
-    def readable(self) -> bool:
-        return True
 
     def read(self, size: int = -1) -> bytes:
         with _inflating("gzip"):
@@ -233,15 +231,12 @@ def put_back(first: bytes, stream: BinaryIO) -> BinaryIO:
     return cast("BinaryIO", _Again(first, stream))
 
 
-class _Again(io.RawIOBase):
+class _Again(ReadStream):
     """A stream of which the first bytes were read, from its start on."""
 
     def __init__(self, first: bytes, rest: BinaryIO) -> None:
         self._first = first
         self._rest = rest
-
-    def readable(self) -> bool:
-        return True
 
     def read(self, size: int = -1) -> bytes:
         first, self._first = self._first, b""
@@ -251,11 +246,6 @@ class _Again(io.RawIOBase):
             self._first = first[size:]
             return first[:size]
         return first + self._rest.read(size if size < 0 else size - len(first))
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
 
 class _Inflated(io.RawIOBase):
@@ -273,14 +263,11 @@ class _Inflated(io.RawIOBase):
             return int(self._stream.readinto(buffer))
 
 
-class _Borrowed(io.RawIOBase):
+class _Borrowed(ReadStream):
     """A file that Arrow may read but not close: it closes what it wraps once it is garbage."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
-
-    def readable(self) -> bool:
-        return True
 
     def read(self, size: int = -1) -> bytes:
         return self._raw.read(size)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 from typing import BinaryIO
 
+from pipeline.syntax.stream import ReadStream
 
-class SeekableBytes(io.RawIOBase):
+
+class SeekableBytes(ReadStream):
     """Knows where it is; what is read from there is up to its subclasses.
 
     Args:
@@ -16,9 +18,6 @@ class SeekableBytes(io.RawIOBase):
     def __init__(self, size: int) -> None:
         self._size = size
         self._position = 0
-
-    def readable(self) -> bool:
-        return True
 
     def seekable(self) -> bool:
         return True
@@ -34,11 +33,6 @@ class SeekableBytes(io.RawIOBase):
     def read(self, size: int | None = -1) -> bytes:
         """Reads so many bytes, or fewer at the end; all that are left if `size` is negative or None."""
         raise NotImplementedError
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
 
 class BytesInMemory(SeekableBytes):
