@@ -159,10 +159,10 @@ class IngestOptions(ReadOptions):
     workers: int | None = declared(
         Option(
             "--workers",
-            "How many files are read at once.",
+            "How many files are read at once; fewer where the memory is short.",
             "N",
             least=1,
-            otherwise="one a processor; fewer where the memory is short",
+            otherwise="one a processor",
         ),
         None,
     )

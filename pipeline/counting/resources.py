@@ -25,7 +25,7 @@ class Resources:
 
     Attributes:
         workers: How many sources are read, and hours written, at once; None for one a processor. They are fewer where
-            fewer fit into the memory; workers that are named are fewer only where the memory is named, too.
+            fewer fit into the memory: the system ends a run that takes more than there is.
         memory_bytes: The most memory that the run should take; None for what all workers can use, and at most half of the
             memory that there is. Totals that do not fit go to disk; one hour's must fit.
         are_processes: Whether the workers are processes of their own; the memory is that of all of them together.
@@ -40,8 +40,6 @@ class Resources:
     @cached_property
     def threads(self) -> int:
         """How many sources are read, and hours written, at once."""
-        if self.workers and not self.memory_bytes:
-            return self.workers
         fitting = (self._memory - self._sum_of(0, _LEAST_TABLE)) // (self._for_each + _LEAST_TABLE)
         return max(1, min(self.workers or processors(), fitting))
 

@@ -65,13 +65,15 @@ def test_memory_that_is_named_is_the_sum(machine, memory):
     assert memory_of(in_processes) <= memory or in_processes.threads == 1  # of which nobody makes processes
 
 
-def test_workers_that_are_named_are_fewer_where_the_named_memory_is_too_little_for_them(machine):
+def test_workers_that_are_named_are_fewer_where_the_memory_is_too_little_for_them(machine):
     assert Resources(workers=16, memory_bytes=512 * MIB).threads == 2
     assert Resources(workers=16, memory_bytes=4096 * MIB).threads == 16
+    machine(2, GIB / 2)
+    assert Resources(workers=16).threads == 1
 
 
-def test_workers_that_are_named_are_taken(machine):
-    machine(2, GIB)
+def test_workers_that_are_named_are_taken_where_there_is_memory(machine):
+    machine(2, 2 * GIB)
     assert Resources(workers=5).threads == 5
 
 
