@@ -2,7 +2,6 @@
 
 import base64
 import threading
-import time
 
 import pytest
 
@@ -127,17 +126,15 @@ def test_while_a_page_is_made_healthz_answers(filled, monkeypatch):
 
     def slow(*_):
         started.set()
-        released.wait(20)
+        released.wait()
         raise OSError
 
     monkeypatch.setattr("pipeline.service.page.figures_of", slow)
     asking = threading.Thread(target=filled.ask, args=("GET", "/"))
     asking.start()
     try:
-        assert started.wait(20)
-        before = time.monotonic()
-        assert filled.ask("GET", "/healthz").status == 200
-        assert time.monotonic() - before < 5
+        assert started.wait(60)
+        assert filled.ask("GET", "/healthz").status == 200  # before the page is done
     finally:
         released.set()
         asking.join()

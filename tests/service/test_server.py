@@ -233,12 +233,10 @@ class TestSlowClients:
     def test_who_drips_as_well(self, impatient):
         with socket.create_connection(("127.0.0.1", impatient.port), timeout=10) as connection:
             connection.sendall(b"GET /healthz HTTP/1.1\r\n")
-            started = time.monotonic()
             with pytest.raises(OSError):
-                while time.monotonic() < started + 10:
+                for _ in range(250):  # 5 seconds, and as much more as the machine takes for both
                     connection.sendall(b"x: y\r\n")
                     time.sleep(0.02)
-        assert time.monotonic() < started + 5
 
     def test_who_does_not_read(self, impatient, monkeypatch):
         monkeypatch.setattr(limits, "REQUEST_SECONDS", 60)  # ten megabytes may take longer than the others have
