@@ -27,8 +27,8 @@ from pathlib import Path
 import pandas as pd  # noqa: F401 - see tests/conftest.py
 
 from pipeline.flowstore import FlowStore
+from pipeline.jobs import imports
 from pipeline.jobs.ingest import IngestOptions, ingest
-from pipeline.schema import flow_schema
 from pipeline.service.server import ServeOptions, serve
 
 HOURS = 5
@@ -175,7 +175,7 @@ def main():
 
 
 def soak(folder, kills, seconds, with_ingest):
-    flow_schema("reject")
+    imports.finish()
     store = FlowStore(folder / "store", create=True)
     raw = folder / "raw"
     raw.mkdir(parents=True)
