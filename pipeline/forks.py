@@ -134,8 +134,11 @@ class _Copy(Generic[T, R]):
             return None
 
     def _serve(self, answers: int) -> None:
-        with open(answers, "wb", buffering=0) as file:
-            file.writelines(pickle.dumps(outcome_of(self._look, value)) for value in self._values)
+        # What has a buffer writes to the end: who is stopped while a pipe is full (Ctrl-Z) and goes on has written but a part.
+        with open(answers, "wb") as file:
+            for value in self._values:
+                file.write(pickle.dumps(outcome_of(self._look, value)))
+                file.flush()
 
     def found(self) -> Iterator[R]:
         for value in self._values:

@@ -85,6 +85,25 @@ def test_half_an_answer_of_a_copy_is_none():
     assert said(program) == [str(1 << 20)]
 
 
+def test_an_answer_is_whole_whose_copy_was_stopped_while_the_pipe_was_full_and_goes_on():
+    program = """
+        def look(value):
+            os.write(told, b"!")
+            return os.getpid(), bytes(1 << 20)
+        heard, told = os.pipe()
+        with copies(look, [[0, 1]]) as (found,):
+            os.read(heard, 1)
+            copy = int(open(f"/proc/{me}/task/{me}/children").read())
+            while open(f"/proc/{copy}/stat").read().rpartition(")")[2].split()[0] != "S":  # it waits for room in the pipe
+                time.sleep(0.01)
+            os.kill(copy, signal.SIGSTOP)
+            os.waitpid(copy, os.WUNTRACED)
+            os.kill(copy, signal.SIGCONT)
+            print(*(process == copy for process, _ in found))
+    """
+    assert said(program) == ["True", "True"]
+
+
 @pytest.mark.parametrize(
     "obstacle",
     [
