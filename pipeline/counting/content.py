@@ -18,7 +18,7 @@ import xxhash
 
 from pipeline import scalars
 from pipeline.counting.sources import Source, Text
-from pipeline.errors import UnreadableSource
+from pipeline.errors import SourceChanged, UnreadableSource
 from pipeline.scalars import Content
 
 #: Of so many first bytes a digest is taken. It is a short one, as it only proposes: that of the whole content decides.
@@ -126,14 +126,16 @@ def look_at(source: Source) -> Look:
     """Reads the start of a source's content; all of it, if it is small.
 
     Raises:
-        SourceError: It cannot be read or unpacked so far.
+        SourceError: It cannot be read or unpacked so far, or was emptied since.
     """
     if text := small_text(source):
         return Look(heads_of(text.data), text.content, text)
     digester = Digester()
-    with unpacked(source) as stream:
+    with unpacked(source) as (file, stream):
         while digester.size <= _HEAD_MOST and (block := stream.read(_HEAD_MOST + 1 - digester.size)):
             digester.update(block)
+        if not digester.size and not source.is_unchanged(file):  # it was emptied: by what will write it anew, as it looked
+            raise SourceChanged
     content = digester.content()
     return Look(digester.heads, content if digester.size <= _HEAD_MOST else None)
 
@@ -149,8 +151,8 @@ def small_text(source: Source) -> Text | None:
 
 
 @contextmanager
-def unpacked(source: Source) -> Iterator[BinaryIO]:
-    """Opens the content of a source.
+def unpacked(source: Source) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """Opens a source: the file, and its content.
 
     Raises:
         SourceError: It cannot be read or unpacked.
@@ -159,7 +161,7 @@ def unpacked(source: Source) -> Iterator[BinaryIO]:
 
     try:
         with source.opened() as file:
-            yield decompressed(file)
+            yield file, decompressed(file)
     except OSError as error:
         raise UnreadableSource(f"cannot be read: {error.strerror or error}") from None
 
@@ -175,7 +177,7 @@ def identify(source: Source, sizes: Iterable[int] = ()) -> Digester:
         SourceError: It cannot be read or unpacked to its end.
     """
     digester = Digester(sizes)
-    with unpacked(source) as stream:
+    with unpacked(source) as (_, stream):
         while block := stream.read(BLOCK):
             digester.update(block)
     return digester

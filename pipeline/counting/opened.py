@@ -9,7 +9,7 @@ from typing import BinaryIO, Self, cast
 
 from pipeline.counting.content import BLOCK, Digester, small_text
 from pipeline.counting.sources import Source, Text
-from pipeline.errors import SourceChanged
+from pipeline.errors import SourceChanged, SourceError
 from pipeline.scalars import Content
 from pipeline.syntax.stream import ReadStream
 
@@ -145,7 +145,10 @@ class _Watched(OpenSource):
         self.raw = cast("BinaryIO", self._packed)
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
+        with self._file:
+            # What was emptied, or replaced by another log, is none of the files that are left alone from then on.
+            if isinstance(error[1], SourceError) and not self._source.is_unchanged(self._file):
+                raise SourceChanged from None
 
     def unpacked(self, stream: BinaryIO) -> BinaryIO:
         if stream is not self.raw:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.counting.content import Digester, digest_of, heads_of, identify, look_at, text_of
 from pipeline.counting.opened import DigestingFile
 from pipeline.counting.sources import Source
-from pipeline.errors import UnreadableSource
+from pipeline.errors import SourceChanged, UnreadableSource
 from pipeline.scalars import Content
 
 sizes = st.integers(0, 300) | st.sampled_from([65_535, 65_536, 65_537, 131_072, 200_000])
@@ -66,6 +66,15 @@ def test_a_file_that_cannot_be_unpacked_has_no_content(tmp_path):
     for read in (look_at, identify):
         with pytest.raises(UnreadableSource, match="truncated"):
             read(Source.at(path))
+
+
+def test_a_file_that_was_emptied_meanwhile_is_not_taken_for_an_empty_one(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"x")
+    source = Source.at(path)
+    path.write_bytes(b"")
+    with pytest.raises(SourceChanged):
+        look_at(source)
 
 
 def test_the_digest_of_a_file_is_of_its_bytes_as_they_lie(tmp_path):

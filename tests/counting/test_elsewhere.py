@@ -38,8 +38,8 @@ def folder(tmp_path):
     return tmp_path / "scratch"
 
 
-def counted(sources, folder, options=None):
-    return count_elsewhere(own_build(), job_of(sources, options or ReadOptions(), LIMITS, folder))
+def counted(sources, folder, options=None, *, is_near=False):
+    return count_elsewhere(own_build(), job_of(sources, options or ReadOptions(), LIMITS, folder, is_near=is_near))
 
 
 class TestWhatTravels:
@@ -140,6 +140,24 @@ class TestSources:
 
     def test_a_file_that_is_not_as_it_was_has_changed(self, source, folder):
         (result,) = counted([replace(source, mtime_ns=source.mtime_ns - 1)], folder).results
+        assert isinstance(result, SourceChanged)
+
+    @pytest.mark.parametrize(
+        "now",
+        [
+            CSV + "1,a,b,v,5,6\n",
+            CSV[:-1],
+            CSV.replace("5", "7"),
+            "",
+            "#path\tdns\n#fields\tts\tquery\n1.5\texample.org\n",
+            "?",
+        ],
+        ids=["grown", "shrunk", "written over", "emptied", "another log", "no log"],
+    )
+    def test_a_process_of_this_machine_sees_it_too_whatever_the_file_is_now(self, source, folder, now):
+        source.path.write_text(now)
+        os.utime(source.path, (1, 1))  # a clock may tick too seldom
+        (result,) = counted([source], folder, is_near=True).results
         assert isinstance(result, SourceChanged)
 
 
