@@ -139,7 +139,8 @@ def count_elsewhere(build: tuple[str, str], job: bytes) -> Partial:
     group.totals.to_disk()
     group.rejects.to_disk()
     files = [PartialFile.at(path) for path in (*group.totals.paths, *group.rejects.paths)]
-    return Partial(host, list(_in_order(seen, group, host)), group.totals, group.rejects, group.reports, files)
+    results = group.results if is_near else list(_in_order(seen, group, host))
+    return Partial(host, results, group.totals, group.rejects, group.reports, files)
 
 
 def _seen_here(source: Source, host: str) -> Source | SourceError:

@@ -121,6 +121,8 @@ class TestSources:
         results = counted([source, missing, source], folder).results
         assert str(results[1]) == f"cannot be read: No such file or directory, on the machine {HOST}"
         assert results[0] == results[2]
+        (here,) = counted([missing], folder, is_near=True).results
+        assert str(here) == "cannot be read: No such file or directory"
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
     def test_a_file_that_the_worker_may_not_read_says_where(self, source, folder):
