@@ -21,6 +21,8 @@ from pipeline.scalars import LAST_HOUR, SECONDS_PER_HOUR, column_named_twice, ho
 _COLUMNS = ("cidr", "app", "vpc_id", "from", "until", "logged")
 #: So much is shown of a first line that is not a header.
 _SHOWN = 60
+#: A name is taken for a column's if it begins the column's with so many letters, or is as much like it as `vpcid` and `UNTIL` are.
+_BEGUN, _ALIKE = 3, 0.8
 _LOGGED = {"": None, "yes": True, "no": False}
 
 Row = dict[str, str | None]
@@ -116,10 +118,24 @@ def _columns(path: Path, header: Sequence[str]) -> list[str]:
     names = [name.strip() for name in header]
     if not {"cidr", "app"} <= set(names):
         found = f", not {','.join(header)[:_SHOWN]!r}" if header else ""
-        raise UsageError(f"{path}: the first line must be the header cidr,app or cidr,app,vpc_id{found}")
+        raise UsageError(f"{path}: the first line must be the header cidr,app[,vpc_id,from,until,logged]{found}")
     if problem := column_named_twice(names, _COLUMNS):
         raise UsageError(f"{path}: the header {problem}")
+    for name in names:
+        if name not in _COLUMNS and (meant := _meant_by(name)) and meant not in names:
+            raise UsageError(
+                f"{path}: the header has no column {meant}, but {name!r}: write {meant}, or another name if it is not meant"
+            )
     return names
+
+
+def _meant_by(name: str) -> str | None:
+    """The column of which a name seems to be a misspelling: to pass over `vpc` would give its rows to all VPCs."""
+    from difflib import get_close_matches  # few files have another column
+
+    text = name.lower()
+    begun = [column for column in _COLUMNS if len(text) >= _BEGUN and column.startswith(text)]
+    return next(iter(begun or get_close_matches(text, _COLUMNS, 1, _ALIKE)), None)
 
 
 def _rule(row: Row) -> Rule:

@@ -336,7 +336,10 @@ class TestUsersErrors:
     @pytest.mark.parametrize(
         ("mapping", "sentence"),
         [
-            ("address,name\n10.0.0.0/8,a\n", "apps.csv: the first line must be the header cidr,app or cidr,app,vpc_id"),
+            (
+                "address,name\n10.0.0.0/8,a\n",
+                "apps.csv: the first line must be the header cidr,app[,vpc_id,from,until,logged]",
+            ),
             ("cidr,app\n10.0.0.0/8,a\n10.0.0.0/99,b\n", "apps.csv: line 3: cidr: '10.0.0.0/99' does not appear to be"),
             ("cidr,app\n10.0.0.0/8,a\n10.1.0.0/16,\n", "apps.csv: line 3: app must not be empty"),
             ("cidr,app\n10.0.0.0/8,a\n10.0.0.0/8,b\n", "apps.csv: line 3: 10.0.0.0/8 is 'a' on line 2 already, not 'b'"),

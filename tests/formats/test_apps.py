@@ -236,7 +236,16 @@ class TestMappingFile:
         [
             ("", "the first line must be the header cidr,app"),
             ("10.0.0.0/8,web\n", "the first line must be the header cidr,app"),
-            ("cidr;app\n10.0.0.0/8;web\n", "the first line must be the header cidr,app or cidr,app,vpc_id, not 'cidr;app'"),
+            (
+                "cidr;app\n10.0.0.0/8;web\n",
+                "the first line must be the header cidr,app[,vpc_id,from,until,logged], not 'cidr;app'",
+            ),
+            (
+                "cidr,app,vpc\n10.0.0.0/8,web,v\n",
+                "the header has no column vpc_id, but 'vpc': write vpc_id, or another name",
+            ),
+            ("cidr,app,UNTIL\n10.0.0.0/8,web,5\n", "the header has no column until, but 'UNTIL'"),
+            ("CIDR,app\n10.0.0.0/8,web\n", "the first line must be the header cidr,app"),
             ("cidr,app,app\n10.0.0.0/8,web,cart\n", "the header names the column app 2 times"),
             ("cidr,app,from, from\n10.0.0.0/8,web,,\n", "the header names the column from 2 times"),
             ("cidr,app\n10.0.0.0/8,\n", "line 2: app must not be empty"),
