@@ -11,6 +11,7 @@ import typer
 
 from pipeline.cli.arguments import StoreOption, UntilOption, open_store, parse_path
 from pipeline.cli.output import say, write_text
+from pipeline.cli.reporting import nothing_found
 from pipeline.errors import UsageError
 from pipeline.scalars import DEFAULT_STORE
 
@@ -50,7 +51,10 @@ def report(
     span = opened.hours_of(when, until)
     # To prove the store takes longer than to read it.
     with copies(partial(provenance_of, opened), [[span]]) as (provenance,):
-        page = render(str(opened.locations.root), figures_of(opened, span), next(provenance))
+        figures = figures_of(opened, span)
+        page = render(str(opened.locations.root), figures, next(provenance))
     write_text(page, output)
     if output is not None:
         say([f"wrote {output}"])
+    if not figures.span.hours:
+        say(nothing_found(opened, span, {}))

@@ -219,7 +219,9 @@ def _unknown_names(store: FlowStore, asked: HourRange, filters: dict[str, Sequen
         for text in unknown:
             option = "--" + name.replace("_", "-")
             near = nearest(text, names)
-            lines.append(f"no rows: {option} {text} is not there" + (f"; did you mean {', '.join(near)}?" if near else ""))
+            lines.append(
+                f"no rows: {option} {text} is not in {asked}" + (f"; did you mean {', '.join(near)}?" if near else "")
+            )
     return lines
 
 

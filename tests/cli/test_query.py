@@ -240,10 +240,10 @@ class TestFilters:
     @pytest.mark.parametrize(
         ("question", "advice"),
         [
-            (["1", "--src-app", "wbe"], "no rows: --src-app wbe is not there; did you mean web"),
-            (["1", "--app", "Web.3"], "no rows: --app Web.3 is not there; did you mean Web.2, "),
-            (["1", "--app", "DB"], "no rows: --app DB is not there; did you mean db, "),
-            (["1", "--vpc-id", "nothing-like-it"], "no rows: --vpc-id nothing-like-it is not there\n"),
+            (["1", "--src-app", "wbe"], "no rows: --src-app wbe is not in 1970-01-01T01; did you mean web"),
+            (["1", "--app", "Web.3"], "no rows: --app Web.3 is not in 1970-01-01T01; did you mean Web.2, "),
+            (["1", "--app", "DB"], "no rows: --app DB is not in 1970-01-01T01; did you mean db, "),
+            (["1", "--vpc-id", "nothing-like-it"], "no rows: --vpc-id nothing-like-it is not in 1970-01-01T01\n"),
             (["1", "--src-app", "web", "--vpc-id", "w"], "no rows: no row passes all the filters together"),
             (["7"], "no rows: the store has none for 1970-01-01T07, but for 1 hour from 1970-01-01T01 to 1970-01-01T01"),
             (["2026-11-24"], "no rows: the store has none for 2026-11-24T00 to 2026-11-24T23, but for"),

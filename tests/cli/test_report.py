@@ -35,6 +35,12 @@ def test_the_page_goes_to_a_file_or_to_standard_output(flowlog, store, tmp_path)
     assert flowlog("report", "--store", store).out.startswith("<!doctype html>")
 
 
+def test_hours_without_totals_are_told(flowlog, store, tmp_path):
+    done = flowlog("report", "3", "--store", store, "--output", tmp_path / "r.html")
+    assert (done.code, done.err.splitlines()[0]) == (0, f"wrote {tmp_path / 'r.html'}")
+    assert "no rows: the store has none for 1970-01-01T03, but for 2 hours" in done.err
+
+
 def test_the_newest_hour_is_what_is_shown_by_default(flowlog, store):
     assert "<h1><bdi>2026-11-24T09</bdi></h1>" in flowlog("report", "--store", store).out
 
