@@ -63,11 +63,12 @@ class FlowStore:
         except (OSError, ValueError) as error:  # a ValueError for a NUL
             reason = getattr(error, "strerror", error)
             raise UsageError(f"cannot look at the store {path}: {reason}") from None
+        if is_other:
+            problem = "cannot be made" if create else "is not there"
+            raise UsageError(f"the store {path} {problem}: something that is not a folder has its name")
         if not create and not exists:
             make = command_line("ingest", store=self.locations.root)
             raise UsageError(f"there is no store in {path}; `{make}` makes one")
-        if is_other:
-            raise UsageError(f"the store {path} cannot be made: something that is not a folder has its name")
 
     def _is_other_than_folder(self) -> bool:
         """Whether something that is no folder is where the store should be."""

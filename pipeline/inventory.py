@@ -52,7 +52,9 @@ def read_inventory(path: Path) -> list[Named]:
         listed = json.loads(path.read_bytes())
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # ValueError: no JSON, or no UTF-8
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} cannot be read as JSON: it is not UTF-8 text") from None
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read as JSON: {error}") from None
     try:
         found = [_checked(row) for rows in _rows_of(listed) for row in rows]

@@ -16,7 +16,8 @@ AZURE = "/subscriptions/s/resourceGroups/g/providers"
 def read(tmp_path):
     def read(listed):
         path = tmp_path / "list.json"
-        path.write_text(listed if isinstance(listed, str) else json.dumps(listed))
+        text = listed if isinstance(listed, str | bytes) else json.dumps(listed)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return [tuple(row) for row in read_inventory(path)]
 
     return read
@@ -168,6 +169,7 @@ class TestKubernetes:
     ("listed", "message"),
     [
         ("{", "cannot be read as JSON"),
+        (b"\x89PNG", "cannot be read as JSON: it is not UTF-8 text"),
         ({"a": 1}, "is no list that flowlog knows; it knows describe-network-interfaces"),
         ([{"a": 1}], "is no list that flowlog knows"),
         ("5", "is no list that flowlog knows"),

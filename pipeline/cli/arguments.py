@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: A line of help with an option and its choices would be wider than a terminal, and a terminal would cut it.
 _LONGEST_METAVAR = 60
+#: What Typer's kinds of numbers are called where a text is none of them ("'5%' is not a valid float range").
+_NUMBERS = {"int": "whole number", "int range": "whole number", "float": "number", "float range": "number"}
 
 
 class Command(TyperCommand):
@@ -36,6 +38,8 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with standard_output():  # on which Typer writes the help
+            for option in self.get_params(ctx):
+                option.type.name = _NUMBERS.get(option.type.name, option.type.name)
             ctx.allow_extra_args = True  # are refused here, in a sentence that says more
             rest = super().parse_args(ctx, self._with_spans(ctx, args))
             self._refuse_empty_variables(ctx)
@@ -44,8 +48,8 @@ class Command(TyperCommand):
         raise typer.Exit  # who asked for help has gone
 
     def _with_spans(self, ctx: Any, args: Sequence[str]) -> list[str]:
-        """Puts what is no option behind a `--`, if there is a span, which Typer would take for options."""
-        if not any(map(is_span, args)):
+        """Puts what is no option behind a `--`, if there is a span, which Typer would take for options; refuses what should be one."""
+        if not any(_begins_like_span(arg) for arg in args):
             return list(args)
         valued = {name for option in self.get_params(ctx) if not getattr(option, "is_flag", True) for name in option.opts}
         options: list[str] = []
@@ -56,6 +60,8 @@ class Command(TyperCommand):
                 words += rest
             elif not arg.startswith("-") or is_span(arg):
                 words.append(arg)
+            elif _begins_like_span(arg):
+                ctx.fail(f"No such option: {arg}; a span up to now is written in hours or days, as -24h or -7d")
             else:
                 options += [arg, *islice(rest, arg in valued)]
         return [*options, "--", *words]
@@ -75,6 +81,11 @@ class Command(TyperCommand):
             source = ctx.get_parameter_source(option.name)
             if source.name == "DEFAULT" and os.environ.get(str(option.envvar)) == "":
                 raise typer.BadParameter(f"{option.envvar} is empty; unset it, or give it a value", ctx=ctx, param=option)
+
+
+def _begins_like_span(arg: str) -> bool:
+    """Whether an argument is a minus and a digit, with which no option's name begins."""
+    return arg[:1] == "-" and arg[1:2].isdecimal()
 
 
 def parse_path(path: str | PurePath) -> Path:

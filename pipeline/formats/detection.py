@@ -11,7 +11,9 @@ from pipeline.formats.head import Container, Head, is_utf_16
 
 _TEXT_LINES = 50
 #: What can be done with a file of which nothing is known.
-NAME_THE_FORMAT = "name the format with --format if you know it to be one that flowlog reads"
+NAME_THE_FORMAT = (
+    "name the format with --format if you know it to be one that flowlog reads, or leave the file out (--exclude)"
+)
 
 
 def detect(head: Head, formats: Iterable[Format], otherwise: Format | None = None) -> Format:

@@ -45,7 +45,10 @@ def read_records(blocks: Iterable[TextBlock], log: Log, context: ReadContext) ->
             elif parser is not None:
                 yield parser, piece
             elif piece.data.strip():
-                raise UnreadableSource(f"line {piece.first_line}: a record before the #fields line that names its columns")
+                raise UnreadableSource(
+                    f"line {piece.first_line}: a record before the #fields line that names its columns; keep Zeek's # lines in the"
+                    " file, or name another format by --format"
+                )
 
 
 def _cut(block: TextBlock) -> Iterator[TextBlock]:

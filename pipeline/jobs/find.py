@@ -62,7 +62,9 @@ def _find_files(
             path = _real(match) if is_folder else os.path.join(real_folder(folder), last)
             if without is not None and _is_within(_real(match) if is_link else path, without):
                 if not is_pattern:
-                    raise UsageError(f"{name} is part of the store, and no raw file")
+                    raise UsageError(
+                        f"{name} is part of the store, and no raw file; leave it out, or keep the store elsewhere"
+                    )
                 continue  # a pattern that happens to match it
             excluded = why_excluded(os.fspath(Path(match)), exclude) if exclude else ""
             reason = excluded or ("" if is_folder else why_no_log(last))

@@ -38,7 +38,7 @@ def find_objects(
     without = "" if store is None else f"{os.fspath(store)}/"
     for url in urls:
         if without and f"{url.rstrip('/')}/".startswith(without):
-            raise UsageError(f"{url} is part of the store, and no raw file")
+            raise UsageError(f"{url} is part of the store, and no raw file; leave it out, or keep the store elsewhere")
     objects, kept = dict[str, ObjectSource](), Kept()
     with ThreadPoolExecutor(REQUESTS, thread_name_prefix="list") as pool:
         for url, listed in zip(urls, pool.map(lambda url: _listed(url, since), urls), strict=True):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pipeline.bucket import all_traffic
 from pipeline.counting.reading import fingerprint, load_apps, resolved
 from pipeline.counting.sources import Failure, name_of
-from pipeline.errors import StrictRunStopped, TooManyRejects
+from pipeline.errors import StrictRunStopped, TooManyRejects, UsageError
 from pipeline.jobs import imports
 from pipeline.jobs.find import find
 from pipeline.jobs.found import Found
@@ -62,10 +62,19 @@ def ingest(
     options = options or IngestOptions()
 
     def find_raw() -> Found:
-        since = None if options.since is None else hours_of(options.since, partial(_latest, store)).first
-        return find(raw, store.root, options.exclude, since)
+        return find(raw, store.root, options.exclude, _since(options, store))
 
     return _ingest(find_raw, store, options, progress, executor)
+
+
+def _since(options: IngestOptions, store: Locations) -> int | None:
+    """The first hour that `--since` means."""
+    if options.since is None:
+        return None
+    try:
+        return hours_of(options.since, partial(_latest, store)).first
+    except UsageError as error:
+        raise UsageError(f"--since: {error}") from None
 
 
 def _latest(store: Locations) -> int:

@@ -285,5 +285,9 @@ def _names_in(line: bytes) -> list[str]:
     try:
         return [name.strip() for name in next(csv.reader([line.decode()], skipinitialspace=True, strict=True))]
     except (csv.Error, UnicodeDecodeError) as error:
-        problem = "a carriage return stands inside it" if b"\r" in line else error
-        raise UnreadableSource(f"the header line cannot be read: {problem}") from None
+        problem: object = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error
+        if b"\r" in line:
+            problem = "a carriage return stands inside it"
+        raise UnreadableSource(
+            f"the header line cannot be read: {problem}; mend it, or name another format by --format"
+        ) from None

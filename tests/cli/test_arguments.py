@@ -95,7 +95,7 @@ def test_a_name_that_leads_nowhere_is_a_sentence(folder, flowlog, monkeypatch, c
             "flowlog: the store flows.csv cannot be made: something that is not a folder has its name",
         ),
         (["hours", "--store", "circle"], "flowlog: cannot look at the store circle: Too many levels of symbolic"),
-        (["hours", "--store", "flows.csv"], "flowlog: there is no store in flows.csv"),
+        (["hours", "--store", "flows.csv"], "flowlog: the store flows.csv is not there: something that is not a folder has"),
         (["ingest", "flows.csv", "--apps", "circle"], "flowlog: the mapping file circle cannot be read: Too many levels"),
         (["ingest", "flows.csv", "--apps", "data"], "flowlog: the mapping file data cannot be read: not a regular file"),
         (["ingest", "circle"], "flowlog: there is no file or folder circle"),

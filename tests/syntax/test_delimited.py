@@ -93,9 +93,16 @@ class TestHeader:
         with pytest.raises(UnreadableSource, match="the header names the column t 2 times"):
             read("n,t,s,t\n1,a,2.5,b\n")
 
-    @pytest.mark.parametrize("header", [b"n,t\xff,s\n", b"n,t,s\r1,a,2.5\r\n", b'n,"t"x,s\n'])
-    def test_a_header_that_cannot_be_read_is_said_so(self, header):
-        with pytest.raises(UnreadableSource, match="the header line cannot be read"):
+    @pytest.mark.parametrize(
+        ("header", "problem"),
+        [
+            (b"n,t\xff,s\n", "it is not UTF-8 text; mend it, or name another format by --format"),
+            (b"n,t,s\r1,a,2.5\r\n", "a carriage return stands inside it"),
+            (b'n,"t"x,s\n', ""),
+        ],
+    )
+    def test_a_header_that_cannot_be_read_is_said_so(self, header, problem):
+        with pytest.raises(UnreadableSource, match=f"the header line cannot be read: {problem}"):
             read(header)
 
 
