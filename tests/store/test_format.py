@@ -58,6 +58,8 @@ def test_the_page_has_the_keys_of_a_runs_record(store):
     record = json.loads(store.record_of(run_id).read_text())
     listed = {name for (cell,) in first_columns("runs/R.json", 1) for name in re.split("`, `", cell)}
     assert set(record) == listed
+    row = next(line for line in section("runs/R.json").splitlines() if line.startswith("| `interpretation`"))
+    assert {"interpretation", *record["interpretation"]} == set(re.findall(r"`(\w+)`", row))
     documented = set(re.findall(r"`(\w+)`", section("runs/R.json")))
     assert set(record["sources"][0]) <= documented
     assert set(record["hours"]["498752"]) <= documented
