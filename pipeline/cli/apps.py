@@ -10,7 +10,7 @@ import typer
 from pipeline.cli.arguments import JsonOption, StoreOption, UntilOption, open_store, parse_path
 from pipeline.cli.output import print_rows, say, write_object, write_text
 from pipeline.errors import UsageError
-from pipeline.scalars import DEFAULT_STORE, LAST_HOUR
+from pipeline.scalars import DEFAULT_STORE, LAST_HOUR, count_to_text
 
 if TYPE_CHECKING:
     from pipeline.query.unnamed import Unnamed
@@ -72,7 +72,7 @@ def _print_mapping(lists: list[Path], as_json: bool) -> None:
         text = StringIO()
         csv.writer(text, lineterminator="\n").writerows([("cidr", "app", "vpc_id"), *rows])
         write_text(text.getvalue())
-        say([f"{path}: {len(found):,} addresses and networks" for path, found in read])
+        say([f"{path}: {count_to_text(len(found), 'row')}" for path, found in read])
         if others:
             say([f"{others:,} of them had another name before, which is kept; give the list whose names you want first"])
 

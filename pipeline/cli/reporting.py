@@ -128,7 +128,7 @@ def verify_lines(result: Verification) -> Iterator[str]:
     if result.proof:
         yield from (f"missing raw file: {path}" for path in result.proof.missing)
         unproved = len(result.proof.unproved)
-        proved = f"{count_to_text(result.proof.hours, 'hour')} counted again from all their raw files"
+        proved = f"{count_to_text(result.proof.hours, 'hour')} counted again from all the raw files"
         yield proved + (f", {unproved:,} not, since a raw file of theirs is missing" if unproved else "")
     numbers = {"run": result.runs, "source": result.sources, "hour": result.hours, "flow": result.flows}
     counted = ", ".join(count_to_text(number, noun) for noun, number in numbers.items())

@@ -26,7 +26,7 @@ def test_lists_become_a_mapping_file(flowlog, tmp_path):
     paths = [str(tmp_path / name) for name in ("subnets.json", "more.json")]
     outcome = flowlog("apps", *paths)
     assert (outcome.code, outcome.out) == (0, "cidr,app,vpc_id\n10.0.0.0/24,subnet-1,vpc-1\n")
-    assert "more.json: 1 addresses and networks" in outcome.err
+    assert "more.json: 1 row" in outcome.err
     assert "1 of them had another name before" in outcome.err
     assert json.loads(flowlog("apps", *paths, "--json").out) == [
         {"cidr": "10.0.0.0/24", "app": "subnet-1", "vpc_id": "vpc-1"}
