@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _SUCCESS = (0, 3)
 _LAST_SUCCESS = "flowlog_last_success_timestamp_seconds"
 
-
 #: The values of a metric, by their labels.
 Values = Mapping[tuple[tuple[str, str], ...], float]
 
@@ -119,7 +118,8 @@ def write_metrics(file: Path, store: PurePath, summary: IngestSummary | None, ex
 def _last_success(file: Path) -> float | None:
     """What the file of an earlier run says."""
     with suppress(OSError, ValueError):
-        found = re.search(rf"^{_LAST_SUCCESS}\S* (\S+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+        # A label may have blanks, as the path of the store.
+        found = re.search(rf"^{_LAST_SUCCESS}(?:\{{.*\}})? (\S+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
         return float(found[1]) if found else None
     return None
 

@@ -83,6 +83,13 @@ def test_the_last_success_stays_where_a_run_fails(folder, flowlog, metrics, stor
     assert not [name for name in after if name.startswith("flowlog_run_")]
 
 
+def test_the_last_success_stays_also_of_a_store_whose_path_has_a_blank(folder, flowlog, metrics):
+    ingest(flowlog, "--store", "my store")
+    before = metrics()
+    assert ingest(flowlog, "nowhere", "--store", "my store") == 2
+    assert metrics()["flowlog_last_success_timestamp_seconds"] == before["flowlog_last_success_timestamp_seconds"]
+
+
 @pytest.mark.parametrize(("options", "code"), [(["nowhere"], 2), (["--strict"], 4)])
 def test_a_first_run_that_fails_has_no_success(folder, flowlog, metrics, options, code):
     (folder / "data/raw/torn.parquet").write_bytes(b"PAR1 torn")
