@@ -53,9 +53,9 @@ def sql(
     if statement is None:
         if output_format or output or as_json:
             raise UsageError("--format, --output and --json are for the answer to a SELECT, and there is none")
-        write_text(_athena_table(opened, athena) if athena else _shell_views(opened))
+        write_text(_shell_views(opened) if athena is None else _athena_table(opened, athena))
         return
-    if athena:
+    if athena is not None:
         raise UsageError("--athena prints a statement for Athena, and takes no SELECT")
     how = written_as(output_format, output, as_json=as_json)
     try:

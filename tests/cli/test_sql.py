@@ -98,6 +98,11 @@ class TestWithoutStatement:
     def test_the_table_of_athena(self, flowlog):
         assert "LOCATION 's3://bucket/flowlog/flows/'" in flowlog("sql", "--athena", "s3://bucket/flowlog").out
 
+    def test_an_empty_folder_for_athena_is_refused(self, flowlog):
+        done = flowlog("sql", "--athena", "")
+        assert (done.code, done.out) == (2, "")
+        assert "write the folder of the store's copy like s3://bucket/flowlog" in done.err
+
     @pytest.mark.parametrize("options", [["--json"], ["--format", "csv"], ["--output", "x.csv"]])
     def test_options_of_an_answer_are_refused(self, flowlog, options):
         done = flowlog("sql", *options)
