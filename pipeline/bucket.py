@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from pipeline.errors import BucketError, BucketUnreachable, ObjectChanged, UsageError
 from pipeline.objectpath import ObjectPath, fault_of
+from pipeline.scalars import DISTRIBUTION
 
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult, ObjectMeta
@@ -49,19 +50,18 @@ class Found(NamedTuple):
 
 
 class Traffic(NamedTuple):
-    """What was asked of a bucket: requests by kind (get, head, list, put, delete) without obstore's repetitions, and bytes."""
+    """What was asked of a bucket: requests by kind (`KINDS`) without obstore's repetitions, and the bytes that were read."""
 
     requests: dict[str, int]
     bytes_read: int
-    bytes_written: int
 
     def since(self, before: Traffic) -> Traffic:
         """What was asked since an earlier count."""
         requests = {kind: count - before.requests.get(kind, 0) for kind, count in self.requests.items()}
-        return Traffic(requests, self.bytes_read - before.bytes_read, self.bytes_written - before.bytes_written)
+        return Traffic(requests, self.bytes_read - before.bytes_read)
 
 
-NO_TRAFFIC = Traffic(dict.fromkeys(KINDS, 0), 0, 0)
+NO_TRAFFIC = Traffic(dict.fromkeys(KINDS, 0), 0)
 
 
 class Bucket:
@@ -70,7 +70,7 @@ class Bucket:
     def __init__(self, url: str) -> None:
         self.url = url
         self._requests: Counter[str] = Counter()
-        self._read = self._written = 0
+        self._read = 0
         self._lock = Lock()
 
     @cached_property
@@ -83,23 +83,12 @@ class Bucket:
     def traffic(self) -> Traffic:
         """What this process has asked of the bucket up to now."""
         with self._lock:
-            return Traffic(dict(self._requests), self._read, self._written)
+            return Traffic(dict(self._requests), self._read)
 
-    def _count(self, kind: str, requests: int = 1, *, read: int = 0, written: int = 0) -> None:
+    def _count(self, kind: str, requests: int = 1, *, read: int = 0) -> None:
         with self._lock:
             self._requests[kind] += requests
             self._read += read
-            self._written += written
-
-    def read(self, key: str) -> tuple[bytes, Found]:
-        """An object, whole.
-
-        Raises:
-            FileNotFoundError: There is no such object.
-        """
-        import obstore
-
-        return self._got(key, lambda: obstore.get(self._store, key))
 
     def read_range(self, key: str, start: int, stop: int, etag: str) -> bytes:
         """The bytes of an object from `start` on and before `stop`, or before its end.
@@ -159,7 +148,7 @@ class Bucket:
         """The objects below a prefix, in pages of at most a thousand as they come, in no order that all clouds share.
 
         A prefix ends where a part of the key ends: `a` finds `a/b` and neither `ab` nor `a`. An entry without bytes may be the
-        marker of a folder, which consoles make: its key has lost the slash at its end, and `read` does not find it.
+        marker of a folder, which consoles make: its key has lost the slash at its end, and `head` does not find it.
 
         Args:
             prefix: What the keys begin with, without a slash at its end; empty for the whole bucket.
@@ -224,7 +213,6 @@ class Bucket:
         plain = memoryview(content).cast("B")  # Arrow's buffers have signed bytes, which obstore does not take
         ask = partial(obstore.put, self._store, key, plain, mode=mode, use_multipart=False)
         made = self._asked("put", key, ask, is_pinned=True)
-        self._count("put", 0, written=len(plain))
         return made[self._condition] or ""
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -302,7 +290,8 @@ class _BrokenOff(Exception):
     """An answer began, and did not come to its end."""
 
 
-_asked: list[Bucket] = []
+#: The buckets that this process has asked for.
+_opened: list[Bucket] = []
 
 
 @cache
@@ -310,16 +299,16 @@ def _bucket(url: str) -> Bucket:
     try:
         import obstore  # noqa: F401 - which an extra brings
     except ImportError:
-        raise UsageError(f"{url} needs the package obstore: pip install 'flowlog-pipeline[cloud]'") from None
-    _asked.append(Bucket(url))
-    return _asked[-1]
+        raise UsageError(f"{url} needs the package obstore: pip install '{DISTRIBUTION}[cloud]'") from None
+    _opened.append(Bucket(url))
+    return _opened[-1]
 
 
 def all_traffic() -> Traffic:
     """What this process has asked of all buckets up to now; each kind of request is there."""
-    each = [store.traffic() for store in _asked]
+    each = [bucket.traffic() for bucket in _opened]
     requests = {kind: sum(one.requests.get(kind, 0) for one in each) for kind in KINDS}
-    return Traffic(requests, sum(one.bytes_read for one in each), sum(one.bytes_written for one in each))
+    return Traffic(requests, sum(one.bytes_read for one in each))
 
 
 def bucket_of(path: ObjectPath) -> Bucket:

@@ -54,7 +54,7 @@ class Store:
         """The objects below some of the store's folders, by their names in the store."""
         keys = [found.key for page in self.bucket.list(self.name) for found in page]
         names = {key.removeprefix(f"{self.name}/"): key for key in keys}
-        return {name: self.bucket.read(key)[0] for name, key in names.items() if name.startswith(below)}
+        return {name: self.bucket.read_start(key, 1 << 20)[0] for name, key in names.items() if name.startswith(below)}
 
     def totals(self):
         """The sums by key, as any reader of the partitions finds them."""

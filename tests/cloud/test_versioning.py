@@ -60,7 +60,7 @@ def conditions(monkeypatch):
 @pytest.mark.parametrize("url", ["s3://bucket", "az://bucket"])
 def test_an_object_is_replaced_over_its_etag_where_the_bucket_keeps_versions(conditions, url):
     bucket = Bucket(url)
-    versions = [bucket.create("a", b"first"), bucket.head("a").version, bucket.read("a")[1].version]
+    versions = [bucket.create("a", b"first"), bucket.head("a").version]
     for version in versions:
         bucket.replace("a", b"second", version)
-    assert conditions == [None, *3 * ['"an-etag"']]
+    assert conditions == [None, *2 * ['"an-etag"']]

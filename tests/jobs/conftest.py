@@ -31,5 +31,5 @@ def logs(monkeypatch):
     made = Logs("s3://logs")
     made.__dict__["_store"] = stores.MemoryStore()
     monkeypatch.setattr(buckets, "_bucket", {"s3://logs": made}.__getitem__)
-    monkeypatch.setattr(buckets, "_asked", [made])
+    monkeypatch.setattr(buckets, "_opened", [made])
     return made
