@@ -95,14 +95,7 @@ def _checked(fields: tuple[str, ...], known: AbstractSet[str], required: Sequenc
     return fields
 
 
-#: What `--set` has of AWS's formats.
-OWN_FIELDS = Setting(
-    "aws-vpc.fields",
-    "The fields of AWS text without a header line, in order, split by spaces.",
-    lambda text: fields_given(text.split()),
-)
-OWN_GATEWAY_FIELDS = Setting(
-    "aws-tgw.fields",
-    "The fields of a Transit Gateway's records without a header line, in order, split by spaces.",
-    lambda text: gateway_fields_given(text.split()),
-)
+#: The fields of AWS text without a header line, in order, split by spaces.
+OWN_FIELDS = Setting("aws-vpc.fields", lambda text: fields_given(text.split()))
+#: The same of a Transit Gateway's records.
+OWN_GATEWAY_FIELDS = Setting("aws-tgw.fields", lambda text: gateway_fields_given(text.split()))

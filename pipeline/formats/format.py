@@ -25,12 +25,10 @@ class Setting:
 
     Attributes:
         name: As `--set` has it, behind the format's option: "aws-vpc.fields".
-        help: What it says.
         parse: Reads its value; raises UsageError for one that is unfit.
     """
 
     name: str
-    help: str
     parse: Callable[[str], Any]
 
     def of(self, options: ReadOptions) -> Any:

@@ -65,11 +65,8 @@ def _reporter_setting(text: str) -> str:
     return text
 
 
-REPORTER = Setting(
-    "gcp.reporter",
-    "whose records count: auto, each flow once; src, those reported at the source's end; dest, those at the destination's; all",
-    _reporter_setting,
-)
+#: Whose records count: auto, each flow once; src, those reported at the source's end; dest, those at the destination's; all.
+REPORTER = Setting("gcp.reporter", _reporter_setting)
 
 
 @dataclass(frozen=True)

@@ -65,10 +65,10 @@ def _addresses(text: str) -> frozenset[bytes | None]:
     return frozenset(addresses.values())
 
 
-SCALE = Setting("goflow2.scale", "Whether bytes are multiplied by the sampling rate: yes, the default, or no.", _yes_or_no)
-EXPORTER = Setting(
-    "goflow2.exporter", "The routers whose records count, by their sampler_address; all by default.", _addresses
-)
+#: Whether bytes are multiplied by the sampling rate: yes, the default, or no.
+SCALE = Setting("goflow2.scale", _yes_or_no)
+#: The routers whose records count, by their sampler_address; all by default.
+EXPORTER = Setting("goflow2.exporter", _addresses)
 
 
 def _at(name: str, kind: Kind, *others: str, varied: bool = False) -> Column:

@@ -5,7 +5,6 @@ A batch moves through the program and keeps its promise at every step: `read` = 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -132,11 +131,6 @@ class Batch:
     def without_rows(cls, rejects: Sequence[Reject] = (), left_out: Mapping[str, LeftOut] | None = None) -> Batch:
         """A batch that has no flow record: what became of other records is all that it says."""
         return cls(FLOW_SCHEMA.empty_table(), np.empty(0, np.int64), _no_raw, rejects, left_out or {})
-
-    @property
-    def ignored(self) -> Counter[str]:
-        """How many records were left out, by reason."""
-        return Counter({reason: len(left) for reason, left in self.left_out.items()})
 
     @property
     def read(self) -> int:

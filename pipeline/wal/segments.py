@@ -67,12 +67,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A request in a segment: its bytes there, its mark, and where it starts and ends."""
+    """A request in a segment: its bytes there, and its mark."""
 
     data: bytes
     mark: Mark
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,7 @@ def read(content: bytes) -> SegmentContent:
             damaged.append((known, start))
         said = json.loads(content[content.rindex(_MARK, start, told) + len(_MARK) : told] + b"}")
         mark = Mark(said["id"], said["at"], said.get("key"), said.get("content"))
-        entries.append(Entry(content[start:end], mark, start, end))
+        entries.append(Entry(content[start:end], mark))
         known = end
     if _BEGUN.fullmatch(content, known):
         return SegmentContent(entries, damaged, known)

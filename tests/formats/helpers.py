@@ -88,7 +88,7 @@ def gather(pieces: Iterable[Piece]) -> Outcome:
         for reject in batch.rejects:
             f"{reject.value}{reject.raw}".encode()
         rejects += batch.rejects
-        ignored += batch.ignored
+        ignored += Counter({reason: len(left) for reason, left in batch.left_out.items()})
         ignored_bytes += Counter({reason: sum(left.sizes.tolist()) for reason, left in batch.left_out.items()})
         read += batch.read
     # A batch need not have its rows in the file's order: the lines that are not plain come last.

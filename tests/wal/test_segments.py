@@ -25,7 +25,6 @@ class TestEntries:
         assert [entry.mark.at for entry in found] == [1001, 1003]
         assert [entry.mark.key for entry in found] == [None, 'odd "key" \\']
         assert found[1].mark.content == digest_of_bytes(LINE % 1 + LINE % 2 + LINE % 3)
-        assert [(entry.start, entry.end) for entry in found] == [(0, len(first)), (len(first), len(first + second))]
         assert (content.damaged, content.end, content.whole) == ([], len(first + second), first + second)
 
     def test_are_json_lines_with_the_mark_beside_the_last_records_fields(self):
