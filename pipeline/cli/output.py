@@ -29,26 +29,33 @@ def say(lines: Iterable[str]) -> None:
 
 
 def _write_json(tables: Iterable[pa.Table], out: IO[bytes]) -> None:
-    separator, end = b"[\n ", b"[]\n"
-    for table in tables:
-        for record in _records(table):
-            out.write(separator + record)
-            separator, end = b",\n ", b"\n]\n"
-    out.write(end)
+    _write_array(_records_of(tables), out, b"[\n ", b",\n ", b"\n]")
+    out.write(b"\n")
+
+
+def _write_array(
+    values: Iterable[bytes], out: IO[bytes], start: bytes = b"[", between: bytes = b", ", end: bytes = b"]"
+) -> None:
+    """Writes a JSON array of values as they come; nothing where the first of them cannot be had."""
+    before, behind = start, b"[]"
+    for value in values:
+        out.write(before + value)
+        before, behind = between, end
+    out.write(behind)
 
 
 def _write_json_lines(tables: Iterable[pa.Table], out: IO[bytes]) -> None:
-    for table in tables:
-        out.writelines(record + b"\n" for record in _records(table))
+    out.writelines(record + b"\n" for record in _records_of(tables))
 
 
-def _records(rows: pa.Table) -> Iterator[bytes]:
-    """JSON objects, in chunks, so that a large answer need not be in memory as Python values."""
+def _records_of(tables: Iterable[pa.Table]) -> Iterator[bytes]:
+    """The rows as JSON objects, some at a time, so that a large answer need not be in memory as Python values."""
     import json  # only here and below: tables and CSV start faster without it
 
-    for batch in rows.to_batches(max_chunksize=_CHUNK_ROWS):
-        for record in batch.to_pylist():
-            yield json.dumps(record, ensure_ascii=False).encode()
+    for table in tables:
+        for batch in table.to_batches(max_chunksize=_CHUNK_ROWS):
+            for record in batch.to_pylist():
+                yield json.dumps(record, ensure_ascii=False).encode()
 
 
 def _write_csv(tables: Iterable[pa.Table], out: IO[bytes]) -> None:
@@ -81,7 +88,7 @@ _WRITERS: dict[str, Callable[[Iterable[pa.Table], IO[bytes]], None]] = {
     "parquet": _write_parquet,
 }
 
-#: The values of `query --format`.
+#: The values of `--format` of `query` and `sql`.
 OUTPUT_FORMATS = ("table", *_WRITERS)
 #: What the name of a file says of its format.
 _ENDINGS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -217,7 +224,7 @@ def write_page(tables: Iterable[pa.Table]) -> int:
 def write_json_rows(tables: Iterable[pa.Table]) -> None:
     """Writes the rows of some tables to standard output, as they come: one JSON array of objects, in one line."""
     with standard_output() as out:
-        _write_array(tables, out)
+        _write_array(_records_of(tables), out)
         out.write(b"\n")
 
 
@@ -227,18 +234,8 @@ def write_object_with_rows(value: dict[str, Any], name: str, tables: Iterable[pa
 
     with standard_output() as out:
         out.write(f"{json.dumps(value, ensure_ascii=False)[:-1]}, {json.dumps(name)}: ".encode())
-        _write_array(tables, out)
+        _write_array(_records_of(tables), out)
         out.write(b"}\n")
-
-
-def _write_array(tables: Iterable[pa.Table], out: IO[bytes]) -> None:
-    separator = b""
-    out.write(b"[")
-    for table in tables:
-        for record in _records(table):
-            out.write(separator + record)
-            separator = b", "
-    out.write(b"]")
 
 
 def write_object(value: Any) -> None:
@@ -253,11 +250,8 @@ def write_objects(values: Iterable[Any]) -> None:
     import json  # as above
 
     with standard_output() as out:
-        separator, end = b"[", b"[]\n"
-        for value in values:
-            out.write(separator + json.dumps(value, ensure_ascii=False).encode())
-            separator, end = b", ", b"]\n"
-        out.write(end)
+        _write_array((json.dumps(value, ensure_ascii=False).encode() for value in values), out)
+        out.write(b"\n")
 
 
 def write_text(text: str, target: Path | None = None) -> None:

@@ -262,6 +262,7 @@ USAGE_ERRORS = [
     (["query", "--hour", "1", "--store", NOT_UTF8], r"flowlog: there is no store in \udcff"),
     (["query", "--hour", "1", "--store", LONG], "flowlog: "),
     (["rejects", "--run", "nope"], "flowlog: there is no run nope; `flowlog runs` lists them"),
+    (["rejects", "--run", "nope", "--json"], "flowlog: there is no run nope"),
     (["rejects", "--by", "day"], "Invalid value for '--by'"),
     (["forget", "nowhere.csv"], "flowlog: no source nowhere.csv counts in this store; `flowlog runs --sources` lists"),
     (["forget", NOT_UTF8], r"flowlog: no source \udcff counts in this store"),
