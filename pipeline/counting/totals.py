@@ -20,17 +20,13 @@ import pyarrow as pa
 from pipeline.counting.resources import available_memory
 from pipeline.errors import TooManyNames
 from pipeline.kernel.totals import Added, SortedTotals, Totals, TotalsByHour
-from pipeline.schema import COUNT, FLOW_SCHEMA, SUMS, TOTALS_SCHEMA, dictionary_encoded
+from pipeline.schema import COUNT, ENCODED_TOTALS_SCHEMA, SUMS, TOTALS_SCHEMA, dictionary_encoded
 from pipeline.syntax.batch import exact_sum
 
 
 def sums_of(totals: pa.Table) -> dict[str, int]:
     """The sums over all rows of `bytes_tx`, `bytes_rx` and `flows`, exactly, however large."""
     return {name: exact_sum(totals.column(name).to_numpy()) for name in (*SUMS, COUNT)}
-
-
-#: Totals as the kernel gives them: with dictionary-encoded text.
-_SPILL_SCHEMA = FLOW_SCHEMA.append(TOTALS_SCHEMA.field(COUNT))
 
 
 #: So many bytes of names are held at once, however large the budget: a table of Arrow cannot have 2 GiB of them, and a
@@ -205,7 +201,7 @@ class _Spill:
         with pa.memory_map(self.path) as file:
             batch = pa.ipc.open_file(file).get_batch(self._batch_of[hour])
             texts = [_with_few_texts(column) if pa.types.is_dictionary(column.type) else column for column in batch.columns]
-        return pa.table(texts, schema=_SPILL_SCHEMA)
+        return pa.table(texts, schema=ENCODED_TOTALS_SCHEMA)
 
     def read_all(self) -> pa.Table:
         """The totals of all hours."""
@@ -215,7 +211,7 @@ class _Spill:
 
 def _write(sink: str | pa.NativeFile, totals: TotalsByHour) -> None:
     """Writes an Arrow file."""
-    with pa.ipc.new_file(sink, _SPILL_SCHEMA) as writer:
+    with pa.ipc.new_file(sink, ENCODED_TOTALS_SCHEMA) as writer:
         for _, table in totals.tables():
             writer.write_table(table)
 

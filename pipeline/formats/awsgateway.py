@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipeline.errors import UnknownFormat
 from pipeline.formats.awsfields import OWN_GATEWAY_FIELDS
-from pipeline.formats.record import Endpoint, Record, Reporter, column_of, integers_of, is_answer, texts_of
+from pipeline.formats.record import Endpoint, Record, Reporter, column_of, integers_of, is_answer, rule_of_words, texts_of
 from pipeline.formats.syntaxes import Log
 from pipeline.options import ReadOptions
 from pipeline.syntax.batch import LOST, NO_TRAFFIC, Batch, Fault, Mask
@@ -55,8 +55,7 @@ def is_none_of(batch: Batch, name: str, words: Collection[str]) -> Mask:
 
 def fault_of_words(batch: Batch, name: str, words: Sequence[str]) -> Fault:
     """The fault of the records that have something else than these words under a name."""
-    rule = f"must be {', '.join(words[:-1])} or {words[-1]}"
-    return Fault(name, rule, is_none_of(batch, name, words), texts_of(batch, name))
+    return Fault(name, rule_of_words(words), is_none_of(batch, name, words), texts_of(batch, name))
 
 
 def _ignored(batch: Batch) -> dict[str, Mask]:
@@ -72,7 +71,7 @@ def _with_direction(batch: Batch, _options: ReadOptions) -> Batch:
     is_known = is_text(direction, "ingress") | is_text(direction, "egress")
     unknown = direction.is_valid().to_numpy(zero_copy_only=False) & ~is_known
     return batch.reject(
-        Fault("flow-direction", "must be ingress or egress", unknown, direction),
+        Fault("flow-direction", rule_of_words(("ingress", "egress")), unknown, direction),
         fault_of_words(batch, "log-status", STATUSES),
     )
 

@@ -25,7 +25,7 @@ from pipeline.formats.azurerecord import AnyRecord, FlowRecord, Layout, OtherRec
 from pipeline.formats.azurerecords import records_in, records_of
 from pipeline.formats.format import Format, Piece, ReadContext
 from pipeline.formats.head import Container, Head
-from pipeline.formats.record import Endpoint, Record, Reporter, column_of, integers_of, texts_of
+from pipeline.formats.record import Endpoint, Record, Reporter, column_of, integers_of, rule_of_words, texts_of
 from pipeline.formats.repeats import Repeats
 from pipeline.formats.reporters import sizes_of
 from pipeline.formats.syntaxes import Log
@@ -144,7 +144,7 @@ def _unknown_states(batch: Batch) -> Iterator[Fault]:
 def _other_than(known: Sequence[str], batch: Batch, name: str) -> Fault:
     texts = texts_of(batch, name)
     bad = rows_where(texts, lambda text: text not in known, null=True)
-    return Fault(name, f"must be {', '.join(known[:-1])} or {known[-1]}", bad, texts)
+    return Fault(name, rule_of_words(known), bad, texts)
 
 
 def _as_repeats(batch: Batch) -> Batch:

@@ -22,7 +22,7 @@ from pipeline.formats.azurerecord import (
 )
 from pipeline.kernel.jsonvalues import cut_arrays
 from pipeline.syntax.blocks import TextBlock, raw_text
-from pipeline.syntax.jsonlines import DECODER, NOT_OBJECT
+from pipeline.syntax.jsonlines import NOT_OBJECT, decoded
 from pipeline.syntax.jsonobjects import JsonObject
 from pipeline.syntax.jsontext import JsonText, elements_in
 
@@ -79,7 +79,7 @@ def _records_on(block: TextBlock, outlines: _Outlines) -> Iterator[AnyRecord]:
 
 def _records_of_line(line: bytes) -> list[AnyRecord]:
     try:
-        return [record_of(record) for record in records_in(_decoded(line))]
+        return [record_of(record) for record in records_in(decoded(line))]
     except json.JSONDecodeError:
         return [UnfitRecord("", NOT_OBJECT, raw_text(line))]
     except RecursionError:
@@ -89,7 +89,7 @@ def _records_of_line(line: bytes) -> list[AnyRecord]:
 def _alone(line: bytes) -> AnyRecord:
     """A record that may be nested too deeply, of a document whose others are not."""
     try:
-        return record_of(_decoded(line))
+        return record_of(decoded(line))
     except RecursionError:
         return UnfitRecord("", _NOT_TOO_DEEP, raw_text(line))
 
@@ -109,7 +109,7 @@ class _Outlines:
         if begun and (outline := self._known.get(rest)):
             return [outline.filled(begun[1].decode(), tuples)]
         try:
-            value = _decoded(line)
+            value = decoded(line)
             values = records_in(value)
             records = [record_of(record, tuples) for record in values]
         except (json.JSONDecodeError, RecursionError):
@@ -119,10 +119,6 @@ class _Outlines:
                 self._known.clear()
             self._known[rest] = outline_of(value, records[0].layout, is_cut=True)
         return records
-
-
-def _decoded(line: bytes) -> Any:
-    return DECODER.decode(line.decode("utf-8", "surrogateescape"))
 
 
 def records_in(value: Any) -> list[Any]:

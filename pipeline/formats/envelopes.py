@@ -43,7 +43,7 @@ from pipeline.syntax.batch import CONTROL, REPEATED, Batch, Integers, LeftOut, R
 from pipeline.syntax.blocks import TextBlock, raw_text
 from pipeline.syntax.compression import decompressed
 from pipeline.syntax.jsonlines import NOT_OBJECT, TOO_DEEP
-from pipeline.syntax.jsonobjects import integer_of
+from pipeline.syntax.jsonobjects import value_of
 from pipeline.syntax.jsontext import JsonText, elements_in
 
 _CONTROL_TYPE, _CONTROL_TEXT = "CONTROL_MESSAGE", "CWL CONTROL MESSAGE"
@@ -247,7 +247,7 @@ def _events_in(stream: BinaryIO, is_packed: bool = False) -> Iterator[tuple[Any,
         is_control = text.members.get("messageType", b"").strip(b'"\n').decode("utf-8", "replace") == _CONTROL_TYPE
         for line in block.data.splitlines():
             try:
-                value = json.loads(line.decode("utf-8", "surrogateescape"), parse_int=integer_of)
+                value = value_of(line)
             except json.JSONDecodeError:
                 yield _Unfit(line), False
                 continue
@@ -274,7 +274,7 @@ class _Unfit:
 def _alone(line: bytes) -> Any:
     """An event that may be nested too deeply, of an envelope whose others are not."""
     try:
-        return json.loads(line.decode("utf-8", "surrogateescape"), parse_int=integer_of)
+        return value_of(line)
     except RecursionError:
         return _Unfit(line, TOO_DEEP)
 

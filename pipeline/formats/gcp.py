@@ -29,7 +29,7 @@ import pyarrow.compute as pc
 from pipeline.errors import OtherLog, UnknownFormat, UsageError
 from pipeline.formats.format import Format, Piece, ReadContext, Reader, Setting
 from pipeline.formats.head import HEAD_BYTES, Container, Head
-from pipeline.formats.record import Endpoint, Record, Reporter, column_of, integers_of, is_answer, texts_of
+from pipeline.formats.record import Endpoint, Record, Reporter, column_of, integers_of, is_answer, rule_of_words, texts_of
 from pipeline.formats.syntaxes import Log, json, parquet
 from pipeline.options import ReadOptions
 from pipeline.syntax.batch import DENIED, OTHER_EVENT, Batch, Fault, Mask
@@ -151,9 +151,7 @@ class _Entries:
         reporter = texts_of(batch, self._name("reporter"))
         unknown = rows_where(reporter, lambda word: word not in _REPORTERS)
         batch = batch.note({_NO_REPORTER: ~_is_there(reporter)})
-        return batch.reject(
-            Fault(self._name("reporter"), f"must be {', '.join(_REPORTERS[:-1])} or {_REPORTERS[-1]}", unknown, reporter)
-        )
+        return batch.reject(Fault(self._name("reporter"), rule_of_words(_REPORTERS), unknown, reporter))
 
     def _record(self, batch: Batch, options: ReadOptions) -> Record:
         start, sent = self._name("start_time"), self._name("bytes_sent")

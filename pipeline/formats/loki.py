@@ -18,7 +18,7 @@ import numpy as np
 from pipeline.errors import UnreadableSource
 from pipeline.kernel.jsonvalues import Behind, Stop, split_json
 from pipeline.syntax.blocks import NumberedLines, TextBlock
-from pipeline.syntax.jsonobjects import integer_of
+from pipeline.syntax.jsonobjects import integer_of, value_of
 from pipeline.syntax.jsontext import JsonText
 
 Labels = Mapping[str, Any]
@@ -74,7 +74,7 @@ def _records_on(line: bytes, fields: Collection[str]) -> list[bytes]:
 
 
 def _printed_record(line: bytes, fields: Collection[str]) -> bytes:
-    entry = json.loads(line.decode("utf-8", "surrogateescape"), parse_int=integer_of)
+    entry = value_of(line)
     labels = entry.get("labels") or {}
     return _Joined({name: labels[name] for name in fields if name in labels}).line(entry["line"])
 
@@ -134,9 +134,9 @@ def _check_held(blocks: Sequence[TextBlock], line: int) -> None:
 
 
 def _loads(data: bytes) -> Any:
-    """A value as `json` reads it; what is not UTF-8 keeps its bytes."""
+    """A value of an answer, without which the answer cannot be read."""
     try:
-        return json.loads(data.decode("utf-8", "surrogateescape"), parse_int=integer_of)
+        return value_of(data)
     except (RecursionError, ValueError) as error:
         raise UnreadableSource(f"the value that begins with {data[:40]!r} cannot be read: {error}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -134,6 +135,11 @@ class Record:
             reporter=None if self.reporter is None else self.reporter.of_rows(kept),
             scaled=None if self.scaled is None else self.scaled[kept],
         )
+
+
+def rule_of_words(words: Sequence[str]) -> str:
+    """The rule that a text breaks which is none of these words, of which there are two at least, as a user reads it."""
+    return f"must be {', '.join(words[:-1])} or {words[-1]}"
 
 
 def column_of(batch: Batch, name: str, type_: pa.DataType) -> pa.Array:

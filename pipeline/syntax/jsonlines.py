@@ -48,8 +48,17 @@ def _no_values(number: int) -> list[bytes]:
     return []
 
 
-#: Reads one JSON value as Arrow does, but into Python.
-DECODER = json.JSONDecoder(object_pairs_hook=object_of, parse_int=integer_of, parse_float=float_of)
+_DECODER = json.JSONDecoder(object_pairs_hook=object_of, parse_int=integer_of, parse_float=float_of)
+
+
+def decoded(value: bytes) -> Any:
+    """A JSON value as Arrow reads it, but in Python: an object is a `JsonObject`. Bytes that are not UTF-8 become lone surrogates.
+
+    Raises:
+        json.JSONDecodeError: It is not JSON.
+        RecursionError: It is nested more deeply than Python can go.
+    """
+    return _DECODER.decode(value.decode("utf-8", "surrogateescape"))
 
 
 class JsonParser:
@@ -218,7 +227,7 @@ def _parse_line(block: TextBlock, row: int, columns: Sequence[Column], values_of
 
 def _record_of(line: bytes, columns: Sequence[Column], row: int, raw: str) -> list[Any] | Reject:
     try:
-        value = DECODER.decode(line.decode("utf-8", "surrogateescape"))
+        value = decoded(line)
     except RecursionError:  # Python cannot go as deep as Arrow
         table = _parse_arrow(TextBlock(line, row), columns)
         if table is None or table.num_rows != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -25,3 +26,13 @@ def integer_of(digits: str) -> int:
     if len(digits) <= 4300:
         return int(digits)
     return -(2**64) if digits.startswith("-") else 2**64
+
+
+def value_of(data: bytes) -> Any:
+    """A JSON value as the json module reads it, with `integer_of`. Bytes that are not UTF-8 become lone surrogates.
+
+    Raises:
+        json.JSONDecodeError: It is not JSON.
+        RecursionError: It is nested more deeply than Python can go.
+    """
+    return json.loads(data.decode("utf-8", "surrogateescape"), parse_int=integer_of)
