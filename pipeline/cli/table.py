@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
-from unicodedata import bidirectional, category, east_asian_width
+from unicodedata import bidirectional
 
 from pipeline.scalars import hour_to_text, printable
+from pipeline.widths import columns_of, cut
 
 #: Between two columns.
 _GAP = "  "
@@ -59,9 +60,8 @@ def name_columns(columns: Mapping[str, Sequence[object]]) -> list[Column]:
 
 def _columns(columns: Mapping[str, Sequence[object]]) -> Iterable[Column]:
     for name, cells in sorted(columns.items(), key=lambda column: column[0] != "hour"):
-        is_number = (
-            name != "hour" and bool(cells) and all(isinstance(cell, int) for cell in cells)
-        )  # an hour is more of a name
+        # An hour is more of a name.
+        is_number = name != "hour" and bool(cells) and all(isinstance(cell, int) for cell in cells)
         yield Column(name, [f"{cell:,}" if is_number else printable(str(cell)) for cell in cells], is_number)
         if name == "hour" and "time" not in columns:
             yield Column("time", [hour_to_text(int(str(hour))) for hour in cells])
@@ -155,34 +155,3 @@ def _isolated(column: Column) -> Column:
 
 def _is_leftward(text: str) -> bool:
     return not text.isascii() and any(bidirectional(letter) in ("R", "AL", "AN") for letter in text)
-
-
-def cut(text: str, width: int) -> str:
-    """A text of at most so many columns of a terminal: of a longer one, its two ends with … between them."""
-    if columns_of(text) <= width:
-        return text
-    head = _start(text, width // 2)
-    tail = _start(text[::-1], width - 1 - columns_of(head))[::-1]
-    return f"{head}…{tail}"
-
-
-def _start(text: str, width: int) -> str:
-    """As much of a text's start as so many columns hold."""
-    for end, letter in enumerate(text):
-        width -= columns_of(letter)
-        if width < 0:
-            return text[:end]
-    return text
-
-
-def columns_of(text: str) -> int:
-    """How many columns of a terminal a text takes (Unicode Standard Annex 11)."""
-    if text.isascii():
-        return len(text)
-    return sum(map(_columns_of_letter, text))
-
-
-def _columns_of_letter(letter: str) -> int:
-    if category(letter) in ("Mn", "Me", "Cf"):  # a mark on the letter before it, or one that is not seen
-        return 0
-    return 2 if east_asian_width(letter) in "WF" else 1

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from itertools import accumulate
 from typing import Any
-from unicodedata import east_asian_width
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,10 +16,10 @@ from pipeline.report.charts import LEFT, RIGHT, STACK_HEIGHT, WIDTH, heat, sanke
 from pipeline.report.figures import Figures
 from pipeline.report.provenance import Provenance
 from pipeline.scalars import HourRange, bytes_to_text, hour_to_text, printable
+from pipeline.widths import columns_of, cut
 
 #: So many characters of a name are shown in a list, in a chart's label, and where the pointer rests: a name may have 4,096 bytes.
 _LISTED, _LABEL, _TITLE = 48, 26, 120
-
 
 #: What a page of a server lets people choose: the parameter, what it is called, and a hint.
 _FIELDS = (
@@ -34,7 +32,6 @@ _FIELDS = (
 )
 #: The names of what people may choose.
 CHOICES = tuple(name for name, *_ in _FIELDS)
-
 
 #: A page has hundreds of links, and a name may have 4,096 bytes, of which each takes three in an address.
 _LONGEST_LINK = 600
@@ -119,9 +116,9 @@ def _environment() -> Environment:
     filters: dict[str, Any] = {
         "size": bytes_to_text,
         "exact": "{:,}".format,
-        "listed": lambda name: cut(name, _LISTED),
-        "label": lambda name: "other" if name is None else cut(name, _LABEL),
-        "title": lambda name: cut(name, _TITLE),
+        "listed": lambda name: shown_name(name, _LISTED),
+        "label": lambda name: "other" if name is None else shown_name(name, _LABEL),
+        "title": lambda name: shown_name(name, _TITLE),
         "isolated": lambda name: f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}",
         "columns": columns_of,
         "share": share_of,
@@ -136,24 +133,9 @@ def _environment() -> Environment:
     return environment
 
 
-def columns_of(text: str) -> int:
-    """How wide a text is, in letters: those of East Asia and pictures are twice as wide."""
-    return sum(2 if east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def cut(name: str, most: int) -> str:
-    """A name so wide at the most, cut in the middle, and with all that is not to be seen escaped."""
-    shown = printable(name if len(name) <= 2 * most else name[:most] + name[-most:])
-    if columns_of(shown) <= most and len(name) <= 2 * most:
-        return shown
-    start, end = _start(shown, most // 2), _start(shown[::-1], most - most // 2 - 1)
-    return f"{start}…{end[::-1]}"
-
-
-def _start(text: str, most: int) -> str:
-    """As much of a text as is so wide at the most."""
-    widths = accumulate(map(columns_of, text))
-    return text[: sum(width <= most for width in widths)]
+def shown_name(name: str, most: int) -> str:
+    """A name of so many columns at the most, cut in its middle, and with all that is not to be seen escaped."""
+    return cut(printable(name if len(name) <= 2 * most else f"{name[:most]}…{name[-most:]}"), most)
 
 
 def share_of(part: int, whole: int) -> str:

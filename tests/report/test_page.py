@@ -10,9 +10,10 @@ import pytest
 
 from pipeline.flowstore import FlowStore
 from pipeline.report.figures import figures_of
-from pipeline.report.page import Controls, change_of, columns_of, cut, moment_of, render, render_problem, share_of, span_of
+from pipeline.report.page import Controls, change_of, moment_of, render, render_problem, share_of, shown_name, span_of
 from pipeline.report.provenance import provenance_of
 from pipeline.scalars import HourRange
+from pipeline.widths import columns_of
 from tests.query.test_query import stored
 
 FIRST = 498744  # 2026-11-24T00
@@ -220,5 +221,5 @@ def test_hours_are_told_as_people_say_them():
     ],
 )
 def test_a_long_name_is_cut_in_its_middle(name, shown):
-    assert cut(name, 10) == shown
+    assert shown_name(name, 10) == shown
     assert columns_of(shown) <= 10
