@@ -175,7 +175,7 @@ class FlowStore:
         from pipeline.query.diff import diff  # as above
 
         now = datetime.now(UTC)
-        first, second = (hours_of(when, self._latest, now) for when in (before, after))
+        first, second = (hours_of(when, self.locations.newest_hour, now) for when in (before, after))
         return diff(self.locations, first, second, min_bytes, factor)
 
     def unnamed(self, hour: When = "latest", until: When | None = None, top: int = 20) -> Unnamed:
@@ -183,8 +183,11 @@ class FlowStore:
 
         Args:
             hour: The hours, as `table` has them.
-            until: The hour behind the last of the range.
+            until: As there.
             top: How many addresses to give at the most.
+
+        Raises:
+            UsageError, StoreDamaged: As `table` does.
         """
         from pipeline.query.unnamed import find_unnamed  # few ask for it
 
@@ -197,16 +200,8 @@ class FlowStore:
             UsageError: What was given is not an hour, a day or a span.
         """
         now = datetime.now(UTC)  # once, or midnight could come between the two
-        asked = hours_of(hour, self._latest, now)
-        return asked if until is None else HourRange(asked.first, end_of(until, self._latest, now))
-
-    def _latest(self) -> int:
-        """The newest hour that has totals; in a store without any, one as good as any other."""
-        locations = self.locations
-        hours = reversed(locations.hours_within(1, LAST_HOUR + 1))
-        return next(
-            (hour for hour in hours if locations.is_listed or locations.files.exists(locations.partition_name(hour))), 1
-        )
+        asked = hours_of(hour, self.locations.newest_hour, now)
+        return asked if until is None else HourRange(asked.first, end_of(until, self.locations.newest_hour, now))
 
     def hours(self) -> list[PartitionSummary]:
         """The hours that have totals, in order, each in short."""
@@ -254,6 +249,10 @@ class FlowStore:
             run: Only of this run.
             source: Only of sources whose path contains this text.
             reason: Only those whose field or rule contains this text.
+
+        Raises:
+            UsageError: There is no such run.
+            StoreDamaged: A file of the store cannot be read.
         """
         from pipeline.query.rejects import find_rejects  # a query needs no rejects
 
@@ -284,6 +283,11 @@ class FlowStore:
         Args:
             wait_seconds: How long to wait for a run that holds the store.
             deep: Also counts the raw files again that are still there.
+
+        Raises:
+            StoreLocked: A run holds the store.
+            StoreUnreadable: One of the store's own folders cannot be read.
+            UsageError: A raw path of `deep` does not exist, or a mapping file is not what it was.
         """
         from pipeline.jobs.verify import verify  # a query needs no proof
 
@@ -304,13 +308,25 @@ class FlowStore:
             progress: Is told how far this has come.
             executor: Where the files are read: any `concurrent.futures.Executor`, or a `distributed.Client`. Its workers must see
                 the files and the store under the same paths. Merging and the commit stay in this process.
+
+        Raises:
+            UsageError, RunStopped, StoreError: As `jobs.ingest.ingest` does; nothing is committed then, unless the error says so.
         """
         from pipeline.jobs.ingest import ingest  # a query needs neither readers nor validation
 
         return ingest(raw, self.locations, options, progress, executor)
 
     def forget(self, sources: Sequence[str], wait_seconds: float = 0, progress: Progress | None = None) -> UndoSummary:
-        """Takes sources back: makes their hours anew from the raw files of the others that count there."""
+        """Takes sources back: makes their hours anew from the raw files of the others that count there.
+
+        Args:
+            sources: Paths of counted sources, or their digests.
+            wait_seconds: How long to wait for a run that holds the store.
+            progress: Is told how far this has come.
+
+        Raises:
+            UsageError: No source is called so, or the hours cannot be made anew; nothing is changed then.
+        """
         from pipeline.jobs.undo import forget  # a query undoes nothing
 
         return forget(self.locations, sources, wait_seconds=wait_seconds, progress=progress)
@@ -328,13 +344,13 @@ class FlowStore:
         """
         from pipeline.jobs.undo import drop  # a query undoes nothing
 
-        return drop(self.locations, end_of(before, self._latest), wait_seconds, every=every)
+        return drop(self.locations, end_of(before, self.locations.newest_hour), wait_seconds, every=every)
 
     def droppable(self, before: When, *, every: bool = False) -> list[PartitionSummary]:
         """The hours that `drop` would drop, each in short; nothing is changed."""
         from pipeline.jobs.undo import droppable  # as above
 
-        return self._in_short(droppable(self.locations, end_of(before, self._latest), every=every))
+        return self._in_short(droppable(self.locations, end_of(before, self.locations.newest_hour), every=every))
 
     def sources_of(self, hours: Sequence[int], most: int) -> list[str] | None:
         """The paths of the sources that were counted into some hours, dropped or not; None if these are more than `most`."""

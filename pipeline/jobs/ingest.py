@@ -72,14 +72,9 @@ def _since(options: IngestOptions, store: Locations) -> int | None:
     if options.since is None:
         return None
     try:
-        return hours_of(options.since, partial(_latest, store)).first
+        return hours_of(options.since, store.newest_hour).first
     except UsageError as error:
         raise UsageError(f"--since: {error}") from None
-
-
-def _latest(store: Locations) -> int:
-    """The newest hour of a store; in a store without any, one as good as any other."""
-    return max(store.hours(), default=1)
 
 
 def ingest_segment(

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from pipeline.errors import UsageError
-from pipeline.scalars import INT64_MAX, digest_of_bytes
+from pipeline.scalars import INT64_MAX, LAST_HOUR, digest_of_bytes
 from pipeline.store.files import Files, Move, PosixFiles
 
 T = TypeVar("T")
@@ -255,6 +255,11 @@ class Locations:
         if self.is_listed:
             return sorted(self.listed_within(first, until))
         return [hour for hour in self.hours_within(first, until) if self.files.exists(self.partition_name(hour))]
+
+    def newest_hour(self) -> int:
+        """The newest hour that has a partition, as `hours` has it; 1 in a store without any, as good as any other."""
+        hours = reversed(self.hours_within(1, LAST_HOUR + 1))
+        return next((hour for hour in hours if self.is_listed or self.files.exists(self.partition_name(hour))), 1)
 
     def sizes(self) -> Mapping[int, int]:
         """The sizes in bytes of the partitions of the same hours, in order."""
