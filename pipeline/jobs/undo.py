@@ -39,7 +39,7 @@ class UndoSummary:
     hours: list[int]
 
 
-def droppable(store: Locations, before: int, *, every: bool = True) -> list[int]:
+def droppable(store: Locations, before: int, *, every: bool = False) -> list[int]:
     """The hours before one, oldest first.
 
     Args:
@@ -60,7 +60,7 @@ def droppable(store: Locations, before: int, *, every: bool = True) -> list[int]
     return gone
 
 
-def drop(store: Locations, before: int, wait_seconds: float = 0, *, every: bool = True) -> UndoSummary:
+def drop(store: Locations, before: int, wait_seconds: float = 0, *, every: bool = False) -> UndoSummary:
     """Drops old hours. What was counted stays known: a dropped hour does not come back by reading its files again.
 
     Args:

@@ -369,7 +369,7 @@ class MachinesTests:
         assert read_partition(store, 1).num_rows == 0
         assert {name for name in medium.objects() if name.startswith("flows/")} >= {"flows/hour=1/part-0.parquet"}
         assert verify(store).problems == []
-        drop(store, before=8)
+        drop(store, before=8, every=True)
         assert store.hours() == []
 
     def test_a_machine_whose_cache_is_lost_counts_nothing_twice(self, medium, base, raw, machine):

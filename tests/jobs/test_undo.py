@@ -232,13 +232,13 @@ class TestDropping:
     def test_a_dropped_hour_does_not_come_back_by_reading_its_files_again(self, store, raw):
         a = write(raw, "a.csv", "1,foo,bar,v,1,1")
         ingest([a], store)
-        drop(store, before=9)
+        drop(store, before=9, every=True)
         assert ingest([a], store).skipped == 1
         assert store.hours() == []
 
     def test_late_data_makes_a_dropped_hour_anew(self, store, raw):
         ingest([write(raw, "a.csv", "1,foo,bar,v,1,1")], store)
-        drop(store, before=9)
+        drop(store, before=9, every=True)
         b = write(raw, "b.csv", "1,foo,bar,v,5,5")
         ingest([b], store)
         assert verify(store, deep=DeepOptions()).problems == []

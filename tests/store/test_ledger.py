@@ -313,7 +313,7 @@ class TestTheCostOfARun:
         return {
             "nothing new": lambda store: ingest([str(store.root.parent / "old.csv")], store),
             "a new file": lambda store: ingest([str(raw)], store),
-            "drop": lambda store: drop(store, before=4),
+            "drop": lambda store: drop(store, before=4, every=True),
         }[request.param]
 
     def aged(self, folder, runs):
