@@ -72,10 +72,11 @@ def query(
     """
     if when is not None and hour is not None:
         raise UsageError(f"the hours are given twice, as {when} and as --hour {hour}")
-    if until is not None and (when or hour) is None:
+    given = hour if when is None else when
+    if until is not None and given is None:
         raise UsageError("--until ends a range that has no start: flowlog query WHEN --until WHEN")
     how = written_as(output_format, output, as_json=as_json)
-    asked = "latest" if (given := hour if when is None else when) is None else given
+    asked = "latest" if given is None else given
     columns = None if by is None else [column.strip() for column in by.split(",")]
     filters: dict[str, Any] = {
         "src_app": src_app or None,

@@ -23,7 +23,7 @@ from pipeline.errors import SourceError
 from pipeline.formats.format import Parser, Piece
 from pipeline.kernel.totals import Added
 from pipeline.schema import ZeroBytes, flow_schema, keep_rules
-from pipeline.syntax.batch import Batch
+from pipeline.syntax.batch import Batch, Integers
 from pipeline.syntax.blocks import BLOCK_BYTES, MAX_LINES_AT_ONCE, TextBlock
 from pipeline.syntax.gathered import GatheredBlock, gathered
 
@@ -97,13 +97,13 @@ class _Parsed:
                 self.readings[part].count.note(note, int(count))
 
 
-def _sums_between(values: npt.NDArray[np.int64], offsets: npt.NDArray[np.intp]) -> list[int]:
+def _sums_between(values: Integers, offsets: npt.NDArray[np.intp]) -> list[int]:
     """The sum from each offset to the next, exactly: no sum of the numbers' high or low bits can wrap."""
     high, low = (np.concatenate([[0], np.cumsum(bits)])[offsets] for bits in (values >> 32, values & 0xFFFFFFFF))
     return [(more << 32) + less for more, less in zip(np.diff(high).tolist(), np.diff(low).tolist(), strict=True)]
 
 
-def _hours_between(hours: npt.NDArray[np.int64], offsets: npt.NDArray[np.intp]) -> Iterator[tuple[int, int]]:
+def _hours_between(hours: Integers, offsets: npt.NDArray[np.intp]) -> Iterator[tuple[int, int]]:
     """The hours that lie between each offset and the next, each with the offset's number; mostly once."""
     begins = np.ones(len(hours), bool)
     np.not_equal(hours[1:], hours[:-1], out=begins[1:])

@@ -21,7 +21,6 @@ from functools import reduce
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -35,10 +34,10 @@ from pipeline.formats.syntaxes import json as json_reader
 from pipeline.kernel.texts import index_of
 from pipeline.options import ReadOptions
 from pipeline.schema import MAX_RECORD_BYTES
-from pipeline.syntax.batch import OTHER_EVENT, Batch, Fault, Mask
+from pipeline.syntax.batch import OTHER_EVENT, Batch, Fault, Integers, Mask
 from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.cells import Column, Kind
-from pipeline.syntax.dictionary import Renaming, arrow_of, codes_of, first_of, is_text, renamed, with_dictionary
+from pipeline.syntax.dictionary import Codes, Renaming, arrow_of, codes_of, first_of, is_text, renamed, with_dictionary
 from pipeline.syntax.jsonlines import JsonParser
 from pipeline.syntax.jsonobjects import integer_of
 
@@ -81,7 +80,7 @@ def _record(batch: Batch, _options: ReadOptions) -> Record:
     )
 
 
-def _scaled(sent: npt.NDArray[np.int64], sampling: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], Mask]:
+def _scaled(sent: Integers, sampling: Integers) -> tuple[Integers, Mask]:
     """The bytes of all packets, and which rows were multiplied. What is no number of bytes stays none, and is rejected as that."""
     is_scaled: Mask = (sampling != 0) & (sampling != 1)
     if not is_scaled.any():
@@ -115,7 +114,7 @@ def _owner(batch: Batch, end: str) -> pa.DictionaryArray:
     return with_dictionary(codes, pc.binary_join_element_wise(*parts, ""))
 
 
-def _distinct(numbers: npt.NDArray[np.int64], below: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+def _distinct(numbers: Integers, below: int) -> tuple[Integers, Codes]:
     """The distinct numbers of some from 0 to below a limit, in order, and which of them each number is."""
     if below > _FEW * len(numbers):
         distinct, which = np.unique(numbers, return_inverse=True)
@@ -149,7 +148,7 @@ def _first_name(networks: str) -> str | None:
     return next((name for name in names if isinstance(name, str) and name), None)
 
 
-def _tcp_flags(batch: Batch) -> npt.NDArray[np.int64]:
+def _tcp_flags(batch: Batch) -> Integers:
     """The flags that tell which end opened the connection, as TCP has them."""
     column = texts_of(batch, "Flags")
     flags = np.array([*map(_opening, column.dictionary.to_pylist()), 0], np.int64)

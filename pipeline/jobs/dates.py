@@ -15,8 +15,8 @@ _PARTS = {
     "{hh}": ("[0-9]" * 2, "%H"),
 }
 _PART = "|".join(map(re.escape, _PARTS))
-#: The dates may be those of any time zone (from 12 hours behind UTC to 14 before it), and of a clock that is an hour wrong.
-_BEHIND, _BEFORE = 12 + 1, 14 + 1
+#: The dates may be those of any time zone (from 12 hours behind UTC to 14 ahead of it), and of a clock that is an hour wrong.
+_BEHIND, _AHEAD = 12 + 1, 14 + 1
 
 
 def has_dates(path: str) -> bool:
@@ -35,7 +35,7 @@ def without_dates(path: str, since: int | None, now: datetime | None = None) -> 
     if since is None:
         return [re.sub(_PART, lambda part: _PARTS[part[0]][0], path)]
     first = max(since - _BEHIND, 0)
-    until = int((now or datetime.now(UTC)).timestamp()) // SECONDS_PER_HOUR + _BEFORE + 1
+    until = int((now or datetime.now(UTC)).timestamp()) // SECONDS_PER_HOUR + _AHEAD + 1
     return list(dict.fromkeys(_at(hour, path) for hour in range(first, until)))
 
 

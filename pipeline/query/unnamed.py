@@ -42,7 +42,7 @@ def find_unnamed(totals: pa.Table, top: int) -> Unnamed:
         top: How many addresses to give at the most.
     """
     sizes = total_bytes(totals).cast(_WIDE)
-    src, dest = (_is_address(totals.column(name)) for name in ("src_app", "dest_app"))
+    src, dest = (_are_addresses(totals.column(name)) for name in ("src_app", "dest_app"))
 
     def size_of(mask: pa.ChunkedArray) -> int:
         return int(pc.sum(sizes.filter(mask)).as_py() or 0)
@@ -66,13 +66,13 @@ def find_unnamed(totals: pa.Table, top: int) -> Unnamed:
     )
 
 
-def _is_address(apps: pa.ChunkedArray) -> pa.ChunkedArray:
+def _are_addresses(apps: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Which rows have an app that is an address."""
     distinct = apps.unique()
-    held = [_is_one(app) for app in distinct.to_pylist()]
-    return pc.is_in(apps, distinct.filter(pa.array(held, pa.bool_())))
+    return pc.is_in(apps, distinct.filter(pa.array(map(_is_address, distinct.to_pylist()), pa.bool_())))
 
 
-def _is_one(app: str) -> bool:
+def _is_address(app: str) -> bool:
     try:
         ipaddress.ip_address(app)
     except ValueError:

@@ -165,13 +165,13 @@ class Answers:
         return b"%b%b\r\n%b%b\r\n" % (_STATUS_LINES[status], _date(), lines, close)
 
 
-_dates: tuple[int, bytes] = (0, b"")
+_date_of_second: tuple[int, bytes] = (0, b"")
 
 
 def _date() -> bytes:
     """The time, as HTTP has it; made once a second."""
-    global _dates  # noqa: PLW0603 - a cache of one
+    global _date_of_second  # noqa: PLW0603 - a cache of one
     now = int(time.time())
-    if _dates[0] != now:
-        _dates = (now, formatdate(now, usegmt=True).encode())
-    return _dates[1]
+    if _date_of_second[0] != now:
+        _date_of_second = (now, formatdate(now, usegmt=True).encode())
+    return _date_of_second[1]

@@ -36,7 +36,7 @@ _logger = logging.getLogger(__name__)
 LOCK_SECONDS = 10.0
 RETRY_SECONDS = 5.0
 #: How long a POST waits for room in a log that is full.
-ROOM_SECONDS = 10.0
+LOG_ROOM_SECONDS = 10.0
 
 
 class Flusher:
@@ -87,7 +87,7 @@ class Flusher:
         So a client that sends faster than the log can be flushed is slowed down, and is refused only where flushes fail or take
         too long.
         """
-        deadline = time.monotonic() + ROOM_SECONDS
+        deadline = time.monotonic() + LOG_ROOM_SECONDS
         while self.is_full(size):
             if self.problem is not None or time.monotonic() >= deadline:
                 return False

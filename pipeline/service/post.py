@@ -17,9 +17,9 @@ from pipeline.service.writer import LogWriter, NewEntry
 from pipeline.wal.idempotency import KEPT_SECONDS, IdempotencyKeys
 from pipeline.wal.segments import Mark, seal
 
-#: How much log may wait to be flushed, in `--flush-bytes`, before a POST must wait, and then is refused. This bounds memory and
-#: disk while another run holds the store, or while records come faster than they can be flushed.
-MAX_PENDING = 4
+#: How many times `--flush-bytes` of log may wait to be flushed before a POST must wait, and then is refused. This bounds memory
+#: and disk while another run holds the store, or while records come faster than they can be flushed.
+PENDING_FLUSHES = 4
 
 _IDEMPOTENCY_KEY = re.compile(rb"[!-~]{1,255}")
 

@@ -29,7 +29,7 @@ from pipeline.service.hosts import Hosts, is_loopback
 from pipeline.service.options import ServeOptions
 from pipeline.service.page import Page
 from pipeline.service.pending import Pending, recover
-from pipeline.service.post import MAX_PENDING, Post
+from pipeline.service.post import PENDING_FLUSHES, Post
 from pipeline.service.writer import LogWriter
 from pipeline.store.lock import served
 from pipeline.wal.idempotency import IdempotencyKeys
@@ -97,7 +97,7 @@ async def opened(store: FlowStore, options: ServeOptions, listener: socket.socke
     has_token = options.token is not None
     try:
         yield App(
-            Post(Checker(options.zero_bytes), writer, pending, keys, flusher, MAX_PENDING * options.flush_bytes),
+            Post(Checker(options.zero_bytes), writer, pending, keys, flusher, PENDING_FLUSHES * options.flush_bytes),
             Get(store.locations, pending, answers),
             Page(store, pending, answers),
             Hosts(listener.getsockname()[0], options.host, options.allowed_hosts, has_token=has_token),
