@@ -25,7 +25,7 @@ def main() -> None:
 
 
 class _Words(io.FileIO):
-    """Standard error: what cannot be written is lost, and stops nobody. A run that is committed is."""
+    """Standard error. A line that cannot be written is lost, and stops nothing: a run that has committed stays committed."""
 
     def write(self, data: Any) -> int:
         try:

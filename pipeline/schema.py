@@ -87,10 +87,8 @@ PARTITION_ORDER = KEY[1:]
 REJECT_SCHEMA = pa.schema(
     [
         ("source", pa.string()),  # the raw file's path
-        (
-            "row",
-            pa.int64(),
-        ),  # line number in text, record number in Parquet and in JSON that is not one record a line; both start at 1
+        # The line's number in text, the record's in Parquet and in JSON that is not one record a line; both start at 1.
+        ("row", pa.int64()),
         ("field", pa.string()),  # the column that breaks a rule; "" if the row as a whole does
         ("rule", pa.string()),
         ("value", pa.string()),  # the offending cell

@@ -91,7 +91,7 @@ class _Group(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with standard_output():  # on which Typer writes the help
             return super().parse_args(ctx, args)
-        raise typer.Exit  # who asked for help has gone
+        raise typer.Exit  # the reader of the help has gone
 
 
 app = typer.Typer(

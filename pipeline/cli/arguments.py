@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pipeline.flowstore import FlowStore
 
 
-#: A line of help with an option and its choices would be wider than a terminal, and a terminal would cut it.
+#: Choices that take more letters are told in an option's help: in its place for a value they would make the line too wide.
 _LONGEST_METAVAR = 60
 #: What Typer's kinds of numbers are called where a text is none of them ("'5%' is not a valid float range").
 _NUMBERS = {"int": "whole number", "int range": "whole number", "float": "number", "float range": "number"}
@@ -45,7 +45,7 @@ class Command(TyperCommand):
             self._refuse_empty_variables(ctx)
             self._refuse_surplus(ctx, rest)
             return rest
-        raise typer.Exit  # who asked for help has gone
+        raise typer.Exit  # the reader of the help has gone
 
     def _with_spans(self, ctx: Any, args: Sequence[str]) -> list[str]:
         """Puts what is no option behind a `--`, if there is a span, which Typer would take for options; refuses what should be one."""

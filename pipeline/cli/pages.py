@@ -49,7 +49,7 @@ def _is_terminal(target: Path | None) -> bool:
 
 
 def rows_cut(page: Page, top: int | None) -> Iterator[str]:
-    """That a page has not all rows that are asked for."""
+    """Says that a page lacks some of the rows that were asked for."""
     more = min(page.count, top or page.count) - page.rows.num_rows
     if more > 0:
         yield f"{more:,} more rows: --top N shows the largest, --by sums them up, --output FILE or --format csv has all"

@@ -34,7 +34,7 @@ class Digester:
     """Takes the digests of a content that comes piece by piece.
 
     Args:
-        sizes: Also take the digest of its first so many bytes.
+        sizes: For each of these numbers, the digest of so many first bytes is taken, too.
 
     Attributes:
         size: How many bytes have come.
@@ -171,7 +171,7 @@ def identify(source: Source, sizes: Iterable[int] = ()) -> Digester:
 
     Args:
         source: The source.
-        sizes: Of its first so many bytes the digests are wanted, too.
+        sizes: For each of these numbers, the digest of so many first bytes is wanted, too.
 
     Raises:
         SourceError: It cannot be read or unpacked to its end.

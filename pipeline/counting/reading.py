@@ -16,10 +16,11 @@ from pipeline.options import ReadOptions
 from pipeline.scalars import is_utf8, real_path, version
 from pipeline.zones import zone_of
 
-_MOST_HEADER_BYTES = 1 << 16
-
 if TYPE_CHECKING:
     from pipeline.formats.apps import AppMap
+
+#: The header of a mapping file is looked for in so many bytes.
+_MOST_HEADER_BYTES = 1 << 16
 
 
 def resolved(options: ReadOptions) -> ReadOptions:

@@ -33,8 +33,8 @@ class Looked:
         source: The file.
         heads: The digests of its first 0, 64, 128, … bytes.
         content: Its content, where that is known.
-        counted: The counted sources with rows with all of whose content it starts.
-        met: The digests of contents of this run with all of which it starts.
+        counted: The counted sources that have rows and whose whole content the file starts with, by path and digest.
+        met: The digests of the contents of this run that the file starts with as a whole.
         compared: The sizes of the contents with which it was compared.
         is_readable: Whether it could be read.
     """

@@ -227,7 +227,7 @@ def _sift(found: Found, index: Index, min_age_seconds: float, draft: _Draft) -> 
 
 
 def _is_recent(now: float, min_age_seconds: float, mtime_ns: int) -> bool:
-    """Whether a file was modified too short a time ago. Of a time far in the future the clock is wrong, and the file not new."""
+    """Whether a file was modified too short a time ago. A time far in the future is a wrong clock's, and its file is not new."""
     return abs(now - mtime_ns / 1e9) < min_age_seconds
 
 

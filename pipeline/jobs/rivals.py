@@ -12,7 +12,7 @@ from pipeline.scalars import Content
 
 
 class Rival(NamedTuple):
-    """A source that counts only if others of this run do not, which have its content, or start with it.
+    """A source that counts only if no other source of this run counts that has its content, or starts with it.
 
     Attributes:
         source: The source.

@@ -71,7 +71,6 @@ def _load() -> ctypes.CDLL:
         "parse_delimited": (
             c_int64, c_char_p, c_int64, c_uint8, c_int32, c_char_p, c_int32, c_int32, columns, c_void_p, counter,
         ),
-
         "parse_json_lines": (c_int64, c_char_p, c_int64, c_int32, columns, c_int64, c_int32, POINTER(Field), c_void_p, counter),
         "split_json": (c_int64, c_char_p, c_int64, c_int32, c_void_p, c_int64, *[c_void_p] * 3),
         "count_newlines": (c_int64, c_char_p, c_int64, c_int64),

@@ -105,7 +105,7 @@ def literally(text: str) -> str:
 
 
 def literally_meant(text: str) -> str:
-    """The text that passes a filter without a `*` that stands for any text; of `literally`, its text."""
+    """The one text that passes a filter in which no `*` stands for any text: what `literally` was given."""
     return text.replace(r"\*", "*")
 
 

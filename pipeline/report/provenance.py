@@ -53,7 +53,7 @@ class Provenance:
     Attributes:
         runs: How many runs have counted into the span; last_runs: the last of them, the newest first.
         formats: How many sources are of each format.
-        read: Their records: valid + rejected + lost + the twice reported + the otherwise ignored.
+        read: The records of these sources: valid + rejected + lost + those of `twice` and of `ignored`.
         rejected_by: The rejected rows by what is wrong with them.
         lost: The records in which the source itself says that it has lost some.
         twice: The records that were left out because another one has the same bytes, by reason.

@@ -55,7 +55,8 @@ class App:
         zero_bytes: Whether a record may have 0 bytes in a direction.
         token: The bearer token that clients must give, if one is asked for.
         max_body: The longest body, in bytes.
-        bodies: The room for bodies; answers: the room for answers.
+        bodies: The room for bodies.
+        answers: The room for answers.
     """
 
     def __init__(

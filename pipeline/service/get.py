@@ -87,7 +87,7 @@ def _integer(name: str, text: str) -> int:
 
 
 class Get:
-    """Answers what clients get.
+    """Answers `GET /flows`.
 
     Args:
         store: The store.

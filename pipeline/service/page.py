@@ -51,9 +51,8 @@ class Page:
             Problem: The page does not get its turn.
             StoreError, RunStopped: The hours cannot be read, or summed.
         """
-        given = parse_qsl(
-            query_string.decode("latin-1"), errors="surrogateescape"
-        )  # fields of the form that are empty are not given
+        # Fields of the form that are empty are not among these.
+        given = parse_qsl(query_string.decode("latin-1"), errors="surrogateescape")
         controls = Controls({name: text for name, text in given if name in CHOICES}, self._pending.records)
         try:
             _check_names([name for name, _ in given])

@@ -170,7 +170,16 @@ def decode_partition(store: Locations, hour: int, content: bytes | None) -> pa.T
 
 
 def examine_partition(store: Locations, hour: int, content: bytes | None) -> tuple[pa.Table, PartitionSummary | None]:
-    """What `read_partition`, but for the hour, and `summarise_partition` give, and raise, from what `fetch_partition` gave."""
+    """An hour's totals as `read_partition` gives them, but without `hour`, and the hour in short as `summarise_partition` does.
+
+    Args:
+        store: The store.
+        hour: Hours since the epoch.
+        content: What `fetch_partition` gave.
+
+    Raises:
+        StoreDamaged: As these two.
+    """
     path = store.partition_name(hour)
     if content is None:
         return _no_rows(PARTITION_SCHEMA), None

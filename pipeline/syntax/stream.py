@@ -1,4 +1,4 @@
-"""A stream of bytes that is read by `read`."""
+"""The base of all streams that this project makes: what they have is `read`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import io
 
 
 class ReadStream(io.RawIOBase):
-    """What Python reads by `readinto` otherwise. Its subclasses have `read`: so many bytes, or fewer at the end; all that are left if the
-    size is negative.
+    """A raw stream of which a subclass defines `read`, where Python wants `readinto`. `read` gives so many bytes, or fewer at the end;
+    all that are left if the size is negative.
     """
 
     def readable(self) -> bool:
