@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from urllib.parse import parse_qsl
 
@@ -64,17 +66,24 @@ class Page:
     async def _made(self, controls: Controls, answers: Answers) -> str:
         span = await asyncio.to_thread(self._span, controls)
         needed = await asyncio.to_thread(_room_for, self._store.locations, span)
+        async with self._turn_with_room(needed, answers):
+            return await asyncio.to_thread(self._render, span, controls)
+
+    @asynccontextmanager
+    async def _turn_with_room(self, needed: int, answers: Answers) -> AsyncIterator[None]:
+        """Waits for the page's turn, and for so many bytes of room, which `answers` holds meanwhile."""
         ticket = self._room.ticket()
         try:
             await asyncio.wait_for(self._turn.acquire(), limits.ROOM_SECONDS)
         except TimeoutError:
             raise too_many_answers() from None
         try:
-            await self._room.take(needed, limits.ROOM_SECONDS, ticket)
+            try:
+                await self._room.take(needed, limits.ROOM_SECONDS, ticket)
+            except TimeoutError:
+                raise too_many_answers() from None
             answers.holds = needed
-            return await asyncio.to_thread(self._render, span, controls)
-        except TimeoutError:
-            raise too_many_answers() from None
+            yield
         finally:
             self._turn.release()
             self._room.give(answers.holds)

@@ -140,6 +140,15 @@ def test_while_a_page_is_made_healthz_answers(filled, monkeypatch):
         asking.join()
 
 
+def test_a_medium_that_does_not_answer_in_time_is_no_lack_of_room(filled, monkeypatch):
+    def late(*_):
+        raise TimeoutError
+
+    monkeypatch.setattr("pipeline.service.page.figures_of", late)
+    answer = filled.ask("GET", "/")
+    assert (answer.status, "too many" in answer.text) == (500, False)
+
+
 def test_a_page_gives_its_room_back(filled):
     for query in ("", "?when=x", "?when=1&until=3"):
         filled.ask("GET", f"/{query}")
