@@ -69,29 +69,34 @@ def fields_given(names: Sequence[str]) -> tuple[str, ...]:
     """
     fields = _spelt(names)
     if names_gateway(fields):
-        raise UsageError(f"{OWN_FIELDS.name} names fields of a Transit Gateway flow log: set {OWN_GATEWAY_FIELDS.name}")
-    return _checked(fields, FIELDS, REQUIRED_FIELDS, "VPC")
+        raise UsageError(
+            f"--set {OWN_FIELDS.name} names fields of a Transit Gateway flow log: set {OWN_GATEWAY_FIELDS.name}"
+        )
+    return _checked(OWN_FIELDS, fields, FIELDS, REQUIRED_FIELDS, "VPC")
 
 
 def gateway_fields_given(names: Sequence[str]) -> tuple[str, ...]:
     """The same for the fields of a Transit Gateway's flow log."""
-    return _checked(_spelt(names), ALL_FIELDS, (*REQUIRED_FIELDS, "flow-direction"), "Transit Gateway")
+    required = (*REQUIRED_FIELDS, "flow-direction")
+    return _checked(OWN_GATEWAY_FIELDS, _spelt(names), ALL_FIELDS, required, "Transit Gateway")
 
 
 def _spelt(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(hyphened(name.removeprefix("${").removesuffix("}")) for name in names)
 
 
-def _checked(fields: tuple[str, ...], known: AbstractSet[str], required: Sequence[str], log: str) -> tuple[str, ...]:
+def _checked(
+    setting: Setting, fields: tuple[str, ...], known: AbstractSet[str], required: Sequence[str], log: str
+) -> tuple[str, ...]:
     for field in fields:
         if field not in known:
             near = difflib.get_close_matches(field, known, 1)
             meant = f"; is {near[0]} meant?" if near else ""
-            raise UsageError(f"--aws-fields: {field!r} is not a field of AWS {log} flow logs{meant}")
+            raise UsageError(f"--set {setting.name}: {field!r} is not a field of AWS {log} flow logs{meant}")
     if problem := column_named_twice(fields, fields):
-        raise UsageError(f"--aws-fields {problem}")
+        raise UsageError(f"--set {setting.name} {problem}")
     if missing := [field for field in required if field not in fields]:
-        raise UsageError(f"--aws-fields: {' and '.join(missing)} must be there, too")
+        raise UsageError(f"--set {setting.name}: {' and '.join(missing)} must be there, too")
     return fields
 
 
