@@ -88,15 +88,16 @@ def _spelt(names: Sequence[str]) -> tuple[str, ...]:
 def _checked(
     setting: Setting, fields: tuple[str, ...], known: AbstractSet[str], required: Sequence[str], log: str
 ) -> tuple[str, ...]:
+    option = f"--aws-fields (--set {setting.name})"  # the user has written the one or the other
     for field in fields:
         if field not in known:
             near = difflib.get_close_matches(field, known, 1)
             meant = f"; is {near[0]} meant?" if near else ""
-            raise UsageError(f"--set {setting.name}: {field!r} is not a field of AWS {log} flow logs{meant}")
+            raise UsageError(f"{option}: {field!r} is not a field of AWS {log} flow logs{meant}")
     if problem := column_named_twice(fields, fields):
-        raise UsageError(f"--set {setting.name} {problem}")
+        raise UsageError(f"{option} {problem}")
     if missing := [field for field in required if field not in fields]:
-        raise UsageError(f"--set {setting.name}: {' and '.join(missing)} must be there, too")
+        raise UsageError(f"{option}: {' and '.join(missing)} must be there, too")
     return fields
 
 

@@ -32,7 +32,7 @@ def test_those_of_every_version_are_known():
         ("log_statuss", r"'log-statuss' is not a field of AWS VPC flow logs; is log-status meant\?"),
         ("SRCADDR", "'SRCADDR' is not a field"),
         ("zzz", "'zzz' is not a field of AWS VPC flow logs$"),
-        ("bytes", r"--set aws-vpc\.fields names the column bytes 2 times"),
+        ("bytes", r"--aws-fields \(--set aws-vpc\.fields\) names the column bytes 2 times"),
         ("tgw-id", r"aws-vpc\.fields names fields of a Transit Gateway flow log: set aws-tgw\.fields"),
         ("transit_gateway_id", "names fields of a Transit Gateway flow log"),
     ],
@@ -54,7 +54,7 @@ def test_those_of_a_transit_gateway_are_known():
         == "tgw-id"
     )
     assert set(gateway_fields_given(sorted(ALL_FIELDS))) == ALL_FIELDS
-    with pytest.raises(UsageError, match=r"--set aws-tgw\.fields: flow-direction must be there, too"):
+    with pytest.raises(UsageError, match=r"--aws-fields \(--set aws-tgw\.fields\): flow-direction must be there, too"):
         gateway_fields_given(["tgw-id", "start", "bytes", "srcaddr", "dstaddr"])
     with pytest.raises(UsageError, match="'tgw-idd' is not a field of AWS Transit Gateway flow logs; is tgw-id meant"):
         gateway_fields_given(["tgw-idd"])
