@@ -373,7 +373,9 @@ class JsonText:
             shown = raw_text(self._data[found.error : found.error + 1])
             raise UnreadableSource(f"{where} is not whole JSON: it is broken on line {broken}, at {shown!r}")
         if self.is_last:
-            raise UnreadableSource(f"{where} is not whole JSON: the text stops short (truncated)")
+            raise UnreadableSource(
+                f"{where} is not whole JSON: the text stops short (truncated); repair or fetch the file again"
+            )
         self._check_length(where)
         self.read()
 
