@@ -53,7 +53,7 @@ _UNSAMPLED = "have no sampling rate: their bytes are not multiplied"
 
 def _yes_or_no(text: str) -> bool:
     if text not in ("yes", "no"):
-        raise UsageError(f"--set: goflow2.scale must be yes or no, not {text!r}")
+        raise UsageError(f"--set {SCALE.name}: {text!r} must be yes or no")
     return text == "yes"
 
 
@@ -61,7 +61,7 @@ def _addresses(text: str) -> frozenset[bytes | None]:
     """Addresses as bytes: in text, each may be spelt in several ways."""
     addresses = {word.strip(): packed_address(word.strip()) for word in text.split(",")}
     if unfit := [word for word, packed in addresses.items() if packed is None]:
-        raise UsageError(f"--set: goflow2.exporter must be IP addresses, split by commas, not {unfit[0]!r}")
+        raise UsageError(f"--set {EXPORTER.name}: {unfit[0]!r} must be IP addresses, split by commas")
     return frozenset(addresses.values())
 
 

@@ -238,7 +238,7 @@ def _read(content, settings_):
     ],
 )
 def test_settings_that_are_unfit_are_refused(setting):
-    with pytest.raises(UsageError, match="--set"):
+    with pytest.raises(UsageError, match=f"--set.* {next(iter(setting))}"):
         formats.check_settings(ReadOptions(settings=setting))
 
 
