@@ -21,7 +21,7 @@ from typing import Any
 from pipeline.errors import OtherLog, UnknownFormat
 from pipeline.formats.azurerecord import Layout
 
-Record = Mapping[str, Any]
+JsonObject = Mapping[str, Any]
 
 _NOT_YET = "flowlog does not read it yet; write its flows as CSV or JSON with the six fields of a flow record"
 _BYTES_ELSEWHERE = "it has no byte counts; NetObserv and Calico flow logs have"
@@ -33,7 +33,7 @@ _ZEEK_WRITES = "flowlog reads Zeek's own TSV and JSON; give it the conn.log as Z
 _GOOGLE_WRITES = "flowlog reads Google's flow logs as JSON; export the table as JSON, or the sink's table as Parquet"
 
 
-def refuse_foreign(records: Iterable[Record]) -> None:
+def refuse_foreign(records: Iterable[JsonObject]) -> None:
     """Refuses the log that some objects are of, if it is a known one.
 
     Args:
@@ -52,7 +52,7 @@ def refuse_foreign(records: Iterable[Record]) -> None:
         raise refusals[0]
 
 
-def _azure(record: Record) -> UnknownFormat | None:
+def _azure(record: JsonObject) -> UnknownFormat | None:
     inner = record.get("records")
     records = inner if isinstance(inner, list) and inner else [record]
     categories = [one.get("category") if isinstance(one, dict) else None for one in records]
@@ -62,7 +62,7 @@ def _azure(record: Record) -> UnknownFormat | None:
     return None
 
 
-def _netobserv(record: Record) -> UnknownFormat | None:
+def _netobserv(record: JsonObject) -> UnknownFormat | None:
     if "SrcAddr" in record and "DstAddr" in record:
         return UnknownFormat(
             "flow records of GoFlow or NetObserv", "flowlog reads goflow2's JSON and the flow logs of NetObserv's own agent"
@@ -73,7 +73,7 @@ def _netobserv(record: Record) -> UnknownFormat | None:
     return None
 
 
-def _collectors(record: Record) -> UnknownFormat | None:
+def _collectors(record: JsonObject) -> UnknownFormat | None:
     if isinstance(record.get("netflow"), dict):
         return UnknownFormat(
             "NetFlow records of Logstash or Filebeat", "their fields differ by router; collect them with nfcapd or goflow2"
@@ -81,13 +81,13 @@ def _collectors(record: Record) -> UnknownFormat | None:
     return None
 
 
-def _aws(record: Record) -> UnknownFormat | None:
+def _aws(record: JsonObject) -> UnknownFormat | None:
     if "@message" in record and record.keys() & {"@timestamp", "@ptr"}:
         return UnknownFormat("a result of CloudWatch Logs Insights, JSON", "export it as CSV")
     return None
 
 
-def _others(record: Record) -> UnknownFormat | None:
+def _others(record: JsonObject) -> UnknownFormat | None:
     flow = record.get("flow")
     if isinstance(flow, dict) and ("verdict" in flow or "node_name" in record or flow.get("Type") in ("L3_L4", "L7")):
         return UnknownFormat("a Hubble flow export", _BYTES_ELSEWHERE)
@@ -99,7 +99,7 @@ def _others(record: Record) -> UnknownFormat | None:
 
 
 #: Each says what an object is of, or nothing.
-_LOOKS: tuple[Callable[[Record], UnknownFormat | None], ...] = (
+_LOOKS: tuple[Callable[[JsonObject], UnknownFormat | None], ...] = (
     _azure,
     _netobserv,
     _collectors,

@@ -20,10 +20,9 @@ from pipeline.service.get import Get, parse_query
 from pipeline.service.hosts import Hosts
 from pipeline.service.page import Page
 from pipeline.service.post import Post
-from pipeline.service.problem import RETRY, problem
+from pipeline.service.problem import PLAIN, RETRY, problem
 from pipeline.service.request import Request, too_long
 
-_PLAIN = b"text/plain; charset=utf-8"
 _PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -158,9 +157,9 @@ class App:
         """Whether the log is flushed, and whether the disk has damaged any of it."""
         trouble = self.post.flusher.trouble()  # not in a thread: long answers may have all of them
         if trouble is None:
-            answers.respond(200, [(b"content-type", _PLAIN)], b"ok\n")
+            answers.respond(200, [(b"content-type", PLAIN)], b"ok\n")
         else:
-            answers.respond(503, [(b"content-type", _PLAIN)], f"{trouble}\n".encode())
+            answers.respond(503, [(b"content-type", PLAIN)], f"{trouble}\n".encode())
 
     async def _openapi(self, _: Request, answers: Answers) -> None:
         answers.respond(200, [(b"content-type", b"application/json")], openapi.to_json(self._document))

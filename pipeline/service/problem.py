@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-_PLAIN = b"text/plain; charset=utf-8"
+PLAIN = b"text/plain; charset=utf-8"
 _PROBLEM_JSON = b"application/problem+json"
 
 #: A header of an answer.
@@ -66,7 +66,7 @@ class Problem(Exception):
         """
         told = self.details[0].text
         if not _accepts_problem_json(accept):
-            return _PLAIN, told.encode("utf-8", "backslashreplace")
+            return PLAIN, told.encode("utf-8", "backslashreplace")
         document: dict[str, Any] = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,

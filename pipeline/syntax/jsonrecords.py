@@ -14,11 +14,7 @@ from pipeline.kernel.jsonvalues import Behind, Between, Stop, split_json
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.jsonlines import JsonParser
-from pipeline.syntax.jsontext import JsonText
-
-#: A line that was cut off is followed by other records, so that what begins on it breaks within a few lines. A value that
-#: goes on for longer was written over many lines.
-_TORN_LINES = 8
+from pipeline.syntax.jsontext import TORN_LINES, JsonText
 
 #: A larger block gains little by being parsed with others.
 _SMALL_BYTES = 1 << 18
@@ -139,9 +135,9 @@ class _Lines:
     def _from(self, number: int) -> tuple[bytes, bool]:
         """A line and those behind it that may be needed to tell whether it was cut off; and whether these are all that are left."""
         block, index = self._block, self._block.index_of(number)
-        behind = min(index + 1 + _TORN_LINES, block.line_count)
+        behind = min(index + 1 + TORN_LINES, block.line_count)
         lines = block.data[block.line_starts[index] : block.line_ends[behind - 1]]
-        missing = index + 1 + _TORN_LINES - behind
+        missing = index + 1 + TORN_LINES - behind
         if not missing:
             return lines, False
         others, is_all = self._text.next_lines(missing)

@@ -39,8 +39,10 @@ _WIDE_BYTES, _MORE_BLOCKS = 128, 4
 #: A member of a large object is kept if it is no longer.
 _MEMBER_BYTES = 1 << 10
 _GAP = re.compile(rb"[ \t\r\n]*")
-#: Among so many lines behind a broken one must be an object, if the stream has an object on each line.
-_TORN_LINES = 8
+#: A line that was cut off is followed by other records: among so many lines behind it must be an object, if the stream has an
+#: object on each line, and the value that begins on it breaks within them. A value that goes on for longer was written over
+#: many lines.
+TORN_LINES = 8
 #: To count among so few bytes, a call of the kernel takes longer than Python.
 _FEW_BYTES = 1 << 10
 #: The most blanks with which such a line may begin.
@@ -235,7 +237,7 @@ class JsonText:
         """
         if not self._begins_line:
             return None
-        lines, is_all = self.next_lines(1 + _TORN_LINES)
+        lines, is_all = self.next_lines(1 + TORN_LINES)
         first, *behind = lines.split(b"\n")
         others = [other for other in behind if other.strip()]
         if not (any(map(_is_object, others[:1] if is_first else others)) or (is_all and not others and not is_first)):
