@@ -18,7 +18,7 @@ from pipeline.schema import KEY
 from pipeline.store.layout import Locations
 from pipeline.store.partitions import hours_with_totals
 
-#: Who talks to whom, and where: what is compared.
+#: Who talks to whom, and in which VPC: what is compared.
 PAIR = KEY[1:]
 NEW, VANISHED, STEPPED = "new", "vanished", "stepped"
 #: In which span a pair is, as a number to be summed.

@@ -14,7 +14,7 @@ from pipeline.flowstore import FlowStore
 from pipeline.query.page import NOTHING, Total, total_of_rows
 from pipeline.query.query import Query, Selection, merge_parts, sum_by
 from pipeline.query.sums import merge, sort_rows, total_bytes
-from pipeline.report.timeline import PAIR, PeriodSums, Timeline, places_of_pairs, span_and_width, timeline_of
+from pipeline.report.timeline import APPS, PeriodSums, Timeline, places_of_pairs, span_and_width, timeline_of
 from pipeline.scalars import HourRange
 from pipeline.schema import COUNT, ENCODED_TOTALS_SCHEMA, SUMS, TOTAL_BYTES
 from pipeline.store.layout import Locations
@@ -127,14 +127,14 @@ def figures_of(store: FlowStore, span: HourRange, selection: Selection | None = 
 
 
 def _read(store: Locations, span: HourRange, selection: Selection) -> Figures:
-    query = Query(span.first, span.until, by=("hour", *PAIR), **selection)  # which says what is wrong with the hours
+    query = Query(span.first, span.until, by=("hour", *APPS), **selection)  # which says what is wrong with the hours
     before = hours_before(span)
     hours = hours_with_totals(store, span)
     shown = span_and_width(span, hours)
     sums = PeriodSums(store, query, shown[1])
-    pairs = merge_parts(chain([ENCODED_TOTALS_SCHEMA.empty_table()], sums), PAIR)
+    pairs = merge_parts(chain([ENCODED_TOTALS_SCHEMA.empty_table()], sums), APPS)
     earlier = _pairs(store, before, selection)
-    sources, destinations = ranked(pairs, PAIR[:1], LISTED), ranked(pairs, PAIR[1:], LISTED)
+    sources, destinations = ranked(pairs, APPS[:1], LISTED), ranked(pairs, APPS[1:], LISTED)
     stacked = [[name for (name,) in side.names[:STACKED]] for side in (sources, destinations)]
     return Figures(
         span=Span(span, len(hours), total_of_rows(pairs)),
@@ -142,9 +142,9 @@ def _read(store: Locations, span: HourRange, selection: Selection) -> Figures:
         timeline=timeline_of(sums, shown, hours, *stacked),
         sources=sources,
         destinations=destinations,
-        pairs=ranked(pairs, PAIR, PAIRS),
+        pairs=ranked(pairs, APPS, PAIRS),
         matrix=_matrix(pairs, *([name for (name,) in side.names[:MATRIX]] for side in (sources, destinations))),
-        new=ranked(_without(pairs, earlier), PAIR, LISTED),
+        new=ranked(_without(pairs, earlier), APPS, LISTED),
         known=None if hours else _known(store),
     )
 
@@ -162,7 +162,7 @@ def _known(store: Locations) -> HourRange | None:
 def _pairs(store: Locations, span: HourRange, selection: Selection) -> pa.Table:
     """The sums by pair of some hours; of none, no rows."""
     some = HourRange(span.first, span.first + 1) if span.first == span.until else span
-    pairs = sum_by(store, Query(some.first, some.until, by=PAIR, **selection))
+    pairs = sum_by(store, Query(some.first, some.until, by=APPS, **selection))
     return pairs if some == span else pairs.slice(0, 0)
 
 
@@ -192,10 +192,10 @@ def _matrix(pairs: pa.Table, sources: Sequence[str], destinations: Sequence[str]
 def _without(pairs: pa.Table, known: pa.Table) -> pa.Table:
     """The pairs that are not among the known ones, with their sums."""
     nothing, one = (pa.repeat(pa.scalar(number, pa.int64()), known.num_rows) for number in (0, 1))
-    marks = known.select(PAIR)
+    marks = known.select(APPS)
     for name in (*SUMS, COUNT):
         marks = marks.append_column(name, nothing)
     marks = marks.append_column("marks", one)
     marked = pairs.append_column("marks", pa.repeat(pa.scalar(0, pa.int64()), pairs.num_rows))
-    both = merge([marked, marks], PAIR, (*SUMS, COUNT, "marks"))
+    both = merge([marked, marks], APPS, (*SUMS, COUNT, "marks"))
     return call_function("filter", [both, call_function("equal", [both.column("marks"), pa.scalar(0, pa.int64())])])

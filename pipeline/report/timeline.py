@@ -23,7 +23,8 @@ _LONGEST_SPAN = MOST_PERIODS * 24
 _DAY, _WEEK = 24, 7 * 24
 #: The hour 96 begins the first Monday.
 _MONDAY = 96
-PAIR = ("src_app", "dest_app")
+#: A pair of apps in all VPCs together; a pair of `diff` is one in a VPC.
+APPS = ("src_app", "dest_app")
 _PLACES = ("src_place", "dest_place")
 
 
@@ -105,9 +106,9 @@ _KEPT_BYTES = 64 << 20
 
 def _sums_of_part(store: Locations, query: Query, width: int, hours: Sequence[int]) -> pa.Table:
     rows = passing_rows(store, query, hours)
-    moved = call_function("add", [rows.column("hour"), _integer(width - _MONDAY % width)])
-    rows = rows.append_column("period", call_function("divide", [moved, _integer(width)]))  # as `_number`
-    return merge([rows], ("period", *PAIR))
+    since_period_0 = call_function("add", [rows.column("hour"), _integer(_ahead(width))])
+    rows = rows.append_column("period", call_function("divide", [since_period_0, _integer(width)]))  # as `_number`
+    return merge([rows], ("period", *APPS))
 
 
 def span_and_width(span: HourRange, hours: Sequence[int]) -> tuple[HourRange, int]:
@@ -171,7 +172,12 @@ def _periods(span: HourRange, width: int) -> list[HourRange]:
 
 def _number(hour: int, width: int) -> int:
     """The number of the period that an hour is in."""
-    return (hour + width - _MONDAY % width) // width
+    return (hour + _ahead(width)) // width
+
+
+def _ahead(width: int) -> int:
+    """How many hours before hour 0 period 0 begins, so that a period begins at `_MONDAY`."""
+    return width - _MONDAY % width
 
 
 def places_of_pairs(rows: pa.Table, sources: Sequence[str], destinations: Sequence[str]) -> Iterator[pa.Array]:
