@@ -142,11 +142,11 @@ class ReadOptions:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ReadOptions:
         """Reads what `to_json` gave, in this version or an earlier one."""
-        return ReadOptions(
+        return cls(
             **{
                 **values,
                 "apps": None if values["apps"] is None else Path(values["apps"]),
-                "logged": tuple(values.get("logged", ())),  # records of before these options do not have them
+                "logged": tuple(values.get("logged", ())),  # not in records that an earlier version wrote
                 "hop": tuple(values.get("hop", ())),
             }
         )

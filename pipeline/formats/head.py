@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import BinaryIO
 
 from pipeline.errors import EmptySource, UnknownFormat, UnreadableSource
+from pipeline.syntax.blocks import BOM
 from pipeline.syntax.compression import put_back
 from pipeline.syntax.parquet import parquet_schema, seekable
 
@@ -24,7 +25,7 @@ class Container(Enum):
 
 #: So much of a file is looked at.
 HEAD_BYTES = 64 << 10
-_BOM, _BLANKS, PRINTABLE = b"\xef\xbb\xbf", b" \t\r\n", bytes(range(0x20, 0x7F))
+_BLANKS, PRINTABLE = b" \t\r\n", bytes(range(0x20, 0x7F))
 _JSON_RECORDS = 50  # how many records are looked at; the first may be unfit
 _UNFIT_RECORDS = 3  # where all are unfit, so many may be whole but for their end
 _MOST_LEVELS = 100
@@ -143,7 +144,7 @@ class Head:
 
 
 def _decoded(data: bytes) -> str:
-    return data.removeprefix(_BOM).decode("utf-8", "replace")
+    return data.removeprefix(BOM).decode("utf-8", "replace")
 
 
 def _first_line(text: str) -> str:
@@ -205,7 +206,7 @@ def _refuse_nothing(data: bytes, stream: BinaryIO) -> None:
         data: The stream's start.
         stream: The rest.
     """
-    if not _NOT_BLANK.search(data.removeprefix(_BOM)):
+    if not _NOT_BLANK.search(data.removeprefix(BOM)):
         if not _skip(stream, _BLANKS)[1]:
             raise EmptySource
         raise UnknownFormat(f"{HEAD_BYTES >> 10} KiB of blank lines", "if records follow them, remove the blank lines")

@@ -35,8 +35,9 @@ MAX_LINES_AT_ONCE = 1 << 17
 #: So many bytes of a file are looked at for the last newline in a block.
 _LOOKED_AT = 1 << 12
 
-_BOM = b"\xef\xbb\xbf"
-_MARKED_LINE = b"\n" + _BOM
+#: The byte order mark, in UTF-8.
+BOM = b"\xef\xbb\xbf"
+_MARKED_LINE = b"\n" + BOM
 _NOT_BLANK = re.compile(rb"^[ \t\r]*[^ \t\r\n][^\n]*", re.MULTILINE)
 _NEWLINE, _RETURN = ord("\n"), ord("\r")
 
@@ -72,7 +73,7 @@ class TextBlock:
     @property
     def is_plain(self) -> bool:
         """Whether Arrow sees the same lines: it takes a carriage return alone for a line's end, too."""
-        if b"\0" in self.survey.seen or self.data.startswith(_BOM):  # Arrow takes the one for text, and drops the other
+        if b"\0" in self.survey.seen or self.data.startswith(BOM):  # Arrow takes the one for text, and drops the other
             return False
         if b"\r" not in self.survey.seen:
             return True
@@ -86,9 +87,9 @@ class TextBlock:
 
     def without_marks(self) -> Self:
         """The block without the byte order marks in front of its lines: they are where files began that were joined to others."""
-        if _BOM[:1] not in self.survey.seen:
+        if BOM[:1] not in self.survey.seen:
             return self
-        return replace(self, data=self.data.removeprefix(_BOM).replace(_MARKED_LINE, b"\n"))
+        return replace(self, data=self.data.removeprefix(BOM).replace(_MARKED_LINE, b"\n"))
 
     def last_end(self, rest: bytes) -> int:
         """Where the last whole record ends in a text that lacks one, `rest`, and this behind it: the offset behind its newline; 0 if
@@ -289,10 +290,10 @@ def text_blocks(
         UnreadableSource: A line is longer than `MAX_LINE_BYTES`.
     """
     line, rest = 1, b""
-    chunk = _header_of(stream, is_header) or read_lines(stream, max(block_bytes, len(_BOM)))
+    chunk = _header_of(stream, is_header) or read_lines(stream, max(block_bytes, len(BOM)))
     if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UnknownFormat("UTF-16 or UTF-32 text", "convert it to UTF-8")
-    chunk = chunk.removeprefix(_BOM) or stream.read(block_bytes)
+    chunk = chunk.removeprefix(BOM) or stream.read(block_bytes)
     while chunk:
         block = kind(chunk, line)
         if end := block.last_end(rest):

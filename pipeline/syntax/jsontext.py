@@ -21,6 +21,7 @@ from pipeline.kernel.jsonvalues import Behind, Between, Stop, Values, count_newl
 from pipeline.syntax.batch import RowNumbers
 from pipeline.syntax.blocks import (
     BLOCK_BYTES,
+    BOM,
     MAX_LINE_BYTES,
     Offsets,
     ScatteredLines,
@@ -30,7 +31,6 @@ from pipeline.syntax.blocks import (
 )
 from pipeline.syntax.lines import refuse_packed
 
-_BOM = b"\xef\xbb\xbf"
 #: A line of so many bytes with several values is none: it need not end. An object of so many is large.
 LONG_LINE_BYTES = 4 << 20
 #: Where lines have so many bytes, a block has few of them, and what is done once a block costs more than to parse these: so many
@@ -98,7 +98,7 @@ class JsonText:
     def __init__(self, stream: BinaryIO, longest: int | None = None) -> None:
         self._stream = stream
         self._longest = MAX_LINE_BYTES if longest is None else longest
-        self._data = read_lines(stream, max(BLOCK_BYTES, len(_BOM))).removeprefix(_BOM)
+        self._data = read_lines(stream, max(BLOCK_BYTES, len(BOM))).removeprefix(BOM)
         self._at = 0  # what is before it was given out
         self._at_once = 1  # so many blocks of lines are read
         self._begins_line = True  # whether what was not yet given out does, blanks aside
@@ -280,9 +280,9 @@ class JsonText:
         A byte order mark before a value is where a file began that was joined to another.
         """
         while byte := self.next_byte():
-            if byte == _BOM[:1]:
-                for place in range(len(_BOM)):  # the rest of the mark may not be read yet
-                    self._expect(_BOM[place : place + 1])
+            if byte == BOM[:1]:
+                for place in range(len(BOM)):  # the rest of the mark may not be read yet
+                    self._expect(BOM[place : place + 1])
             elif byte == b"[":
                 yield from self.each_item()
             else:
