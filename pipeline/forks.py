@@ -14,9 +14,10 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from io import BytesIO
 from itertools import cycle, islice
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, BinaryIO, Generic, NoReturn, TypeVar
 
 from pipeline.process import deaf, may_fork
 
@@ -110,28 +111,28 @@ def copies(look: Callable[[T], R], shares: Sequence[Sequence[T]]) -> Iterator[li
         short, or cannot be made, this process looks at the values that are left, once they are asked for.
     """
     with ExitStack() as stack:
-        made = [_Copy(look, values) for values in shares]
-        for copy in made:
-            stack.callback(copy.end)
+        made: list[_Copy[T, R]] = []
+        for values in shares:
+            made.append(_Copy(look, values))
+            stack.callback(made[-1].end)
         yield [copy.found() for copy in made]
 
 
 class _Copy(Generic[T, R]):
     def __init__(self, look: Callable[[T], R], values: Sequence[T]) -> None:
         self._look, self._values = look, values
+        self._answers: BinaryIO = BytesIO()
+        self._process: int | None = None
+        with suppress(OSError):  # there are no more descriptors, or processes, to be had
+            self._start()
+
+    def _start(self) -> None:
         ours, theirs = os.pipe()
         self._answers = open(ours, "rb")  # noqa: SIM115, PTH123 - `end` closes it
         try:
-            self._process = self._start(theirs)
+            self._process = forked(lambda: self._serve(theirs))
         finally:
             os.close(theirs)
-
-    def _start(self, answers: int) -> int | None:
-        """Starts it; gives its number, or None where there can be none."""
-        try:
-            return forked(lambda: self._serve(answers))
-        except OSError:
-            return None
 
     def _serve(self, answers: int) -> None:
         # What has a buffer writes to the end: who is stopped while a pipe is full (Ctrl-Z) and goes on has written but a part.

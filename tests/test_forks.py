@@ -108,10 +108,11 @@ def test_an_answer_is_whole_whose_copy_was_stopped_while_the_pipe_was_full_and_g
     "obstacle",
     [
         "def refuse(): raise OSError('no more processes')\nos.fork = refuse",
+        "def refuse(): raise OSError('no more descriptors')\nos.pipe = refuse",
         "threading.Thread(target=time.sleep, args=(9,), daemon=True).start()",
         "process._is_own = False",
     ],
-    ids=["the system has no room", "another thread is there", "a program of somebody else"],
+    ids=["the system has no room", "nor a pipe", "another thread is there", "a program of somebody else"],
 )
 def test_where_no_copy_can_be_made_this_process_looks(obstacle):
     program = f"""

@@ -14,6 +14,7 @@ from pipeline.scalars import Appearance, Content
 
 _ESCAPED = r"\\x([0-9a-f]{2})"
 _TO_ESCAPE = r"[\\\udc80-\udcff]"
+_NO_FILE = "not a regular file"
 
 
 def name_of(path: str | os.PathLike[str]) -> str:
@@ -50,7 +51,7 @@ def status_of(path: str | os.PathLike[str]) -> os.stat_result:
     except OSError as error:
         raise UnreadableSource(f"cannot be read: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for what writes to it
-        raise UnreadableSource("not a regular file")
+        raise UnreadableSource(_NO_FILE)
     return status
 
 
@@ -122,9 +123,9 @@ class Source:
         """The file, seekable, open at its start.
 
         Raises:
-            OSError: It cannot be opened; SourceError alike.
+            OSError: It cannot be opened; SourceError alike, or it is no file any more.
         """
-        return path_of(self.name).open("rb")
+        return open(_unescaped(self.name), "rb", opener=_open)
 
     def is_unchanged(self, file: BinaryIO) -> bool:
         """Whether what was opened is the file that was looked at, and still as it was."""
@@ -164,7 +165,7 @@ class Source:
     def small_content(self) -> bytes:
         """The bytes of a small file; none where it must be read in another way, if only to say what is wrong with it."""
         try:
-            descriptor = os.open(_unescaped(self.name), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(_unescaped(self.name), _READING)
             try:
                 data = os.read(descriptor, self.size + 1)
                 return data if len(data) == self.size and self._looks_like(os.fstat(descriptor)) else b""
@@ -172,6 +173,19 @@ class Source:
                 os.close(descriptor)
         except OSError:
             return b""
+
+
+#: To open a pipe that has taken a file's place would wait for its writer.
+_READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+def _open(path: str, _flags: int) -> int:
+    """Opens a file; refuses what is none."""
+    descriptor = os.open(path, _READING)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise UnreadableSource(_NO_FILE)
 
 
 def _inode(status: os.stat_result) -> tuple[int, int, int]:

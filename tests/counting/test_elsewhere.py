@@ -124,6 +124,12 @@ class TestSources:
         (here,) = counted([missing], folder, is_near=True).results
         assert str(here) == "cannot be read: No such file or directory"
 
+    @pytest.mark.parametrize("size", [100, 1 << 20], ids=["small", "large"])
+    def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(self, folder, size):
+        os.mkfifo(folder / "a.csv")
+        (result,) = counted([Source(str(folder / "a.csv"), size, 1)], folder, is_near=True).results
+        assert str(result) == "not a regular file"
+
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
     def test_a_file_that_the_worker_may_not_read_says_where(self, source, folder):
         source.path.chmod(0)
