@@ -19,7 +19,7 @@ from pipeline.counting.sources import Failure, name_of
 from pipeline.errors import UsageError
 from pipeline.jobs.dates import has_dates, nothing_matches, without_dates
 from pipeline.jobs.found import Found
-from pipeline.jobs.leftalone import MODIFIED_BEFORE, why_excluded, why_left_alone, why_no_log
+from pipeline.jobs.leftalone import MODIFIED_BEFORE, part_of_store, why_excluded, why_left_alone, why_no_log
 from pipeline.objectpath import is_url
 from pipeline.scalars import SECONDS_PER_HOUR, real_path
 
@@ -62,9 +62,7 @@ def _find_files(
             path = _real(match) if is_folder else os.path.join(real_folder(folder), last)
             if without is not None and _is_within(_real(match) if is_link else path, without):
                 if not is_pattern:
-                    raise UsageError(
-                        f"{name} is part of the store, and no raw file; leave it out, or keep the store elsewhere"
-                    )
+                    raise UsageError(part_of_store(name))
                 continue  # a pattern that happens to match it
             excluded = why_excluded(os.fspath(Path(match)), exclude) if exclude else ""
             reason = excluded or ("" if is_folder else why_no_log(last))

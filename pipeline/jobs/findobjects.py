@@ -14,7 +14,14 @@ from pipeline.counting.sources import Failure
 from pipeline.errors import BucketError, BucketUnusable, UsageError
 from pipeline.jobs.dates import has_dates, nothing_matches, without_dates
 from pipeline.jobs.found import Found
-from pipeline.jobs.leftalone import MARKER_OF_FOLDER, MODIFIED_BEFORE, why_excluded, why_left_alone, why_no_log
+from pipeline.jobs.leftalone import (
+    MARKER_OF_FOLDER,
+    MODIFIED_BEFORE,
+    part_of_store,
+    why_excluded,
+    why_left_alone,
+    why_no_log,
+)
 from pipeline.jobs.listing import Listed, list_named, list_patterns, list_url
 from pipeline.objectpath import object_path
 from pipeline.scalars import SECONDS_PER_HOUR
@@ -38,7 +45,7 @@ def find_objects(
     without = "" if store is None else f"{os.fspath(store)}/"
     for url in urls:
         if without and f"{url.rstrip('/')}/".startswith(without):
-            raise UsageError(f"{url} is part of the store, and no raw file; leave it out, or keep the store elsewhere")
+            raise UsageError(part_of_store(url))
     objects, kept = dict[str, ObjectSource](), Kept()
     with ThreadPoolExecutor(REQUESTS, thread_name_prefix="list") as pool:
         for url, listed in zip(urls, pool.map(lambda url: _listed(url, since), urls), strict=True):

@@ -53,3 +53,8 @@ def why_no_log(name: str) -> str:
     """Why a file is no log, wherever it lies and whoever names it; "" if it may be one."""
     found = None if _is_like_most(name) else re.fullmatch(_NO_LOG, name)
     return _NO_LOGS[str(found.lastgroup)] if found else ""
+
+
+def part_of_store(name: str) -> str:
+    """What is said of a path or URL that was named and is the store's own."""
+    return f"{name} is part of the store, and no raw file; leave it out, or keep the store elsewhere"
