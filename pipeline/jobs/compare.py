@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -67,7 +67,7 @@ class Looked:
             digests: The contents of this run that are known.
         """
         self.content = read.content()
-        self.source = replace(self.source, digest=self.content.digest)
+        self.source = self.source.identified(self.content.digest, self.source.text)
         self.compared |= near
         starts = {digest for size, digest in read.at.items() if size < self.content.size}
         self.met |= starts & digests

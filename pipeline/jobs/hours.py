@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from pipeline.counting.resources import processors
 from pipeline.counting.totals import sums_of
 from pipeline.errors import StoreDamaged, StoreUnreadable
-from pipeline.forks import copies, may_copy
+from pipeline.forks import copies, dealt, may_copy
 from pipeline.scalars import INT64_MAX, digest_of_bytes
 from pipeline.schema import COUNT, PARTITION_ORDER, SUMS
 from pipeline.store.layout import Locations
@@ -59,7 +59,7 @@ def looked_at(store: Locations, hours: Sequence[int]) -> Iterator[Iterator[Seen]
     """Has some hours looked at, beside what else is done meanwhile; gives what was seen, in no order."""
     look, width = partial(_look_at, store), processors()
     if store.files.threads is None and len(hours) >= _WORTH_HOURS and width > 1 and may_copy():
-        with copies(look, [[hours[place::width]] for place in range(width)]) as found:
+        with copies(look, [[share] for share in dealt(hours, width)]) as found:
             yield chain.from_iterable(chain.from_iterable(found))
     else:
         size = 1 if store.files.threads else _HOURS_AT_ONCE

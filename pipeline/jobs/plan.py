@@ -12,7 +12,6 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cache, partial
 from itertools import chain, islice
 from types import MappingProxyType
@@ -132,7 +131,7 @@ class _Draft:
 
     def set_unreadable_aside(self) -> None:
         """Has the files that could not be compared counted, which tells what is wrong with them."""
-        self.new += [replace(item.source, digest=UNREADABLE) for item in self.looked if not item.is_readable]
+        self.new += [item.source.identified(UNREADABLE, item.source.text) for item in self.looked if not item.is_readable]
         self.looked = [item for item in self.looked if item.is_readable]
 
     def plan(self, candidates: Iterable[Looked], rivals: Sequence[Rival], *, replaces_changed: bool) -> Plan:
@@ -270,7 +269,7 @@ def _holds(seen: Met, source: Source, counted: Mapping[str, Sequence[Known]], is
     """Whether a file that a run found not to be counted, and that looks as it did, is not to be counted now either."""
     if seen.digest:
         if known := counted.get(seen.digest):
-            draft.looked.append(Looked(replace(source, digest=seen.digest), content=known[0].content))
+            draft.looked.append(Looked(source.identified(seen.digest), content=known[0].content))
         return bool(known)
     if (is_named and seen.reason) or seen.reading != draft.reading():
         return False

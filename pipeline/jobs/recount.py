@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -80,7 +80,7 @@ def _search(sources: Iterable[Source], wanted: Mapping[str, SourceRecord], found
         except SourceError:
             continue
         if digest in wanted:
-            found.setdefault(digest, replace(source, digest=digest))
+            found.setdefault(digest, source.identified(digest))
 
 
 def _files_in(folder: Path) -> list[Path]:
