@@ -120,6 +120,7 @@ class _Group:
         try:
             for piece in self._pieces(source, reading):
                 own.put(reading, piece)
+                del piece  # as below
                 if own.is_full():
                     own.end()
                     own.settle()
@@ -154,6 +155,7 @@ class _Group:
                 count.format = known.name
                 for piece in known.read(stream, self._context):
                     yield piece
+                    del piece  # and its text, before more is read
                     self._told(file.advance(), 0)
                 count.content, count.packed_digest = file.identify()
             self._told(file.advance(), 0)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -267,7 +268,7 @@ def _read_csv(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
 def _json(log: Log) -> Reader:
     def read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
         lines = JsonParser(log.wanted(context.options))
-        return (log.flows(batch, context) for batch in read_objects(stream, lines))
+        return map(partial(log.flows, context=context), read_objects(stream, lines))
 
     return read
 

@@ -257,6 +257,7 @@ def _with_flows(reader: Reader, logs: Sequence[str]) -> Reader:
         for piece in reader(stream, context):
             has_flows, is_empty = has_flows or _may_have_flows(piece, others), False
             yield piece
+            del piece  # and its text, before more is read
         if not (has_flows or is_empty):
             raise OtherLog("Google Cloud logs without a VPC flow log", _NOTHING_ELSE)
 

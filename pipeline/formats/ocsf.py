@@ -134,12 +134,15 @@ def _flows(batches: Iterator[Batch], context: ReadContext) -> Iterator[Batch]:
     Raises:
         UnknownFormat: Some are another product's.
     """
-    for batch in batches:
+
+    def flows_of(batch: Batch) -> Batch:
         classes = column_of(batch, "class_uid", pa.int64())
         known = batch.reject(Fault("class_uid", MISSING, classes.is_null().to_numpy(zero_copy_only=False), classes))
         own = known.ignore({OTHER_EVENT: integers_of(known, "class_uid", 0) != _CLASS})
         _refuse_products(texts_of(own, "metadata.product.name"))
-        yield _LOG.flows(own, context)
+        return _LOG.flows(own, context)
+
+    return map(flows_of, batches)
 
 
 def _refuse_products(products: pa.DictionaryArray) -> None:

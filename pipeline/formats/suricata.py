@@ -119,11 +119,12 @@ def _read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
             yield _FLOW.flows(batch, context)  # in which nothing counts
             continue
         held.append(batch)
+        del batch  # of what is held nothing is kept when more is read
         if log is None and sum(one.nbytes for one in held) > _MOST_HELD_BYTES:
             log = _NETFLOW
         if log is not None:
-            yield from (log.flows(one, context) for one in held)
-            held.clear()
+            while held:
+                yield log.flows(held.pop(0), context)
     yield from (_NETFLOW.flows(one, context) for one in held)
     if has_others and not (log or held or has_rejects):
         raise OtherLog("a Suricata log without flow events", "flowlog reads the events flow and netflow only")
@@ -131,10 +132,12 @@ def _read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
 
 def _batches(stream: BinaryIO, context: ReadContext) -> Iterator[Batch]:
     """The events of a file; the objects that are not events are rejected."""
-    parser = context.parser(_parser_of, None)
-    for batch in read_json_batches(stream, parser):
+
+    def events_of(batch: Batch) -> Batch:
         types = texts_of(batch, "event_type")
-        yield batch.reject(Fault("event_type", MISSING, types.is_null().to_numpy(False), types))
+        return batch.reject(Fault("event_type", MISSING, types.is_null().to_numpy(False), types))
+
+    return map(events_of, read_json_batches(stream, context.parser(_parser_of, None)))
 
 
 def _parser_of(told: None, context: ReadContext) -> JsonParser:

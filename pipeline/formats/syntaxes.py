@@ -95,6 +95,7 @@ def some_of(batches: Iterable[Batch], error: OtherLog) -> Iterator[Batch]:
         left_out = len(batch.left_out.get(OTHER_EVENT, ()))
         own, others = own + batch.read - left_out, others + left_out
         yield batch
+        del batch  # and its text, before more is read
     if others and not own:
         raise error
 
@@ -141,8 +142,11 @@ def json(log: Log) -> Reader:
 
     def read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
         parser = context.parser(parser_of, None)
-        for piece in read_json(stream, parser.lines):
-            yield log.flows(piece, context) if isinstance(piece, Batch) else (parser, piece)
+
+        def flows_of(piece: Batch | TextBlock) -> Piece:
+            return log.flows(piece, context) if isinstance(piece, Batch) else (parser, piece)
+
+        return map(flows_of, read_json(stream, parser.lines))
 
     return read
 

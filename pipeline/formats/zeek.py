@@ -117,10 +117,11 @@ def _read_json(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
         OtherLog: None of its records is of a conn.log.
     """
     parser = JsonParser([*_LOG.wanted(context.options), *_PATHS])
-    flows = (
-        _LOG.flows(batch.ignore({OTHER_EVENT: _of_other_logs(batch, context.options.is_named)}), context)
-        for batch in read_json_batches(stream, parser)
-    )
+
+    def flows_of(batch: Batch) -> Batch:
+        return _LOG.flows(batch.ignore({OTHER_EVENT: _of_other_logs(batch, context.options.is_named)}), context)
+
+    flows = map(flows_of, read_json_batches(stream, parser))
     return some_of(flows, OtherLog("a stream of Zeek's logs without a conn.log", "flowlog reads conn.log only"))
 
 

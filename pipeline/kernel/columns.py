@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.kernel.library import Column, Field, KernelMemory, check, kernel
+from pipeline.kernel.library import MORE_LINES, Column, Field, KernelMemory, check, kernel
 from pipeline.kernel.texts import Texts
 from pipeline.schema import DICTIONARY_TEXT
 
@@ -29,6 +29,9 @@ _MOST_KEYS = 128
 #: A dictionary that has so many texts, or bytes of them, is left to the batches that have it, and a new one begun.
 _MOST_TEXTS, _MOST_TEXT_BYTES = 1 << 16, 1 << 22
 _ALIGNMENT = 64  # as Arrow's
+#: Text of so many bytes does not fit into the processor's cache, so that to look at all of it takes a fifth of the time of parsing it.
+#: What is expected to have n lines is given room for so many times n.
+_LARGE, _MARGIN = 1 << 20, 1.125
 
 
 @dataclass(frozen=True)
@@ -126,26 +129,39 @@ class LineParser(KernelMemory):
             column.kind = _SKIPPED if type_ is None else _KINDS[type_]
         self._texts = {i: Texts() for i, type_ in enumerate(types) if type_ == DICTIONARY_TEXT}
 
-    def parse(self, data: bytes, known: Survey | None = None) -> ParsedLines | None:
+    def parse(self, data: bytes, known: Callable[[], Survey] | None = None) -> ParsedLines | None:
         """Parses whole lines, the last of which may lack its newline. None if the text is not plain.
 
         Args:
             data: The lines.
-            known: What `survey` says of them, where that is known.
+            known: Gives what `survey` says of them, where that may be known.
         """
-        known = known or survey(data)
-        if not self._foreign.isdisjoint(known.seen):
-            return None
-        line_count = known.line_count
-        room = min(line_count, len(data) // self._shortest + 1)
-        memory, places = self._allocate(room)
-        odd, odd_count = np.empty(line_count, np.int64), ctypes.c_int64()
-        rows = self._call(data, room, odd.ctypes.data, odd_count)
-        check(rows)
-        return ParsedLines(self._arrays(memory, places, rows), odd[: odd_count.value].copy(), line_count)
+        surveyed = known() if known else survey(data)
+        return self._parse(data, surveyed.line_count) if self._foreign.isdisjoint(surveyed.seen) else None
 
-    def _call(self, data: bytes, room: int, odd: int, odd_count: ctypes.c_int64) -> int:
-        """Has the kernel parse into memory that has room for so many rows; gives the number of rows."""
+    def _parse(self, data: bytes, most_lines: int) -> ParsedLines | None:
+        """Parses lines; None if there are more than so many."""
+        room = min(most_lines, len(data) // self._shortest + 1)
+        memory, places = self._allocate(room)
+        odd = np.empty(most_lines, np.int64)
+        rows, odd_count, line_count = self._call(data, most_lines, room, odd.ctypes.data)
+        if rows == MORE_LINES:
+            return None
+        check(rows)
+        return ParsedLines(self._arrays(memory, places, rows), odd[:odd_count].copy(), line_count)
+
+    def _call(self, data: bytes, most_lines: int, room: int, odd: int) -> tuple[int, int, int]:
+        """Has the kernel parse lines.
+
+        Args:
+            data: The lines.
+            most_lines: There are no more, or they need not be parsed.
+            room: For so many rows there is memory.
+            odd: Where the kernel writes the numbers of odd lines.
+
+        Returns:
+            The number of rows, or what the kernel returns instead; how many lines are odd; how many there are.
+        """
         raise NotImplementedError
 
     def _allocate(self, rows: int) -> tuple[pa.Buffer, dict[int, Place]]:
@@ -214,22 +230,22 @@ class DelimitedLines(LineParser):
         self._quoted = quoted
         self._null = null or b""
 
-    def _call(self, data: bytes, room: int, odd: int, odd_count: ctypes.c_int64) -> int:
+    def _call(self, data: bytes, most_lines: int, room: int, odd: int) -> tuple[int, int, int]:
         del room
-        return int(
-            kernel.parse_delimited(
-                data,
-                len(data),
-                self._delimiter,
-                self._quoted,
-                self._null,
-                len(self._null),
-                len(self._types),
-                self._columns,
-                odd,
-                odd_count,
-            )
+        odd_count = ctypes.c_int64()
+        rows = kernel.parse_delimited(
+            data,
+            len(data),
+            self._delimiter,
+            self._quoted,
+            self._null,
+            len(self._null),
+            len(self._types),
+            self._columns,
+            odd,
+            odd_count,
         )
+        return int(rows), odd_count.value, most_lines
 
 
 @dataclass(frozen=True)
@@ -265,14 +281,35 @@ class JsonLines(LineParser):
             column.forms = _IN_TEXT * wanted.in_text | _IN_FLOAT * wanted.in_float
             column.kind = _JSON_TEXT if wanted.as_json else column.kind
         self._fields = _fields_of(columns)
+        self._density = 0.0  # lines a byte, of the last large text
 
-    def _call(self, data: bytes, room: int, odd: int, odd_count: ctypes.c_int64) -> int:
-        fields = self._fields
-        return int(
-            kernel.parse_json_lines(
-                data, len(data), len(self._types), self._columns, room, len(fields), fields, odd, odd_count
-            )
+    def parse(self, data: bytes, known: Callable[[], Survey] | None = None) -> ParsedLines | None:
+        """The same. Large text is not looked at before, which would be one more way through it: how many lines it has is guessed from
+        the text before, and a line is odd that has a foreign byte.
+        """
+        if len(data) < _LARGE:
+            return super().parse(data, known)
+        parsed = self._parse(data, int(len(data) * self._density * _MARGIN)) or super().parse(data, known)
+        if parsed:
+            self._density = parsed.line_count / len(data)
+        return parsed
+
+    def _call(self, data: bytes, most_lines: int, room: int, odd: int) -> tuple[int, int, int]:
+        odd_count, line_count = ctypes.c_int64(), ctypes.c_int64()
+        rows = kernel.parse_json_lines(
+            data,
+            len(data),
+            most_lines,
+            len(self._types),
+            self._columns,
+            room,
+            len(self._fields),
+            self._fields,
+            odd,
+            odd_count,
+            line_count,
         )
+        return int(rows), odd_count.value, line_count.value
 
 
 def _fields_of(columns: Sequence[JsonColumn]) -> ctypes.Array[Field]:

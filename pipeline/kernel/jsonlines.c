@@ -299,6 +299,7 @@ enum { JOINED_LINE = 2, LINES_BETWEEN = 64 };
 
 typedef struct {
     int64_t row, line; /* the next ones */
+    int64_t most_lines;
     int64_t *odd;
     int64_t odd_count;
     key_prefix prefixes[REMEMBERED];  /* by the number of values before them; the last one for all places from there on */
@@ -359,10 +360,11 @@ static void join_prefixes(progress *at) {
     }
 }
 
-/* Reads lines that end in a newline, with PADDING readable bytes behind it. */
+/* Reads lines that end in a newline, with PADDING readable bytes behind it. Returns 0, or why not all were read. */
 static int read_lines(text_t p, text_t end, const wanted *all, progress *at) {
     int failed = 0;
     for (; p < end; at->line++) {
+        if (UNLIKELY(at->line == at->most_lines)) return MORE_LINES;
         int is_joined = at->line % LINES_BETWEEN == JOINED_LINE;
         for (int i = 0; is_joined && i < REMEMBERED; i++) at->stretches[i].from = NOWHERE;
         text_t next = read_record(p, all, at, &failed);
@@ -390,17 +392,19 @@ static void clear(column *self, int64_t rows) {
 /* Reads whole lines into columns.
  *
  * data, size: the lines; the last one may lack its newline.
+ * most_lines: how many lines may be read.
  * count, columns: those that are wanted, all with `is_valid`, with room for `rows`, of which there is one for each line that begins
  *     with a brace.
  * field_count, fields: the keys that lead to them; of columns and objects together there are at most 64.
- * odd: receives the numbers of the lines, from 0 on, that are not plain; odd_count: how many these are.
+ * odd: receives the numbers of the lines, from 0 on, that are not plain, with room for `most_lines`.
+ * odd_count, line_count: receive how many these are, and how many all are.
  *
- * Returns the number of rows, or OUT_OF_MEMORY.
+ * Returns the number of rows, or MORE_LINES, or OUT_OF_MEMORY.
  */
-API int64_t parse_json_lines(text_t data, int64_t size, int32_t count, column *columns, int64_t rows, int32_t field_count,
-    const field *fields, int64_t *odd, int64_t *odd_count) {
+API int64_t parse_json_lines(text_t data, int64_t size, int64_t most_lines, int32_t count, column *columns, int64_t rows,
+    int32_t field_count, const field *fields, int64_t *odd, int64_t *odd_count, int64_t *line_count) {
     wanted all = {.columns = columns, .fields = fields, .record = count, .field_count = field_count};
-    progress at = {.odd = odd, .hour = no_hour};
+    progress at = {.most_lines = most_lines, .odd = odd, .hour = no_hour};
     padded_tail tail;
     fill_slots(&all);
     for (int32_t i = 0; i < count; i++) {
@@ -414,5 +418,6 @@ API int64_t parse_json_lines(text_t data, int64_t size, int32_t count, column *c
     if (!state) state = read_lines(tail.copy, tail.copy_end, &all, &at);
     free(tail.copy);
     *odd_count = at.odd_count;
+    *line_count = at.line;
     return state ? state : at.row;
 }

@@ -26,7 +26,7 @@
 typedef const uint8_t *text_t;
 
 /* What a call may return instead of a count. */
-enum { OUT_OF_MEMORY = -1, NOT_UTF8 = -2, OVERFLOW = -3 };
+enum { OUT_OF_MEMORY = -1, NOT_UTF8 = -2, OVERFLOW = -3, MORE_LINES = -4 };
 
 typedef struct texts texts;
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn, SupportsIndex
 
 #: What calls return instead of a count; the names are those of the C sources.
-OUT_OF_MEMORY, NOT_UTF8, OVERFLOW = -1, -2, -3
+OUT_OF_MEMORY, NOT_UTF8, OVERFLOW, MORE_LINES = -1, -2, -3, -4
 
 
 class Column(ctypes.Structure):
@@ -71,7 +71,9 @@ def _load() -> ctypes.CDLL:
         "parse_delimited": (
             c_int64, c_char_p, c_int64, c_uint8, c_int32, c_char_p, c_int32, c_int32, columns, c_void_p, counter,
         ),
-        "parse_json_lines": (c_int64, c_char_p, c_int64, c_int32, columns, c_int64, c_int32, POINTER(Field), c_void_p, counter),
+        "parse_json_lines": (
+            c_int64, c_char_p, c_int64, c_int64, c_int32, columns, c_int64, c_int32, POINTER(Field), c_void_p, counter, counter,
+        ),
         "split_json": (c_int64, c_char_p, c_int64, c_int32, c_void_p, c_int64, *[c_void_p] * 3),
         "count_newlines": (c_int64, c_char_p, c_int64, c_int64),
         "cut_arrays": (c_int64, c_char_p, c_int64, c_char_p, c_int64, *[c_void_p] * 6),

@@ -61,9 +61,13 @@ class TextBlock:
         """What a look at all bytes tells."""
         return survey(self.data)
 
-    @property
+    @cached_property
     def line_count(self) -> int:
         return self.survey.line_count
+
+    def counted(self, lines: int) -> None:
+        """Notes how many lines it has, which somebody has counted on the way."""
+        vars(self)["line_count"] = lines
 
     @property
     def nbytes(self) -> int:

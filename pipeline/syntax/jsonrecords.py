@@ -27,6 +27,9 @@ def read_json(stream: BinaryIO, parser: JsonParser) -> Iterator[TextBlock | Batc
     written otherwise, from its start or from some line on, the records are counted on from there: the first is 1, or has the
     number of that line.
 
+    Of a block nothing is kept here when more is read, so that the next one takes its memory; nor should a reader keep any. A loop's
+    variable does, until it has the next piece; `map` does not.
+
     Args:
         stream: Decompressed text.
         parser: Parses them.
@@ -53,7 +56,9 @@ def read_json(stream: BinaryIO, parser: JsonParser) -> Iterator[TextBlock | Batc
                 if index:
                     yield parser.parse(block.part(0, index), lines.values_of)
                 break
+            del block, lines
             yield batch
+            del batch  # which keeps the text
         first = 1 if text.line == first_line else text.line
     for values in text.values(first):
         yield parser.parse(values)
@@ -61,7 +66,11 @@ def read_json(stream: BinaryIO, parser: JsonParser) -> Iterator[TextBlock | Batc
 
 def read_json_batches(stream: BinaryIO, parser: JsonParser) -> Iterator[Batch]:
     """The same, all parsed: for a reader that must look at each record before it is one of a flow."""
-    return (piece if isinstance(piece, Batch) else parser.parse(piece) for piece in read_json(stream, parser))
+
+    def parsed(piece: TextBlock | Batch) -> Batch:
+        return piece if isinstance(piece, Batch) else parser.parse(piece)
+
+    return map(parsed, read_json(stream, parser))
 
 
 def _stands_for_itself(block: TextBlock) -> bool:

@@ -33,9 +33,9 @@ from pipeline.syntax.lines import refuse_packed
 
 #: A line of so many bytes with several values is none: it need not end. An object of so many is large.
 LONG_LINE_BYTES = 4 << 20
-#: Where lines have so many bytes, a block has few of them, and what is done once a block costs more than to parse these: so many
-#: blocks are read as one.
-_WIDE_BYTES, _MORE_BLOCKS = 128, 4
+#: What is done once a block costs as much as to parse thousands of lines: where lines are long, so much is read that a block has about so
+#: many of them, and as many bytes as glibc keeps for the next block (see `process.keep_freed_memory`).
+_LINES_AT_ONCE, _MOST_BYTES_AT_ONCE = 1 << 16, 28 << 20
 #: A member of a large object is kept if it is no longer.
 _MEMBER_BYTES = 1 << 10
 _GAP = re.compile(rb"[ \t\r\n]*")
@@ -100,7 +100,7 @@ class JsonText:
         self._longest = MAX_LINE_BYTES if longest is None else longest
         self._data = read_lines(stream, max(BLOCK_BYTES, len(BOM))).removeprefix(BOM)
         self._at = 0  # what is before it was given out
-        self._at_once = 1  # so many blocks of lines are read
+        self._bytes_at_once = BLOCK_BYTES
         self._begins_line = True  # whether what was not yet given out does, blanks aside
         self.line = 1
         self.is_last = False
@@ -125,9 +125,11 @@ class JsonText:
         """
         while data := self._take_lines():
             block = TextBlock(data, self.line)
-            self.line += block.line_count
-            self._at_once = _MORE_BLOCKS if len(data) > _WIDE_BYTES * block.line_count else 1
             yield block
+            self.line += block.line_count  # which the parser has counted meanwhile
+            wanted = len(data) * _LINES_AT_ONCE // block.line_count
+            self._bytes_at_once = min(max(wanted, BLOCK_BYTES), _MOST_BYTES_AT_ONCE)
+            del data, block  # their memory is free for the next ones
 
     def _take_lines(self) -> bytes:
         while not (end := self._data.rfind(b"\n", self._at) + 1) and not self.is_last:
@@ -135,15 +137,18 @@ class JsonText:
             if len(rest) >= LONG_LINE_BYTES and self._has_two_values():
                 return b""
             self._check_length(f"line {self.line}")
-            chunk = read_lines(self._stream, BLOCK_BYTES * self._at_once)
+            chunk = read_lines(self._stream, self._bytes_at_once)
             self.is_last = not chunk
             if rest and (end := chunk.rfind(b"\n") + 1):  # the lines are copied once
                 self._data, self._at = chunk, end
                 return b"".join((rest, memoryview(chunk)[:end]))
             self._data, self._at = rest + chunk if rest else chunk, 0
         end = len(self._data) if self.is_last else end
-        taken = self._data if not self._at and end == len(self._data) else self._data[self._at : end]
-        self._at = end
+        if self._at or end < len(self._data):
+            taken = self._data[self._at : end]
+            self._at = end
+        else:
+            taken, self._data, self._at = self._data, b"", 0
         return taken
 
     def _has_two_values(self) -> bool:

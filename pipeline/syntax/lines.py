@@ -29,7 +29,9 @@ def parse_lines(
     Raises:
         UnreadableSource: Among the irregular lines is a packed file, which has more records than lines.
     """
-    lines = parser.parse(block.data, block.survey)
+    lines = parser.parse(block.data, lambda: block.survey)
+    if lines is not None:
+        block.counted(lines.line_count)
     if lines is None or 2 * len(lines.odd) > lines.line_count:  # to take so many out does not pay
         refuse_packed(block)
         return replace(otherwise(block), raw_bytes=block.nbytes)

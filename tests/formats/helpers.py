@@ -137,7 +137,8 @@ def blocks_of(block_bytes: int) -> Iterator[None]:
         for module in readers:
             if hasattr(module, "text_blocks"):
                 stack.enter_context(mock.patch.object(module, "text_blocks", small))
-        stack.enter_context(mock.patch.object(jsontext, "BLOCK_BYTES", block_bytes))
+        for size in ("BLOCK_BYTES", "_MOST_BYTES_AT_ONCE"):
+            stack.enter_context(mock.patch.object(jsontext, size, block_bytes))
         yield
 
 

@@ -8,9 +8,10 @@ from itertools import product
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import Phase, example, find, given, settings
+from hypothesis import HealthCheck, Phase, example, find, given, settings
 from hypothesis import strategies as st
 
+from pipeline.kernel import columns
 from pipeline.kernel.columns import DelimitedLines, JsonColumn, JsonLines, Survey, find_four, lines_from, survey
 from pipeline.schema import DICTIONARY_TEXT
 from pipeline.syntax.batch import Batch
@@ -518,6 +519,45 @@ class TestStretches:
         rows, odd = read_objects(self.COLUMNS, *lines, '{"v":"é"}', '{"v":5}', '{"v":"d"}')
         assert [row[2] for row in rows] == ["ab", None, None, "", "c" * 64, "d"]
         assert odd == [5, 6, 7]  # too long, perhaps no UTF-8, no text
+
+
+class TestGuesses:
+    """Large text of JSON is not looked at before it is parsed: how many lines it has is guessed from the text before."""
+
+    COLUMNS = (JsonColumn(pa.int64(), [["n"]]), JsonColumn(pa.string(), [["v"]]))
+
+    @pytest.fixture(autouse=True)
+    def _any_text_is_large(self, monkeypatch):
+        monkeypatch.setattr(columns, "_LARGE", 1)
+
+    LINES = st.sampled_from(['{"n":1}', '{"n":2,"v":"abc"}', "", "x", "{", '{"v":"%s"}' % ("y" * 60), '{"n":3}\r'])
+    TEXTS = st.tuples(st.lists(LINES, max_size=9), st.sampled_from(["", "\n"])).map(
+        lambda text: "\n".join(text[0]) + text[1]
+    )
+
+    @given(st.lists(TEXTS, max_size=6))
+    @example(['{"n":1,"v":"%s"}' % ("y" * 60), '{"n":1}\n' * 50, "\n" * 50, '{"n":1}'])
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def test_what_is_parsed_does_not_depend_on_the_text_before(self, texts):
+        lines = JsonLines(self.COLUMNS)
+        for text in map(str.encode, texts):
+            found, alone = lines.parse(text), JsonLines(self.COLUMNS).parse(text)
+            if alone is None:  # a return made all of it foreign, where it was looked at
+                with_returns = {i for i, line in enumerate(text.split(b"\n")) if b"\r" in line}
+                assert found is None or with_returns <= set(found.odd.tolist())
+                continue
+            assert (found.line_count, found.odd.tolist()) == (alone.line_count, alone.odd.tolist())
+            assert [column.to_pylist() for column in found.columns] == [column.to_pylist() for column in alone.columns]
+
+    def test_text_is_looked_at_once_and_where_it_has_more_lines_than_the_guess(self):
+        lines, looks = JsonLines(self.COLUMNS), []
+
+        def parse(text):
+            return lines.parse(text, lambda: looks.append(text) or survey(text)).line_count
+
+        long, short = b'{"n":1,"v":"%b"}\n' % (b"y" * 50) * 100, b'{"n":1}\n' * 100
+        assert [parse(text) for text in (long, long, short, short, long)] == [100] * 5
+        assert looks == [long, short]
 
 
 class TestPaths:
