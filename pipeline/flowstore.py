@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from pipeline.errors import UsageError
-from pipeline.scalars import LAST_HOUR, SECONDS_PER_HOUR, HourRange, When, command_line, end_of, hours_of
+from pipeline.hours import LAST_HOUR, SECONDS_PER_HOUR, HourRange, When, end_of, hours_of
+from pipeline.scalars import command_line
 from pipeline.store.chain import check_version
 from pipeline.store.layout import Locations
 
@@ -90,7 +91,7 @@ class FlowStore:
         """The totals of an hour, or of a range of hours, as an Arrow table.
 
         Args:
-            hour: The hours, as `scalars.hours_of` has them: `498752`, `"2026-11-24T08"`, `"2026-11-24"`, `"latest"`, `"-24h"`,
+            hour: The hours, as `hours.hours_of` has them: `498752`, `"2026-11-24T08"`, `"2026-11-24"`, `"latest"`, `"-24h"`,
                 a `date`, a `datetime`, …
             until: The hour behind the last of the range that starts where `hour` does; the first, if it means more than one.
             by: The columns of the key to keep, or one of them; the sums run over the others.

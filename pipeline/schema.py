@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pipeline.scalars import LAST_HOUR
+from pipeline.hours import LAST_HOUR
 from pipeline.scalars import ZeroBytes as ZeroBytes  # noqa: PLC0414 - the modules above take it from here
 
 if TYPE_CHECKING:

@@ -21,13 +21,13 @@ from pipeline.counting.resources import Resources
 from pipeline.counting.sourcecount import SourceCount
 from pipeline.counting.sources import Source
 from pipeline.counting.totals import HourlyTotals
+from pipeline.digests import NO_CONTENT
 from pipeline.jobs.commit import Change, commit
 from pipeline.jobs.count import record_of
 from pipeline.jobs.find import find
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.plan import make_plan
 from pipeline.options import IngestOptions, ReadOptions
-from pipeline.scalars import NO_CONTENT
 from pipeline.schema import FLOW_SCHEMA
 from pipeline.store.chain import LastRun
 from pipeline.store.index import open_index

@@ -10,7 +10,8 @@ import typer
 from pipeline.cli.arguments import JsonOption, StoreOption, UntilOption, open_store, parse_path
 from pipeline.cli.output import print_rows, say, write_object, write_text
 from pipeline.errors import UsageError
-from pipeline.scalars import DEFAULT_STORE, LAST_HOUR, count_to_text
+from pipeline.hours import LAST_HOUR
+from pipeline.scalars import DEFAULT_STORE, count_to_text
 
 if TYPE_CHECKING:
     from pipeline.query.unnamed import Unnamed

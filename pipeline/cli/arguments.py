@@ -19,8 +19,8 @@ from typer.core import TyperCommand
 from pipeline.cli.output import standard_output
 from pipeline.declarations import QUIET, STORE, WAIT, Option, options_of
 from pipeline.errors import UsageError
+from pipeline.hours import is_span
 from pipeline.process import keep_out
-from pipeline.scalars import is_span
 
 if TYPE_CHECKING:
     from pipeline.counting.pool import Progress

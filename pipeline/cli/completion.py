@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import typer
 
-from pipeline.scalars import DEFAULT_STORE, LAST_HOUR, hour_to_text
+from pipeline.hours import LAST_HOUR, hour_to_text
+from pipeline.scalars import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from pipeline.flowstore import FlowStore

@@ -11,7 +11,8 @@ from pipeline.cli.arguments import JsonOption, QuietOption, StoreOption, WaitOpt
 from pipeline.cli.output import print_rows, say, write_json_rows, write_object, write_objects, write_page
 from pipeline.cli.reporting import verify_lines, verify_problems
 from pipeline.errors import UsageError
-from pipeline.scalars import DEFAULT_STORE, HourRange, hour_to_text
+from pipeline.hours import HourRange, hour_to_text
+from pipeline.scalars import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from pipeline.store.ledger import RunRecord, SourceRecord

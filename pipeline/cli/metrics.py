@@ -18,7 +18,8 @@ from pipeline.cli.endings import ending_of
 from pipeline.cli.output import say
 from pipeline.errors import FlowlogError, UsageError
 from pipeline.flowstore import FlowStore
-from pipeline.scalars import SECONDS_PER_HOUR, real_path
+from pipeline.hours import SECONDS_PER_HOUR
+from pipeline.scalars import real_path
 from pipeline.store.layout import Locations
 
 if TYPE_CHECKING:

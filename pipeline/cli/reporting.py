@@ -7,8 +7,9 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import MENDING, FlowlogError, StoreError
+from pipeline.hours import HourRange, hour_to_text
 from pipeline.objectpath import is_url
-from pipeline.scalars import HourRange, bytes_to_text, command_line, count_to_text, hour_to_text
+from pipeline.scalars import bytes_to_text, command_line, count_to_text
 
 if TYPE_CHECKING:
     from pipeline.flowstore import FlowStore

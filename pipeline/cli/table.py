@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from unicodedata import bidirectional
 
-from pipeline.scalars import hour_to_text, printable
+from pipeline.hours import hour_to_text
+from pipeline.scalars import printable
 from pipeline.widths import columns_of, cut
 
 #: Between two columns.

@@ -16,10 +16,10 @@ from typing import BinaryIO, NamedTuple
 
 import xxhash
 
-from pipeline import scalars
+from pipeline import digests
 from pipeline.counting.sources import Source, Text
+from pipeline.digests import Content
 from pipeline.errors import SourceChanged, UnreadableSource
-from pipeline.scalars import Content
 
 #: Of so many first bytes a digest is taken. It is a short one, as it only proposes: that of the whole content decides.
 _HEAD_SIZES = (0, *(1 << k for k in range(6, 17)))
@@ -43,7 +43,7 @@ class Digester:
     """
 
     def __init__(self, sizes: Iterable[int] = ()) -> None:
-        self._hash, self._head = scalars.new_digest(), xxhash.xxh3_64()
+        self._hash, self._head = digests.new_digest(), xxhash.xxh3_64()
         self._asked = sorted(sizes, reverse=True)
         self.size = 0
         self.heads: list[bytes] = []
@@ -90,8 +90,8 @@ def text_of(data: bytes, packed: bytes | None = None) -> Text:
         data: All its bytes.
         packed: Those of the file, where they are others.
     """
-    digest = scalars.digest_of_bytes(data)
-    packed_digest = digest if packed is None or packed is data else scalars.digest_of_bytes(packed)
+    digest = digests.digest_of_bytes(data)
+    packed_digest = digest if packed is None or packed is data else digests.digest_of_bytes(packed)
     head_size = _HEAD_SIZES[bisect(_HEAD_SIZES, len(data)) - 1]
     head = xxhash.xxh3_64_hexdigest(memoryview(data)[:head_size])
     return Text(data, Content(digest, len(data), head), packed_digest)
@@ -189,7 +189,7 @@ def digest_of(source: Source) -> str:
     Raises:
         UnreadableSource: It cannot be read.
     """
-    taken = scalars.new_digest()
+    taken = digests.new_digest()
     try:
         with source.opened() as file:
             while block := file.read(_DIGESTED_BYTES):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.counting.spread import span_of, spanned_hours
 from pipeline.errors import UnreadableSource
-from pipeline.scalars import LAST_HOUR, hour_to_text
+from pipeline.hours import LAST_HOUR, hour_to_text
 from pipeline.schema import MAX_HOURS_OF_SOURCE
 from pipeline.syntax.batch import Batch
 

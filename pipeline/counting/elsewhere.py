@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pipeline import scalars
+from pipeline import digests, scalars
 from pipeline.counting.count import GroupCount, Limits, count_group
 from pipeline.counting.rejects import RejectSpool
 from pipeline.counting.reports import Reports
@@ -51,7 +51,7 @@ class PartialFile:
     @classmethod
     def at(cls, path: str) -> PartialFile:
         """Reads a file. Raises OSError if it cannot be read."""
-        taken, size = scalars.new_digest(), 0
+        taken, size = digests.new_digest(), 0
         with Path(path).open("rb", buffering=0) as file:
             while block := file.read(_BLOCK):
                 taken.update(block)

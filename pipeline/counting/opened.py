@@ -9,8 +9,8 @@ from typing import BinaryIO, Self, cast
 
 from pipeline.counting.content import BLOCK, Digester, small_text
 from pipeline.counting.sources import Source, Text
+from pipeline.digests import Content
 from pipeline.errors import SourceChanged, SourceError
-from pipeline.scalars import Content
 from pipeline.syntax.stream import ReadStream
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import scalars
+from pipeline import digests
 from pipeline.counting.content import digest_of
 from pipeline.counting.sources import Source
 from pipeline.errors import UnreadableSource, UsageError
@@ -81,7 +81,7 @@ def _logged_in(options: ReadOptions) -> tuple[str, ...]:
 
 def fingerprint(options: ReadOptions) -> str:
     """What tells these options, and this version of flowlog, from all others."""
-    return scalars.digest_of_bytes(json.dumps([version(), options.to_json()]).encode())
+    return digests.digest_of_bytes(json.dumps([version(), options.to_json()]).encode())
 
 
 def load_apps(options: ReadOptions) -> AppMap | None:

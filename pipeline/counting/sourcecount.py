@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from pipeline.counting.distinct_hours import DistinctHours
 from pipeline.counting.rejects import RejectSpool
+from pipeline.digests import NO_CONTENT, Content
 from pipeline.errors import SourceError, StrictRunStopped
 from pipeline.kernel.totals import Added
-from pipeline.scalars import NO_CONTENT, Content
 from pipeline.syntax.batch import Batch, Reject, exact_sum
 from pipeline.syntax.blocks import MAX_LINES_AT_ONCE
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import BinaryIO, NamedTuple, Self
 
+from pipeline.digests import Appearance, Content
 from pipeline.errors import SourceChanged, UnreadableSource
-from pipeline.scalars import Appearance, Content
 
 _ESCAPED = r"\\x([0-9a-f]{2})"
 _TO_ESCAPE = r"[\\\udc80-\udcff]"

@@ -20,7 +20,7 @@ import pyarrow as pa
 from pipeline.formats.mappingfile import read_rules
 from pipeline.formats.networks import Network, packed_address
 from pipeline.formats.rules import Rule, add_rule, rule_at
-from pipeline.scalars import LAST_HOUR
+from pipeline.hours import LAST_HOUR
 from pipeline.syntax.batch import Integers, Mask
 from pipeline.syntax.dictionary import Renaming, choose, codes_of, first_of, renamed
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from pipeline.errors import UsageError
 from pipeline.formats.networks import Network, network_of
 from pipeline.formats.rules import Rule, add_rule
-from pipeline.scalars import LAST_HOUR, SECONDS_PER_HOUR, column_named_twice, hours_of
+from pipeline.hours import LAST_HOUR, SECONDS_PER_HOUR, hours_of
+from pipeline.scalars import column_named_twice
 
 _COLUMNS = ("cidr", "app", "vpc_id", "from", "until", "logged")
 #: So much is shown of a first line that is not a header.

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from pipeline.formats.networks import Network
-from pipeline.scalars import LAST_HOUR
+from pipeline.hours import LAST_HOUR
 
 
 class Rule(NamedTuple):

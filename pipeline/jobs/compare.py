@@ -15,8 +15,8 @@ from typing import Any, TypeAlias, TypeVar
 
 from pipeline.counting.content import Digester, identify
 from pipeline.counting.sources import Source
+from pipeline.digests import Content
 from pipeline.errors import SourceError
-from pipeline.scalars import Content
 from pipeline.store.index import Index, Known
 
 Asked = TypeVar("Asked")

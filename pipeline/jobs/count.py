@@ -16,13 +16,13 @@ from pipeline.counting.sourcecount import SourceCount
 from pipeline.counting.sources import Source
 from pipeline.counting.totals import HourlyTotals
 from pipeline.counting.workers import Workers
+from pipeline.digests import Content
 from pipeline.errors import EmptySource, OtherLog, SourceError
 from pipeline.jobs.commit import Change
 from pipeline.jobs.plan import Plan
 from pipeline.jobs.recount import Rebuilt
 from pipeline.jobs.rivals import Rival
 from pipeline.options import ReadOptions
-from pipeline.scalars import Content
 from pipeline.store import files
 from pipeline.store.ledger import SourceRecord
 

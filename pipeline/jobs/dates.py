@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from pipeline.scalars import SECONDS_PER_HOUR
+from pipeline.hours import SECONDS_PER_HOUR
 
 #: How each part is looked for, and how it is written.
 _PARTS = {

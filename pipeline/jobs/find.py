@@ -17,11 +17,12 @@ from pathlib import Path, PurePath
 
 from pipeline.counting.sources import Failure, name_of
 from pipeline.errors import UsageError
+from pipeline.hours import SECONDS_PER_HOUR
 from pipeline.jobs.dates import has_dates, nothing_matches, without_dates
 from pipeline.jobs.found import Found
 from pipeline.jobs.leftalone import MODIFIED_BEFORE, part_of_store, why_excluded, why_left_alone, why_no_log
 from pipeline.objectpath import is_url
-from pipeline.scalars import SECONDS_PER_HOUR, real_path
+from pipeline.scalars import real_path
 
 
 def find(raw: Sequence[str], store: PurePath | None = None, exclude: Sequence[str] = (), since: int | None = None) -> Found:

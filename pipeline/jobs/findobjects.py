@@ -12,6 +12,7 @@ from pipeline.bucket import Found as Described
 from pipeline.counting.objects import REQUESTS, Kept, ObjectSource
 from pipeline.counting.sources import Failure
 from pipeline.errors import BucketError, BucketUnusable, UsageError
+from pipeline.hours import SECONDS_PER_HOUR
 from pipeline.jobs.dates import has_dates, nothing_matches, without_dates
 from pipeline.jobs.found import Found
 from pipeline.jobs.leftalone import (
@@ -24,7 +25,6 @@ from pipeline.jobs.leftalone import (
 )
 from pipeline.jobs.listing import Listed, list_named, list_patterns, list_url
 from pipeline.objectpath import object_path
-from pipeline.scalars import SECONDS_PER_HOUR
 
 
 def find_objects(

@@ -19,9 +19,10 @@ import pyarrow.compute as pc
 
 from pipeline.counting.resources import processors
 from pipeline.counting.totals import sums_of
+from pipeline.digests import digest_of_bytes
 from pipeline.errors import StoreDamaged, StoreUnreadable
 from pipeline.forks import copies, dealt, may_copy
-from pipeline.scalars import INT64_MAX, digest_of_bytes
+from pipeline.scalars import INT64_MAX
 from pipeline.schema import COUNT, PARTITION_ORDER, SUMS
 from pipeline.store.layout import Locations
 from pipeline.store.partitions import examine_partition, fetch_partition

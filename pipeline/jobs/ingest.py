@@ -14,6 +14,7 @@ from pipeline.bucket import all_traffic
 from pipeline.counting.reading import fingerprint, load_apps, resolved
 from pipeline.counting.sources import Failure, name_of
 from pipeline.errors import StrictRunStopped, TooManyRejects, UsageError
+from pipeline.hours import hours_of
 from pipeline.jobs import imports
 from pipeline.jobs.find import find
 from pipeline.jobs.found import Found
@@ -24,7 +25,7 @@ from pipeline.jobs.summary import IngestSummary, summary_of
 from pipeline.jobs.turns import in_turn
 from pipeline.jobs.where import Given, check_cluster, resources_of, workers_of
 from pipeline.options import IngestOptions, ReadOptions
-from pipeline.scalars import hours_of, real_path
+from pipeline.scalars import real_path
 from pipeline.store.index import Index, open_index
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import now

@@ -19,12 +19,12 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 from pipeline.counting.content import Look, look_at
 from pipeline.counting.sources import Failure, Source, name_of, status_of
+from pipeline.digests import Appearance, Content
 from pipeline.errors import SourceError
 from pipeline.jobs.compare import Looked, MapAll, compare, or_error
 from pipeline.jobs.found import Found
 from pipeline.jobs.rivals import Rival, rivals_among
 from pipeline.options import SameContent
-from pipeline.scalars import Appearance, Content
 from pipeline.store.index import Index, Known, Met
 
 #: No content has this digest: a file that could not be read when the run was planned is not counted if it can be later.

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from pipeline.counting.sources import Source
+from pipeline.digests import Content
 from pipeline.jobs.compare import Looked
-from pipeline.scalars import Content
 
 
 class Rival(NamedTuple):

@@ -12,10 +12,11 @@ from pipeline.counting.resources import Resources
 from pipeline.counting.sources import name_of
 from pipeline.counting.workers import threads
 from pipeline.errors import StoreDamaged, UsageError
+from pipeline.hours import hour_to_text
 from pipeline.jobs.commit import Change, commit
 from pipeline.jobs.recount import rebuild_without
 from pipeline.jobs.turns import in_turn
-from pipeline.scalars import command_line, hour_to_text, real_path
+from pipeline.scalars import command_line, real_path
 from pipeline.store.chain import LastRun
 from pipeline.store.index import open_index
 from pipeline.store.layout import Locations, is_segment

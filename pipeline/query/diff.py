@@ -11,9 +11,10 @@ import pyarrow as pa
 from pyarrow._compute import CastOptions, call_function
 
 from pipeline.errors import UsageError
+from pipeline.hours import HourRange
 from pipeline.query.query import Query, sum_by
 from pipeline.query.sums import bytes_of, decoded, merge, sort_rows, total_of
-from pipeline.scalars import INT64_MAX, HourRange
+from pipeline.scalars import INT64_MAX
 from pipeline.schema import KEY
 from pipeline.store.layout import Locations
 from pipeline.store.partitions import hours_with_totals

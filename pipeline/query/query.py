@@ -15,7 +15,8 @@ from typing import TypedDict, TypeVar
 import pyarrow as pa
 
 from pipeline.errors import BadQuery
-from pipeline.scalars import INT64_MAX, HourRange, is_utf8
+from pipeline.hours import HourRange
+from pipeline.scalars import INT64_MAX, is_utf8
 from pipeline.schema import COUNT, ENCODED_TOTALS_SCHEMA, KEY, PARTITION_ORDER, SUMS, TOTAL_BYTES, TOTALS_SCHEMA
 from pipeline.store.layout import Locations
 from pipeline.store.partitions import read_partitions, read_sums, sizes_of_partitions

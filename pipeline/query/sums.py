@@ -19,7 +19,8 @@ from pyarrow._acero import AggregateNodeOptions, Declaration, TableSourceNodeOpt
 from pyarrow._compute import CastOptions, MatchSubstringOptions, SetLookupOptions, SortOptions, call_function
 
 from pipeline.errors import SumOverflow, UsageError
-from pipeline.scalars import INT64_MAX, period_of
+from pipeline.hours import period_of
+from pipeline.scalars import INT64_MAX
 from pipeline.schema import COUNT, KEY, SUMS, TOTAL_BYTES, TOTALS_SCHEMA
 
 

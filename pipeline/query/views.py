@@ -14,7 +14,8 @@ from pathlib import Path, PurePath
 import pyarrow as pa
 
 from pipeline.errors import UsageError
-from pipeline.scalars import LAST_HOUR, SECONDS_PER_HOUR, hour_to_text, is_utf8
+from pipeline.hours import LAST_HOUR, SECONDS_PER_HOUR, hour_to_text
+from pipeline.scalars import is_utf8
 from pipeline.schema import PARTITION_SCHEMA, REJECT_SCHEMA
 from pipeline.store.layout import Locations
 

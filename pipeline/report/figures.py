@@ -11,11 +11,11 @@ from pyarrow._compute import call_function
 
 from pipeline.errors import StoreError
 from pipeline.flowstore import FlowStore
+from pipeline.hours import HourRange
 from pipeline.query.page import NOTHING, Total, total_of_rows
 from pipeline.query.query import Query, Selection, merge_parts, sum_by
 from pipeline.query.sums import merge, sort_rows, total_bytes
 from pipeline.report.timeline import APPS, PeriodSums, Timeline, places_of_pairs, span_and_width, timeline_of
-from pipeline.scalars import HourRange
 from pipeline.schema import COUNT, ENCODED_TOTALS_SCHEMA, SUMS, TOTAL_BYTES
 from pipeline.store.layout import Locations
 from pipeline.store.partitions import hours_with_totals

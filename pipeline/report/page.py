@@ -11,11 +11,12 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pipeline.hours import HourRange, hour_to_text
 from pipeline.query.sums import literally
 from pipeline.report.charts import LEFT, RIGHT, STACK_HEIGHT, WIDTH, heat, sankey, stack
 from pipeline.report.figures import Figures
 from pipeline.report.provenance import Provenance
-from pipeline.scalars import HourRange, bytes_to_text, hour_to_text, printable
+from pipeline.scalars import bytes_to_text, printable
 from pipeline.widths import columns_of, cut
 
 #: So many characters of a name are shown in a list, in a chart's label, and where the pointer rests: a name may have 4,096 bytes.

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from pipeline.errors import StoreError
 from pipeline.flowstore import FlowStore
+from pipeline.hours import HourRange
 from pipeline.query.rejects import rejects_by
-from pipeline.scalars import HourRange
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import ActiveSource, RunRecord, active_sources, read_runs
 from pipeline.syntax.batch import LOST, OTHER_REPORTER, REPEATED

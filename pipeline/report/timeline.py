@@ -10,9 +10,9 @@ from itertools import chain, count
 import pyarrow as pa
 from pyarrow._compute import SetLookupOptions, call_function
 
+from pipeline.hours import HourRange
 from pipeline.query.query import Query, each_sum, passing_rows
 from pipeline.query.sums import merge
-from pipeline.scalars import HourRange
 from pipeline.schema import SUMS
 from pipeline.store.layout import Locations
 

@@ -10,10 +10,11 @@ from urllib.parse import parse_qsl
 
 from pipeline.errors import UsageError
 from pipeline.flowstore import FlowStore
+from pipeline.hours import HourRange
 from pipeline.query.query import FILTERS, Selection
 from pipeline.report.figures import figures_of, hours_before
 from pipeline.report.page import CHOICES, Controls, render, render_problem
-from pipeline.scalars import HourRange, command_line
+from pipeline.scalars import command_line
 from pipeline.service import limits
 from pipeline.service.answers import Answers
 from pipeline.service.budget import Budget

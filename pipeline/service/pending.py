@@ -15,8 +15,9 @@ from typing import Any
 
 import msgspec
 
+from pipeline.digests import new_digest
 from pipeline.errors import StoreDamaged
-from pipeline.scalars import INT64_MAX, new_digest
+from pipeline.scalars import INT64_MAX
 from pipeline.service.body import read_lines
 from pipeline.store.layout import Locations
 from pipeline.store.ledger import read_run

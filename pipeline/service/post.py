@@ -7,7 +7,7 @@ import re
 import secrets
 from itertools import count
 
-from pipeline.scalars import digest_of_bytes
+from pipeline.digests import digest_of_bytes
 from pipeline.service.body import MAX_HOURS, Checker, to_lines
 from pipeline.service.flusher import Flusher
 from pipeline.service.pending import Pending, bytes_by_hour

@@ -10,7 +10,7 @@ import re
 from contextlib import suppress
 from typing import NamedTuple
 
-from pipeline import scalars
+from pipeline import digests
 from pipeline.errors import StoreDamaged, StoreUnreadable, StoreVersion
 from pipeline.store.layout import Locations, run_id_of, run_id_of_attempt
 
@@ -36,7 +36,7 @@ def seal(fields: bytes) -> bytes:
     Args:
         fields: A JSON object, without the newline and the brace at its end.
     """
-    return fields + _end(scalars.digest_of_bytes(fields))
+    return fields + _end(digests.digest_of_bytes(fields))
 
 
 def _end(checksum: str) -> bytes:
@@ -48,7 +48,7 @@ _END_BYTES = len(_end("0" * 32))
 
 def checksum_of(content: bytes) -> str | None:
     """The checksum with which a record ends; None if this is not the checksum of all bytes before it."""
-    checksum = scalars.digest_of_bytes(memoryview(content)[:-_END_BYTES])
+    checksum = digests.digest_of_bytes(memoryview(content)[:-_END_BYTES])
     return checksum if content.endswith(_end(checksum)) else None
 
 

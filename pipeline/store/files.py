@@ -23,8 +23,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import NamedTuple, Protocol
 
+from pipeline.digests import new_digest
 from pipeline.errors import FlowlogError, StoreDamaged, StoreUnreadable, StoreUnwritable, UsageError
-from pipeline.scalars import new_digest
 
 #: A name in a store: a path, or the text that the path prints as. Where thousands are opened, texts are given: a `Path`
 #: takes as long to make as a small file to open.

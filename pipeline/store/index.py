@@ -15,8 +15,8 @@ from itertools import chain, starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.digests import Appearance, Content
 from pipeline.errors import StoreDamaged, StoreUnwritable
-from pipeline.scalars import Appearance, Content
 from pipeline.store import files, snapshots
 from pipeline.store.chain import LastRun, check_version, is_last
 from pipeline.store.layout import Locations

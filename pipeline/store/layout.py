@@ -10,8 +10,10 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import TypeVar
 
+from pipeline.digests import digest_of_bytes
 from pipeline.errors import UsageError
-from pipeline.scalars import INT64_MAX, LAST_HOUR, digest_of_bytes
+from pipeline.hours import LAST_HOUR
+from pipeline.scalars import INT64_MAX
 from pipeline.store.files import Files, Move, PosixFiles
 
 T = TypeVar("T")

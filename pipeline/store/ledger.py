@@ -17,8 +17,8 @@ from itertools import count
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, NamedTuple
 
+from pipeline.digests import Content
 from pipeline.errors import StoreDamaged
-from pipeline.scalars import Content
 from pipeline.store.chain import STORE_VERSION, LastRun, read_sealed, seal
 from pipeline.store.layout import Locations, run_id_of
 

@@ -15,8 +15,10 @@ from typing import Any
 import pyarrow as pa
 from pyarrow._parquet import ParquetReader
 
+from pipeline.digests import new_digest
 from pipeline.errors import StoreDamaged, StoreError
-from pipeline.scalars import INT64_MAX, HourRange, new_digest
+from pipeline.hours import HourRange
+from pipeline.scalars import INT64_MAX
 from pipeline.schema import (
     COUNT,
     ENCODED_TOTALS_SCHEMA,

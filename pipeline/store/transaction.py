@@ -30,6 +30,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Self
 
+from pipeline.digests import digest_of_bytes
 from pipeline.errors import (
     StoreOvertaken,
     StoreUncertain,
@@ -37,7 +38,6 @@ from pipeline.errors import (
     StoreUnreadable,
     StoreUnwritable,
 )
-from pipeline.scalars import digest_of_bytes
 from pipeline.store import files
 from pipeline.store.chain import LastRun, has_won, is_committed
 from pipeline.store.conditions import check_conditions

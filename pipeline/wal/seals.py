@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pipeline.scalars import digest_of_bytes
+from pipeline.digests import digest_of_bytes
 
 #: A name in a record cannot look like a seal: in a name, quotes are escaped.
 _SEAL = re.compile(rb',"bytes":([0-9]{1,12}),"xxh3":"([0-9a-f]{32})"\}{1,2}\n')

@@ -28,7 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
-from pipeline.scalars import digest_of_bytes
+from pipeline.digests import digest_of_bytes
 from pipeline.schema import ZeroBytes
 from pipeline.store import files
 from pipeline.store.layout import Locations

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pipeline.counting.content import Digester, digest_of, heads_of, identify, look_at, text_of
 from pipeline.counting.opened import DigestingFile
 from pipeline.counting.sources import Source
+from pipeline.digests import Content
 from pipeline.errors import SourceChanged, UnreadableSource
-from pipeline.scalars import Content
 
 sizes = st.integers(0, 300) | st.sampled_from([65_535, 65_536, 65_537, 131_072, 200_000])
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from pipeline.errors import UsageError
+from pipeline.hours import hours_of
 from pipeline.jobs.dates import has_dates, without_dates
 from pipeline.jobs.find import find
-from pipeline.scalars import hours_of
 
 NOW = datetime(2026, 11, 24, 20, 30, tzinfo=UTC)
 

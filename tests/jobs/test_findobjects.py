@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from pipeline.counting.sources import Failure
 from pipeline.errors import BucketDenied, BucketUnusable, UsageError
+from pipeline.hours import hours_of
 from pipeline.jobs.find import find
 from pipeline.objectpath import object_path
-from pipeline.scalars import hours_of
 
 PART = st.text("ab.*", min_size=1, max_size=3).filter(lambda text: text.strip("."))
 KEYS = st.lists(st.lists(PART.filter(lambda text: "*" not in text), min_size=1, max_size=3).map("/".join), max_size=6)

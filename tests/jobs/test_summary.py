@@ -4,10 +4,10 @@ import pytest
 
 from pipeline.counting.reports import BothEnds
 from pipeline.counting.sources import Failure, Source
+from pipeline.digests import Content
 from pipeline.jobs.outcome import Outcome
 from pipeline.jobs.plan import Plan
 from pipeline.jobs.summary import IngestSummary, summary_of
-from pipeline.scalars import Content
 from pipeline.store.index import Known
 from pipeline.store.ledger import RunRecord, SourceRecord
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import SumOverflow, UsageError
+from pipeline.hours import HourRange
 from pipeline.query.diff import diff
-from pipeline.scalars import HourRange
 from tests.query.test_query import stored
 
 

@@ -7,9 +7,9 @@ import subprocess
 import pytest
 
 from pipeline.flowstore import FlowStore
+from pipeline.hours import HourRange
 from pipeline.report.figures import figures_of
 from pipeline.report.page import render
-from pipeline.scalars import HourRange
 from tests.query.test_query import stored
 from tests.report.test_page import FIRST, STRANGE, Page
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from pipeline.errors import StoreError, UsageError
 from pipeline.flowstore import FlowStore
+from pipeline.hours import HourRange
 from pipeline.query.page import NOTHING, Total
 from pipeline.report import figures as figures_module
 from pipeline.report import timeline as timeline_module
 from pipeline.report.figures import LISTED, MATRIX, PAIRS, STACKED, figures_of
-from pipeline.scalars import HourRange
 from tests.query.test_query import stored
 
 NAMES = [*"abcdefghijklmnopqrst", "*", "<b>", "é𐀀"]

@@ -9,10 +9,10 @@ from urllib.parse import parse_qs
 import pytest
 
 from pipeline.flowstore import FlowStore
+from pipeline.hours import HourRange
 from pipeline.report.figures import figures_of
 from pipeline.report.page import Controls, change_of, moment_of, render, render_problem, share_of, shown_name, span_of
 from pipeline.report.provenance import provenance_of
-from pipeline.scalars import HourRange
 from pipeline.widths import columns_of
 from tests.query.test_query import stored
 

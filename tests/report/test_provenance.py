@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.flowstore import FlowStore
+from pipeline.hours import HourRange
 from pipeline.options import IngestOptions
 from pipeline.report.figures import figures_of
 from pipeline.report.page import render
 from pipeline.report.provenance import LeftOut, provenance_of
-from pipeline.scalars import HourRange
 from pipeline.store.lock import locked
 from tests.report.test_page import Page
 

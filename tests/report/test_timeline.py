@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.hours import HourRange, hour_to_text
 from pipeline.query.query import Query
 from pipeline.report import timeline as timeline_module
 from pipeline.report.timeline import MOST_PERIODS, PeriodSums, span_and_width
-from pipeline.scalars import HourRange, hour_to_text
 from pipeline.store.layout import Locations
 from tests.query.test_query import stored
 

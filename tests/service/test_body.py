@@ -14,8 +14,9 @@ from pipeline import formats
 from pipeline.counting.validation import validate
 from pipeline.formats.apps import AppMap
 from pipeline.formats.format import ReadContext
+from pipeline.hours import LAST_HOUR
 from pipeline.options import ReadOptions
-from pipeline.scalars import INT64_MAX, LAST_HOUR
+from pipeline.scalars import INT64_MAX
 from pipeline.schema import COLUMNS, FLOW_SCHEMA, MAX_NAME_LENGTH, MAX_RECORD_BYTES, flow_schema
 from pipeline.service import body
 from pipeline.service.body import MAX_RECORDS, Checker, to_lines

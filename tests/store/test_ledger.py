@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.digests import Content
 from pipeline.errors import StoreDamaged, StoreVersion
 from pipeline.jobs import commit as committing
 from pipeline.jobs.ingest import ingest
 from pipeline.jobs.undo import drop
-from pipeline.scalars import Content
 from pipeline.store import index
 from pipeline.store.index import Known, Met, open_index
 from pipeline.store.layout import Locations, run_id_of

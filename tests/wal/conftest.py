@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.scalars import digest_of_bytes
+from pipeline.digests import digest_of_bytes
 from pipeline.store.layout import Locations
 from pipeline.wal.segments import Mark, SegmentWriter, seal
 

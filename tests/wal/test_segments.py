@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.scalars import digest_of_bytes
+from pipeline.digests import digest_of_bytes
 from pipeline.store import files
 from pipeline.wal import segments
 from pipeline.wal.inspection import damaged_file_problems
