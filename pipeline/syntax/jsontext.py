@@ -33,9 +33,9 @@ from pipeline.syntax.lines import refuse_packed
 
 #: A line of so many bytes with several values is none: it need not end. An object of so many is large.
 LONG_LINE_BYTES = 4 << 20
-#: What is done once a block costs as much as to parse thousands of lines: where lines are long, so much is read that a block has about so
-#: many of them, and as many bytes as glibc keeps for the next block (see `process.keep_freed_memory`).
-_LINES_AT_ONCE, _MOST_BYTES_AT_ONCE = 1 << 16, 28 << 20
+#: What is done once a block costs as much as to parse thousands of lines. So the next block has about so many lines as long as those
+#: before, and no more bytes than glibc keeps for the next one (see `process.keep_freed_memory`).
+_LINES_AT_ONCE, _MOST_BYTES_AT_ONCE = 1 << 18, 28 << 20
 #: A member of a large object is kept if it is no longer.
 _MEMBER_BYTES = 1 << 10
 _GAP = re.compile(rb"[ \t\r\n]*")
