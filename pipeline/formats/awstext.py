@@ -34,15 +34,12 @@ from pipeline.formats.syntaxes import FlowParser, Log
 from pipeline.kernel.columns import find_four
 from pipeline.scalars import MAX_RAW_BYTES
 from pipeline.syntax.batch import Batch
-from pipeline.syntax.blocks import BLOCK_BYTES, ScatteredLines, TextBlock, text_blocks
+from pipeline.syntax.blocks import ScatteredLines, TextBlock, text_blocks
 from pipeline.syntax.delimited import DelimitedParser, Dialect
 from pipeline.syntax.lines import refuse_packed
 
 #: What stands for "no value".
 NULL = "-"
-#: A block of AWS text is larger than others: its lines are twice as long as those of CSV, and few of their cells are read, so that what
-#: each block costs in Python, for twice as few lines, would be a tenth of it all.
-_BLOCK_BYTES = 2 * BLOCK_BYTES
 _LOOKED_AT = 50  # so many lines of a file's start may be a record in the order of AWS
 _LINE_END = re.compile(rb"\r?\n")
 _ADDR = b"addr"  # is in every header: without addresses a log cannot be counted
@@ -121,12 +118,7 @@ def is_gateway_text(head: Head) -> bool | None:
 
 def lines_of(stream: BinaryIO) -> Iterator[TextBlock]:
     """The lines of a stream of text, in blocks."""
-    return text_blocks(
-        stream,
-        TextBlock,
-        block_bytes=_BLOCK_BYTES,
-        is_header=lambda line: fields_of(line.decode("utf-8", "replace")) is not None,
-    )
+    return text_blocks(stream, TextBlock, is_header=lambda line: fields_of(line.decode("utf-8", "replace")) is not None)
 
 
 @dataclass(frozen=True)
@@ -168,11 +160,15 @@ class TextReader:
         for block in blocks:
             if self._parser is not None and not block.survey.has_letters:
                 yield self._parser.of_a_vpc, block
-                continue
-            for piece in block.cut_at(_headers(block)):
-                records = self._behind_header(piece)
-                if self._parser is not None and records.data:
-                    yield self._parser, records
+            else:
+                yield from self._between_headers(block)
+            del block  # and its text, before more is read
+
+    def _between_headers(self, block: TextBlock) -> Iterator[tuple[Parser, TextBlock]]:
+        for piece in block.cut_at(_headers(block)):
+            records = self._behind_header(piece)
+            if self._parser is not None and records.data:
+                yield self._parser, records
 
     def _behind_header(self, piece: TextBlock) -> TextBlock:
         """The records of lines among which only the first may be a header, which then changes the parser."""

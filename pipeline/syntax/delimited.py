@@ -260,20 +260,20 @@ def read_csv(stream: BinaryIO, parser_of: Callable[[bytes], Parser]) -> Iterator
     for block in text_blocks(stream, CsvBlock, is_header=lambda _: True):
         records = block
         if parser is None:
-            found = _split_header(records)
-            if found is None:
+            header, records = _split_header(block)
+            if header is None:
                 continue
-            header, records = found
             parser = parser_of(header)
         if records.data:
             yield parser, records
+        del block, records  # and their text, before more is read
 
 
-def _split_header(block: CsvBlock) -> tuple[bytes, CsvBlock] | None:
-    """The first record that is not blank, and those behind it; None if there is none."""
+def _split_header(block: CsvBlock) -> tuple[bytes | None, CsvBlock]:
+    """The first record that is not blank, None if there is none; and those behind it."""
     found = block.split_first()
     if found is None:
-        return None
+        return None, block
     line, rest = found
     if line.count(b'"') % 2 == 0:
         return line, rest

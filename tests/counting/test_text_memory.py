@@ -9,7 +9,9 @@ from pipeline.counting import content, opened, pending
 from pipeline.counting.count import Limits, count_group
 from pipeline.counting.sources import Source
 from pipeline.options import ReadOptions
-from pipeline.syntax import jsonrecords, jsontext
+from pipeline.syntax import jsonrecords
+from pipeline.syntax.blocks import TextBlock
+from pipeline.syntax.csvrecords import CsvBlock
 from tests.formats.helpers import blocks_of
 
 RAW = Path(__file__).parents[2] / "data" / "raw"
@@ -23,28 +25,35 @@ LOGS = {
     "OCSF": "ocsf/*.json",
     "pmacct": "pmacct/*.json",
 }
-ZEEK = '{"ts":1764000000.5,"uid":"C","id.orig_h":"10.0.0.1","id.resp_h":"10.0.0.2","orig_ip_bytes":5,"resp_ip_bytes":7,"duration":1.5}\n'
+LINES = {
+    "CSV": ("hour,src_app,dest_app,vpc_id,bytes_tx,bytes_rx\n", "498750,a,b,v,1,2\n"),
+    "AWS text": ("version srcaddr dstaddr srcport dstport bytes start\n", "2 10.0.0.1 10.0.0.2 40000 443 7 1764000000\n"),
+    "Zeek": ("", '{"ts":1764000000.5,"id.orig_h":"10.0.0.1","id.resp_h":"10.0.0.2","orig_ip_bytes":5,"resp_ip_bytes":7}\n'),
+}
 
 
 @pytest.fixture
 def blocks(monkeypatch):
-    """Weak references to all blocks of lines of JSON."""
+    """Weak references to all blocks of text."""
     made = []
 
-    class Watched(jsontext.TextBlock):
-        def __init__(self, *values):
-            super().__init__(*values)
+    def watched(init):
+        def watched_init(self, *values, **named):
+            init(self, *values, **named)
             made.append(weakref.ref(self))
 
-    monkeypatch.setattr(jsontext, "TextBlock", Watched)
+        return watched_init
+
+    for kind in (TextBlock, CsvBlock):
+        monkeypatch.setattr(kind, "__init__", watched(kind.__init__))
     return made
 
 
-@pytest.mark.parametrize("name", [*LOGS, "Zeek"])
+@pytest.mark.parametrize("name", [*LOGS, *LINES])
 def test_no_block_is_in_memory_when_another_one_is_read(tmp_path, monkeypatch, blocks, name):
-    first = ZEEK if name == "Zeek" else next(RAW.glob(LOGS[name])).read_text().partition("\n")[0] + "\n"
+    header, line = LINES[name] if name in LINES else ("", next(RAW.glob(LOGS[name])).read_text().partition("\n")[0] + "\n")
     path = tmp_path / "raw.json"
-    path.write_text(first * (6 * BLOCK_BYTES // len(first)))
+    path.write_text(header + line * (6 * BLOCK_BYTES // len(line)))
     alive, read = [], opened.DigestingFile.read
 
     def watched_read(self, size=-1):
