@@ -23,6 +23,7 @@ from pipeline.syntax.blocks import (
     BLOCK_BYTES,
     BOM,
     MAX_LINE_BYTES,
+    MAX_LINES_AT_ONCE,
     Offsets,
     ScatteredLines,
     TextBlock,
@@ -33,9 +34,9 @@ from pipeline.syntax.lines import refuse_packed
 
 #: A line of so many bytes with several values is none: it need not end. An object of so many is large.
 LONG_LINE_BYTES = 4 << 20
-#: What is done once a block costs as much as to parse thousands of lines. So the next block has about so many lines as long as those
-#: before, and no more bytes than glibc keeps for the next one (see `process.keep_freed_memory`).
-_LINES_AT_ONCE, _MOST_BYTES_AT_ONCE = 1 << 18, 28 << 20
+#: What is done once a block costs as much as to parse thousands of lines. So the next block has as many lines as there may be, if they are
+#: as long as those before, and no more bytes than glibc keeps for the next one (see `process.keep_freed_memory`).
+_MOST_BYTES_AT_ONCE = 28 << 20
 #: A member of a large object is kept if it is no longer.
 _MEMBER_BYTES = 1 << 10
 _GAP = re.compile(rb"[ \t\r\n]*")
@@ -127,7 +128,7 @@ class JsonText:
             block = TextBlock(data, self.line)
             yield block
             self.line += block.line_count  # which the parser has counted meanwhile
-            wanted = len(data) * _LINES_AT_ONCE // block.line_count
+            wanted = len(data) * MAX_LINES_AT_ONCE // block.line_count
             self._bytes_at_once = min(max(wanted, BLOCK_BYTES), _MOST_BYTES_AT_ONCE)
             del data, block  # their memory is free for the next ones
 
