@@ -289,10 +289,15 @@ class JsonLines(LineParser):
         """
         if len(data) < _LARGE:
             return super().parse(data, known)
-        parsed = self._parse(data, int(len(data) * self._density * _MARGIN)) or super().parse(data, known)
-        if parsed:
-            self._density = parsed.line_count / len(data)
+        parsed = self._parse_guessed(data) or super().parse(data, known)
+        self._density = parsed.line_count / len(data) if parsed else 0.0
         return parsed
+
+    def _parse_guessed(self, data: bytes) -> ParsedLines | None:
+        """Parses lines in the room that is guessed; None if they are more, or so few that their cells would keep much memory for nothing."""
+        guess = int(len(data) * self._density * _MARGIN)
+        parsed = self._parse(data, guess)
+        return parsed if parsed and 2 * parsed.line_count >= guess else None
 
     def _call(self, data: bytes, most_lines: int, room: int, odd: int) -> tuple[int, int, int]:
         odd_count, line_count = ctypes.c_int64(), ctypes.c_int64()

@@ -549,15 +549,22 @@ class TestGuesses:
             assert (found.line_count, found.odd.tolist()) == (alone.line_count, alone.odd.tolist())
             assert [column.to_pylist() for column in found.columns] == [column.to_pylist() for column in alone.columns]
 
-    def test_text_is_looked_at_once_and_where_it_has_more_lines_than_the_guess(self):
+    def test_text_is_looked_at_once_and_where_the_guess_is_far_off(self):
         lines, looks = JsonLines(self.COLUMNS), []
 
         def parse(text):
             return lines.parse(text, lambda: looks.append(text) or survey(text)).line_count
 
         long, short = b'{"n":1,"v":"%b"}\n' % (b"y" * 50) * 100, b'{"n":1}\n' * 100
-        assert [parse(text) for text in (long, long, short, short, long)] == [100] * 5
-        assert looks == [long, short]
+        assert [parse(text) for text in (long, long, short, short, long, long)] == [100] * 6
+        assert looks == [long, short, long]
+
+    def test_cells_keep_no_memory_for_lines_that_are_not_there(self):
+        lines, before = JsonLines(self.COLUMNS), pa.total_allocated_bytes()
+        assert lines.parse(b"\n" * 50_000).line_count == 50_000
+        wide = lines.parse(b'{"n":1,"v":"%b"}\n' % (b"y" * 60) * 500)
+        assert wide.line_count == 500
+        assert pa.total_allocated_bytes() - before < 1000 * (8 + 4 + 64 + 2)
 
 
 class TestPaths:
