@@ -117,6 +117,7 @@ def _read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
             log = _FLOW
         if log is None and not _is(batch, "netflow").any():
             yield _FLOW.flows(batch, context)  # in which nothing counts
+            del batch
             continue
         held.append(batch)
         del batch  # of what is held nothing is kept when more is read

@@ -97,7 +97,7 @@ class JsonParser:
 
 def _parse_otherwise(block: TextBlock, columns: Sequence[Column], values_of: ValuesOf = _no_values) -> Batch:
     rejects: list[Reject] = []
-    pieces = list(_parse(block, columns, values_of, rejects))
+    pieces = [piece for piece in _parse(block, columns, values_of, rejects) if len(piece[1])]
     table = pa.concat_tables([table for table, _ in pieces] or [parsed_schema(columns).empty_table()])
     rows = np.concatenate([rows for _, rows in pieces] or [np.empty(0, np.int64)])
     encoded = dictionary_encoded(table.select([column.name for column in columns if not column.varied]))
@@ -110,6 +110,8 @@ def _parse_otherwise(block: TextBlock, columns: Sequence[Column], values_of: Val
 def _parse(
     block: TextBlock, columns: Sequence[Column], values_of: ValuesOf, rejects: list[Reject]
 ) -> Iterator[tuple[pa.Table, RowNumbers]]:
+    if not block.data.strip(b"\r\n"):  # there may be millions of blank lines
+        return
     table = _parse_arrow(block, columns)
     rows = None if table is None else block.rows_of(table.num_rows)
     if rows is not None:

@@ -14,7 +14,7 @@ from pipeline.kernel.jsonvalues import Behind, Between, Stop, split_json
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.blocks import TextBlock
 from pipeline.syntax.jsonlines import JsonParser
-from pipeline.syntax.jsontext import TORN_LINES, JsonText
+from pipeline.syntax.jsontext import LONG_LINE_BYTES, TORN_LINES, JsonText
 
 #: A larger block gains little by being parsed with others.
 _SMALL_BYTES = 1 << 18
@@ -110,11 +110,13 @@ class _Lines:
         """The values on a line; none if it is broken.
 
         Raises:
-            _NotLines: Its last value goes on behind it, or one is an array, or the file begins with several values on a line.
+            _NotLines: Its last value goes on behind it, or one is an array; or it has several values, and is long, or the file's first.
         """
         line, is_first = self._block.line(number), number == self._first_line
         found = split_json(line)
         values = found.lines.splitlines()
+        if len(line) >= LONG_LINE_BYTES and len(values) > 1:
+            raise _NotLines(number)
         while found.stop is Stop.FULL:
             found = split_json(line, position=found.position, behind=found.behind)
             values += found.lines.splitlines()

@@ -57,6 +57,12 @@ both_paths = pytest.mark.parametrize("beside", ["", "{}x\n"], ids=["alone", "bes
 
 
 class TestRecords:
+    def test_many_blank_lines_are_passed_over_at_once(self):
+        text = b"\n" * 500 + b"\r\n" * 500
+        with mock.patch.object(jsonlines, "_parse_lines") as one_by_one:
+            assert JsonParser(COLUMNS).parse(TextBlock(text, 1)).read == 0
+        one_by_one.assert_not_called()
+
     @pytest.mark.parametrize(
         "line",
         [

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import UnreadableSource
 from pipeline.kernel.jsonvalues import Between, Stop, split_json
-from pipeline.syntax import jsontext
+from pipeline.syntax import jsonrecords, jsontext
 from pipeline.syntax.batch import Batch
 from pipeline.syntax.jsonlines import JsonParser
 from pipeline.syntax.jsonrecords import read_json
@@ -259,6 +259,11 @@ class TestContainers:
             assert read(f"{GOOD}\n{GOOD * 100}").rows == list(range(1, 102))
             with pytest.raises(UnreadableSource, match="line 2 is longer"):
                 read(f'{GOOD}\n{{"x": "{"x" * 300}"}}')
+
+    def test_a_long_line_of_many_values_in_a_block_is_read_value_by_value(self, monkeypatch):
+        monkeypatch.setattr(jsonrecords, "LONG_LINE_BYTES", 100)
+        assert read(f"{GOOD}\n{GOOD * 100}\n{GOOD}\n").rows == list(range(1, 103))
+        assert read(f"{GOOD}\n{GOOD * 2}\n{GOOD}\n").rows == [1, 2, 2, 3]
 
     def test_a_value_that_is_almost_a_number_waits_for_the_rest(self):
         for text in ("1", "-", "-Inf", "1.", "1.5", "1e", "1e+", "1e5", "tru", "N", '"', '"\\', '"\\u00e'):
