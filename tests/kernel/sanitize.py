@@ -6,6 +6,7 @@ import ctypes
 import os
 import random
 import sys
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from pipeline.counting.spread import spread
 from pipeline.errors import SumOverflow
 from pipeline.formats.record import is_answer
+from pipeline.kernel import columns
 from pipeline.kernel.columns import find_four, lines_from, lines_with, survey
 from pipeline.kernel.jsonvalues import Between, count_newlines, cut_arrays, split_json
 from pipeline.kernel.library import kernel
@@ -108,6 +110,18 @@ def parse_whatever_stands_at_the_end():
             parse(Json(long + b"\n" + line))
 
 
+def parse_what_has_more_lines_than_there_is_room_for():
+    wide, short = b'{"n":1,"v":"%b"}\n' % (b"y" * 60), b'{"n":1,"v":"z"}\n'
+    with mock.patch.object(columns, "_LARGE", 1):
+        for line in (short, b"{}\n", b"{\n", b"\n", b"x\n", short + b"\n"):
+            for count in range(12):
+                lines = columns.JsonLines(
+                    [columns.JsonColumn(pa.int64(), [["n"]]), columns.JsonColumn(pa.string(), [["v"]])]
+                )
+                for text in (wide * 9, line * 4 * count, wide + line * count, wide):
+                    lines.parse(text)
+
+
 def tight(text):
     """A column of one text with nothing behind it: Arrow's own memory goes on to the next 64 bytes."""
     return pa.Array.from_buffers(
@@ -187,6 +201,7 @@ if __name__ == "__main__":
         overread()
     parse_generated()
     parse_whatever_stands_at_the_end()
+    parse_what_has_more_lines_than_there_is_room_for()
     split_whatever_stands_at_the_end()
     name()
     read_texts_as_times()
