@@ -141,15 +141,11 @@ class JsonText:
             chunk = read_lines(self._stream, self._bytes_at_once)
             self.is_last = not chunk
             if rest and (end := chunk.rfind(b"\n") + 1):  # the lines are copied once
-                self._data, self._at = chunk, end
+                self._data, self._at = chunk[end:], 0
                 return b"".join((rest, memoryview(chunk)[:end]))
             self._data, self._at = rest + chunk if rest else chunk, 0
         end = len(self._data) if self.is_last else end
-        if self._at or end < len(self._data):
-            taken = self._data[self._at : end]
-            self._at = end
-        else:
-            taken, self._data, self._at = self._data, b"", 0
+        taken, self._data, self._at = self._data[self._at : end], self._data[end:], 0  # of what was taken nothing is kept
         return taken
 
     def _has_two_values(self) -> bool:
