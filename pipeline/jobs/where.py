@@ -28,8 +28,8 @@ _ADDRESS = r"[a-z]+://\S+:\d+"
 #: From so many raw bytes on, times the processors that share them, a run counts in processes: 8 GiB on 2 processors, 1 GiB on 16.
 #:
 #: A further row takes about as much processor time there as in a thread, and less than a twentieth of it has the lock of the run's
-#: Python (`benchmarks.width`). Threads have the lock for a fifth of their time in CSV and for two fifths in AWS text (`benchmarks.lock`),
-#: so that 16 do the work of 4, or of 2. In return a run takes up to 0.2 s more: it imports everything before it is copied, and not
+#: Python (`benchmarks.width`). Threads have the lock for a seventh of their time in CSV and for a fifth in AWS text (`benchmarks.lock`),
+#: so that 16 do the work of 5, or of 4. In return a run takes up to 0.2 s more: it imports everything before it is copied, and not
 #: while others read; and the totals come back by the disk. On 2 processors threads lose so little that processes take as long for
 #: 4 GiB of CSV, even where half of the keys are distinct, 4 % longer for 2 GiB, and 5 % less for 8 GiB of AWS text. Nothing was
 #: measured on more; the rule lets fewer bytes suffice there, as threads wait for each other the more, the more they are.
