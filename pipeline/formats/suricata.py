@@ -124,8 +124,8 @@ def _read(stream: BinaryIO, context: ReadContext) -> Iterator[Piece]:
         if log is None and sum(one.nbytes for one in held) > _MOST_HELD_BYTES:
             log = _NETFLOW
         if log is not None:
-            while held:
-                yield log.flows(held.pop(0), context)
+            yield from (log.flows(one, context) for one in held)
+            held.clear()
     yield from (_NETFLOW.flows(one, context) for one in held)
     if has_others and not (log or held or has_rejects):
         raise OtherLog("a Suricata log without flow events", "flowlog reads the events flow and netflow only")

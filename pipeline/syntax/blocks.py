@@ -278,7 +278,6 @@ Block = TypeVar("Block", bound=TextBlock)
 def text_blocks(
     stream: BinaryIO,
     kind: type[Block],
-    block_bytes: int = _TEXT_BYTES,
     is_header: Callable[[bytes], bool] = lambda _: False,
 ) -> Iterator[Block]:
     """Reads a stream in blocks of whole lines.
@@ -288,7 +287,6 @@ def text_blocks(
     Args:
         stream: Decompressed text.
         kind: The blocks' class, which says where in a text the last whole record ends.
-        block_bytes: About how many bytes a block has.
         is_header: Whether a first line is a header. It is then a block of its own where looking ahead costs nothing: to cut it off
             would copy the lines behind it.
 
@@ -297,10 +295,10 @@ def text_blocks(
         UnreadableSource: A line is longer than `MAX_LINE_BYTES`.
     """
     line, rest = 1, b""
-    chunk = _header_of(stream, is_header) or read_lines(stream, max(block_bytes, len(BOM)))
+    chunk = _header_of(stream, is_header) or read_lines(stream, max(_TEXT_BYTES, len(BOM)))
     if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UnknownFormat("UTF-16 or UTF-32 text", "convert it to UTF-8")
-    chunk = chunk.removeprefix(BOM) or stream.read(block_bytes)
+    chunk = chunk.removeprefix(BOM) or stream.read(_TEXT_BYTES)
     while chunk:
         block = kind(chunk, line)
         if end := block.last_end(rest):
@@ -311,7 +309,7 @@ def text_blocks(
             line += block.line_count
         rest = rest[end:] + chunk[max(0, end - len(rest)) :]
         del block, chunk  # so that the next block takes their memory
-        chunk = read_lines(stream, block_bytes)
+        chunk = read_lines(stream, _TEXT_BYTES)
         if _is_too_long(rest, chunk):
             raise UnreadableSource(f"line {line} is longer than {MAX_LINE_BYTES >> 20} MiB; this is no flow log")
     if rest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,9 +16,8 @@ from pipeline.formats.apps import AppMap
 from pipeline.formats.format import Piece, ReadContext
 from pipeline.options import ReadOptions
 from pipeline.schema import FLOW_SCHEMA
-from pipeline.syntax import jsontext
+from pipeline.syntax import blocks, jsontext
 from pipeline.syntax.batch import Batch, Reject
-from pipeline.syntax.blocks import TextBlock, text_blocks
 from pipeline.syntax.cells import Column, Kind
 
 #: One column of each kind, for the tests of a syntax.
@@ -128,17 +126,10 @@ def format_of(text: str | bytes, name: str = "raw", option: str = "auto") -> str
 @contextmanager
 def blocks_of(block_bytes: int) -> Iterator[None]:
     """Lets the readers cut text into blocks of about this size, so that a few lines cross many borders."""
-
-    def small(*args: Any, **kwargs: Any) -> Iterator[TextBlock]:
-        return text_blocks(*args, **kwargs | {"block_bytes": block_bytes})
-
-    readers = [module for name, module in sys.modules.items() if name.startswith(("pipeline.formats.", "pipeline.syntax."))]
+    sizes = [(blocks, "_TEXT_BYTES"), (jsontext, "BLOCK_BYTES"), (jsontext, "_MOST_BYTES_AT_ONCE")]
     with ExitStack() as stack:
-        for module in readers:
-            if hasattr(module, "text_blocks"):
-                stack.enter_context(mock.patch.object(module, "text_blocks", small))
-        for size in ("BLOCK_BYTES", "_MOST_BYTES_AT_ONCE"):
-            stack.enter_context(mock.patch.object(jsontext, size, block_bytes))
+        for module, size in sizes:
+            stack.enter_context(mock.patch.object(module, size, block_bytes))
         yield
 
 

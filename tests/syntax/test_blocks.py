@@ -14,10 +14,16 @@ from pipeline.scalars import MAX_RAW_BYTES
 from pipeline.syntax import blocks
 from pipeline.syntax.blocks import TextBlock, raw_text, text_blocks
 from pipeline.syntax.csvrecords import CsvBlock
+from tests.formats.helpers import blocks_of
+
+
+def blocks_in(stream, block_bytes, kind=TextBlock):
+    with blocks_of(block_bytes):
+        return list(text_blocks(stream, kind))
 
 
 def cut(data, block_bytes):
-    return [(block.data, block.first_line) for block in text_blocks(io.BytesIO(data), TextBlock, block_bytes=block_bytes)]
+    return [(block.data, block.first_line) for block in blocks_in(io.BytesIO(data), block_bytes)]
 
 
 class TestBlocks:
@@ -34,7 +40,7 @@ class TestBlocks:
     @given(st.text("ab\n\r", max_size=60).map(str.encode), st.integers(1, 70), st.integers(1, 9))
     def test_the_blocks_together_are_the_file(self, data, block_bytes, looked_at):
         with patch.object(blocks, "_LOOKED_AT", looked_at):
-            found = list(text_blocks(io.BytesIO(data), TextBlock, block_bytes=block_bytes))
+            found = blocks_in(io.BytesIO(data), block_bytes)
         assert b"".join(block.data for block in found) == data
         assert all(block.data.endswith(b"\n") for block in found[:-1])
         line = 1
@@ -44,7 +50,7 @@ class TestBlocks:
 
     def test_a_block_that_ends_with_a_line_is_not_copied(self):
         stream = io.BytesIO(b"a line\n" * 2000)
-        (block,) = text_blocks(stream, TextBlock, block_bytes=20_000)
+        (block,) = blocks_in(stream, 20_000)
         assert block.data is stream.getvalue()
 
     def test_of_a_file_no_more_is_read_than_its_last_whole_line(self):
@@ -58,7 +64,7 @@ class TestBlocks:
                 read.append(super().read(size))
                 return read[-1]
 
-        found = list(text_blocks(File(b"a line\n" * 2000), TextBlock, block_bytes=10_000))
+        found = blocks_in(File(b"a line\n" * 2000), 10_000)
         assert [len(block.data) for block in found] == [9_996, 4_004]
         assert all(any(block.data is text for text in read) for block in found)
 
@@ -92,14 +98,14 @@ class TestBlocks:
                 data = rest + self.data
                 return data.rfind(b";\n") + 2 if b";\n" in data else 0
 
-        found = text_blocks(io.BytesIO(b"a\nb;\nc;\n"), BehindSemicolon, 3)
+        found = blocks_in(io.BytesIO(b"a\nb;\nc;\n"), 3, BehindSemicolon)
         assert [(block.data, block.first_line) for block in found] == [(b"a\nb;\n", 1), (b"c;\n", 3)]
 
     @pytest.mark.parametrize("block_bytes", [1, 3, 4, 5, 7, 99])
     def test_a_byte_order_mark_is_taken_off_the_start_of_each_line(self, block_bytes):
         """Joining files that have one makes it."""
         data = b"\xef\xbb\xbfa\n\xef\xbb\xbfb\r\n\xef\xbb\xbf\nc\xef\xbb\xbf\n\xef\xbb\xbf"
-        found = list(text_blocks(io.BytesIO(data), TextBlock, block_bytes=block_bytes))
+        found = blocks_in(io.BytesIO(data), block_bytes)
         assert b"".join(block.data for block in found) == b"a\nb\r\n\nc\xef\xbb\xbf\n"
 
     @pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "utf-32"])
